@@ -1,0 +1,48 @@
+"""The `interp` command: ``interp <analysis>`` is ``python -m analyses.<analysis>``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from analyses.command import EXIT_INPUT, execute
+from interp import __version__
+from interp.errors import unknown_name
+
+ANALYSES = ("answers", "probe", "figures")
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one analysis; without a name, list them."""
+    args = list(sys.argv[1:] if args is None else args)
+    if args and args[0] == "--version":
+        print(__version__)
+        return 0
+    if not args or args[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    name, *rest = args
+    if name not in ANALYSES:
+        print(f"error: {unknown_name('analysis', name, ANALYSES)}", file=sys.stderr)
+        return EXIT_INPUT
+    module = import_module(f"analyses.{name}")
+    return execute(module.Config, module.run, prog=f"interp {name}", args=rest)
+
+
+def _overview() -> str:
+    summaries = {name: (import_module(f"analyses.{name}").__doc__ or "").splitlines()[0] for name in ANALYSES}
+    lines = [f"  {name:<9} {summary}" for name, summary in summaries.items()]
+    return "\n".join(
+        [
+            "usage: interp ANALYSIS [flags]     (interp ANALYSIS --help lists the flags)",
+            "",
+            "Layer × token heatmaps of what a language model knows, and where.",
+            "",
+            *lines,
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

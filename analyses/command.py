@@ -1,0 +1,45 @@
+"""How a script becomes a command: flags from its config, errors in one line, results that say what made them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import tyro
+
+from interp.errors import InputError
+
+C = TypeVar("C")
+
+EXIT_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+def execute(config: type[C], run: Callable[[C], object], *, prog: str, args: Sequence[str] | None = None) -> int:
+    """Read the flags of `config`, run, and return the exit status.
+
+    An `InputError` is one line on stderr and status 2; Ctrl-C says how to go on and is status 130.
+    """
+    chosen = tyro.cli(config, prog=prog, args=args, config=(tyro.conf.OmitArgPrefixes,))
+    _log_to_stderr()
+    logging.getLogger("analyses").info("%s", chosen)
+    try:
+        run(chosen)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_INPUT
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
+    for name in ("interp", "analyses"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    # Third parties' progress bars would run through ours, and through the log of a job.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -1,0 +1,96 @@
+"""Where runs and their figures are kept, and what tells one run from another.
+
+A run's identity is all that decides its numbers: the model's weights, the questions, the settings, the major versions
+of the libraries that compute. What does not decide them (device, batch size, folders) is not in it. Work in progress
+lives in ``runs/<model>/<dataset>/<hash of the identity>/``; results go to ``figures/<model>/<dataset>/``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interp.errors import InputError
+from interp.files import make_folder, whole_file
+
+if TYPE_CHECKING:
+    from interp.heatmap import Heatmap
+
+Identity = Mapping[str, Any]
+
+COMPUTING = ("torch", "transformers", "transformer-lens")
+RECORDED = (*COMPUTING, "numpy", "scikit-learn", "xarray", "matplotlib")
+
+
+def computing_majors() -> dict[str, str]:
+    """The major versions of the libraries that run the model; another major may compute something else."""
+    return {name: version(name).split(".")[0] for name in COMPUTING}
+
+
+def digest(identity: Identity) -> str:
+    """A short hash of an identity, for names of folders."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def run_folder(parent: Path, name: str, identity: Identity) -> Path:
+    """The folder of this identity below `parent`, made and labelled with the identity if it is new."""
+    folder = make_folder(parent / f"{name}-{digest(identity)}")
+    if not (folder / "identity.json").exists():
+        with whole_file(folder / "identity.json") as temporary:
+            temporary.write_text(json.dumps(identity, indent=1, sort_keys=True) + "\n")
+    return folder
+
+
+def provenance(identity: Identity) -> dict[str, str]:
+    """Attributes that let a reader regenerate a result: identity and exact library versions."""
+    versions = {"python": platform.python_version()} | {name: version(name) for name in RECORDED}
+    return {"identity": json.dumps(identity, sort_keys=True), "versions": json.dumps(versions, sort_keys=True)}
+
+
+def require_publishable(path: Path, identity: Identity, *, overwrite: bool) -> None:
+    """Raise an `InputError` if `path` holds the result of another run, so that no figure is replaced unawares."""
+    make_folder(path.parent)
+    if overwrite or not path.exists():
+        return
+    from interp.heatmap import Heatmap
+
+    found = Heatmap.load(path).identity
+    differing = sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key))
+    if differing:
+        told = "; ".join(f"{key}: {found.get(key)} there, {identity.get(key)} here" for key in differing)
+        raise InputError(f"{path} is the result of another run ({told}); give --overwrite, or another --figures folder")
+
+
+def reusable(path: Path, identity: Identity) -> Heatmap | None:
+    """The heatmap at `path` if it is there and of this identity."""
+    if not path.exists():
+        return None
+    from interp.heatmap import Heatmap
+
+    heatmap = Heatmap.load(path)
+    return heatmap if heatmap.identity == dict(identity) else None
+
+
+def publish(result: Path, published: Path) -> list[Path]:
+    """Copy a run's heatmap to the figures, draw it there, and return the paths of what was written."""
+    with whole_file(published) as temporary:
+        shutil.copyfile(result, temporary)
+    return [published, *draw(published, published)]
+
+
+def draw(heatmap: Path, beside: Path) -> list[Path]:
+    """Draw the heatmap of a file as PDF and PNG under the name of `beside`."""
+    from interp.heatmap import Heatmap
+    from interp.plot import heatmap_figure, save_figure
+
+    figure = heatmap_figure(Heatmap.load(heatmap))
+    paths = [beside.with_suffix(suffix) for suffix in (".pdf", ".png")]
+    for path in paths:
+        save_figure(figure, path)
+    return paths

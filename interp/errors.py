@@ -1,0 +1,35 @@
+"""The one kind of error that a user can mend: said in one line, with what, where and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """What a user gave cannot be used; the message says what, where and what to do.
+
+    The command line prints the message on one line and exits with status 2. Anything else that is raised is a
+    defect of the suite and keeps its traceback.
+    """
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -> InputError:
+    """The error for a name that is not known, with the nearest ones that are.
+
+    Parameters
+    ----------
+    kind
+        What the name should have named, such as ``"model"``.
+    name
+        What was given.
+    known
+        All names that would have done.
+    remedy
+        A closing sentence for names that are not the only way, such as a path.
+    """
+    candidates = sorted(set(known))
+    folded = {candidate.casefold(): candidate for candidate in candidates}
+    nearest = [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=4, cutoff=0.5)]
+    hint = f"nearest: {', '.join(nearest)}" if nearest else f"known: {', '.join(candidates[:12])}"
+    return InputError(f"unknown {kind} {name!r}; {hint}" + (f". {remedy}" if remedy else ""))

@@ -1,0 +1,86 @@
+"""What is asked and what was answered: the plain values that everything downstream is computed from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Span(NamedTuple):
+    """A half-open range of characters in a text: ``text[start:stop]``."""
+
+    start: int
+    stop: int
+
+    def of(self, text: str) -> str:
+        """The characters that the span covers."""
+        return text[self.start : self.stop]
+
+
+class PromptParts(NamedTuple):
+    """What a user turn is made of, in order; only `question` is the question's own text."""
+
+    before: str
+    question: str
+    after: str
+
+    @property
+    def text(self) -> str:
+        """The whole user turn."""
+        return self.before + self.question + self.after
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question with the answer that counts as correct."""
+
+    id: str
+    """Unique in its dataset."""
+    prompt_parts: PromptParts
+    """The user turn, before any chat template."""
+    gold: str
+    """The correct answer, under its canonical name."""
+    aliases: tuple[str, ...]
+    """Other names that the correct answer goes by."""
+    subject: Span | None
+    """Where the question's subject stands in `prompt_parts.question`, if the set marks it."""
+    dataset: str
+    group: str
+    """Questions of one group must not straddle a split: twins, paraphrases, the same film."""
+    difficulty: float | None = None
+    """A number that the set knows about how hard the question is (for `cities`: the population)."""
+
+    @property
+    def subject_text(self) -> str | None:
+        """The subject's own characters, or None."""
+        return None if self.subject is None else self.subject.of(self.prompt_parts.question)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model said to one question, with the map from its characters to its tokens."""
+
+    question: Question
+    token_ids: tuple[int, ...]
+    """The prompt as fed, then what was generated, its end token included."""
+    n_prompt: int
+    """How many of `token_ids` are the prompt."""
+    text: str
+    """The generated text without special tokens."""
+    char_ends: tuple[int, ...]
+    """For each generated token, how many characters of `text` are complete after it."""
+    ended: bool
+    """Whether the model produced its end token; if not, the answer is cut at the token limit."""
+    exact: Span | None = None
+    """Where the exact answer stands in `text`."""
+    named: str | None = None
+    """The exact answer's canonical name: what the model said, right or wrong."""
+    correct: bool | None = None
+    """Whether `named` is the gold answer; None where there is no exact answer to judge."""
+    why_missing: str | None = None
+    """Why there is no exact answer."""
+
+    @property
+    def n_generated(self) -> int:
+        """How many tokens were generated, the end token included."""
+        return len(self.token_ids) - self.n_prompt

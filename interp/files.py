@@ -1,0 +1,79 @@
+"""Files that are either whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from interp.errors import InputError
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, and put it in place of `path` once it is written and on the disk.
+
+    A reader, or a run that resumes after a kill, sees the old file or the new one and never a part. If the body
+    raises, the temporary file is removed and `path` stays as it was.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be made or written to.
+    """
+    make_folder(path.parent)
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    except OSError as error:
+        raise _cannot_write(path.parent, error) from error
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _flush(temporary)
+        # mkstemp makes files private; a result should be as readable as any other file of its owner.
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+        _flush(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> Path:
+    """Make `folder` and its parents if they are not there; raise an `InputError` that names it if that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"cannot write to {folder}: permission denied; choose another folder or change its rights")
+    return folder
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's contents, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Make the file's contents, or the folder's entries, durable: a rename alone may overtake the data it names."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _cannot_write(folder: Path, error: OSError) -> InputError:
+    reason = (error.strerror or str(error)).lower()
+    return InputError(f"cannot write to {folder}: {reason}; choose another folder or make room and rights there")

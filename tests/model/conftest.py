@@ -1,0 +1,96 @@
+"""Tiny random models of several architectures, with a tokenizer trained here, saved as model folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+
+from interp.models import HookedModel, ModelSource, load_model, resolve_model
+
+TEXT = [
+    "In which country is the city of Lyon? The city of Lyon is located in France.",
+    "In which country is the city of São Paulo? Brazil, I think. Or Côte d'Ivoire?",
+    "東京は日本の首都です。Ελλάδα. 🇫🇷 naïve façade",
+]
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SIZES = {"vocab_size": 400, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+CONFIGS = {
+    "llama": LlamaConfig(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, **SIZES
+    ),
+    "qwen2": Qwen2Config(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, **SIZES
+    ),
+    "gpt2": GPT2Config(n_embd=32, n_layer=3, n_head=4, n_positions=256, **SIZES),
+    "gpt_neox": GPTNeoXConfig(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, rotary_pct=0.5, **SIZES
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Byte-level BPE that splits rare characters into several tokens."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    special = ["<|im_start|>", "<|im_end|>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=380, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    bpe.train_from_iterator(TEXT, trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, bos_token=special[0], eos_token=special[1], pad_token=special[1]
+    )
+    fast.chat_template = CHAT_TEMPLATE
+    return fast
+
+
+@pytest.fixture(scope="session", params=CONFIGS)
+def family_source(
+    request: pytest.FixtureRequest, tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory
+) -> ModelSource:
+    """A tiny model's folder, one for each family."""
+    return saved_model(request.param, tokenizer, tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def family_model(family_source: ModelSource) -> HookedModel:
+    return load_model(family_source, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def source(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
+    """One tiny model's folder, for what does not depend on the family."""
+    return saved_model("llama", tokenizer, tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def model(source: ModelSource) -> HookedModel:
+    return load_model(source, device="cpu")
+
+
+def saved_model(family: str, tokenizer: PreTrainedTokenizerFast, parent: Path) -> ModelSource:
+    torch.manual_seed(0)
+    network = AutoModelForCausalLM.from_config(CONFIGS[family])
+    for parameter in network.parameters():
+        # Fresh models are close to the identity; these should mix positions and layers strongly.
+        torch.nn.init.normal_(parameter, std=0.3)
+    folder = parent / f"tiny-{family}"
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return resolve_model(str(folder))

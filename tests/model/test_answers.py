@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
+
+from interp.answers import (
+    EMPTY,
+    NOTHING_NAMED,
+    PLAIN_TEMPLATE,
+    answer_questions,
+    load_answers,
+    prompt_tokens,
+    read_answer,
+    save_answers,
+    summary,
+    text_and_char_ends,
+)
+from interp.errors import InputError
+from interp.examples import PromptParts, Question, Span
+from interp.models import HookedModel
+from interp.questions import QuestionSet
+from interp.vocabulary import Vocabulary
+from tests.model.conftest import CHAT_TEMPLATE
+
+VOCABULARY = Vocabulary({"France": ("France",), "Brazil": ("Brazil",), "Japan": ("Japan", "日本")})
+CITIES = ["Lyon", "São Paulo", "Paris", "東京", "Le Havre", "Rio", "Nice", "Osaka"]
+
+
+def question(city: str = "Lyon") -> Question:
+    text = f"In which country is the city of {city}?"
+    start = text.index(city)
+    return Question(
+        city, PromptParts("", text, ""), "France", ("la France",), Span(start, start + len(city)), "test", city, 5e4
+    )
+
+
+@pytest.fixture
+def questions() -> QuestionSet:
+    return QuestionSet("test", tuple(map(question, CITIES)), VOCABULARY, "nobody", {"too easy": 3})
+
+
+def test_the_prompt_is_the_chat_template_with_its_generation_prompt(tokenizer: PreTrainedTokenizerFast) -> None:
+    prompt = tokenizer.decode(prompt_tokens(tokenizer, question()))
+    assert prompt == ("<|im_start|>user\nIn which country is the city of Lyon?<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_without_a_chat_template_the_prompt_is_plain(tokenizer: PreTrainedTokenizerFast) -> None:
+    tokenizer.chat_template = None
+    try:
+        prompt = tokenizer.decode(prompt_tokens(tokenizer, question()))
+    finally:
+        tokenizer.chat_template = CHAT_TEMPLATE
+    assert prompt == PLAIN_TEMPLATE.format(question="In which country is the city of Lyon?")
+
+
+@given(text=st.text(alphabet="ab é東🇫🇷\u0301\n.", max_size=20))
+@settings(max_examples=200, deadline=None)
+def test_char_ends_follow_the_bytes_of_every_token(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
+    """Against the bytes: a character is complete once all its bytes are there."""
+    tokens = tokenizer(text)["input_ids"]
+    decoded, char_ends = text_and_char_ends(tokenizer, [*tokens, 1])
+    assert decoded == text
+    ends_in_bytes = [len("".join(text[: i + 1]).encode()) for i in range(len(text))]
+    n_bytes = 0
+    expected = []
+    for token in tokens:
+        # In byte-level BPE every character of a token's name stands for one byte.
+        n_bytes += len(tokenizer.convert_ids_to_tokens(token))
+        expected.append(sum(end <= n_bytes for end in ends_in_bytes))
+    assert list(char_ends) == [*expected, len(text)]
+
+
+def test_the_exact_answer_is_found_without_the_label(tokenizer: PreTrainedTokenizerFast) -> None:
+    for text, exact, correct, why in [
+        ("It is in Brazil, near France.", "Brazil", False, None),
+        ("It is in France.", "France", True, None),
+        ("日本。", "日本", False, None),
+        ("I do not know.", None, None, NOTHING_NAMED),
+        (" \n", None, None, EMPTY),
+    ]:
+        generated = [*tokenizer(text)["input_ids"], 1]
+        answer = read_answer(tokenizer, question(), [5, 6, 7], generated, {1}, VOCABULARY)
+        assert (answer.exact.of(answer.text) if answer.exact else None) == exact
+        assert (answer.correct, answer.why_missing) == (correct, why)
+        assert answer.ended
+        assert answer.n_generated == len(generated)
+
+
+def test_nothing_generated_is_an_empty_answer(tokenizer: PreTrainedTokenizerFast) -> None:
+    answer = read_answer(tokenizer, question(), [5], [], {1}, VOCABULARY)
+    assert (answer.text, answer.char_ends, answer.why_missing, answer.ended) == ("", (), EMPTY, False)
+
+
+def test_answers_survive_their_file(model: HookedModel, questions: QuestionSet, tmp_path: Path) -> None:
+    answers = answer_questions(model, questions, max_new_tokens=6, batch_size=3, journal=tmp_path / "journal")
+    assert [answer.question.id for answer in answers] == CITIES
+    save_answers(answers, tmp_path / "answers.parquet", {"seed": 0})
+    assert load_answers(tmp_path / "answers.parquet") == (answers, {"seed": 0})
+    counts = summary(answers, questions)
+    assert counts["asked"] == 8
+    assert counts["not asked: too easy"] == 3
+    judged_or_not = counts["answered"] + sum(n for label, n in counts.items() if label.startswith("not judged"))
+    assert judged_or_not == 8
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(
+    model: HookedModel, questions: QuestionSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = answer_questions(model, questions, max_new_tokens=6, batch_size=2, journal=tmp_path / "whole")
+    lines = (tmp_path / "whole").read_text()
+    for kept in range(0, len(lines), 97):
+        journal = tmp_path / f"cut-{kept}"
+        journal.write_text(lines[:kept])
+        assert answer_questions(model, questions, max_new_tokens=6, batch_size=2, journal=journal) == whole
+    monkeypatch.setattr("interp.answers.generate_greedily", None)
+    finished = answer_questions(model, questions, max_new_tokens=6, batch_size=2, journal=tmp_path / "whole")
+    assert finished == whole, "nothing is generated again"
+
+
+def test_the_journal_is_readable_lines(model: HookedModel, questions: QuestionSet, tmp_path: Path) -> None:
+    answers = answer_questions(model, questions, max_new_tokens=4, batch_size=8, journal=tmp_path / "journal")
+    rows = [json.loads(line) for line in (tmp_path / "journal").read_text().split("\n") if line]
+    generated = {row["id"]: tuple(row["generated"]) for row in rows}
+    assert generated == {answer.question.id: answer.token_ids[answer.n_prompt :] for answer in answers}
+
+
+def test_a_file_that_holds_no_answers_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "answers.parquet").write_text("no parquet")
+    with pytest.raises(InputError, match="not a file of answers"):
+        load_answers(tmp_path / "answers.parquet")

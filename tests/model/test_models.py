@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from interp.errors import InputError
+from interp.models import (
+    HookedModel,
+    ModelSource,
+    generate_greedily,
+    load_model,
+    resolve_device,
+    resolve_dtype,
+    resolve_model,
+    run_until,
+    stop_tokens,
+)
+
+
+def test_resid_post_is_hugging_faces_hidden_state(family_source: ModelSource, family_model: HookedModel) -> None:
+    reference = AutoModelForCausalLM.from_pretrained(family_source.folder, attn_implementation="eager").eval()
+    tokens = torch.randint(2, 380, (2, 11), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        hidden = reference(tokens, output_hidden_states=True).hidden_states
+        _, cache = family_model.run_with_cache(tokens)
+    # Hugging Face's last hidden state has been through the final norm, so that it is compared through that.
+    for layer in range(family_model.cfg.n_layers - 1):
+        torch.testing.assert_close(cache[f"blocks.{layer}.hook_resid_post"], hidden[layer + 1], rtol=0, atol=1e-5)
+    torch.testing.assert_close(cache["ln_final.hook_out"], hidden[-1], rtol=1e-5, atol=1e-5)
+
+
+def test_greedy_answers_do_not_depend_on_the_batch(family_model: HookedModel) -> None:
+    prompts = torch.randint(2, 380, (5, 9), generator=torch.Generator().manual_seed(1)).tolist()
+    together = generate_greedily(family_model, prompts, max_new_tokens=8)
+    assert together == [generate_greedily(family_model, [prompt], max_new_tokens=8)[0] for prompt in prompts]
+
+
+def test_greedy_answers_are_the_argmax_of_every_step(family_model: HookedModel) -> None:
+    prompt = list(range(20, 30))
+    (generated,) = generate_greedily(family_model, [prompt], max_new_tokens=6)
+    sequence = list(prompt)
+    with torch.inference_mode():
+        for token in generated:
+            assert int(family_model(torch.tensor([sequence]))[0, -1].argmax()) == token
+            sequence.append(token)
+    assert len(generated) == 6 or generated[-1] in stop_tokens(family_model)
+
+
+def test_an_answer_is_cut_after_its_first_end_token(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    (whole,) = generate_greedily(model, [list(range(20, 30))], max_new_tokens=8)
+    monkeypatch.setattr(model.original_model.generation_config, "eos_token_id", [whole[3], 1])
+    assert stop_tokens(model) == sorted({whole[3], 1})
+    (cut,) = generate_greedily(model, [list(range(20, 30))], max_new_tokens=8)
+    assert cut == whole[: whole.index(whole[3]) + 1]
+
+
+def test_run_until_stops_after_the_last_hook_and_leaves_none_behind(model: HookedModel) -> None:
+    seen: list[str] = []
+    names = ["blocks.0.hook_resid_post", "blocks.1.hook_resid_post"]
+    above = "blocks.2.hook_resid_pre"
+    model.add_hook(above, lambda activation, hook: seen.append("above"))
+    try:
+        run_until(model, torch.tensor([[5, 6, 7]]), {name: lambda _, name=name: seen.append(name) for name in names})
+        assert seen == names
+        with pytest.raises(ZeroDivisionError):
+            run_until(model, torch.tensor([[5, 6, 7]]), {names[0]: lambda _: 1 / 0})
+        model(torch.tensor([[5, 6, 7]]))
+        assert seen == [*names, "above"], "the hooks are gone, also after an error"
+    finally:
+        model.reset_hooks()
+
+
+def test_a_model_folder_is_known_by_its_contents(source: ModelSource, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(source.folder, tmp_path / "renamed"))
+    assert resolve_model(str(copy)).revision == source.revision
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 1e-3}))
+    assert resolve_model(str(copy)).revision != source.revision
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("smollm2-135", "unknown model 'smollm2-135'; nearest: smollm2-135m"),
+        ("gpt2-smal", "nearest: gpt2-small"),
+        ("./absent", "absent is not a model folder"),
+    ],
+)
+def test_an_unknown_model_names_the_nearest(spec: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        resolve_model(spec)
+
+
+def test_folders_that_are_no_models(source: ModelSource, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"has no config\.json"):
+        resolve_model(str(tmp_path))
+    copy = Path(shutil.copytree(source.folder, tmp_path / "corrupt"))
+    (weights,) = copy.glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"cannot load the model in .*corrupt"):
+        load_model(resolve_model(str(copy)), device="cpu")
+
+
+def test_devices_and_dtypes(source: ModelSource) -> None:
+    assert resolve_device("cpu") == "cpu"
+    with pytest.raises(InputError, match=r"no device 'cuda:99' on this machine; it has: .*cpu"):
+        resolve_device("cuda:99")
+    assert resolve_dtype(source, "auto") == "float32"
+    assert resolve_dtype(source, "bfloat16") == "bfloat16"
+    with pytest.raises(InputError, match="unknown dtype 'bfloat'; nearest: bfloat16"):
+        resolve_dtype(source, "bfloat")
+    assert next(load_model(source, device="cpu", dtype="bfloat16").parameters()).dtype is torch.bfloat16

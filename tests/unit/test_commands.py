@@ -1,0 +1,100 @@
+"""The command line, as far as it needs no model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analyses import cli
+from analyses.probe import DEFAULT_POSITIONS
+from analyses.runs import publish, require_publishable, run_folder
+from interp.errors import InputError
+from interp.positions import PAPER_POSITIONS
+from tests.unit.test_heatmap import heatmap_of
+
+HEAVY = {"torch", "transformers", "transformer_lens", "numpy", "pandas", "xarray", "matplotlib", "sklearn", "scipy"}
+
+
+def test_help_answers_before_anything_heavy_is_imported() -> None:
+    program = (
+        "import sys\n"
+        "from analyses.cli import ANALYSES, main\n"
+        "main([])\n"
+        "for name in ANALYSES:\n"
+        "    try: main([name, '--help'])\n"
+        "    except SystemExit as stop: assert stop.code == 0\n"
+        f"assert not {HEAVY!r} & set(sys.modules), {HEAVY!r} & set(sys.modules)\n"
+    )
+    outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+    assert "Ask a model a set of questions" in outcome.stdout
+    assert "--positions" in outcome.stdout
+
+
+def test_scripts_run_as_modules_too() -> None:
+    command = [sys.executable, "-m", "analyses.figures", "--help"]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "python -m analyses.figures" in outcome.stdout
+
+
+def test_the_default_columns_are_the_papers() -> None:
+    assert tuple(DEFAULT_POSITIONS.split(",")) == PAPER_POSITIONS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prob"], "unknown analysis 'prob'; nearest: probe"),
+        (["probe", "--n", "0"], "give --n a number from 1"),
+        (["probe", "--dataset", "city"], "unknown dataset 'city'; nearest: cities"),
+        (["probe", "--positions", "last_q,exact_answer_frist"], "nearest: exact_answer_first"),
+        (["figures", "--figures", "absent"], "no .nc file below absent"),
+        (["figures", "absent.csv"], "no heatmap at absent.csv"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ")
+    assert message in error
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+
+def test_figures_are_drawn_beside_their_heatmaps(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = tmp_path / "tiny" / "cities" / "probe.nc"
+    heatmap_of(np.full((4, 3), 0.7)).save(path)
+    assert cli.main(["figures", "--figures", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out.split()
+    assert printed == [str(path.with_suffix(suffix)) for suffix in (".pdf", ".png")]
+    first = [Path(name).read_bytes() for name in printed]
+    assert cli.main(["figures", "--figures", str(tmp_path)]) == 0
+    assert [Path(name).read_bytes() for name in printed] == first
+
+
+def test_a_published_map_is_drawn_by_path(tmp_path: Path) -> None:
+    (tmp_path / "fig.csv").write_text("layer,last_q,-1\n0,0.6,0.5\n1,0.7,0.4\n")
+    assert cli.main(["figures", str(tmp_path / "fig.csv"), "--out", str(tmp_path / "drawn")]) == 0
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["fig.pdf", "fig.png"]
+
+
+def test_the_result_of_another_run_is_not_replaced(tmp_path: Path) -> None:
+    result, published = tmp_path / "runs" / "probe.nc", tmp_path / "figures" / "probe.nc"
+    heatmap_of(np.full((2, 2), 0.7)).save(result)
+    publish(result, published)
+    require_publishable(published, {"seed": 0}, overwrite=False)
+    require_publishable(published, {"seed": 1}, overwrite=True)
+    with pytest.raises(InputError, match=r"another run \(n: None there, 5 here; seed: 0 there, 1 here\).*--overwrite"):
+        require_publishable(published, {"seed": 1, "n": 5}, overwrite=False)
+
+
+def test_a_run_folder_belongs_to_one_identity(tmp_path: Path) -> None:
+    first = run_folder(tmp_path, "probe", {"seed": 0, "n": 10})
+    assert run_folder(tmp_path, "probe", {"n": 10, "seed": 0}) == first
+    assert run_folder(tmp_path, "probe", {"n": 11, "seed": 0}) != first

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from interp.errors import InputError, unknown_name
+from interp.files import make_folder, sha256, whole_file
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "result.txt"
+    with whole_file(path) as temporary:
+        temporary.write_text("first")
+        assert not path.exists()
+    assert path.read_text() == "first"
+
+    def fail() -> None:
+        with whole_file(path) as temporary:
+            temporary.write_text("half of the sec")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert path.read_text() == "first"
+    assert [child.name for child in path.parent.iterdir()] == ["result.txt"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write to .*file/below"):
+        make_folder(tmp_path / "file" / "below")
+    with pytest.raises(InputError, match="cannot write to"), whole_file(tmp_path / "file" / "x.txt"):
+        pass
+
+
+def test_sha256(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"abc" * 100_000)
+    assert sha256(tmp_path / "x") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_unknown_names_offer_the_nearest_or_all() -> None:
+    assert "nearest: cities" in str(unknown_name("dataset", "Citys", ["cities", "movies"]))
+    assert "known: cities, movies" in str(unknown_name("dataset", "zzz", ["cities", "movies"]))

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.collections import PolyQuadMesh, QuadMesh
+from matplotlib.figure import Figure
+
+from interp.heatmap import Heatmap
+from interp.plot import heatmap_figure, save_figure
+from interp.positions import PAPER_POSITIONS
+from tests.unit.test_heatmap import heatmap_of
+
+
+@pytest.fixture
+def heatmap() -> Heatmap:
+    value = np.random.default_rng(0).uniform(0.5, 1.0, (30, 15))
+    return heatmap_of(value, positions=list(PAPER_POSITIONS))
+
+
+def labels_of(figure: Figure) -> tuple[list[str], list[str]]:
+    axes = figure.axes[0]
+    return [tick.get_text() for tick in axes.get_xticklabels()], [tick.get_text() for tick in axes.get_yticklabels()]
+
+
+def test_the_default_drawing_has_the_form_of_the_published_one(heatmap: Heatmap) -> None:
+    figure = heatmap_figure(heatmap)
+    axes, bar = figure.axes
+    columns, rows = labels_of(figure)
+    assert columns == list(PAPER_POSITIONS)
+    assert rows == [str(layer) for layer in range(0, 30, 2)]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Token", "Layer")
+    assert axes.get_ylim() == (30, 0), "layer 0 is on top"
+    assert bar.get_ylabel() == "AUC of error detection"
+    assert bar.get_position().x0 > axes.get_position().x1
+    (mesh,) = [artist for artist in axes.collections if isinstance(artist, QuadMesh)]
+    assert mesh.get_cmap().name == "Blues"
+    assert mesh.get_clim() == (0.5, 1.0)
+    inside = [tick for tick in bar.get_yticklabels() if 0.5 <= tick.get_position()[1] <= 1.0]
+    assert [tick.get_text() for tick in inside] == ["0.5", "0.6", "0.7", "0.8", "0.9", "1.0"]
+    np.testing.assert_array_equal(mesh.get_array(), heatmap.data["value"].values)
+    assert not figure.texts, "nothing is off the scale, so there is nothing to explain"
+
+
+def test_cells_off_the_scale_or_missing_are_marked_and_counted(heatmap: Heatmap) -> None:
+    value = heatmap.data["value"].values
+    value[0, 0], value[3, 4], value[29, 14] = np.nan, 0.45, 0.3
+    figure = heatmap_figure(heatmap)
+    axes = figure.axes[0]
+    (hatched,) = [artist for artist in axes.collections if isinstance(artist, PolyQuadMesh)]
+    assert hatched.get_hatch() == "////"
+    assert len(hatched.get_paths()) == 1
+    (below,) = axes.lines
+    assert below.get_xydata().tolist() == [[4.5, 3.5], [14.5, 29.5]]
+    assert figure.texts[0].get_text() == "hatched: no value (1)   ▾: < 0.5 (2)"
+
+
+@pytest.mark.parametrize(("layers", "step"), [(1, 2), (12, 2), (32, 2), (40, 2), (48, 4), (80, 4), (126, 8)])
+def test_layers_of_deep_models_are_labelled_more_rarely(layers: int, step: int) -> None:
+    _, rows = labels_of(heatmap_figure(heatmap_of(np.full((layers, 3), 0.7))))
+    assert rows == [str(layer) for layer in range(0, layers, step)]
+
+
+@pytest.mark.parametrize("suffix", [".pdf", ".png", ".svg"])
+def test_the_same_heatmap_gives_the_same_bytes(heatmap: Heatmap, tmp_path: Path, suffix: str) -> None:
+    for name in ("a", "b"):
+        save_figure(heatmap_figure(heatmap), tmp_path / f"{name}{suffix}")
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_formats_do_not_depend_on_what_was_saved_before(heatmap: Heatmap, tmp_path: Path) -> None:
+    figure = heatmap_figure(heatmap)
+    save_figure(figure, tmp_path / "first.png")
+    save_figure(figure, tmp_path / "after.pdf")
+    save_figure(heatmap_figure(heatmap), tmp_path / "alone.pdf")
+    assert (tmp_path / "after.pdf").read_bytes() == (tmp_path / "alone.pdf").read_bytes()
+
+
+def test_pdf_text_is_text(heatmap: Heatmap, tmp_path: Path) -> None:
+    save_figure(heatmap_figure(heatmap), tmp_path / "map.pdf")
+    contents = (tmp_path / "map.pdf").read_bytes()
+    assert b"/Type3" not in contents
+    assert b"/TrueType" in contents or b"/CIDFontType2" in contents
+    assert b"/Subtype /Image" not in contents, "cells are vectors too"

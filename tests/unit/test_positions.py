@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interp.errors import InputError
+from interp.examples import Answer, PromptParts, Question, Span
+from interp.positions import (
+    MISSING,
+    PAPER_POSITIONS,
+    Reason,
+    coincidence,
+    missing_by_reason,
+    position_table,
+    require_known,
+    resolved_mask,
+)
+
+
+def answer_of(pieces: list[str], exact: Span | None, n_prompt: int = 3, identifier: str = "q") -> Answer:
+    """An answer whose generated tokens are these pieces of text; an empty piece is a special token."""
+    question = Question(identifier, PromptParts("", "Who?", ""), "gold", (), None, "test", identifier)
+    return Answer(
+        question=question,
+        token_ids=tuple(range(n_prompt + len(pieces))),
+        n_prompt=n_prompt,
+        text="".join(pieces),
+        char_ends=tuple(int(end) for end in np.cumsum([len(piece) for piece in pieces])),
+        ended=True,
+        exact=exact,
+        correct=None if exact is None else True,
+    )
+
+
+@st.composite
+def pieces_and_spans(draw: st.DrawFn) -> tuple[list[str], tuple[int, int] | None]:
+    pieces = draw(st.lists(st.text("ab ", max_size=4), max_size=12))
+    length = sum(map(len, pieces))
+    if not length or draw(st.booleans()):
+        return pieces, None
+    start = draw(st.integers(0, length - 1))
+    return pieces, (start, draw(st.integers(start + 1, length)))
+
+
+@given(pieces_and_spans(), st.integers(1, 5))
+def test_every_position_agrees_with_a_count_over_characters(
+    generated: tuple[list[str], tuple[int, int] | None], n_prompt: int
+) -> None:
+    pieces, span = generated
+    answer = answer_of(pieces, Span(*span) if span else None, n_prompt)
+    table = position_table([answer])
+    token = dict(zip(PAPER_POSITIONS, table["token"].values[0].tolist(), strict=True))
+    assert token == _counted(answer, pieces)
+    assert ((table["token"] == MISSING) == (table["reason"] != Reason.RESOLVED)).all()
+
+
+def _counted(answer: Answer, pieces: list[str]) -> dict[str, int]:
+    """Lay every token's characters out one by one, and look up the ones that are asked for."""
+    owner = [answer.n_prompt + index for index, piece in enumerate(pieces) for _ in piece]
+    generated = [answer.n_prompt + index for index in range(len(pieces))]
+    every = list(range(answer.n_prompt)) + generated
+    expected = dict.fromkeys(PAPER_POSITIONS, MISSING) | {"last_q": answer.n_prompt - 1}
+    expected |= dict(zip(("first_answer", "second_answer"), generated, strict=False))
+    if answer.exact is not None:
+        first, last = owner[answer.exact.start], owner[answer.exact.stop - 1]
+        expected |= {"exact_answer_before_first": first - 1, "exact_answer_first": first, "exact_answer_last": last}
+        expected["exact_answer_after_last"] = last + 1 if last + 1 in every else MISSING
+    return expected | {f"-{k}": generated[-k] for k in range(1, 9) if k <= len(generated)}
+
+
+def test_the_columns_are_the_papers() -> None:
+    assert len(PAPER_POSITIONS) == 15
+    assert PAPER_POSITIONS[0] == "last_q"
+    assert PAPER_POSITIONS[7:] == ("-8", "-7", "-6", "-5", "-4", "-3", "-2", "-1")
+
+
+def test_missing_positions_say_why() -> None:
+    short = answer_of(["Ghana"], Span(0, 5))
+    silent = answer_of(["no", " idea", "."], None)
+    table = position_table([short, silent], ["second_answer", "exact_answer_first", "exact_answer_after_last", "-2"])
+    assert table["reason"].values.tolist() == [
+        [Reason.AFTER_THE_END, Reason.RESOLVED, Reason.AFTER_THE_END, Reason.INTO_THE_PROMPT],
+        [Reason.RESOLVED, Reason.NO_EXACT_ANSWER, Reason.NO_EXACT_ANSWER, Reason.RESOLVED],
+    ]
+    assert missing_by_reason(table) == {
+        "second_answer": {"after_the_end": 1},
+        "exact_answer_first": {"no_exact_answer": 1},
+        "exact_answer_after_last": {"no_exact_answer": 1, "after_the_end": 1},
+        "-2": {"into_the_prompt": 1},
+    }
+    assert resolved_mask(table).sum() == 3
+
+
+def test_names_on_one_token_are_both_kept_and_counted() -> None:
+    opens_with_it = answer_of(["Ghana", "."], Span(0, 5), identifier="a")
+    ends_with_it = answer_of(["In ", "Ghana"], Span(3, 8), identifier="b")
+    table = position_table([opens_with_it, ends_with_it], ["last_q", "exact_answer_before_first", "-8"])
+    assert table["token"].values.tolist() == [[2, 2, MISSING], [2, 3, MISSING]]
+    rate = coincidence(table)
+    assert float(rate.sel(position="last_q", other_position="exact_answer_before_first")) == 0.5
+    assert np.isnan(rate.sel(position="-8", other_position="-8"))
+
+
+def test_any_k_from_the_end() -> None:
+    table = position_table([answer_of(["a"] * 20, None)], ["-17", "-21"])
+    assert table["token"].values.tolist() == [[6, MISSING]]
+
+
+@pytest.mark.parametrize("name", ["exact_anwser_first", "last", "0", "-0", "+1"])
+def test_an_unknown_position_names_the_nearest(name: str) -> None:
+    with pytest.raises(InputError, match=f"unknown position '{name}'".replace("+", r"\+")):
+        require_known(["last_q", name])
+
+
+def test_the_nearest_name_is_given() -> None:
+    with pytest.raises(InputError, match="nearest: exact_answer_first"):
+        require_known(["exact_anwser_first"])
+
+
+def test_no_answers_give_an_empty_table() -> None:
+    assert position_table([]).sizes == {"example": 0, "position": 15}

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interp.examples import Span
+from interp.vocabulary import Vocabulary, fold
+
+COUNTRIES = Vocabulary(
+    {
+        "United States": ("United States", "USA", "US", "United States of America"),
+        "Sudan": ("Sudan",),
+        "South Sudan": ("South Sudan",),
+        "Ivory Coast": ("Ivory Coast", "Côte d'Ivoire"),
+        "Mexico": ("Mexico",),
+        "Guatemala": ("Guatemala",),
+        "DR Congo": ("DR Congo", "Congo"),
+        "Congo Republic": ("Congo Republic", "Congo"),
+    },
+    decoys=("New Mexico",),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "answers"),
+    [
+        ("It is in South Sudan, not in Sudan.", "South Sudan", ("South Sudan",)),
+        ("It is in Sudan, not in South Sudan.", "Sudan", ("Sudan",)),
+        ("Tell us: it is in the US.", "US", ("United States",)),
+        ("The United States of America!", "United States of America", ("United States",)),
+        ("In New Mexico, near Mexico.", "Mexico", ("Mexico",)),
+        ("in COTE D'IVOIRE", "COTE D'IVOIRE", ("Ivory Coast",)),
+        ("The Congo", "Congo", ("DR Congo", "Congo Republic")),
+    ],
+)
+def test_first_named_takes_the_longest_whole_words(text: str, words: str, answers: tuple[str, ...]) -> None:
+    naming = COUNTRIES.first_named(text)
+    assert naming is not None
+    assert naming.span.of(text) == words
+    assert naming.answers == answers
+
+
+@pytest.mark.parametrize("text", ["", "Tell us more.", "Sudanese food", "New Mexico", "somewhere in Europe"])
+def test_nothing_is_named(text: str) -> None:
+    assert COUNTRIES.first_named(text) is None
+
+
+def test_a_name_inside_the_subject_does_not_count() -> None:
+    text = "Guatemala City is the capital of Guatemala."
+    naming = COUNTRIES.first_named(text, "Guatemala City")
+    assert naming is not None
+    assert naming.span == Span(33, 42)
+
+
+def test_a_vocabulary_without_names_names_nothing() -> None:
+    assert Vocabulary({}).first_named("anything") is None
+
+
+@given(st.text())
+def test_fold_keeps_every_offset(text: str) -> None:
+    assert len(fold(text)) == len(text)
+    assert fold(fold(text)) == fold(text)
+
+
+def test_fold_keeps_hangul_syllables_apart() -> None:
+    assert fold("한국") == "한국"
+    assert fold("São Tomé") == "sao tome"
+
+
+WORDS = st.sampled_from(["a", "b", "ab", "a b", "b a", "US", "us", "é", "Ab-a"])
+
+
+@given(
+    names=st.lists(WORDS, min_size=1, max_size=5, unique=True),
+    decoys=st.lists(WORDS, max_size=2, unique=True),
+    pieces=st.lists(st.one_of(WORDS, st.sampled_from([" ", ", ", "."])), max_size=12),
+    subject=st.one_of(st.none(), WORDS),
+)
+def test_first_named_agrees_with_a_scan(
+    names: list[str], decoys: list[str], pieces: list[str], subject: str | None
+) -> None:
+    text = "".join(pieces)
+    vocabulary = Vocabulary({f"<{name}>": (name,) for name in names}, tuple(decoys))
+    naming = vocabulary.first_named(text, subject)
+    assert (None if naming is None else (naming.span, naming.answers)) == _scan(names, decoys, text, subject)
+
+
+def _scan(names: list[str], decoys: list[str], text: str, subject: str | None) -> tuple[Span, tuple[str, ...]] | None:
+    """Go from character to character; at each, try the longest phrase first."""
+    inside = _whole_words(text, subject) if subject else []
+    start = 0
+    while start < len(text):
+        found = max(
+            (s for phrase in (*names, *decoys) for s in _whole_words(text, phrase) if s.start == start),
+            key=lambda span: span.stop,
+            default=None,
+        )
+        if found is None:
+            start += 1
+            continue
+        words = found.of(text)
+        answers = tuple(
+            f"<{name}>" for name in names if (words == name if name.isupper() else fold(words) == fold(name))
+        )
+        # A name in capitals that matches as it stands wins over one that matches only without regard to case.
+        exact = tuple(f"<{name}>" for name in names if name.isupper() and words == name)
+        if answers and not any(outer.start <= found.start and found.stop <= outer.stop for outer in inside):
+            return found, exact or answers
+        start = found.stop
+    return None
+
+
+def _whole_words(text: str, phrase: str) -> list[Span]:
+    spans = []
+    for match in re.finditer(f"(?={re.escape(fold(phrase))})", fold(text)):
+        start, stop = match.start(), match.start() + len(phrase)
+        before = start > 0 and re.match(r"\w", text[start - 1])
+        after = stop < len(text) and re.match(r"\w", text[stop])
+        if not before and not after:
+            spans.append(Span(start, stop))
+    return spans if phrase else []
