@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float
 
-TOLERANCE = 1e-9
+TOLERANCE = 1e-12
 """Newton stops when a step promises to lower the objective by less than this share of it."""
 MAX_STEPS = 100
 SMALLEST_STEP = 2.0**-20
