@@ -41,10 +41,22 @@ class Config:
     """Branch, tag or commit of a hub model."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
-    batch_size: int = 64
+    batch_size: int = 128
     """Examples in one forward pass; lower it if memory runs out."""
     runs: Path = Path("runs")
     """Folder of answers and activations: large, and made again when missing."""
+
+
+def require_usable(config: Config) -> None:
+    """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
+    from interp.errors import InputError
+    from interp.models import resolve_device
+
+    for flag, value in (("--batch-size", config.batch_size), ("--max-new-tokens", config.max_new_tokens)):
+        if value < 1:
+            raise InputError(f"{flag} is {value}; give a number from 1")
+    if config.device not in ("auto", "cpu"):
+        resolve_device(config.device)
 
 
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
@@ -91,6 +103,7 @@ def run(config: Config) -> None:
     from interp.datasets import load_questions
     from interp.models import load_model, resolve_model
 
+    require_usable(config)
     questions = load_questions(config.dataset, n=config.n, seed=config.seed)
     source = resolve_model(config.model, revision=config.revision)
     answers, folder = answers_of(

@@ -52,9 +52,13 @@ class Config(asking.Config):
 def run(config: Config) -> None:
     """Answer, capture, probe, draw."""
     from interp.datasets import load_questions
+    from interp.errors import InputError
     from interp.models import resolve_model
     from interp.positions import require_known
 
+    asking.require_usable(config)
+    if not config.c > 0:
+        raise InputError(f"--c is {config.c}; give a number above 0")
     positions = config.positions.split(",")
     require_known(positions)
     questions = load_questions(config.dataset, n=config.n, seed=config.seed)
@@ -83,9 +87,10 @@ def measured_map(
 
     from interp.activations import capture
     from interp.answers import summary
+    from interp.files import whole_file
     from interp.models import load_model
-    from interp.positions import missing_by_reason, position_table, resolved_mask
-    from interp.probe import Labels, out_of_fold_scores, probe_map
+    from interp.positions import coinciding_pairs, missing_by_reason, position_table, resolved_mask
+    from interp.probe import Labels, example_scores, out_of_fold_scores, probe_map
 
     model = cache(lambda: load_model(source, device=config.device, dtype=config.dtype))
     answers, folder = asking.answers_of(config, source, questions, model)
@@ -107,6 +112,9 @@ def measured_map(
     )
     mask = resolved_mask(table)
     scores = out_of_fold_scores(store, mask, labels, c=config.c, parts=work / "scores")
+    with whole_file(work / "examples.nc") as temporary:
+        examples = example_scores(scores, labels, examples=store.examples, positions=positions)
+        examples.to_netcdf(temporary, engine="h5netcdf")
     return probe_map(scores, mask, labels, positions).with_attributes(
         {
             "model": source.name,
@@ -116,6 +124,7 @@ def measured_map(
             "site": SITE,
             "counts": json.dumps(summary(answers, questions)),
             "missing": json.dumps(missing_by_reason(table)),
+            "coinciding": json.dumps(coinciding_pairs(table)),
         }
     )
 

@@ -2,7 +2,7 @@
 
 A run's identity is all that decides its numbers: the model's weights, the questions, the settings, the major versions
 of the libraries that compute. What does not decide them (device, batch size, folders) is not in it. Work in progress
-lives in ``runs/<model>/<dataset>/<hash of the identity>/``; results go to ``figures/<model>/<dataset>/``.
+lives in ``runs/<model>/<dataset>/<what>-<hash of the identity>/``; results go to ``figures/<model>/<dataset>/``.
 """
 
 from __future__ import annotations
@@ -39,12 +39,8 @@ def digest(identity: Identity) -> str:
 
 
 def run_folder(parent: Path, name: str, identity: Identity) -> Path:
-    """The folder of this identity below `parent`, made and labelled with the identity if it is new."""
-    folder = make_folder(parent / f"{name}-{digest(identity)}")
-    if not (folder / "identity.json").exists():
-        with whole_file(folder / "identity.json") as temporary:
-            temporary.write_text(json.dumps(identity, indent=1, sort_keys=True) + "\n")
-    return folder
+    """Where work of this identity is kept below `parent`."""
+    return parent / f"{name}-{digest(identity)}"
 
 
 def provenance(identity: Identity) -> dict[str, str]:

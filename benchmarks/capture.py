@@ -39,7 +39,7 @@ class Config:
     """The model's dtype in both."""
     device: str = "auto"
     """As in interp answers."""
-    batch_size: int = 64
+    batch_size: int = 128
     """Examples in one pass of ours."""
     seed: int = 0
     """Decides which examples."""

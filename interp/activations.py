@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from einops import rearrange
 from jaxtyping import Float, Int
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -228,7 +229,7 @@ def residual_streams(
     run_until(model, tokens.to(device), hooks)
     streams = torch.stack(layers).cpu()
     streams[:, torch.from_numpy(cells == MISSING)] = float("nan")
-    return streams.transpose(1, 2).contiguous()
+    return rearrange(streams, "layer example position d_model -> layer position example d_model").contiguous()
 
 
 def _gather_into(layers: list[torch.Tensor], rows: torch.Tensor, index: torch.Tensor) -> Any:

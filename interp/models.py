@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -136,13 +137,14 @@ def resolve_dtype(source: ModelSource, dtype: str) -> str:
         return dtype
     if dtype != "auto":
         raise unknown_name("dtype", dtype, ("auto", *DTYPES))
-    from transformers import AutoConfig
-
+    path = source.folder / "config.json"
     try:
-        saved = AutoConfig.from_pretrained(str(source.folder)).dtype
-    except Exception as error:
-        raise InputError(f"cannot read the configuration in {source.folder}: {_first_line(error)}") from error
-    return str(saved).removeprefix("torch.") if saved is not None else "float32"
+        # Read as JSON: transformers takes seconds to import, and a run that reuses everything does not need it.
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {_first_line(error)}; give a complete model folder") from error
+    saved = [part.get(key) for part in (config, config.get("text_config", {})) for key in ("dtype", "torch_dtype")]
+    return str(next(filter(None, saved), "float32"))
 
 
 def stop_tokens(model: HookedModel) -> list[int]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from interp.errors import unknown_name
+from interp.errors import InputError, unknown_name
 from interp.examples import Answer
 
 if TYPE_CHECKING:
@@ -71,8 +71,9 @@ def position_table(answers: Sequence[Answer], names: Sequence[str] = PAPER_POSIT
     Raises
     ------
     InputError
-        If a name is not a position's.
+        If a name is not a position's, or is there twice.
     """
+    require_known(names)
     resolvers = [_resolver(name) for name in names]
     resolved = np.array([[resolve(answer) for resolve in resolvers] for answer in answers], dtype=object)
     resolved = resolved.reshape(len(answers), len(names))
@@ -110,6 +111,18 @@ def coincidence(table: xr.Dataset) -> xr.DataArray:
     return same
 
 
+def coinciding_pairs(table: xr.Dataset) -> dict[str, float]:
+    """The pairs of positions that are ever the same token, as ``"first = second"``, with how often."""
+    rates = coincidence(table)
+    names = table["position"].values.tolist()
+    return {
+        f"{first} = {second}": round(float(rates[row, row + 1 + offset]), 4)
+        for row, first in enumerate(names)
+        for offset, second in enumerate(names[row + 1 :])
+        if rates[row, row + 1 + offset] > 0
+    }
+
+
 def resolved_mask(table: xr.Dataset) -> Bool[np.ndarray, "example position"]:
     """Where the table has a token."""
     mask: Bool[np.ndarray, "example position"] = table["token"].values != MISSING
@@ -117,9 +130,11 @@ def resolved_mask(table: xr.Dataset) -> Bool[np.ndarray, "example position"]:
 
 
 def require_known(names: Sequence[str]) -> None:
-    """Raise an `InputError` for the first name that is not a position's."""
-    for name in names:
+    """Raise an `InputError` for the first name that is not a position's, or that is there twice."""
+    for index, name in enumerate(names):
         _resolver(name)
+        if name in names[:index]:
+            raise InputError(f"position {name!r} is given twice; a map has one column for each")
 
 
 def _last_of_prompt(answer: Answer) -> int | Reason:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from interp.activations import ActivationStore
@@ -138,6 +139,25 @@ def cell_scores(
         held_out[test] = fit.scores(standard[test] @ standard[train].T)
     scores[present] = held_out.numpy()
     return scores
+
+
+def example_scores(
+    scores: Float[np.ndarray, "layer position example"],
+    labels: Labels,
+    *,
+    examples: Sequence[str],
+    positions: Sequence[str],
+) -> xr.Dataset:
+    """The scores behind a map, for every example, with its label and fold; for spread, drill-down and resampling."""
+    return xr.Dataset(
+        {
+            "score": (("layer", "position", "example"), scores.astype(np.float32)),
+            "wrong": ("example", labels.wrong),
+            "fold": ("example", labels.fold),
+        },
+        coords={"layer": np.arange(len(scores)), "position": list(positions), "example": list(examples)},
+        attrs={"score": "out-of-fold log-odds of being wrong"},
+    )
 
 
 def probe_map(

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xarray as xr
+from sklearn.metrics import roc_auc_score
 
 from interp.activations import residual_streams
 from interp.answers import load_answers
@@ -53,9 +55,18 @@ def test_the_map_has_the_form_of_the_published_one(finished: Path) -> None:
     counts = json.loads(data.attrs["counts"])
     assert counts["asked"] == N
     assert (data["n"].sel(position="last_q") == counts["answered"]).all()
+    assert "exact_answer_first = exact_answer_last" in json.loads(data.attrs["coinciding"])
     assert "CC BY 4.0" in data.attrs["credit"]
     for suffix in (".pdf", ".png"):
         assert (finished / RESULT).with_suffix(suffix).stat().st_size > 10_000
+
+
+def test_the_scores_of_every_example_are_kept(finished: Path) -> None:
+    (path,) = (finished / "runs").rglob("examples.nc")
+    data, examples = Heatmap.load(finished / RESULT).data, xr.load_dataset(path, engine="h5netcdf")
+    cell = {"layer": 12, "position": "exact_answer_last"}
+    auc = roc_auc_score(examples["wrong"], examples["score"].sel(cell))
+    assert auc == pytest.approx(float(data["value"].sel(cell)), abs=1e-6)
 
 
 def test_a_second_run_reuses_everything_and_changes_nothing(finished: Path) -> None:

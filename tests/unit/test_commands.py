@@ -50,7 +50,11 @@ def test_the_default_columns_are_the_papers() -> None:
     [
         (["prob"], "unknown analysis 'prob'; nearest: probe"),
         (["probe", "--n", "0"], "give --n a number from 1"),
-        (["probe", "--dataset", "city"], "unknown dataset 'city'; nearest: cities"),
+        (["probe", "--batch-size", "0"], "--batch-size is 0"),
+        (["answers", "--max-new-tokens", "0"], "--max-new-tokens is 0"),
+        (["probe", "--c", "0"], "--c is 0"),
+        (["probe", "--device", "cuda:99"], "no device 'cuda:99'"),
+        (["answers", "--dataset", "city"], "unknown dataset 'city'; nearest: cities"),
         (["probe", "--positions", "last_q,exact_answer_frist"], "nearest: exact_answer_first"),
         (["figures", "--figures", "absent"], "no .nc file below absent"),
         (["figures", "absent.csv"], "no heatmap at absent.csv"),

@@ -12,6 +12,7 @@ from interp.positions import (
     PAPER_POSITIONS,
     Reason,
     coincidence,
+    coinciding_pairs,
     missing_by_reason,
     position_table,
     require_known,
@@ -101,6 +102,7 @@ def test_names_on_one_token_are_both_kept_and_counted() -> None:
     rate = coincidence(table)
     assert float(rate.sel(position="last_q", other_position="exact_answer_before_first")) == 0.5
     assert np.isnan(rate.sel(position="-8", other_position="-8"))
+    assert coinciding_pairs(table) == {"last_q = exact_answer_before_first": 0.5}
 
 
 def test_any_k_from_the_end() -> None:
@@ -117,6 +119,11 @@ def test_an_unknown_position_names_the_nearest(name: str) -> None:
 def test_the_nearest_name_is_given() -> None:
     with pytest.raises(InputError, match="nearest: exact_answer_first"):
         require_known(["exact_anwser_first"])
+
+
+def test_a_position_given_twice_is_refused() -> None:
+    with pytest.raises(InputError, match="'-1' is given twice"):
+        position_table([], ["-1", "last_q", "-1"])
 
 
 def test_no_answers_give_an_empty_table() -> None:
