@@ -77,7 +77,9 @@ def fit_logistic(gram: Float[torch.Tensor, "train train"], positive: Bool[torch.
             # No shorter step lowers the objective either: rounding is all that is left.
             return Fit(alpha, intercept, objective, step, converged=-slope <= 1e-6 * objective)
         alpha, intercept = alpha + size * direction, intercept + size * direction_b
-        logits, objective = logits + size * direction_logits, candidate
+        # Afresh, not by adding up steps: rounding errors of the first, longest steps would stay.
+        logits = gram @ alpha + intercept
+        objective = _objective(logits, alpha, gram, target, c)
     return Fit(alpha, intercept, objective, MAX_STEPS, converged=False)
 
 
@@ -112,7 +114,8 @@ def _objective(
     target: Float[torch.Tensor, " train"],
     c: float,
 ) -> float:
-    losses = torch.nn.functional.softplus(logits) - target * logits
+    # Not softplus, which above 20 gives its argument back: that is wrong in the ninth digit.
+    losses = torch.logaddexp(logits, torch.zeros_like(logits)) - target * logits
     return float(c * losses.sum() + 0.5 * alpha @ (gram @ alpha))
 
 
