@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyses.command import execute
-from analyses.runs import computing_majors, run_folder
+from analyses.runs import computing_versions, run_folder
 
 if TYPE_CHECKING:
     from interp.examples import Answer
@@ -72,7 +72,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         "n": config.n,
         "seed": config.seed,
         "max_new_tokens": config.max_new_tokens,
-        "libraries": computing_majors(),
+        "libraries": computing_versions(),
     }
 
 
@@ -81,13 +81,14 @@ def answers_of(
 ) -> tuple[list[Answer], Path]:
     """The answers, from their file if it is there, else from the model; and the folder that they are in."""
     from interp.answers import answer_questions, load_answers, save_answers, summary
+    from interp.files import make_folder
 
     identity = identity_of(config, source, questions)
     parent = config.runs / source.name / questions.name
     path = run_folder(parent, "answers", identity) / "answers.parquet"
     if path.is_file():
         return load_answers(path)[0], path.parent
-    journal = path.with_name("generated.jsonl")
+    journal = make_folder(path.parent) / "generated.jsonl"
     answers = answer_questions(
         model(), questions, max_new_tokens=config.max_new_tokens, batch_size=config.batch_size, journal=journal
     )

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interp import __version__
 from interp.errors import InputError
 from interp.files import make_folder, whole_file
 
@@ -28,9 +29,9 @@ COMPUTING = ("torch", "transformers", "transformer-lens")
 RECORDED = (*COMPUTING, "numpy", "scikit-learn", "xarray", "matplotlib")
 
 
-def computing_majors() -> dict[str, str]:
-    """The major versions of the libraries that run the model; another major may compute something else."""
-    return {name: version(name).split(".")[0] for name in COMPUTING}
+def computing_versions() -> dict[str, str]:
+    """The versions that may compute something else: the libraries' majors, and this suite's minor."""
+    return {name: version(name).split(".")[0] for name in COMPUTING} | {"interp": __version__.rpartition(".")[0]}
 
 
 def digest(identity: Identity) -> str:

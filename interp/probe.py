@@ -6,7 +6,7 @@ For every cell, over the examples that have the position:
 2. For each fold, standardise the features by the other folds' mean and deviation, fit an L2 logistic regression
    there to convergence, and score the fold.
 3. The cell's value is the AUC of these out-of-fold scores. Errors are the positive class, as in Orgad et al. 2024
-   (arXiv 2410.02707).
+   (arXiv 2410.02707). The interval is DeLong's, widened for the refits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from interp.activations import ActivationStore
-from interp.auc import auc_interval
+from interp.auc import auc_interval, refitting_factor
 from interp.errors import InputError
 from interp.files import whole_file
 from interp.heatmap import Heatmap
@@ -172,6 +172,7 @@ def probe_map(
     n = np.broadcast_to(mask.sum(0), shape).astype(np.int64)
     n_wrong = np.broadcast_to((mask & labels.wrong[:, None]).sum(0), shape).astype(np.int64)
     reason = np.zeros(shape, dtype=np.int8)
+    factor = refitting_factor(int(labels.fold.max()) + 1) if labels.fold.any() else 1.0
     for layer, column in np.ndindex(shape):
         present = mask[:, column]
         cell = scores[layer, column, present]
@@ -179,7 +180,8 @@ def probe_map(
             NoValue.HAS_VALUE if np.isfinite(cell).all() else NoValue.ACTIVATIONS_NOT_FINITE
         )
         if not reason[layer, column]:
-            value[layer, column], low[layer, column], high[layer, column] = auc_interval(cell, labels.wrong[present])
+            interval = auc_interval(cell, labels.wrong[present], variance_factor=factor)
+            value[layer, column], low[layer, column], high[layer, column] = interval
     return Heatmap.build(
         value,
         low,

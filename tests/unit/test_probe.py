@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from interp.activations import ActivationStore
+from interp.auc import auc_interval, refitting_factor
 from interp.errors import InputError
 from interp.heatmap import Heatmap
 from interp.probe import Labels, NoValue, cell_scores, out_of_fold_scores, probe_map
@@ -52,6 +53,23 @@ def test_a_planted_direction_is_found_and_noise_is_not(tmp_path: Path) -> None:
     assert (data["n"] == 300).all()
     assert (data["n_wrong"] == labels.wrong.sum()).all()
     assert (data["why_missing"] == NoValue.HAS_VALUE).all()
+
+
+@pytest.mark.parametrize(("strength", "d"), [(0.0, 30), (0.0, 8), (1.5, 30)])
+def test_intervals_cover_what_a_rerun_on_new_examples_gives(strength: float, d: int) -> None:
+    """The AUC that this procedure has on average, over draws of examples; for pure noise it is .5."""
+    n, runs = 150, 150
+    present = np.ones(n, dtype=bool)
+    intervals = []
+    for seed in range(runs):
+        labels = labels_of(n, seed=seed)
+        features = np.random.default_rng(seed + 10_000).normal(size=(n, d))
+        features[:, 0] += strength * labels.wrong
+        scores = cell_scores(torch.from_numpy(features), present, labels, c=1.0)
+        intervals.append(auc_interval(scores, labels.wrong, variance_factor=refitting_factor(5)))
+    truth = np.mean([interval.value for interval in intervals]) if strength else 0.5
+    covered = np.mean([interval.low <= truth <= interval.high for interval in intervals])
+    assert 0.93 <= covered <= 1.0
 
 
 def test_scores_are_those_of_scikit_learn() -> None:
