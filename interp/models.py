@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 DTYPES = ("float32", "bfloat16", "float16")
 HUB_FILES = ("*.json", "*.jinja", "*.model", "*.txt")
+HookFunction = Callable[["torch.Tensor"], None]
 
 
 @dataclass(frozen=True)
@@ -206,9 +207,6 @@ def run_until(model: HookedModel, tokens: Int[torch.Tensor, "batch pos"], hooks:
         except _AllSeen:
             return
     raise RuntimeError(f"the model ran without calling {', '.join(sorted(waiting))}")
-
-
-HookFunction = Callable[["torch.Tensor"], None]
 
 
 class _AllSeen(Exception):
