@@ -36,7 +36,8 @@ def run(config: Config) -> None:
 
     targets = {path: config.out / path.name for path in config.paths}
     if not config.paths:
-        targets = {path: path for path in sorted(config.figures.rglob("*.nc"))}
+        # A run that was killed while it wrote leaves a hidden, unfinished file.
+        targets = {path: path for path in sorted(config.figures.rglob("*.nc")) if not path.name.startswith(".")}
     if not targets:
         raise InputError(f"no .nc file below {config.figures}; run 'interp probe' first, or give --figures")
     for path, beside in targets.items():

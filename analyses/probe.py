@@ -59,6 +59,8 @@ def run(config: Config) -> None:
     asking.require_usable(config)
     if not config.c > 0:
         raise InputError(f"--c is {config.c}; give a number above 0")
+    if config.folds < 2:
+        raise InputError(f"--folds is {config.folds}; give a number from 2")
     positions = config.positions.split(",")
     require_known(positions)
     questions = load_questions(config.dataset, n=config.n, seed=config.seed)

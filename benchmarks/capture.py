@@ -14,7 +14,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -122,9 +122,8 @@ def differences(these: Sequence[torch.Tensor], those: Sequence[torch.Tensor]) ->
     return largest, max(float(((this - that).norm(dim=-1) / that.norm(dim=-1)).max()) for this, that in pairs)
 
 
-def seconds(function: object, repeats: int) -> list[float]:
+def seconds(function: Callable[[], object], repeats: int) -> list[float]:
     """How long each of some calls takes, after one that is not counted."""
-    assert callable(function)
     times = []
     for _ in range(repeats + 1):
         started = time.perf_counter()

@@ -53,6 +53,7 @@ def test_the_default_columns_are_the_papers() -> None:
         (["probe", "--batch-size", "0"], "--batch-size is 0"),
         (["answers", "--max-new-tokens", "0"], "--max-new-tokens is 0"),
         (["probe", "--c", "0"], "--c is 0"),
+        (["probe", "--folds", "1"], "--folds is 1"),
         (["probe", "--device", "cuda:99"], "no device 'cuda:99'"),
         (["answers", "--dataset", "city"], "unknown dataset 'city'; nearest: cities"),
         (["probe", "--positions", "last_q,exact_answer_frist"], "nearest: exact_answer_first"),
@@ -80,6 +81,13 @@ def test_figures_are_drawn_beside_their_heatmaps(tmp_path: Path, capsys: pytest.
     first = [Path(name).read_bytes() for name in printed]
     assert cli.main(["figures", "--figures", str(tmp_path)]) == 0
     assert [Path(name).read_bytes() for name in printed] == first
+
+
+def test_what_a_killed_run_left_unfinished_is_not_drawn(tmp_path: Path) -> None:
+    heatmap_of(np.full((4, 3), 0.7)).save(tmp_path / "probe.nc")
+    (tmp_path / ".probe.nc.k2x9.nc").write_bytes((tmp_path / "probe.nc").read_bytes()[:100])
+    assert cli.main(["figures", "--figures", str(tmp_path)]) == 0
+    assert (tmp_path / "probe.pdf").exists()
 
 
 def test_a_published_map_is_drawn_by_path(tmp_path: Path) -> None:
