@@ -19,17 +19,17 @@ from typing import Any
 
 from interp.batches import batched
 from interp.errors import InputError
-from interp.examples import Answer, PromptParts, Question, Span
+from interp.examples import Answer, PromptParts, Question, Span, TokenizedText
 from interp.files import make_folder, whole_file
 from interp.models import HookedModel, generate_greedily, stop_tokens
 from interp.progress import progress
+from interp.prompts import Prompt, prompt_of
 from interp.questions import QuestionSet
+from interp.tokens import decoded_text
 from interp.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
-PLAIN_TEMPLATE = "Q: {question}\nA:"
-"""The prompt for a model whose tokenizer has no chat template."""
 NOTHING_NAMED = "names no known answer"
 EMPTY = "empty answer"
 METADATA_KEY = b"interp"
@@ -53,8 +53,9 @@ def answer_questions(
     journal
         A file that receives what is generated, and from which an interrupted run goes on.
     """
-    prompts = {question.id: prompt_tokens(model.tokenizer, question) for question in questions.questions}
-    generated = _generate_all(model, prompts, max_new_tokens, batch_size, journal)
+    prompts = {question.id: prompt_of(model.tokenizer, question) for question in questions.questions}
+    token_ids = {identifier: prompt.token_ids for identifier, prompt in prompts.items()}
+    generated = _generate_all(model, token_ids, max_new_tokens, batch_size, journal)
     ends = set(stop_tokens(model))
     return [
         read_answer(model.tokenizer, question, prompts[question.id], generated[question.id], ends, questions.vocabulary)
@@ -62,66 +63,30 @@ def answer_questions(
     ]
 
 
-def prompt_tokens(tokenizer: Any, question: Question) -> tuple[int, ...]:
-    """The prompt as it is fed: the user turn in the chat template, with the template's generation prompt."""
-    text = question.prompt_parts.text
-    if tokenizer.chat_template is None:
-        return tuple(tokenizer(PLAIN_TEMPLATE.format(question=text))["input_ids"])
-    turn = [{"role": "user", "content": text}]
-    return tuple(tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=True)["input_ids"])
-
-
 def read_answer(
     tokenizer: Any,
     question: Question,
-    prompt: Sequence[int],
+    prompt: Prompt,
     generated: Sequence[int],
     ends: set[int],
     vocabulary: Vocabulary,
 ) -> Answer:
     """The answer in what a model generated: its text, where its exact answer stands, and whether that is correct."""
-    text, char_ends = text_and_char_ends(tokenizer, generated)
-    naming = vocabulary.first_named(text, question.subject_text)
+    said = decoded_text(tokenizer, generated)
+    naming = vocabulary.first_named(said.text, question.subject_text)
     return Answer(
         question=question,
-        token_ids=(*prompt, *generated),
-        n_prompt=len(prompt),
-        text=text,
-        char_ends=char_ends,
+        token_ids=(*prompt.token_ids, *generated),
+        n_prompt=len(prompt.token_ids),
+        generated=said,
         ended=bool(generated) and generated[-1] in ends,
         exact=naming.span if naming else None,
         named=" / ".join(naming.answers) if naming else None,
         correct=question.gold in naming.answers if naming else None,
-        why_missing=None if naming else NOTHING_NAMED if text.strip() else EMPTY,
+        why_missing=None if naming else NOTHING_NAMED if said.text.strip() else EMPTY,
+        prompt=prompt.tokens,
+        spans=prompt.spans,
     )
-
-
-def text_and_char_ends(tokenizer: Any, generated: Sequence[int]) -> tuple[str, tuple[int, ...]]:
-    """The generated text, and for each token how many of its characters are complete after that token.
-
-    Found by decoding every prefix: this holds for every tokenizer, also where several tokens make up one character
-    (the character belongs to the token that completes it) and where a token's text depends on its neighbours.
-    """
-
-    def decoded(n_tokens: int) -> str:
-        text: str = tokenizer.decode(
-            list(generated[:n_tokens]), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
-
-    text = decoded(len(generated))
-    char_ends: list[int] = []
-    complete = 0
-    for n_tokens in range(1, len(generated) + 1):
-        complete = max(complete, _common_length(decoded(n_tokens), text))
-        char_ends.append(complete)
-    return text, tuple(char_ends)
-
-
-def _common_length(first: str, second: str) -> int:
-    """How many characters two texts begin with in common."""
-    shorter = min(len(first), len(second))
-    return next((index for index in range(shorter) if first[index] != second[index]), shorter)
 
 
 def summary(answers: Sequence[Answer], questions: QuestionSet) -> dict[str, int]:
@@ -236,7 +201,10 @@ def _schema() -> Any:
             "token_ids": pa.list_(pa.int32()),
             "n_prompt": pa.int32(),
             "text": pa.string(),
-            "char_ends": pa.list_(pa.int32()),
+            "begun": pa.list_(pa.int32()),
+            "complete": pa.list_(pa.int32()),
+            "prompt": pa.struct({"text": pa.string(), "begun": pa.list_(pa.int32()), "complete": pa.list_(pa.int32())}),
+            "spans": pa.map_(pa.string(), span),
             "ended": pa.bool_(),
             "exact": span,
             "exact_text": pa.string(),
@@ -260,8 +228,9 @@ def _row(answer: Answer) -> dict[str, Any]:
         "difficulty": question.difficulty,
         "token_ids": list(answer.token_ids),
         "n_prompt": answer.n_prompt,
-        "text": answer.text,
-        "char_ends": list(answer.char_ends),
+        **answer.generated._asdict(),
+        "prompt": answer.prompt._asdict() if answer.prompt else None,
+        "spans": [(name, span._asdict()) for name, span in answer.spans.items()],
         "ended": answer.ended,
         "exact": answer.exact._asdict() if answer.exact else None,
         "exact_text": answer.exact.of(answer.text) if answer.exact else None,
@@ -286,11 +255,16 @@ def _answer(row: Mapping[str, Any]) -> Answer:
         question=question,
         token_ids=tuple(row["token_ids"]),
         n_prompt=row["n_prompt"],
-        text=row["text"],
-        char_ends=tuple(row["char_ends"]),
+        generated=_tokenized(row),
+        prompt=_tokenized(row["prompt"]) if row["prompt"] else None,
+        spans={name: Span(**span) for name, span in row["spans"]},
         ended=row["ended"],
         exact=Span(**row["exact"]) if row["exact"] else None,
         named=row["named"],
         correct=row["correct"],
         why_missing=row["why_missing"],
     )
+
+
+def _tokenized(row: Mapping[str, Any]) -> TokenizedText:
+    return TokenizedText(row["text"], tuple(row["begun"]), tuple(row["complete"]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -28,6 +30,24 @@ class PromptParts(NamedTuple):
     def text(self) -> str:
         """The whole user turn."""
         return self.before + self.question + self.after
+
+
+class TokenizedText(NamedTuple):
+    """A text, and how far into it each of its tokens reaches."""
+
+    text: str
+    begun: tuple[int, ...]
+    """For each token, how many characters have at least a part in it or before it."""
+    complete: tuple[int, ...]
+    """For each token, how many characters are complete after it."""
+
+    def first_token(self, span: Span) -> int:
+        """The first token that has a part in the span."""
+        return bisect_right(self.begun, span.start)
+
+    def last_token(self, span: Span) -> int:
+        """The token that completes the span."""
+        return bisect_right(self.complete, span.stop - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +85,8 @@ class Answer:
     """The prompt as fed, then what was generated, its end token included."""
     n_prompt: int
     """How many of `token_ids` are the prompt."""
-    text: str
-    """The generated text without special tokens."""
-    char_ends: tuple[int, ...]
-    """For each generated token, how many characters of `text` are complete after it."""
+    generated: TokenizedText
+    """The generated text without special tokens, with the generated tokens."""
     ended: bool
     """Whether the model produced its end token; if not, the answer is cut at the token limit."""
     exact: Span | None = None
@@ -79,6 +97,15 @@ class Answer:
     """Whether `named` is the gold answer; None where there is no exact answer to judge."""
     why_missing: str | None = None
     """Why there is no exact answer."""
+    prompt: TokenizedText | None = None
+    """The prompt as fed, with its tokens; None where a tokenizer does not tell which token stands where."""
+    spans: Mapping[str, Span] = field(default_factory=dict)
+    """Where the named parts of the question (``question``, ``subject``) stand in the prompt's text."""
+
+    @property
+    def text(self) -> str:
+        """The generated text without special tokens."""
+        return self.generated.text
 
     @property
     def n_generated(self) -> int:

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import NamedTuple
 
 from interp.examples import Span
@@ -37,8 +38,9 @@ class Vocabulary:
         """The first answer that `text` names, or None.
 
         Longest name first, whole words only, without regard to case and accents, except that names all in capitals
-        ("US") must match as they stand. Names inside an occurrence of `subject` do not count: a text that repeats
-        "Guatemala City" has not yet named a country.
+        ("US") must match as they stand. Scripts that are written without spaces have no word boundaries: 日本 is
+        named in 日本です. Names inside an occurrence of `subject` do not count: a text that repeats "Guatemala City"
+        has not yet named a country.
 
         Parameters
         ----------
@@ -47,11 +49,11 @@ class Vocabulary:
         subject
             The question's subject, if it has one.
         """
-        folded = fold(text)
-        inside = [Span(*match.span()) for match in _word_pattern([subject]).finditer(folded)] if subject else []
-        for match in self._pattern.finditer(folded):
-            span = Span(*match.span())
-            if any(outer.start <= span.start and span.stop <= outer.stop for outer in inside):
+        folded = _Folding(text)
+        inside = [folded.span_of(match) for match in _word_pattern([subject]).finditer(folded.text)] if subject else []
+        for match in self._pattern.finditer(folded.text):
+            span = folded.span_of(match)
+            if _goes_on(text, span.stop) or any(o.start <= span.start and span.stop <= o.stop for o in inside):
                 continue
             answers = self._answers_of(span.of(text))
             if answers:
@@ -81,10 +83,7 @@ class Vocabulary:
 
 
 def fold(text: str) -> str:
-    """`text` without case and accents, character by character, so that offsets stay what they were.
-
-    A character whose plain form is longer than one character ("ß", "ﬁ") is kept as it is.
-    """
+    """`text` without case and accents, also where that changes its length (ß becomes ss, combining marks nothing)."""
     return text.translate(_FOLDED)
 
 
@@ -93,20 +92,65 @@ class _Folded(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
-        decomposed = unicodedata.normalize("NFD", character)
-        # Hangul syllables decompose into letters, not marks: dropping those would make different syllables one.
-        plain = decomposed[0].lower() if all(map(unicodedata.combining, decomposed[1:])) else character
-        self[code] = plain if len(plain) == 1 else character
+        # Hangul syllables decompose into letters, not marks, and are left whole.
+        parts = (
+            unicodedata.normalize("NFD", character)
+            if not unicodedata.name(character, "").startswith("HANGUL")
+            else character
+        )
+        self[code] = "".join(part for part in parts.casefold() if not unicodedata.combining(part))
         return self[code]
 
 
 _FOLDED = _Folded()
 
 
+class _Folding:
+    """A folded text that knows where its characters come from."""
+
+    def __init__(self, original: str) -> None:
+        parts = [_FOLDED[ord(character)] for character in original]
+        self.text = "".join(parts)
+        self._original = original
+        self._origin = [index for index, part in enumerate(parts) for _ in part]
+
+    def span_of(self, match: re.Match[str]) -> Span:
+        """The original characters of a match, with the marks that combine with the last of them."""
+        stop = self._origin[match.end() - 1] + 1
+        while stop < len(self._original) and unicodedata.combining(self._original[stop]):
+            stop += 1
+        return Span(self._origin[match.start()], stop)
+
+
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
+)
+"""Thai, Lao, Burmese, Khmer, kana, Han: written without spaces between words."""
+HANGUL = "\uac00-\ud7a3"
+"""Korean particles follow a name without a space (일본은), so that a name may end where the word does not."""
+_IN_WORD = rf"[^\W{UNSPACED}]"
+"""A letter or digit of a script whose words are spaced."""
+
+
 def _word_pattern(phrases: Iterable[str]) -> re.Pattern[str]:
     """Whole-word alternatives, the longest first so that "South Sudan" is not taken for "Sudan"."""
-    folded = sorted({fold(phrase) for phrase in phrases}, key=lambda phrase: (-len(phrase), phrase))
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, folded))})(?!\w)" if folded else r"(?!)")
+    folded = sorted({fold(phrase) for phrase in phrases} - {""}, key=lambda phrase: (-len(phrase), phrase))
+    # Neighbours that need the same boundaries share one test of them: most of a text is then passed over quickly.
+    runs = groupby(folded, key=_boundaries)
+    alternatives = [f"{before}(?:{'|'.join(map(re.escape, run))}){after}" for (before, after), run in runs]
+    return re.compile("|".join(alternatives) or r"(?!)")
+
+
+def _boundaries(phrase: str) -> tuple[str, str]:
+    """A word boundary for each end of the phrase, unless the script has none there."""
+    before = "" if re.match(rf"[{UNSPACED}]", phrase) else rf"(?<!{_IN_WORD})"
+    after = "" if re.search(rf"[{UNSPACED}{HANGUL}]$", phrase) else rf"(?!{_IN_WORD})"
+    return before, after
+
+
+def _goes_on(text: str, stop: int) -> bool:
+    """Whether a word goes on with a vowel sign, which is no letter of its own (Devanagari, Thai, …)."""
+    return stop < len(text) and unicodedata.category(text[stop]) in ("Mc", "Mn")
 
 
 def _answers_by_name(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:

@@ -4,25 +4,21 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from interp.answers import (
     EMPTY,
     NOTHING_NAMED,
-    PLAIN_TEMPLATE,
     answer_questions,
     load_answers,
-    prompt_tokens,
     read_answer,
     save_answers,
     summary,
-    text_and_char_ends,
 )
 from interp.errors import InputError
 from interp.examples import PromptParts, Question, Span
 from interp.models import HookedModel
+from interp.prompts import PLAIN_TEMPLATE, Prompt, prompt_of
 from interp.questions import QuestionSet
 from interp.vocabulary import Vocabulary
 from tests.model.conftest import CHAT_TEMPLATE
@@ -45,34 +41,17 @@ def questions() -> QuestionSet:
 
 
 def test_the_prompt_is_the_chat_template_with_its_generation_prompt(tokenizer: PreTrainedTokenizerFast) -> None:
-    prompt = tokenizer.decode(prompt_tokens(tokenizer, question()))
+    prompt = tokenizer.decode(prompt_of(tokenizer, question()).token_ids)
     assert prompt == ("<|im_start|>user\nIn which country is the city of Lyon?<|im_end|>\n<|im_start|>assistant\n")
 
 
 def test_without_a_chat_template_the_prompt_is_plain(tokenizer: PreTrainedTokenizerFast) -> None:
     tokenizer.chat_template = None
     try:
-        prompt = tokenizer.decode(prompt_tokens(tokenizer, question()))
+        prompt = tokenizer.decode(prompt_of(tokenizer, question()).token_ids)
     finally:
         tokenizer.chat_template = CHAT_TEMPLATE
     assert prompt == PLAIN_TEMPLATE.format(question="In which country is the city of Lyon?")
-
-
-@given(text=st.text(alphabet="ab é東🇫🇷\u0301\n.", max_size=20))
-@settings(max_examples=200, deadline=None)
-def test_char_ends_follow_the_bytes_of_every_token(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
-    """Against the bytes: a character is complete once all its bytes are there."""
-    tokens = tokenizer(text)["input_ids"]
-    decoded, char_ends = text_and_char_ends(tokenizer, [*tokens, 1])
-    assert decoded == text
-    ends_in_bytes = [len("".join(text[: i + 1]).encode()) for i in range(len(text))]
-    n_bytes = 0
-    expected = []
-    for token in tokens:
-        # In byte-level BPE every character of a token's name stands for one byte.
-        n_bytes += len(tokenizer.convert_ids_to_tokens(token))
-        expected.append(sum(end <= n_bytes for end in ends_in_bytes))
-    assert list(char_ends) == [*expected, len(text)]
 
 
 def test_the_exact_answer_is_found_without_the_label(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -84,7 +63,7 @@ def test_the_exact_answer_is_found_without_the_label(tokenizer: PreTrainedTokeni
         (" \n", None, None, EMPTY),
     ]:
         generated = [*tokenizer(text)["input_ids"], 1]
-        answer = read_answer(tokenizer, question(), [5, 6, 7], generated, {1}, VOCABULARY)
+        answer = read_answer(tokenizer, question(), Prompt((5, 6, 7), None, {}), generated, {1}, VOCABULARY)
         assert (answer.exact.of(answer.text) if answer.exact else None) == exact
         assert (answer.correct, answer.why_missing) == (correct, why)
         assert answer.ended
@@ -92,8 +71,8 @@ def test_the_exact_answer_is_found_without_the_label(tokenizer: PreTrainedTokeni
 
 
 def test_nothing_generated_is_an_empty_answer(tokenizer: PreTrainedTokenizerFast) -> None:
-    answer = read_answer(tokenizer, question(), [5], [], {1}, VOCABULARY)
-    assert (answer.text, answer.char_ends, answer.why_missing, answer.ended) == ("", (), EMPTY, False)
+    answer = read_answer(tokenizer, question(), Prompt((5,), None, {}), [], {1}, VOCABULARY)
+    assert (answer.generated, answer.why_missing, answer.ended) == (("", (), ()), EMPTY, False)
 
 
 def test_answers_survive_their_file(model: HookedModel, questions: QuestionSet, tmp_path: Path) -> None:

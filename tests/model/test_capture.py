@@ -10,7 +10,7 @@ import xarray as xr
 from interp import activations
 from interp.activations import capture, residual_streams
 from interp.errors import InputError
-from interp.examples import Answer, PromptParts, Question, Span
+from interp.examples import Answer, PromptParts, Question, Span, TokenizedText
 from interp.models import HookedModel
 from interp.positions import MISSING, position_table
 
@@ -23,15 +23,14 @@ def random_answers(n: int, seed: int = 0) -> list[Answer]:
     answers = []
     for index in range(n):
         n_prompt, n_generated = int(rng.integers(2, 9)), int(rng.integers(1, 9))
-        text = "x" * n_generated
+        ends = tuple(range(1, n_generated + 1))
         start = int(rng.integers(0, n_generated))
         answers.append(
             Answer(
                 question=Question(f"q{index}", PromptParts("", "?", ""), "x", (), None, "test", f"q{index}"),
                 token_ids=tuple(rng.integers(2, 380, n_prompt + n_generated).tolist()),
                 n_prompt=n_prompt,
-                text=text,
-                char_ends=tuple(range(1, n_generated + 1)),
+                generated=TokenizedText("x" * n_generated, ends, ends),
                 ended=True,
                 exact=Span(start, start + 1) if rng.random() < 0.8 else None,
             )

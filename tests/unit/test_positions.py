@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.errors import InputError
-from interp.examples import Answer, PromptParts, Question, Span
+from interp.examples import Answer, PromptParts, Question, Span, TokenizedText
 from interp.positions import (
     MISSING,
     PAPER_POSITIONS,
@@ -20,6 +22,12 @@ from interp.positions import (
 )
 
 
+def tokenized(pieces: list[str]) -> TokenizedText:
+    """A text whose tokens are these pieces of it."""
+    ends = tuple(int(end) for end in np.cumsum([len(piece) for piece in pieces]))
+    return TokenizedText("".join(pieces), ends, ends)
+
+
 def answer_of(pieces: list[str], exact: Span | None, n_prompt: int = 3, identifier: str = "q") -> Answer:
     """An answer whose generated tokens are these pieces of text; an empty piece is a special token."""
     question = Question(identifier, PromptParts("", "Who?", ""), "gold", (), None, "test", identifier)
@@ -27,8 +35,7 @@ def answer_of(pieces: list[str], exact: Span | None, n_prompt: int = 3, identifi
         question=question,
         token_ids=tuple(range(n_prompt + len(pieces))),
         n_prompt=n_prompt,
-        text="".join(pieces),
-        char_ends=tuple(int(end) for end in np.cumsum([len(piece) for piece in pieces])),
+        generated=tokenized(pieces),
         ended=True,
         exact=exact,
         correct=None if exact is None else True,
@@ -110,7 +117,7 @@ def test_any_k_from_the_end() -> None:
     assert table["token"].values.tolist() == [[6, MISSING]]
 
 
-@pytest.mark.parametrize("name", ["exact_anwser_first", "last", "0", "-0", "+1"])
+@pytest.mark.parametrize("name", ["exact_anwser_first", "last", "01", "-0", "+1", "subject:frist", ":first"])
 def test_an_unknown_position_names_the_nearest(name: str) -> None:
     with pytest.raises(InputError, match=f"unknown position '{name}'".replace("+", r"\+")):
         require_known(["last_q", name])
@@ -128,3 +135,103 @@ def test_a_position_given_twice_is_refused() -> None:
 
 def test_no_answers_give_an_empty_table() -> None:
     assert position_table([]).sizes == {"example": 0, "position": 15}
+
+
+PROMPT = ["<user>", "Where", " is", " Li", "lle", "?", "<model>"]
+TEXT = "".join(PROMPT)
+SPANS = {"question": (6, 21), "subject": (15, 20)}
+
+
+def prompted(pieces: list[str], exact: Span | None) -> Answer:
+    answer = answer_of(pieces, exact, n_prompt=len(PROMPT))
+    return replace(answer, prompt=tokenized(PROMPT), spans={name: Span(*span) for name, span in SPANS.items()})
+
+
+def test_the_examples_spans_are_what_they_are_called() -> None:
+    assert Span(*SPANS["question"]).of(TEXT) == "Where is Lille?"
+    assert Span(*SPANS["subject"]).of(TEXT) == "Lille"
+
+
+@pytest.mark.parametrize(
+    ("name", "token"),
+    [
+        ("first_q", 1),
+        ("question_last", 5),
+        ("subject_first", 3),
+        ("subject_last", 4),
+        ("last_q", 6),
+        ("0", 0),
+        ("8", 8),
+        ("11", Reason.AFTER_THE_END),
+        ("question:first", 1),
+        ("question:before", 0),
+        ("question:after", 6),
+        ("question:4", 5),
+        ("question:5", Reason.OUTSIDE_THE_SPAN),
+        ("question:-5", 1),
+        ("question:-6", Reason.OUTSIDE_THE_SPAN),
+        ("subject:0", 3),
+        ("subject:-1", 4),
+        ("exact_answer:before", 7),
+        ("exact_answer:first", 8),
+        ("exact_answer:1", 9),
+        ("exact_answer:last", 9),
+        ("exact_answer:after", 10),
+        ("answer:first", 7),
+        ("answer:last", 10),
+        ("answer:after", Reason.AFTER_THE_END),
+        ("-4", 7),
+        ("-5", Reason.INTO_THE_PROMPT),
+    ],
+)
+def test_every_name_has_its_token(name: str, token: int | Reason) -> None:
+    table = position_table([prompted(["In ", "Fra", "nce", "."], Span(3, 9))], [name])
+    found = int(table["token"][0, 0]), Reason(int(table["reason"][0, 0]))
+    assert found == ((MISSING, token) if isinstance(token, Reason) else (token, Reason.RESOLVED))
+
+
+def test_a_prompt_that_cannot_be_aligned_has_no_positions_inside() -> None:
+    unaligned = replace(prompted(["Yes"], None), prompt=None)
+    unmarked = replace(prompted(["Yes"], None), spans={"question": Span(6, 21)})
+    table = position_table([unaligned, unmarked], ["subject_first", "question:first", "last_q"])
+    assert table["reason"].values.tolist() == [
+        [Reason.PROMPT_NOT_ALIGNED, Reason.PROMPT_NOT_ALIGNED, Reason.RESOLVED],
+        [Reason.NO_SUCH_SPAN, Reason.RESOLVED, Reason.RESOLVED],
+    ]
+
+
+def test_a_span_at_the_very_start_has_nothing_before_it() -> None:
+    answer = replace(prompted(["Yes"], None), spans={"question": Span(0, 3)})
+    table = position_table([answer], ["question:before"])
+    assert table["reason"].values.tolist() == [[Reason.BEFORE_THE_START]]
+
+
+def test_a_span_that_no_answer_has_is_refused() -> None:
+    with pytest.raises(InputError, match="unknown span 'subjcet'; nearest: subject"):
+        position_table([prompted(["Yes"], None)], ["subjcet:first"])
+
+
+def test_the_papers_policy_clamps_falls_back_and_says_where() -> None:
+    names = ["exact_answer_first", "exact_answer_after_last", "-4", "-9", "second_answer"]
+    ends_with_it = prompted(["In ", "Ghana"], Span(3, 8))
+    silent = prompted(["No"], None)
+    table = position_table([ends_with_it, silent], names, policy="paper")
+    assert table.attrs["policy"] == "paper"
+    assert table["token"].values.tolist() == [[8, 8, 5, 0, 8], [6, 6, 4, MISSING, MISSING]]
+    assert table["replaced"].values.tolist() == [[False, True, True, True, False], [True, True, True, False, False]]
+    strict = position_table([ends_with_it, silent], names)
+    assert not strict["replaced"].any()
+
+
+def test_the_papers_policy_looks_for_characters_not_words() -> None:
+    """The published code finds "9" inside "19", and case does not matter to it."""
+    answer = prompted(["19", " or ", "9", "."], Span(6, 7))
+    table = position_table([answer], ["exact_answer_first"], policy="paper")
+    assert table["token"].values.tolist() == [[7]]
+    assert table["replaced"].values.tolist() == [[True]]
+    assert position_table([answer], ["exact_answer_first"])["token"].values.tolist() == [[9]]
+
+
+def test_an_unknown_policy_is_refused() -> None:
+    with pytest.raises(InputError, match="unknown policy 'papr'; nearest: paper"):
+        position_table([], policy="papr")
