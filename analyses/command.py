@@ -21,20 +21,21 @@ EXIT_INTERRUPTED = 130
 def execute(config: type[C], run: Callable[[C], object], *, prog: str, args: Sequence[str] | None = None) -> int:
     """Read the flags of `config`, run, and return the exit status.
 
-    An `InputError` is one line on stderr and status 2; Ctrl-C says how to go on and is status 130.
+    A run may return a status of its own. An `InputError` is one line on stderr and status 2; Ctrl-C says how to go
+    on and is status 130.
     """
     chosen = tyro.cli(config, prog=prog, args=args, config=(tyro.conf.OmitArgPrefixes,))
     _log_to_stderr()
     logging.getLogger("analyses").info("%s", chosen)
     try:
-        run(chosen)
+        status = run(chosen)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_INPUT
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return EXIT_INTERRUPTED
-    return 0
+    return status if isinstance(status, int) else 0
 
 
 def _log_to_stderr() -> None:

@@ -28,6 +28,8 @@ class Config:
     """Folder of results."""
     out: Path = Path()
     """Where drawings of the given paths go."""
+    with_n: bool = False
+    """Draw the number of examples behind each column as a strip of bars under the map."""
 
 
 def run(config: Config) -> None:
@@ -41,7 +43,7 @@ def run(config: Config) -> None:
     if not targets:
         raise InputError(f"no .nc file below {config.figures}; run 'interp probe' first, or give --figures")
     for path, beside in targets.items():
-        for written in draw(path, beside):
+        for written in draw(path, beside, with_n=config.with_n):
             print(written)
 
 

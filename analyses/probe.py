@@ -37,6 +37,8 @@ class Config(asking.Config):
 
     positions: str = DEFAULT_POSITIONS
     """Columns of the map, separated by commas; -k counts from the end of the answer (write --positions=-2,-1)."""
+    policy: Literal["strict", "paper"] = "strict"
+    """'strict' leaves missing what is missing; 'paper' clamps and falls back as the published code, to replicate it."""
     folds: int = 5
     """Folds of the cross-fitting."""
     c: float = 1.0
@@ -44,7 +46,8 @@ class Config(asking.Config):
     labels: Literal["correctness", "shuffled"] = "correctness"
     """'shuffled' deals the labels out at random: the control, which must give .5."""
     figures: Path = Path("figures")
-    """Folder of results: <model>/<dataset>/probe.{nc,pdf,png}, or probe-shuffled.* for the control."""
+    """Folder of results: <model>/<dataset>/probe.{nc,pdf,png}; probe-shuffled.* for the control, probe-paper.* for
+    the paper's policy."""
     overwrite: bool = False
     """Replace the result of another run."""
 
@@ -66,9 +69,11 @@ def run(config: Config) -> None:
     questions = load_questions(config.dataset, n=config.n, seed=config.seed)
     source = resolve_model(config.model, revision=config.revision)
     settings = {"positions": positions, "folds": config.folds, "c": config.c, "labels": config.labels}
+    settings |= policy_of(config)
     identity = asking.identity_of(config, source, questions) | {"site": SITE} | settings
 
-    name = "probe" if config.labels == "correctness" else f"probe-{config.labels}"
+    variants = ["shuffled"] * (config.labels == "shuffled") + ["paper"] * (config.policy == "paper")
+    name = "-".join(["probe", *variants])
     published = config.figures / source.name / questions.name / f"{name}.nc"
     require_publishable(published, identity, overwrite=config.overwrite)
     work = run_folder(config.runs / source.name / questions.name, name, identity)
@@ -81,6 +86,11 @@ def run(config: Config) -> None:
     print(in_words(heatmap))
 
 
+def policy_of(config: Config) -> dict[str, str]:
+    """What the policy adds to an identity: nothing where it is strict."""
+    return {} if config.policy == "strict" else {"policy": config.policy}
+
+
 def measured_map(
     config: Config, source: ModelSource, questions: QuestionSet, positions: Sequence[str], work: Path
 ) -> Heatmap:
@@ -91,7 +101,7 @@ def measured_map(
     from interp.answers import summary
     from interp.files import whole_file
     from interp.models import load_model
-    from interp.positions import coinciding_pairs, missing_by_reason, position_table, resolved_mask
+    from interp.positions import coinciding_pairs, missing_by_reason, position_table, replaced_shares, resolved_mask
     from interp.probe import Labels, example_scores, out_of_fold_scores, probe_map
 
     model = cache(lambda: load_model(source, device=config.device, dtype=config.dtype))
@@ -102,8 +112,10 @@ def measured_map(
         correct = np.random.default_rng(config.seed).permutation(correct).tolist()
     labels = Labels.of(correct, [answer.question.group for answer in judged], folds=config.folds, seed=config.seed)
 
-    table = position_table(judged, positions)
-    cells: dict[str, Any] = {"answers": folder.name, "site": SITE, "positions": list(positions)}
+    table = position_table(judged, positions, policy=config.policy)
+    with whole_file(work / "positions.nc") as temporary:
+        table.to_netcdf(temporary, engine="h5netcdf")
+    cells: dict[str, Any] = {"answers": folder.name, "site": SITE, "positions": list(positions)} | policy_of(config)
     store = capture(
         model,
         judged,
@@ -124,8 +136,10 @@ def measured_map(
             "dataset": questions.name,
             "credit": questions.credit,
             "site": SITE,
+            "policy": config.policy,
             "counts": json.dumps(summary(answers, questions)),
             "missing": json.dumps(missing_by_reason(table)),
+            "replaced": json.dumps(replaced_shares(table)),
             "coinciding": json.dumps(coinciding_pairs(table)),
         }
     )

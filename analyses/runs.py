@@ -81,12 +81,12 @@ def publish(result: Path, published: Path) -> list[Path]:
     return [published, *draw(published, published)]
 
 
-def draw(heatmap: Path, beside: Path) -> list[Path]:
-    """Draw the heatmap of a file as PDF and PNG under the name of `beside`."""
+def draw(heatmap: Path, beside: Path, *, with_n: bool = False) -> list[Path]:
+    """Draw the heatmap of a file as PDF and PNG under the name of `beside`, with a strip of n if that is wanted."""
     from interp.heatmap import Heatmap
     from interp.plot import heatmap_figure, save_figure
 
-    figure = heatmap_figure(Heatmap.load(heatmap))
+    figure = heatmap_figure(Heatmap.load(heatmap), with_n=with_n)
     paths = [beside.with_suffix(suffix) for suffix in (".pdf", ".png")]
     for path in paths:
         save_figure(figure, path)

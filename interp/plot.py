@@ -28,17 +28,19 @@ STYLE: dict[Any, Any] = {
 CELL_INCHES = (0.29, 0.128)
 MAX_LABELLED_LAYERS = 20
 """With more y ticks than this they become rarer."""
+STRIP_INCHES, STRIP_SHARE = 0.5, 0.11
+"""Height of the strip of n: inches that it adds to the figure, and its share of the map's own height."""
 MISSING_COLOUR = "#d9d9d9"
 MARK_COLOUR = "#7f7f7f"
 NO_DATE = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
 DPI = 150
 
 
-def heatmap_figure(heatmap: Heatmap, *, colours: str = "Blues") -> Figure:
+def heatmap_figure(heatmap: Heatmap, *, colours: str = "Blues", with_n: bool = False) -> Figure:
     """Draw a heatmap: layer 0 on top, one column per token, the colour bar at the right.
 
     A cell that is missing is hatched in grey, one outside the colour scale carries a small triangle that points to
-    the side it lies on, and a line below says how many of each there are.
+    the side it lies on, and a line below says how many of each there are, and whether positions were clamped.
 
     Parameters
     ----------
@@ -46,19 +48,29 @@ def heatmap_figure(heatmap: Heatmap, *, colours: str = "Blues") -> Figure:
         What to draw; its own scale is used.
     colours
         A matplotlib colour map.
+    with_n
+        Whether to draw, under the columns, a strip of bars with the number of examples behind each.
     """
     value = heatmap.data["value"].values
     n_layers, n_positions = value.shape
     low, high = heatmap.scale
     with matplotlib.rc_context(STYLE):
         size = (2.0 + CELL_INCHES[0] * n_positions, 2.9 + max(CELL_INCHES[1] * n_layers, 1.5))
+        if with_n:
+            size = (size[0], size[1] + STRIP_INCHES)
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         mesh = axes.pcolormesh(value, cmap=colours, vmin=low, vmax=high, edgecolors="face", linewidth=0.1)
         _label_axes(axes, n_layers, [str(name) for name in heatmap.data["position"].values])
         _add_colour_bar(figure, axes, mesh, str(heatmap.data.attrs["metric"]))
-        _mark_cells(figure, axes, value, low, high)
+        if with_n:
+            _add_strip_of_n(axes, heatmap.data["n"].values.max(axis=0))
+        notes = _mark_cells(axes, value, low, high)
+        if heatmap.data.attrs.get("policy", "strict") != "strict":
+            notes.append(f"positions: {heatmap.data.attrs['policy']} policy (clamped)")
+        if notes:
+            figure.text(0.01, 0.005, "   ".join(notes), fontsize=7, color="#595959", ha="left", va="bottom")
         # Layout is settled here, so that every format that is saved later gets the same one.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
@@ -94,7 +106,22 @@ def _add_colour_bar(figure: Figure, axes: Axes, mesh: QuadMesh, metric: str) -> 
         bar.solids.set(edgecolor="face", rasterized=False)
 
 
-def _mark_cells(figure: Figure, axes: Axes, value: np.ndarray, low: float, high: float) -> None:
+def _add_strip_of_n(axes: Axes, n: np.ndarray) -> None:
+    """Bars of n between the columns and their labels, the full height being the largest n, which is written out."""
+    strip = axes.inset_axes((0.0, -STRIP_SHARE, 1.0, 0.8 * STRIP_SHARE), sharex=axes)
+    strip.bar(np.arange(len(n)) + 0.5, n, width=0.8, color=MARK_COLOUR)
+    strip.set_ylim(0, max(n.max(), 1))
+    strip.set_yticks([0, int(n.max())])
+    strip.set_ylabel("n", rotation=0, labelpad=12)
+    strip.tick_params(axis="x", rotation=90)
+    strip.set_xlabel(axes.get_xlabel())
+    strip.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(axis="x", labelbottom=False)
+    axes.set_xlabel("")
+
+
+def _mark_cells(axes: Axes, value: np.ndarray, low: float, high: float) -> list[str]:
+    """Mark cells that are missing or outside the scale, and say in words how many there are."""
     missing, below, above = np.isnan(value), value < low, value > high
     notes = []
     if missing.any():
@@ -111,5 +138,4 @@ def _mark_cells(figure: Figure, axes: Axes, value: np.ndarray, low: float, high:
             rows, columns = np.nonzero(cells)
             axes.plot(columns + 0.5, rows + 0.5, marker, color=MARK_COLOUR, markersize=2.5, markeredgewidth=0)
             notes.append(f"{'▾' if marker == 'v' else '▴'}: {sign} {side:g} ({cells.sum()})")
-    if notes:
-        figure.text(0.01, 0.005, "   ".join(notes), fontsize=7, color="#595959", ha="left", va="bottom")
+    return notes

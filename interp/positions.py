@@ -144,6 +144,13 @@ def missing_by_reason(table: xr.Dataset) -> dict[str, dict[str, int]]:
     return counts
 
 
+def replaced_shares(table: xr.Dataset) -> dict[str, float]:
+    """For each position where the policy put another token than ``"strict"`` has: in which share of the answers."""
+    shares = table["replaced"].mean("example")
+    names = table["position"].values.tolist()
+    return {name: round(float(share), 4) for name, share in zip(names, shares.values, strict=True) if share > 0}
+
+
 def coincidence(table: xr.Dataset) -> xr.DataArray:
     """How often two positions are the same token, as a share of the answers that have both; NaN where none has."""
     token = table["token"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from interp.examples import Question
 from interp.vocabulary import Vocabulary
@@ -32,6 +32,10 @@ class QuestionSet:
             "decoys": self.vocabulary.decoys,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def first(self, n: int) -> QuestionSet:
+        """The set with only its first `n` questions."""
+        return replace(self, questions=self.questions[:n])
 
 
 def seeded_order(key: str, seed: int) -> bytes:

@@ -10,15 +10,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 from sklearn.metrics import roc_auc_score
+from transformers import AutoTokenizer
 
 from interp.activations import residual_streams
 from interp.answers import load_answers
+from interp.examples import Answer
 from interp.heatmap import Heatmap
 from interp.models import HookedModel, load_model, resolve_model
 from interp.positions import MISSING, PAPER_POSITIONS, position_table
@@ -82,6 +85,60 @@ def test_other_settings_do_not_replace_a_result_unasked(finished: Path) -> None:
     assert outcome.returncode == 2
     assert "c: 1.0 there, 0.1 here" in outcome.stderr.splitlines()[-1]
     assert (finished / RESULT).read_bytes() == before
+
+
+def published_positions(tokenizer: Any, answer: Answer) -> dict[str, int]:
+    """The rules of the code of Orgad et al. 2024, restated: where it finds the exact answer, and what is around it.
+
+    The last token is the first one up to which the decoded answer contains the exact answer, the first token is the
+    last one from which it still does. After the last comes the next, or the last again at the end.
+    """
+    assert answer.exact is not None
+    ids, words = answer.token_ids, answer.exact.of(answer.text)
+    last = next(i for i in range(answer.n_prompt, len(ids)) if words in tokenizer.decode(ids[answer.n_prompt : i + 1]))
+    first = next(i for i in range(last, -1, -1) if words in tokenizer.decode(ids[i : last + 1]))
+    return {
+        "last_q": answer.n_prompt - 1,
+        "first_answer": answer.n_prompt,
+        "second_answer": answer.n_prompt + 1,
+        "exact_answer_before_first": first - 1,
+        "exact_answer_first": first,
+        "exact_answer_last": last,
+        "exact_answer_after_last": min(last + 1, len(ids) - 1),
+    } | {f"-{k}": len(ids) - k for k in range(1, 9)}
+
+
+def test_positions_are_the_published_procedures_where_it_neither_clamps_nor_falls_back(finished: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(resolve_model("smollm2-135m").folder)
+    (path,) = (finished / "runs").rglob("answers.parquet")
+    judged = [answer for answer in load_answers(path)[0] if answer.exact is not None]
+    strict, paper = position_table(judged), position_table(judged, policy="paper")
+    for row, answer in enumerate(judged):
+        assert answer.exact is not None
+        expected = published_positions(tokenizer, answer)
+        assert dict(zip(PAPER_POSITIONS, paper["token"].values[row].tolist(), strict=True)) == expected
+        for name, token in zip(PAPER_POSITIONS, strict["token"].values[row].tolist(), strict=True):
+            replaced = bool(paper["replaced"].sel(position=name)[row])
+            assert replaced == (token != expected[name])
+            # They differ only where those characters stand earlier inside another word ("Indian", then "India").
+            assert not replaced or answer.text.find(answer.exact.of(answer.text)) < answer.exact.start
+
+
+def test_the_position_table_and_the_policy_are_kept(finished: Path) -> None:
+    (path,) = (finished / "runs").rglob("positions.nc")
+    table = xr.load_dataset(path, engine="h5netcdf")
+    assert table["position"].values.tolist() == list(PAPER_POSITIONS)
+    data = Heatmap.load(finished / RESULT).data
+    assert data.attrs["policy"] == table.attrs["policy"] == "strict"
+    assert json.loads(data.attrs["replaced"]) == {}
+
+
+def test_the_papers_policy_is_another_map(finished: Path) -> None:
+    probe(finished, "--policy", "paper", "--positions=last_q,subject_last,-30")
+    heatmap = Heatmap.load(finished / RESULT.with_name("probe-paper.nc"))
+    assert heatmap.identity["policy"] == "paper"
+    assert (heatmap.data["n"] == heatmap.data["n"].max()).all(), "-30 counts on into the prompt"
+    assert set(json.loads(heatmap.data.attrs["replaced"])) == {"-30"}
 
 
 def test_shuffled_labels_share_the_activations(finished: Path) -> None:

@@ -54,6 +54,7 @@ def test_the_default_columns_are_the_papers() -> None:
         (["answers", "--max-new-tokens", "0"], "--max-new-tokens is 0"),
         (["probe", "--c", "0"], "--c is 0"),
         (["probe", "--folds", "1"], "--folds is 1"),
+        (["doctor", "--sample", "0"], "--sample is 0"),
         (["probe", "--device", "cuda:99"], "no device 'cuda:99'"),
         (["answers", "--dataset", "city"], "unknown dataset 'city'; nearest: cities"),
         (["probe", "--positions", "last_q,exact_answer_frist"], "nearest: exact_answer_first"),

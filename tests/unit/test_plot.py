@@ -83,3 +83,18 @@ def test_pdf_text_is_text(heatmap: Heatmap, tmp_path: Path) -> None:
     assert b"/Type3" not in contents
     assert b"/TrueType" in contents or b"/CIDFontType2" in contents
     assert b"/Subtype /Image" not in contents, "cells are vectors too"
+
+
+def test_the_strip_of_n_has_a_bar_for_every_column() -> None:
+    heatmap = heatmap_of(np.full((4, 3), 0.7))
+    plain, with_n = heatmap_figure(heatmap), heatmap_figure(heatmap, with_n=True)
+    assert len(plain.axes) == 2
+    (strip,) = with_n.axes[0].child_axes
+    heights = [bar.get_height() for bar in strip.patches]
+    assert heights == heatmap.data["n"].values.max(axis=0).tolist()
+
+
+def test_a_map_with_clamped_positions_says_so() -> None:
+    heatmap = heatmap_of(np.full((4, 3), 0.7)).with_attributes({"policy": "paper"})
+    assert any("paper policy (clamped)" in text.get_text() for text in heatmap_figure(heatmap).texts)
+    assert not heatmap_figure(heatmap.with_attributes({"policy": "strict"})).texts

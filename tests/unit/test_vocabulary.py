@@ -59,9 +59,19 @@ def test_a_vocabulary_without_names_names_nothing() -> None:
     assert Vocabulary({}).first_named("anything") is None
 
 
+@given(st.text(max_size=12), st.text(max_size=12))
+def test_folding_goes_character_by_character(first: str, second: str) -> None:
+    assert fold(first + second) == fold(first) + fold(second)
+
+
+@given(st.text(max_size=12), st.text("aéßİ東한ǅ\u0301 ", min_size=1, max_size=5), st.text(max_size=12))
+def test_what_is_found_folds_to_the_name(before: str, name: str, after: str) -> None:
+    naming = Vocabulary({"x": (name,)}).first_named(f"{before} {name} {after}")
+    assert naming is None or fold(naming.span.of(f"{before} {name} {after}")) == fold(name)
+
+
 @given(st.text())
-def test_fold_keeps_every_offset(text: str) -> None:
-    assert len(fold(text)) == len(text)
+def test_folding_twice_is_folding_once(text: str) -> None:
     assert fold(fold(text)) == fold(text)
 
 
@@ -122,3 +132,29 @@ def _whole_words(text: str, phrase: str) -> list[Span]:
         if not before and not after:
             spans.append(Span(start, stop))
     return spans if phrase else []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("東京は日本です。", "日本"),
+        ("JapanとFrance", "Japan"),
+        ("수도는 한국은", "한국"),
+        ("la Co\u0302te d'Ivoire.", "Co\u0302te d'Ivoire"),
+        ("en Espan\u0303a\u0301.", "Espan\u0303a\u0301"),
+        ("in der STRASSE", "STRASSE"),
+        ("İSTANBUL!", "İSTANBUL"),
+        ("भारत।", "भारत"),
+    ],
+)
+def test_spans_are_those_of_the_original_text(text: str, words: str) -> None:
+    """Also where folding changes the length of what comes before or inside."""
+    names = ["日本", "Japan", "한국", "Côte d'Ivoire", "España", "Straße", "Istanbul", "भारत"]
+    naming = Vocabulary({name: (name,) for name in names}).first_named("ﬁn İß e\u0301 " + text)
+    assert naming is not None
+    assert naming.span.of("ﬁn İß e\u0301 " + text) == words
+
+
+@pytest.mark.parametrize("text", ["북한국", "भारतीय", "Japaner", "xJapan"])
+def test_a_longer_word_is_not_the_name(text: str) -> None:
+    assert Vocabulary({name: (name,) for name in ["한국", "भारत", "Japan"]}).first_named(text) is None

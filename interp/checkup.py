@@ -1,0 +1,138 @@
+"""What is wrong with a set of questions and answers before anything expensive is computed from them.
+
+Judges a sample of answers, as the whole run would: the classes a probe needs, the exact answers that positions need,
+the limits that cut answers short, the twins that would leak from training to test.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from interp.examples import Answer, Question
+from interp.vocabulary import fold
+
+MAX_CUT = 0.05
+"""With more answers than this cut at the token limit, the last columns are not the ends of answers."""
+MIN_FOUND = 0.5
+"""With fewer exact answers than this, the map is one of a minority of the answers."""
+MIN_OF_CLASS = 10
+"""Fewer right or wrong answers than this give a cell no value."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a user should know before the run."""
+
+    fatal: bool
+    """Whether a run would be meaningless."""
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """One line: how bad, what, and what to do."""
+        return f"{'STOP' if self.fatal else 'warning'}: {self.what}; {self.remedy}"
+
+
+def findings(
+    answers: Sequence[Answer], questions: Sequence[Question], *, folds: int, tokenizer: Any, context: int | None
+) -> list[Finding]:
+    """What a sample of answers, all questions and the tokenizer give cause to warn of, the fatal first.
+
+    Parameters
+    ----------
+    answers
+        The sample.
+    questions
+        All questions of the run that is planned.
+    folds
+        Folds of its cross-fitting.
+    tokenizer
+        The model's.
+    context
+        How many tokens the model can take, if it says so.
+    """
+    found = [
+        *_of_classes(answers, len(questions)),
+        *_of_exact_answers(answers),
+        *_of_length(answers, context),
+        *_of_groups(questions, folds),
+        *_of_template(tokenizer, answers),
+    ]
+    return sorted(found, key=lambda finding: not finding.fatal)
+
+
+def _of_classes(answers: Sequence[Answer], n_questions: int) -> list[Finding]:
+    judged = [answer.correct for answer in answers if answer.correct is not None]
+    if not judged:
+        return []
+    right = sum(judged)
+    expected = min(right, len(judged) - right) / len(answers) * n_questions
+    if right in (0, len(judged)):
+        named = "correct" if right else "wrong"
+        what = f"one class only: all {len(judged)} answers that were judged are {named}"
+        return [Finding(True, what, "take harder or easier questions, or another model")]
+    if expected < MIN_OF_CLASS:
+        what = f"the rarer class would have about {expected:.0f} examples, and a cell needs {MIN_OF_CLASS}"
+        return [Finding(True, what, "ask more questions with --n")]
+    return []
+
+
+def _of_exact_answers(answers: Sequence[Answer]) -> list[Finding]:
+    found = sum(answer.exact is not None for answer in answers)
+    if found == 0:
+        remedy = "give the other names of the answers as aliases, or look at what the model says above"
+        return [Finding(True, f"no exact answer found in any of {len(answers)} answers", remedy)]
+    if found < MIN_FOUND * len(answers):
+        what = f"an exact answer is found in {found} of {len(answers)} answers only: the map would show these alone"
+        return [Finding(False, what, "give aliases, or raise --max-new-tokens if the answers are cut")]
+    return []
+
+
+def _of_length(answers: Sequence[Answer], context: int | None) -> list[Finding]:
+    cut = sum(not answer.ended for answer in answers)
+    found = []
+    if cut > MAX_CUT * len(answers):
+        what = f"{cut} of {len(answers)} answers are cut at the token limit: -1 is not the end of what they would say"
+        found.append(Finding(False, what, "raise --max-new-tokens"))
+    longest = max((len(answer.token_ids) for answer in answers), default=0)
+    if context is not None and longest > context:
+        what = f"prompt and answer reach {longest} tokens, and the model takes {context}"
+        found.append(Finding(True, what, "shorten the questions or lower --max-new-tokens"))
+    return found
+
+
+def _of_groups(questions: Sequence[Question], folds: int) -> list[Finding]:
+    groups = {question.group for question in questions}
+    found = []
+    if len(groups) < folds:
+        what = f"{len(groups)} groups of questions cannot be dealt into {folds} folds"
+        found.append(Finding(True, what, "give questions that are not twins groups of their own, or fewer --folds"))
+    by_text: dict[str, set[str]] = defaultdict(set)
+    for question in questions:
+        by_text[" ".join(fold(question.prompt_parts.text).split())].add(question.group)
+    twins = sum(len(same) > 1 for same in by_text.values())
+    if twins:
+        what = f"{twins} questions stand in more than one group: a fold may be tested on what it was trained on"
+        found.append(Finding(False, what, "give rows with the same question the same group"))
+    return found
+
+
+def _of_template(tokenizer: Any, answers: Sequence[Answer]) -> list[Finding]:
+    found = []
+    if tokenizer.chat_template is None:
+        what = "the tokenizer has no chat template: questions are asked as 'Q: …' and the answer is what follows 'A:'"
+        found.append(Finding(False, what, "for a chat model, give the folder of its instruct version"))
+    else:
+        turn = [{"role": "user", "content": "?"}]
+        asked = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
+        if asked == tokenizer.apply_chat_template(turn, add_generation_prompt=False, tokenize=False):
+            what = "the chat template has no generation prompt: last_q is the end of the user's turn"
+            found.append(Finding(False, what, "mind that when you compare last_q with other models"))
+    unaligned = sum(answer.prompt is None or "question" not in answer.spans for answer in answers)
+    if unaligned:
+        what = f"in {unaligned} of {len(answers)} prompts the question's own tokens cannot be told from the template's"
+        found.append(Finding(False, what, "leave out columns such as first_q and subject_last, which would be missing"))
+    return found
