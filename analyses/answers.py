@@ -1,7 +1,8 @@
 """Ask a model a set of questions, and judge what it says.
 
-Greedy answers to every question, in the model's own chat template. The exact answer is the first of the set's answers
-that the text names, right or wrong; it is correct if it is the gold one. Writes answers.parquet and prints the counts.
+Greedy answers to every question, in the model's own chat template if it has one. The exact answer is the first of the
+set's answers that the text names, right or wrong; it is correct if it is the gold one. Writes answers.parquet and
+prints the counts.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from analyses.command import execute
 from analyses.runs import computing_versions, run_folder
@@ -18,6 +19,7 @@ from analyses.runs import computing_versions, run_folder
 if TYPE_CHECKING:
     from interp.examples import Answer
     from interp.models import HookedModel, ModelSource
+    from interp.prompts import Prompting
     from interp.questions import QuestionSet
 
 
@@ -35,6 +37,12 @@ class Config:
     """Decides which questions are drawn."""
     max_new_tokens: int = 48
     """An answer that is not ended by then is cut, and counted as cut."""
+    prompt: Literal["auto", "chat", "base"] = "auto"
+    """'chat': a turn of the chat template. 'base': a text to continue, the answer ends with the line. auto: chat if
+    the tokenizer has a chat template."""
+    template: str | None = None
+    """What stands around the question, with {question} once, in the user turn or in the text to continue. The default
+    is '{question}' for chat, and 'Q: {question}', a new line and 'A:' for base."""
     dtype: str = "auto"
     """float32, bfloat16 or float16; auto takes the checkpoint's own."""
     revision: str | None = None
@@ -55,15 +63,25 @@ def require_usable(config: Config) -> None:
     for flag, value in (("--batch-size", config.batch_size), ("--max-new-tokens", config.max_new_tokens)):
         if value < 1:
             raise InputError(f"{flag} is {value}; give a number from 1")
+    prompting_of(config)
     if config.device not in ("auto", "cpu"):
         resolve_device(config.device)
+
+
+def prompting_of(config: Config) -> Prompting:
+    """How the questions are put."""
+    from interp.prompts import Prompting
+
+    return Prompting(config.prompt, config.template)
 
 
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
     """All that decides the answers."""
     from interp.models import resolve_dtype
 
-    return {
+    # What is as it is by default is left out: results from before there was a choice keep their identity.
+    chosen = {"prompt": config.prompt, "template": config.template}
+    return {key: value for key, value in chosen.items() if value not in ("auto", None)} | {
         "model": source.name,
         "revision": source.revision,
         "dtype": resolve_dtype(source, config.dtype),
@@ -90,7 +108,12 @@ def answers_of(
         return load_answers(path)[0], path.parent
     journal = make_folder(path.parent) / "generated.jsonl"
     answers = answer_questions(
-        model(), questions, max_new_tokens=config.max_new_tokens, batch_size=config.batch_size, journal=journal
+        model(),
+        questions,
+        max_new_tokens=config.max_new_tokens,
+        batch_size=config.batch_size,
+        journal=journal,
+        prompting=prompting_of(config),
     )
     counts = summary(answers, questions)
     save_answers(answers, path, {"identity": identity, "counts": counts, "credit": questions.credit})

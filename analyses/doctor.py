@@ -67,6 +67,7 @@ def run(config: Config) -> int:
             max_new_tokens=config.max_new_tokens,
             batch_size=config.batch_size,
             journal=Path(scratch) / "generated.jsonl",
+            prompting=asking.prompting_of(config),
         )
     answering = (time.monotonic() - started) / len(answers)
     table = position_table(answers, positions)

@@ -1,6 +1,6 @@
 """A model's own answers to questions: generated, read, judged, and kept as a table.
 
-1. Each question becomes a prompt through the model's chat template, with its generation prompt.
+1. Each question becomes a prompt: a turn of the model's chat template, or for a base model a text to continue.
 2. The model continues it greedily. What it generated is appended to a journal, batch by batch, so that a run which
    is interrupted goes on from there.
 3. Each text is read without looking at the gold answer: the exact answer is the first of the set's answers that it
@@ -23,7 +23,7 @@ from interp.examples import Answer, PromptParts, Question, Span, TokenizedText
 from interp.files import make_folder, whole_file
 from interp.models import HookedModel, generate_greedily, stop_tokens
 from interp.progress import progress
-from interp.prompts import Prompt, prompt_of
+from interp.prompts import Prompt, Prompting, newline_tokens, prompt_of
 from interp.questions import QuestionSet
 from interp.tokens import decoded_text
 from interp.vocabulary import Vocabulary
@@ -36,7 +36,13 @@ METADATA_KEY = b"interp"
 
 
 def answer_questions(
-    model: HookedModel, questions: QuestionSet, *, max_new_tokens: int, batch_size: int, journal: Path
+    model: HookedModel,
+    questions: QuestionSet,
+    *,
+    max_new_tokens: int,
+    batch_size: int,
+    journal: Path,
+    prompting: Prompting | None = None,
 ) -> list[Answer]:
     """Ask a model every question, and read and judge what it says.
 
@@ -52,11 +58,21 @@ def answer_questions(
         At most this many prompts, all of one length, in one batch.
     journal
         A file that receives what is generated, and from which an interrupted run goes on.
+    prompting
+        How the questions are put; None is as the tokenizer has it.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be asked that way.
     """
-    prompts = {question.id: prompt_of(model.tokenizer, question) for question in questions.questions}
-    token_ids = {identifier: prompt.token_ids for identifier, prompt in prompts.items()}
-    generated = _generate_all(model, token_ids, max_new_tokens, batch_size, journal)
+    prompting = prompting or Prompting()
     ends = set(stop_tokens(model))
+    if prompting.style_for(model.tokenizer) == "base":
+        ends |= newline_tokens(model.tokenizer)
+    prompts = {question.id: prompt_of(model.tokenizer, question, prompting) for question in questions.questions}
+    token_ids = {identifier: prompt.token_ids for identifier, prompt in prompts.items()}
+    generated = _generate_all(model, token_ids, ends, max_new_tokens, batch_size, journal)
     return [
         read_answer(model.tokenizer, question, prompts[question.id], generated[question.id], ends, questions.vocabulary)
         for question in questions.questions
@@ -133,7 +149,12 @@ def load_answers(path: Path) -> tuple[list[Answer], dict[str, Any]]:
 
 
 def _generate_all(
-    model: HookedModel, prompts: Mapping[str, tuple[int, ...]], max_new_tokens: int, batch_size: int, journal: Path
+    model: HookedModel,
+    prompts: Mapping[str, tuple[int, ...]],
+    ends: set[int],
+    max_new_tokens: int,
+    batch_size: int,
+    journal: Path,
 ) -> dict[str, tuple[int, ...]]:
     generated = _read_journal(journal, prompts)
     with progress("answers", total=len(prompts), done=len(generated), unit="questions") as shown:
@@ -142,7 +163,7 @@ def _generate_all(
             if all(identifier in generated for identifier in ids):
                 continue
             known = sum(identifier in generated for identifier in ids)
-            outputs = generate_greedily(model, [prompts[i] for i in ids], max_new_tokens=max_new_tokens)
+            outputs = generate_greedily(model, [prompts[i] for i in ids], max_new_tokens=max_new_tokens, ends=ends)
             batch = dict(zip(ids, outputs, strict=True))
             _append_to_journal(journal, batch)
             generated |= batch

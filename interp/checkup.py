@@ -123,7 +123,7 @@ def _of_groups(questions: Sequence[Question], folds: int) -> list[Finding]:
 def _of_template(tokenizer: Any, answers: Sequence[Answer]) -> list[Finding]:
     found = []
     if tokenizer.chat_template is None:
-        what = "the tokenizer has no chat template: questions are asked as 'Q: …' and the answer is what follows 'A:'"
+        what = "the tokenizer has no chat template: questions are asked as 'Q: …' and the answer ends with its line"
         found.append(Finding(False, what, "for a chat model, give the folder of its instruct version"))
     else:
         turn = [{"role": "user", "content": "?"}]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -158,16 +158,15 @@ def stop_tokens(model: HookedModel) -> list[int]:
 
 
 def generate_greedily(
-    model: HookedModel, prompts: Sequence[Sequence[int]], *, max_new_tokens: int
+    model: HookedModel, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, ends: Collection[int]
 ) -> list[tuple[int, ...]]:
-    """The greedy continuations of prompts of one length, each cut after its end token.
+    """The greedy continuations of prompts of one length, each cut after the first of the tokens `ends`.
 
     Prompts of one length need neither padding nor a mask, so that no row depends on what it is batched with (but for
     rounding).
     """
     import torch
 
-    ends = stop_tokens(model)
     tokens: Int[torch.Tensor, "batch pos"] = torch.tensor([list(prompt) for prompt in prompts], device=model.cfg.device)
     with torch.inference_mode():
         output: Int[torch.Tensor, "batch longer"] = model.generate(
@@ -175,7 +174,7 @@ def generate_greedily(
             max_new_tokens=max_new_tokens,
             do_sample=False,
             stop_at_eos=bool(ends),
-            eos_token_id=ends or None,
+            eos_token_id=sorted(ends) or None,
             return_type="tokens",
             verbose=False,
         )
@@ -213,7 +212,7 @@ class _AllSeen(Exception):
     """Raised out of a forward pass when nothing more of it is wanted."""
 
 
-def _until_end(generated: list[int], ends: list[int]) -> tuple[int, ...]:
+def _until_end(generated: list[int], ends: Collection[int]) -> tuple[int, ...]:
     for index, token in enumerate(generated):
         if token in ends:
             return tuple(generated[: index + 1])

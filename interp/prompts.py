@@ -1,4 +1,8 @@
-"""Prompts: a question as it is fed to a model, and where its parts stand in it."""
+"""Prompts: a question as it is fed to a model, and where its parts stand in it.
+
+A model whose tokenizer has a chat template is asked in a user turn, with the template's generation prompt, and ends its
+answer with its end token. A base model continues ``Q: …`` newline ``A:``, and its answer ends with the line.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,50 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from interp.errors import InputError, unknown_name
 from interp.examples import Question, Span, TokenizedText
 from interp.tokens import encoded_text
 
-PLAIN_TEMPLATE = "Q: {question}\nA:"
-"""The prompt for a model whose tokenizer has no chat template."""
+STYLES = ("auto", "chat", "base")
+TEMPLATES = {"chat": "{question}", "base": "Q: {question}\nA:"}
+"""What stands around a question by default: in the user turn, or in the text that a base model continues."""
 STAND_IN = "\N{WHITE SQUARE}\N{BLACK SQUARE}\N{WHITE SQUARE}"
 """Goes through the chat template in place of the question, to tell what of the prompt is the template's."""
+
+
+@dataclass(frozen=True)
+class Prompting:
+    """How questions are put to a model."""
+
+    style: str = "auto"
+    """``"chat"``, ``"base"``, or ``"auto"``: chat if the tokenizer has a chat template."""
+    template: str | None = None
+    """What stands around the question, with ``{question}`` once; None takes `TEMPLATES`."""
+
+    def __post_init__(self) -> None:
+        if self.style not in STYLES:
+            raise unknown_name("prompt style", self.style, STYLES)
+        if self.template is not None and self.template.count("{question}") != 1:
+            raise InputError(f"the template {self.template!r} must have {{question}} in it, once")
+
+    def style_for(self, tokenizer: Any) -> str:
+        """The style in which a tokenizer's model is asked.
+
+        Raises
+        ------
+        InputError
+            If it is to be chat, and the tokenizer has no chat template.
+        """
+        if self.style == "chat" and tokenizer.chat_template is None:
+            raise InputError("the model's tokenizer has no chat template; ask it with --prompt base")
+        return self.style if self.style != "auto" else "base" if tokenizer.chat_template is None else "chat"
+
+
+def newline_tokens(tokenizer: Any) -> frozenset[int]:
+    """All tokens with a line break in them: those that end a base model's answer."""
+    ids = list(range(len(tokenizer)))
+    texts = tokenizer.batch_decode([[token] for token in ids], clean_up_tokenization_spaces=False)
+    return frozenset(token for token, text in zip(ids, texts, strict=True) if "\n" in text)
 
 
 @dataclass(frozen=True)
@@ -26,20 +67,28 @@ class Prompt:
     """Where ``question``, and ``subject`` if it is marked, stand in the text."""
 
 
-def prompt_of(tokenizer: Any, question: Question) -> Prompt:
-    """The prompt as it is fed: the user turn in the chat template, with the template's generation prompt.
+def prompt_of(tokenizer: Any, question: Question, prompting: Prompting | None = None) -> Prompt:
+    """The prompt as it is fed: a user turn in the chat template, or a text with the tokenizer's own special tokens.
 
-    A model whose tokenizer has no chat template gets `PLAIN_TEMPLATE`, with the special tokens that its tokenizer
-    adds.
+    Raises
+    ------
+    InputError
+        If it is to be chat, and the tokenizer has no chat template.
     """
-    turn = question.prompt_parts.text
-    if tokenizer.chat_template is None:
-        before, after = PLAIN_TEMPLATE.split("{question}")
-        token_ids, tokens = encoded_text(tokenizer, before + turn + after, add_special_tokens=True)
-        return Prompt(token_ids, tokens, _spans(question, Span(len(before), len(before) + len(turn)), len(before)))
+    prompting = prompting or Prompting()
+    style = prompting.style_for(tokenizer)
+    before, after = (prompting.template or TEMPLATES[style]).split("{question}")
+    turn = before + question.prompt_parts.text + after
+    if style == "base":
+        token_ids, tokens = encoded_text(tokenizer, turn, add_special_tokens=True)
+        return Prompt(token_ids, tokens, _spans(question, Span(0, len(turn)), len(before)))
     text = _rendered(tokenizer, turn)
     token_ids, tokens = encoded_text(tokenizer, text, add_special_tokens=False)
-    return Prompt(token_ids, tokens, _spans_in_chat(tokenizer, question, text))
+    inside = _place_of_turn(tokenizer, turn, text)
+    if inside is None:
+        return Prompt(token_ids, tokens, {})
+    stripped = turn.index(inside.of(text))
+    return Prompt(token_ids, tokens, _spans(question, inside, inside.start - stripped + len(before)))
 
 
 def _rendered(tokenizer: Any, turn: str) -> str:
@@ -49,21 +98,19 @@ def _rendered(tokenizer: Any, turn: str) -> str:
     return text
 
 
-def _spans_in_chat(tokenizer: Any, question: Question, text: str) -> dict[str, Span]:
-    """Where the question's parts stand in the rendered chat; nothing if the template has changed its text."""
-    turn = question.prompt_parts.text
+def _place_of_turn(tokenizer: Any, turn: str, text: str) -> Span | None:
+    """Where the user turn stands in the rendered chat; None if the template has changed its text."""
     before, _, after = _rendered(tokenizer, STAND_IN).partition(STAND_IN)
     # Many templates strip what the user says.
     for given in (turn, turn.strip()):
         if text == before + given + after:
-            inside = Span(len(before), len(before) + len(given))
-            return _spans(question, inside, len(before) - turn.index(given))
-    return {}
+            return Span(len(before), len(before) + len(given))
+    return None
 
 
-def _spans(question: Question, inside: Span, turn_start: int) -> dict[str, Span]:
-    """The spans of the question's parts, if the user turn starts at `turn_start` and only `inside` is there of it."""
-    start = turn_start + len(question.prompt_parts.before)
+def _spans(question: Question, inside: Span, parts_start: int) -> dict[str, Span]:
+    """The spans of the question's parts, if these start at `parts_start` and no more than `inside` is there of them."""
+    start = parts_start + len(question.prompt_parts.before)
     spans = {"question": Span(start, start + len(question.prompt_parts.question))}
     if question.subject is not None:
         spans["subject"] = Span(start + question.subject.start, start + question.subject.stop)

@@ -22,6 +22,8 @@ class QuestionSet:
     """Whom the data must be credited to, and its licence."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """How many candidate questions were left out, by reason."""
+    excluded: tuple[str, ...] = ()
+    """A line for each row of a file that could not be used: where it is, what is wrong, what to do."""
 
     @property
     def sha256(self) -> str:

@@ -18,7 +18,7 @@ from interp.answers import (
 from interp.errors import InputError
 from interp.examples import PromptParts, Question, Span
 from interp.models import HookedModel
-from interp.prompts import PLAIN_TEMPLATE, Prompt, prompt_of
+from interp.prompts import TEMPLATES, Prompt, Prompting, newline_tokens, prompt_of
 from interp.questions import QuestionSet
 from interp.vocabulary import Vocabulary
 from tests.model.conftest import CHAT_TEMPLATE
@@ -51,7 +51,7 @@ def test_without_a_chat_template_the_prompt_is_plain(tokenizer: PreTrainedTokeni
         prompt = tokenizer.decode(prompt_of(tokenizer, question()).token_ids)
     finally:
         tokenizer.chat_template = CHAT_TEMPLATE
-    assert prompt == PLAIN_TEMPLATE.format(question="In which country is the city of Lyon?")
+    assert prompt == TEMPLATES["base"].format(question="In which country is the city of Lyon?")
 
 
 def test_the_exact_answer_is_found_without_the_label(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -112,3 +112,46 @@ def test_a_file_that_holds_no_answers_is_refused(tmp_path: Path) -> None:
     (tmp_path / "answers.parquet").write_text("no parquet")
     with pytest.raises(InputError, match="not a file of answers"):
         load_answers(tmp_path / "answers.parquet")
+
+
+def test_a_base_models_answer_ends_with_its_line(model: HookedModel, questions: QuestionSet, tmp_path: Path) -> None:
+    base = Prompting("base")
+    answers = answer_questions(
+        model, questions, max_new_tokens=40, batch_size=8, journal=tmp_path / "journal", prompting=base
+    )
+    for answer in answers:
+        assert answer.prompt is not None
+        assert answer.prompt.text == f"Q: {answer.question.prompt_parts.text}\nA:"
+        assert answer.spans["question"].of(answer.prompt.text) == answer.question.prompt_parts.text
+        assert "\n" not in model.tokenizer.decode(answer.token_ids[answer.n_prompt : -1])
+    ended = [answer for answer in answers if answer.text.endswith("\n")]
+    assert all(answer.ended for answer in ended)
+
+
+def test_every_token_with_a_line_break_ends_a_line(tokenizer: PreTrainedTokenizerFast) -> None:
+    found = newline_tokens(tokenizer)
+    assert found
+    for token in range(len(tokenizer)):
+        assert (token in found) == ("\n" in tokenizer.decode([token]))
+
+
+def test_a_template_stands_around_the_question(tokenizer: PreTrainedTokenizerFast) -> None:
+    text = question().prompt_parts.text
+    chat = prompt_of(tokenizer, question(), Prompting(template="  Answer shortly. {question} "))
+    assert chat.tokens is not None
+    assert f"Answer shortly. {text} <|im_end|>" in chat.tokens.text
+    assert chat.spans["question"].of(chat.tokens.text) == text
+    assert chat.spans["subject"].of(chat.tokens.text) == "Lyon"
+
+
+def test_prompts_that_cannot_be_made_are_refused(tokenizer: PreTrainedTokenizerFast) -> None:
+    with pytest.raises(InputError, match=r"must have \{question\} in it, once"):
+        Prompting(template="Q: {questoin}")
+    with pytest.raises(InputError, match="unknown prompt style 'chats'; nearest: chat"):
+        Prompting("chats")
+    tokenizer.chat_template = None
+    try:
+        with pytest.raises(InputError, match="no chat template; ask it with --prompt base"):
+            prompt_of(tokenizer, question(), Prompting("chat"))
+    finally:
+        tokenizer.chat_template = CHAT_TEMPLATE

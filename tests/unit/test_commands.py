@@ -55,6 +55,7 @@ def test_the_default_columns_are_the_papers() -> None:
         (["probe", "--c", "0"], "--c is 0"),
         (["probe", "--folds", "1"], "--folds is 1"),
         (["doctor", "--sample", "0"], "--sample is 0"),
+        (["answers", "--template", "Q: "], "must have {question} in it, once"),
         (["probe", "--device", "cuda:99"], "no device 'cuda:99'"),
         (["answers", "--dataset", "city"], "unknown dataset 'city'; nearest: cities"),
         (["probe", "--positions", "last_q,exact_answer_frist"], "nearest: exact_answer_first"),
