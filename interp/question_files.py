@@ -387,6 +387,8 @@ def _subject(cells: Mapping[str, object], asked: str) -> Span | None:
 
 def _marked(offsets: object, asked: str) -> Span:
     match offsets:
+        case [bool(), _] | [_, bool()]:
+            pass
         case [int(start), int(stop)] if 0 <= start < stop <= len(asked) and asked[start:stop].strip():
             words = asked[start:stop]
             begin = start + len(words) - len(words.lstrip())

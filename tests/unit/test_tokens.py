@@ -66,7 +66,7 @@ def byte_level(add_prefix_space: bool, trim_offsets: bool) -> Kind:
         from tokenizers import processors
 
         bpe.post_processor = processors.ByteLevel(trim_offsets=True)
-    return Kind(PreTrainedTokenizerFast(tokenizer_object=bpe), _spelt_byte_level)
+    return Kind(PreTrainedTokenizerFast(tokenizer_object=bpe), spelt_byte_level)
 
 
 def unigram_with_byte_fallback() -> Kind:
@@ -97,7 +97,7 @@ def slow_bytes() -> Kind:
     return Kind(ByT5Tokenizer(), lambda _, ids: [bytes([token - 3]) for token in ids])
 
 
-def _spelt_byte_level(tokenizer: Any, ids: list[int]) -> list[bytes]:
+def spelt_byte_level(tokenizer: Any, ids: list[int]) -> list[bytes]:
     """Every character of a token's name stands for one byte."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     byte_of = {chr(byte): byte for byte in printable}
