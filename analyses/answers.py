@@ -30,7 +30,9 @@ class Config:
     model: str = "smollm2-135m"
     """Short name, model folder, or hub id (org/name)."""
     dataset: str = "cities"
-    """Question set: 'cities', or a .csv or .jsonl file with the columns question and answer."""
+    """Question set: 'cities', or a .csv, .jsonl or .parquet file with the columns question and answer."""
+    strict: bool = False
+    """Refuse a question file for its first bad row, in place of leaving the row out and listing it."""
     n: int = 1000
     """How many questions to ask."""
     seed: int = 0
@@ -116,7 +118,11 @@ def answers_of(
         prompting=prompting_of(config),
     )
     counts = summary(answers, questions)
-    save_answers(answers, path, {"identity": identity, "counts": counts, "credit": questions.credit})
+    save_answers(
+        answers,
+        path,
+        {"identity": identity, "counts": counts, "credit": questions.credit, "excluded": questions.excluded},
+    )
     journal.unlink()
     return answers, path.parent
 
@@ -128,7 +134,7 @@ def run(config: Config) -> None:
     from interp.models import load_model, resolve_model
 
     require_usable(config)
-    questions = load_questions(config.dataset, n=config.n, seed=config.seed)
+    questions = load_questions(config.dataset, n=config.n, seed=config.seed, strict=config.strict)
     source = resolve_model(config.model, revision=config.revision)
     answers, folder = answers_of(
         config, source, questions, lambda: load_model(source, device=config.device, dtype=config.dtype)

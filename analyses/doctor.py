@@ -56,7 +56,7 @@ def run(config: Config) -> int:
     require_known(positions)
     if config.sample < 1:
         raise InputError(f"--sample is {config.sample}; give a number from 1")
-    questions = load_questions(config.dataset, n=config.n, seed=config.seed)
+    questions = load_questions(config.dataset, n=config.n, seed=config.seed, strict=config.strict)
     sample = questions.first(config.sample)
     model = load_model(resolve_model(config.model, revision=config.revision), device=config.device, dtype=config.dtype)
     started = time.monotonic()

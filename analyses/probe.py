@@ -66,7 +66,7 @@ def run(config: Config) -> None:
         raise InputError(f"--folds is {config.folds}; give a number from 2")
     positions = config.positions.split(",")
     require_known(positions)
-    questions = load_questions(config.dataset, n=config.n, seed=config.seed)
+    questions = load_questions(config.dataset, n=config.n, seed=config.seed, strict=config.strict)
     source = resolve_model(config.model, revision=config.revision)
     settings = {"positions": positions, "folds": config.folds, "c": config.c, "labels": config.labels}
     settings |= policy_of(config)
