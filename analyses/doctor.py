@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyses import answers as asking
+from analyses import asking
 from analyses.command import execute
 from analyses.probe import DEFAULT_POSITIONS
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from interp.models import HookedModel
 
 SHOWN = 5
+SHOWN_CONTEXT = 200
 BOLD, DIM, GREEN, RED, RESET = "\033[1m", "\033[2m", "\033[32m", "\033[31m", "\033[0m"
 STOPPED = 1
 
@@ -46,7 +48,6 @@ def run(config: Config) -> int:
     """Ask the sample, show it, judge it; 1 if the run would be meaningless."""
     from interp.answers import answer_questions, summary
     from interp.checkup import findings
-    from interp.datasets import load_questions
     from interp.errors import InputError
     from interp.models import load_model, resolve_model
     from interp.positions import position_table, require_known
@@ -56,18 +57,19 @@ def run(config: Config) -> int:
     require_known(positions)
     if config.sample < 1:
         raise InputError(f"--sample is {config.sample}; give a number from 1")
-    questions = load_questions(config.dataset, n=config.n, seed=config.seed, strict=config.strict)
+    questions = asking.questions_of(config)
     sample = questions.first(config.sample)
     model = load_model(resolve_model(config.model, revision=config.revision), device=config.device, dtype=config.dtype)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
+        journals = Path(scratch)
         answers = answer_questions(
-            model,
+            asking.respondent_of(config, lambda: model, journals),
             sample,
-            max_new_tokens=config.max_new_tokens,
-            batch_size=config.batch_size,
-            journal=Path(scratch) / "generated.jsonl",
-            prompting=asking.prompting_of(config),
+            max_new_tokens=sample.max_new_tokens,
+            prompting=asking.prompting_of(config, sample),
+            reader=asking.reader_of(config, sample, journals),
+            tries=config.tries,
         )
     answering = (time.monotonic() - started) / len(answers)
     table = position_table(answers, positions)
@@ -93,7 +95,7 @@ def _show_examples(answers: Sequence[Answer], table: xr.Dataset, model: HookedMo
     for row, answer in enumerate(answers):
         verdict = {True: "correct", False: "wrong", None: f"not judged: {answer.why_missing}"}[answer.correct]
         tint = {True: GREEN, False: RED, None: DIM}[answer.correct]
-        print(in_colour(f"\n{answer.question.prompt_parts.text!r}  gold: {answer.question.gold}", BOLD))
+        print(in_colour(f"\n{_asked(answer)!r}  gold: {answer.question.gold}", BOLD))
         print(in_colour(f"{answer.text!r}  {verdict}", tint))
         names: dict[int, list[str]] = {}
         for name, token in zip(table["position"].values.tolist(), table["token"].values[row].tolist(), strict=True):
@@ -109,6 +111,12 @@ def _show_examples(answers: Sequence[Answer], table: xr.Dataset, model: HookedMo
             print(in_colour(line, tint, BOLD) if index in exact else line if index in names else in_colour(line, DIM))
 
 
+def _asked(answer: Answer) -> str:
+    """The question, after the beginning of its context."""
+    context, text = answer.question.context, answer.question.text
+    return text if context is None else f"{textwrap.shorten(context, SHOWN_CONTEXT, placeholder=' …')} {text}"
+
+
 def _show_coverage(table: xr.Dataset) -> None:
     """For every position: how many answers have it, why the others lack it, and what it most often coincides with."""
     from interp.positions import coincidence, missing_by_reason, resolved_mask
@@ -121,7 +129,7 @@ def _show_coverage(table: xr.Dataset) -> None:
         others = rates.sel(position=name).drop_sel(other_position=name)
         shared = [(float(rate), str(rate["other_position"].item())) for rate in others if rate > 0]
         told = ", ".join(f"{other} {rate:.0%}" for rate, other in sorted(shared, reverse=True)[:2])
-        print(f"{name:26}{n:5d}  {reasons:34}{told}")
+        print(f"{name:26}{n:5d}  {reasons:33} {told}")
 
 
 def _show_cost(

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from analyses import answers as asking
+from analyses import asking
 from analyses.command import execute
 from analyses.runs import digest, provenance, publish, require_publishable, reusable, run_folder
 
@@ -54,7 +54,6 @@ class Config(asking.Config):
 
 def run(config: Config) -> None:
     """Answer, capture, probe, draw."""
-    from interp.datasets import load_questions
     from interp.errors import InputError
     from interp.models import resolve_model
     from interp.positions import require_known
@@ -66,7 +65,7 @@ def run(config: Config) -> None:
         raise InputError(f"--folds is {config.folds}; give a number from 2")
     positions = config.positions.split(",")
     require_known(positions)
-    questions = load_questions(config.dataset, n=config.n, seed=config.seed, strict=config.strict)
+    questions = asking.questions_of(config)
     source = resolve_model(config.model, revision=config.revision)
     settings = {"positions": positions, "folds": config.folds, "c": config.c, "labels": config.labels}
     settings |= policy_of(config)

@@ -1,291 +1,181 @@
-"""A model's own answers to questions: generated, read, judged, and kept as a table.
+"""A model's own answers to questions: generated, read and judged.
 
 1. Each question becomes a prompt: a turn of the model's chat template, or for a base model a text to continue.
-2. The model continues it greedily. What it generated is appended to a journal, batch by batch, so that a run which
-   is interrupted goes on from there.
-3. Each text is read without looking at the gold answer: the exact answer is the first of the set's answers that it
-   names. Only then is it compared with the gold one.
+2. The model continues it, or the answer is the one that the user already has.
+3. The exact answer is looked for in each text, without a look at the correct one (`interp.extraction`).
+4. Only then is the answer judged (`interp.grading`).
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
-from interp.batches import batched
 from interp.errors import InputError
-from interp.examples import Answer, PromptParts, Question, Span, TokenizedText
-from interp.files import make_folder, whole_file
-from interp.models import HookedModel, generate_greedily, stop_tokens
-from interp.progress import progress
+from interp.examples import Answer, GivenAnswer, Question, Span, TokenizedText
+from interp.extraction import COLUMN, NO_EXACT, with_exact_answers
+from interp.generation import Respondent
+from interp.grading import agrees, graded
+from interp.models import HookedModel, Sampling, stop_tokens
 from interp.prompts import Prompt, Prompting, newline_tokens, prompt_of
 from interp.questions import QuestionSet
-from interp.tokens import decoded_text
-from interp.vocabulary import Vocabulary
+from interp.tokens import decoded_text, encoded_text
 
-log = logging.getLogger(__name__)
-
-NOTHING_NAMED = "names no known answer"
-EMPTY = "empty answer"
-METADATA_KEY = b"interp"
+GENERATED = "answers"
+"""The name of the journal."""
+TRIES = 5
+"""How often a model is asked to copy an exact answer, or for a verdict, as in Orgad et al. 2024."""
 
 
 def answer_questions(
-    model: HookedModel,
+    respondent: Respondent,
     questions: QuestionSet,
     *,
     max_new_tokens: int,
-    batch_size: int,
-    journal: Path,
     prompting: Prompting | None = None,
+    reader: Respondent | None = None,
+    tries: int = TRIES,
+    sampling: Sampling | None = None,
+    name: str = GENERATED,
 ) -> list[Answer]:
     """Ask a model every question, and read and judge what it says.
 
     Parameters
     ----------
-    model
-        The model, with its tokenizer.
+    respondent
+        The model, with the folder of its journals, from which an interrupted run goes on.
     questions
-        What to ask, and the answers that count.
+        What to ask, the answers that count, the rules by which they are read and judged, and the answers that the
+        user already has: these are used and not generated.
     max_new_tokens
         Where an answer is cut if the model does not end it.
-    batch_size
-        At most this many prompts, all of one length, in one batch.
-    journal
-        A file that receives what is generated, and from which an interrupted run goes on.
     prompting
         How the questions are put; None is as the tokenizer has it.
+    reader
+        The model that copies exact answers and judges, where the rules ask for one; None is the respondent.
+    tries
+        How often it is asked at most, for each answer.
+    sampling
+        How answers are drawn; None is greedy.
+    name
+        Of the journal, and of what the reader is asked about: one for each sample.
 
     Raises
     ------
     InputError
-        If the model cannot be asked that way.
+        If the model cannot be asked that way, or the tokenizer cannot spell an answer that the user has.
     """
     prompting = prompting or Prompting()
-    ends = set(stop_tokens(model))
-    if prompting.style_for(model.tokenizer) == "base":
-        ends |= newline_tokens(model.tokenizer)
-    prompts = {question.id: prompt_of(model.tokenizer, question, prompting) for question in questions.questions}
-    token_ids = {identifier: prompt.token_ids for identifier, prompt in prompts.items()}
-    generated = _generate_all(model, token_ids, ends, max_new_tokens, batch_size, journal)
-    return [
-        read_answer(model.tokenizer, question, prompts[question.id], generated[question.id], ends, questions.vocabulary)
+    tokenizer = respondent.model.tokenizer
+    style = prompting.style_for(tokenizer)
+    ends = answer_ends(respondent.model, style)
+    shots = prompting.shots_for(style, questions.left)
+    prompts = {question.id: prompt_of(tokenizer, question, prompting, shots) for question in questions.questions}
+    asked = {
+        identifier: prompt.token_ids for identifier, prompt in prompts.items() if identifier not in questions.given
+    }
+    generated = respondent.continuations(name, asked, ends=ends, max_new_tokens=max_new_tokens, sampling=sampling)
+    answers = [
+        unread_answer(tokenizer, question, prompts[question.id], generated[question.id], ends)
+        if question.id in generated
+        else given_answer(tokenizer, question, prompts[question.id], questions.given[question.id], ends, style=style)
         for question in questions.questions
     ]
+    reader = reader or respondent
+    seed = sampling.seed if sampling else 0
+    read = with_exact_answers(answers, questions, reader, name=name, tries=tries, seed=seed)
+    return graded(read, questions.grading, reader, name=name, tries=tries, seed=seed)
 
 
-def read_answer(
-    tokenizer: Any,
-    question: Question,
-    prompt: Prompt,
-    generated: Sequence[int],
-    ends: set[int],
-    vocabulary: Vocabulary,
+def answer_ends(model: HookedModel, style: str) -> set[int]:
+    """The tokens that end an answer: the model's own, and for a base model every token with a line break."""
+    return {*stop_tokens(model), *(newline_tokens(model.tokenizer) if style == "base" else ())}
+
+
+def unread_answer(
+    tokenizer: Any, question: Question, prompt: Prompt, generated: Sequence[int], ends: Collection[int]
 ) -> Answer:
-    """The answer in what a model generated: its text, where its exact answer stands, and whether that is correct."""
+    """What a model generated, as a text whose tokens are known; not yet read or judged."""
     said = decoded_text(tokenizer, generated)
-    naming = vocabulary.first_named(said.text, question.subject_text)
-    return Answer(
-        question=question,
-        token_ids=(*prompt.token_ids, *generated),
-        n_prompt=len(prompt.token_ids),
-        generated=said,
-        ended=bool(generated) and generated[-1] in ends,
-        exact=naming.span if naming else None,
-        named=" / ".join(naming.answers) if naming else None,
-        correct=question.gold in naming.answers if naming else None,
-        why_missing=None if naming else NOTHING_NAMED if said.text.strip() else EMPTY,
-        prompt=prompt.tokens,
-        spans=prompt.spans,
-    )
+    ended = bool(generated) and generated[-1] in ends
+    return _answer(question, prompt, generated, said, ended=ended)
+
+
+def given_answer(
+    tokenizer: Any, question: Question, prompt: Prompt, given: GivenAnswer, ends: Collection[int], *, style: str
+) -> Answer:
+    """An answer that the user has, in the tokens that the model would have spelt it in, its end included.
+
+    A base model's answer goes on in the line of the prompt, after a space, and ends with the line; a chat model's ends
+    with its end token.
+
+    Raises
+    ------
+    InputError
+        If the tokenizer does not tell which token stands where in it.
+    """
+    text = _without_end(tokenizer, given.text)
+    space = " " if style == "base" and not text[:1].isspace() else ""
+    token_ids, tokens = encoded_text(tokenizer, space + text, add_special_tokens=False)
+    if tokens is None:
+        raise InputError(
+            f"question {question.id}: the tokenizer cannot tell which token stands where in the answer "
+            f"{text[:60]!r}; leave out the characters that it does not know"
+        )
+    end = _end_token(tokenizer, ends, style)
+    reached = (len(tokens.text),) * len(end)
+    said = TokenizedText(tokens.text, (*tokens.begun, *reached), (*tokens.complete, *reached))
+    answer = _answer(question, prompt, (*token_ids, *end), said, ended=True)
+    if given.no_exact:
+        return replace(answer, found_by=COLUMN, why_missing=NO_EXACT)
+    if given.exact is not None:
+        return replace(answer, exact=Span(*(len(space) + offset for offset in given.exact)), found_by=COLUMN)
+    return answer
 
 
 def summary(answers: Sequence[Answer], questions: QuestionSet) -> dict[str, int]:
     """The counts that a reader needs to judge the set: asked, named, correct, cut, and what fell out and why."""
     missing = Counter(answer.why_missing for answer in answers if answer.why_missing)
+    correct = [answer for answer in answers if answer.correct]
+    by_the_way = sum(not agrees(answer) for answer in correct)
+    given = sum(answer.question.id in questions.given for answer in answers)
     return {
         "asked": len(answers),
+        **({"given by the user, not generated": given} if given else {}),
         "answered": sum(answer.correct is not None for answer in answers),
-        "correct": sum(answer.correct is True for answer in answers),
+        "correct": len(correct),
+        **({"correct by the rule, though the exact answer is another": by_the_way} if by_the_way else {}),
         "cut at the token limit": sum(not answer.ended for answer in answers),
         **{f"not judged: {reason}": count for reason, count in sorted(missing.items())},
         **{f"not asked: {reason}": count for reason, count in sorted(questions.dropped.items())},
     }
 
 
-def save_answers(answers: Sequence[Answer], path: Path, metadata: Mapping[str, Any]) -> None:
-    """Write answers, and JSON-able metadata about them, to a parquet file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.Table.from_pylist([_row(answer) for answer in answers], schema=_schema())
-    table = table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()})
-    with whole_file(path) as temporary:
-        pq.write_table(table, temporary)
-
-
-def load_answers(path: Path) -> tuple[list[Answer], dict[str, Any]]:
-    """Read what `save_answers` wrote: the answers and the metadata.
-
-    Raises
-    ------
-    InputError
-        If the file is not such a file.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-        metadata = json.loads((table.schema.metadata or {})[METADATA_KEY])
-        return [_answer(row) for row in table.to_pylist()], metadata
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is not a file of answers ({error}); remove it and run again") from error
-
-
-def _generate_all(
-    model: HookedModel,
-    prompts: Mapping[str, tuple[int, ...]],
-    ends: set[int],
-    max_new_tokens: int,
-    batch_size: int,
-    journal: Path,
-) -> dict[str, tuple[int, ...]]:
-    generated = _read_journal(journal, prompts)
-    with progress("answers", total=len(prompts), done=len(generated), unit="questions") as shown:
-        for ids in _equal_length_batches(prompts, batch_size):
-            # A batch is done again as a whole, so that a resumed run computes what an undisturbed one does.
-            if all(identifier in generated for identifier in ids):
-                continue
-            known = sum(identifier in generated for identifier in ids)
-            outputs = generate_greedily(model, [prompts[i] for i in ids], max_new_tokens=max_new_tokens, ends=ends)
-            batch = dict(zip(ids, outputs, strict=True))
-            _append_to_journal(journal, batch)
-            generated |= batch
-            shown.update(len(ids) - known)
-    return generated
-
-
-def _equal_length_batches(prompts: Mapping[str, tuple[int, ...]], batch_size: int) -> list[tuple[str, ...]]:
-    by_length: dict[int, list[str]] = {}
-    for identifier, prompt in prompts.items():
-        by_length.setdefault(len(prompt), []).append(identifier)
-    return [batch for _, ids in sorted(by_length.items()) for batch in batched(ids, batch_size)]
-
-
-def _read_journal(journal: Path, prompts: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """What an interrupted run generated; a last line that was cut short by a kill is generated again."""
-    generated: dict[str, tuple[int, ...]] = {}
-    if journal.is_file():
-        for line in journal.read_text(encoding="utf-8").splitlines():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            if row["id"] in prompts:
-                generated[row["id"]] = tuple(row["generated"])
-        log.info("going on with %d answers of an interrupted run", len(generated))
-    return generated
-
-
-def _append_to_journal(journal: Path, batch: Mapping[str, tuple[int, ...]]) -> None:
-    make_folder(journal.parent)
-    lines = [json.dumps({"id": identifier, "generated": tokens}) for identifier, tokens in batch.items()]
-    with journal.open("a", encoding="utf-8") as file:
-        # The leading newline ends a line that a kill may have cut short.
-        file.write("\n" + "\n".join(lines) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _schema() -> Any:
-    import pyarrow as pa
-
-    span = pa.struct({"start": pa.int32(), "stop": pa.int32()})
-    return pa.schema(
-        {
-            "id": pa.string(),
-            "before": pa.string(),
-            "question": pa.string(),
-            "after": pa.string(),
-            "gold": pa.string(),
-            "aliases": pa.list_(pa.string()),
-            "subject": span,
-            "dataset": pa.string(),
-            "group": pa.string(),
-            "difficulty": pa.float64(),
-            "token_ids": pa.list_(pa.int32()),
-            "n_prompt": pa.int32(),
-            "text": pa.string(),
-            "begun": pa.list_(pa.int32()),
-            "complete": pa.list_(pa.int32()),
-            "prompt": pa.struct({"text": pa.string(), "begun": pa.list_(pa.int32()), "complete": pa.list_(pa.int32())}),
-            "spans": pa.map_(pa.string(), span),
-            "ended": pa.bool_(),
-            "exact": span,
-            "exact_text": pa.string(),
-            "named": pa.string(),
-            "correct": pa.bool_(),
-            "why_missing": pa.string(),
-        }
-    )
-
-
-def _row(answer: Answer) -> dict[str, Any]:
-    question = answer.question
-    return {
-        "id": question.id,
-        **question.prompt_parts._asdict(),
-        "gold": question.gold,
-        "aliases": list(question.aliases),
-        "subject": question.subject._asdict() if question.subject else None,
-        "dataset": question.dataset,
-        "group": question.group,
-        "difficulty": question.difficulty,
-        "token_ids": list(answer.token_ids),
-        "n_prompt": answer.n_prompt,
-        **answer.generated._asdict(),
-        "prompt": answer.prompt._asdict() if answer.prompt else None,
-        "spans": [(name, span._asdict()) for name, span in answer.spans.items()],
-        "ended": answer.ended,
-        "exact": answer.exact._asdict() if answer.exact else None,
-        "exact_text": answer.exact.of(answer.text) if answer.exact else None,
-        "named": answer.named,
-        "correct": answer.correct,
-        "why_missing": answer.why_missing,
-    }
-
-
-def _answer(row: Mapping[str, Any]) -> Answer:
-    question = Question(
-        id=row["id"],
-        prompt_parts=PromptParts(row["before"], row["question"], row["after"]),
-        gold=row["gold"],
-        aliases=tuple(row["aliases"]),
-        subject=Span(**row["subject"]) if row["subject"] else None,
-        dataset=row["dataset"],
-        group=row["group"],
-        difficulty=row["difficulty"],
-    )
+def _answer(
+    question: Question, prompt: Prompt, token_ids: Sequence[int], said: TokenizedText, *, ended: bool
+) -> Answer:
     return Answer(
         question=question,
-        token_ids=tuple(row["token_ids"]),
-        n_prompt=row["n_prompt"],
-        generated=_tokenized(row),
-        prompt=_tokenized(row["prompt"]) if row["prompt"] else None,
-        spans={name: Span(**span) for name, span in row["spans"]},
-        ended=row["ended"],
-        exact=Span(**row["exact"]) if row["exact"] else None,
-        named=row["named"],
-        correct=row["correct"],
-        why_missing=row["why_missing"],
+        token_ids=(*prompt.token_ids, *token_ids),
+        n_prompt=len(prompt.token_ids),
+        generated=said,
+        ended=ended,
+        prompt=prompt.tokens,
+        spans=prompt.spans,
     )
 
 
-def _tokenized(row: Mapping[str, Any]) -> TokenizedText:
-    return TokenizedText(row["text"], tuple(row["begun"]), tuple(row["complete"]))
+def _end_token(tokenizer: Any, ends: Collection[int], style: str) -> tuple[int, ...]:
+    """The token that ends an answer, if any does: the line's for a base model, else the tokenizer's own."""
+    line = tokenizer("\n", add_special_tokens=False)["input_ids"][-1:] if style == "base" else []
+    candidates = [*line, tokenizer.eos_token_id, *sorted(ends)]
+    return next(((token,) for token in candidates if token in ends), ())
+
+
+def _without_end(tokenizer: Any, text: str) -> str:
+    """A text without the special tokens at its end, which many programs leave there."""
+    while ends := [token for token in tokenizer.all_special_tokens if token and text.rstrip().endswith(token)]:
+        text = text.rstrip().removesuffix(max(ends, key=len))
+    return text

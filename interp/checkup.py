@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from interp.examples import Answer, Question
+from interp.grading import agrees
 from interp.vocabulary import fold
 
 MAX_CUT = 0.05
 """With more answers than this cut at the token limit, the last columns are not the ends of answers."""
 MIN_FOUND = 0.5
 """With fewer exact answers than this, the map is one of a minority of the answers."""
+MAX_BY_THE_WAY = 0.1
+"""With more correct answers than this whose exact answer is another, the labels are not about the exact answer."""
 MIN_OF_CLASS = 10
 """Fewer right or wrong answers than this give a cell no value."""
 
@@ -57,6 +60,7 @@ def findings(
     found = [
         *_of_classes(answers, len(questions)),
         *_of_exact_answers(answers),
+        *_of_grading(answers),
         *_of_length(answers, context),
         *_of_groups(questions, folds),
         *_of_template(tokenizer, answers),
@@ -82,13 +86,25 @@ def _of_classes(answers: Sequence[Answer], n_questions: int) -> list[Finding]:
 
 def _of_exact_answers(answers: Sequence[Answer]) -> list[Finding]:
     found = sum(answer.exact is not None for answer in answers)
+    prompted = any(answer.found_by == "prompted" for answer in answers)
     if found == 0:
-        remedy = "give the other names of the answers as aliases, or look at what the model says above"
-        return [Finding(True, f"no exact answer found in any of {len(answers)} answers", remedy)]
+        remedy = "give a larger model to copy them, as --reader" if prompted else "give their other names as aliases"
+        what = f"no exact answer found in any of {len(answers)} answers"
+        return [Finding(True, what, f"{remedy}, or look at what the model says above")]
     if found < MIN_FOUND * len(answers):
+        remedy = "give a larger model as --reader" if prompted else "give aliases"
         what = f"an exact answer is found in {found} of {len(answers)} answers only: the map would show these alone"
-        return [Finding(False, what, "give aliases, or raise --max-new-tokens if the answers are cut")]
+        return [Finding(False, what, f"{remedy}, or raise --max-new-tokens if the answers are cut")]
     return []
+
+
+def _of_grading(answers: Sequence[Answer]) -> list[Finding]:
+    correct = [answer for answer in answers if answer.correct]
+    by_the_way = sum(not agrees(answer) for answer in correct)
+    if by_the_way <= MAX_BY_THE_WAY * len(correct):
+        return []
+    what = f"{by_the_way} of {len(correct)} correct answers are so by the rule only, and their exact answer is another"
+    return [Finding(False, what, "judge the exact answer itself: --grading number, match or named")]
 
 
 def _of_length(answers: Sequence[Answer], context: int | None) -> list[Finding]:
@@ -112,7 +128,7 @@ def _of_groups(questions: Sequence[Question], folds: int) -> list[Finding]:
         found.append(Finding(True, what, "give questions that are not twins groups of their own, or fewer --folds"))
     by_text: dict[str, set[str]] = defaultdict(set)
     for question in questions:
-        by_text[" ".join(fold(question.prompt_parts.text).split())].add(question.group)
+        by_text[" ".join(fold(f"{question.context or ''} {question.text}").split())].add(question.group)
     twins = sum(len(same) > 1 for same in by_text.values())
     if twins:
         what = f"{twins} questions stand in more than one group: a fold may be tested on what it was trained on"

@@ -1,42 +1,100 @@
-"""Question sets by name or from a file."""
+"""Question sets by name, from a file, or from the Hugging Face Hub."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from interp.cities import city_questions
 from interp.errors import InputError, unknown_name
-from interp.question_files import FILE_SUFFIXES, file_questions
+from interp.hub import HubSource, hub_table
+from interp.published import PUBLISHED, published_questions
+from interp.question_files import Schema, file_questions, table_questions
 from interp.questions import QuestionSet
+from interp.tables import FILE_SUFFIXES
 
 BUILT_IN = {"cities": city_questions}
+_AT_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def load_questions(dataset: str, *, n: int, seed: int, strict: bool = False) -> QuestionSet:
+def load_questions(
+    dataset: str,
+    *,
+    n: int,
+    seed: int,
+    strict: bool = False,
+    columns: Mapping[str, str] | None = None,
+    subset: str | None = None,
+    split: str | None = None,
+) -> QuestionSet:
     """Draw `n` questions from a question set.
 
     Parameters
     ----------
     dataset
-        The name of a built-in set, such as ``"cities"``, or the path of a ``.csv``, ``.jsonl`` or ``.parquet`` file
-        (its columns: `interp.question_files.file_questions`).
+        - The name of a set that comes with the suite, such as ``"cities"`` (`BUILT_IN`).
+        - The name of a set of Orgad et al. 2024 (`interp.published.PUBLISHED`), which is then fetched from the hub, or
+          ``NAME:PATH`` with the file or folder that has it.
+        - The path of a ``.csv``, ``.json``, ``.jsonl`` or ``.parquet`` file (its columns:
+          `interp.question_files.file_questions`).
+        - ``org/name`` of any data set of the hub, or a folder that `datasets.load_dataset` can open.
     n
         How many questions to draw.
     seed
         Decides which ones, and in what order.
     strict
         Refuse a file for its first bad row, in place of leaving the row out.
+    columns
+        For a file or the hub: a column of `interp.question_files.COLUMNS` -> what it is called there. A field within a
+        column is ``column.field``.
+    subset, split
+        Of a hub's data set; `split` also of a set of the paper (``"train"``, ``"test"``).
 
     Raises
     ------
     InputError
-        If the set is not known, a file cannot be used, or there are fewer than `n` questions.
+        If the set is not known, cannot be read or fetched, or there are fewer than `n` questions.
     """
     if n < 1:
         raise InputError(f"cannot draw {n} questions; give --n a number from 1")
     if dataset in BUILT_IN:
+        _require_unused(dataset, columns=columns, subset=subset, split=split)
         return BUILT_IN[dataset](n, seed)
-    path = Path(dataset)
-    if path.suffix.lower() not in FILE_SUFFIXES:
-        raise unknown_name("dataset", dataset, BUILT_IN, "Or give the path of a .csv, .jsonl or .parquet file.")
-    return file_questions(path, n=n, seed=seed, strict=strict)
+    name, colon, source = dataset.partition(":")
+    if name in PUBLISHED:
+        _require_unused(dataset, columns=columns, subset=subset)
+        path = Path(source).expanduser() if colon else None
+        return published_questions(name, path, split=split, n=n, seed=seed, strict=strict)
+    schema = Schema.mapped(columns or {})
+    path = Path(dataset).expanduser()
+    if path.suffix.lower() in FILE_SUFFIXES:
+        _require_unused(dataset, subset=subset, split=split)
+        return file_questions(path, _with_hint(schema, path), n=n, seed=seed, strict=strict)
+    if path.is_dir() or _AT_HUB.fullmatch(dataset):
+        at_hub = HubSource(str(path) if path.is_dir() else dataset, subset, split)
+        table = hub_table(at_hub, lambda names: schema.choice(at_hub.id, names))
+        questions = table_questions(table, schema, name=at_hub.name, n=n, seed=seed, strict=strict)
+        return replace(questions, credit=f"{at_hub.id}, on the Hugging Face Hub")
+    raise unknown_name(
+        "dataset",
+        dataset,
+        (*BUILT_IN, *PUBLISHED),
+        f"Or give the path of a {', '.join(FILE_SUFFIXES)} file, or the hub's org/name",
+    )
+
+
+def _require_unused(dataset: str, **flags: object) -> None:
+    """Raise an `InputError` for a flag that would say nothing about this set."""
+    used = [f"--{name}" for name, value in flags.items() if value]
+    if used:
+        raise InputError(f"{dataset} takes no {' and no '.join(used)}; leave it out")
+
+
+def _with_hint(schema: Schema, path: Path) -> Schema:
+    """The schema, with the remedy for somebody who gives the bare file of a published set."""
+    for name, known in PUBLISHED.items():
+        if any(Path(file).name == path.name for files in known.files.values() for file in files):
+            return replace(schema, remedy=f"if it is the file of {name}, read it as --dataset {name}:{path}")
+    return schema

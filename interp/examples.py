@@ -19,19 +19,6 @@ class Span(NamedTuple):
         return text[self.start : self.stop]
 
 
-class PromptParts(NamedTuple):
-    """What a user turn is made of, in order; only `question` is the question's own text."""
-
-    before: str
-    question: str
-    after: str
-
-    @property
-    def text(self) -> str:
-        """The whole user turn."""
-        return self.before + self.question + self.after
-
-
 class TokenizedText(NamedTuple):
     """A text, and how far into it each of its tokens reaches."""
 
@@ -56,24 +43,47 @@ class Question:
 
     id: str
     """Unique in its dataset."""
-    prompt_parts: PromptParts
-    """The user turn, before any chat template."""
+    text: str
+    """The question's own text."""
     gold: str
     """The correct answer, under its canonical name."""
     aliases: tuple[str, ...]
     """Other names that the correct answer goes by."""
     subject: Span | None
-    """Where the question's subject stands in `prompt_parts.question`, if the set marks it."""
+    """Where the question's subject stands in `text`, if the set marks it."""
     dataset: str
     group: str
     """Questions of one group must not straddle a split: twins, paraphrases, the same film."""
     difficulty: float | None = None
     """A number that the set knows about how hard the question is (for `cities`: the population)."""
+    context: str | None = None
+    """A text that the question is about, to be read with it."""
+    completion: str | None = None
+    """A text that the answer completes: what a base model is given in place of the question, if the set has it."""
+    choices: tuple[str, ...] = ()
+    """The answers that this question offers, in an order that does not tell the gold one; none: those of the set."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name of the correct answer, the canonical one first."""
+        return (self.gold, *self.aliases)
 
     @property
     def subject_text(self) -> str | None:
         """The subject's own characters, or None."""
-        return None if self.subject is None else self.subject.of(self.prompt_parts.question)
+        return None if self.subject is None else self.subject.of(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class GivenAnswer:
+    """What a model said, where the user already has it."""
+
+    text: str
+    """As it was generated, with or without its end token."""
+    exact: Span | None = None
+    """Where the exact answer stands in `text`, if the user says so."""
+    no_exact: bool = False
+    """Whether the user says that there is no exact answer in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +101,28 @@ class Answer:
     """Whether the model produced its end token; if not, the answer is cut at the token limit."""
     exact: Span | None = None
     """Where the exact answer stands in `text`."""
-    named: str | None = None
-    """The exact answer's canonical name: what the model said, right or wrong."""
+    named: tuple[str, ...] = ()
+    """What the exact answer names, right or wrong: a canonical name, several if it is ambiguous ("Congo")."""
+    found_by: str | None = None
+    """What found the exact answer, or found none: a rule of `interp.extraction`, or ``"column"``."""
     correct: bool | None = None
-    """Whether `named` is the gold answer; None where there is no exact answer to judge."""
+    """Whether the answer is correct; None where there is no exact answer to judge."""
     why_missing: str | None = None
-    """Why there is no exact answer."""
+    """Why there is no exact answer, or no judgement of it."""
     prompt: TokenizedText | None = None
     """The prompt as fed, with its tokens; None where a tokenizer does not tell which token stands where."""
     spans: Mapping[str, Span] = field(default_factory=dict)
-    """Where the named parts of the question (``question``, ``subject``) stand in the prompt's text."""
+    """Where the named parts of the question (``question``, ``subject``, ``context``) stand in the prompt's text."""
 
     @property
     def text(self) -> str:
         """The generated text without special tokens."""
         return self.generated.text
+
+    @property
+    def exact_text(self) -> str | None:
+        """The exact answer's own characters, or None."""
+        return None if self.exact is None else self.exact.of(self.text)
 
     @property
     def n_generated(self) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -157,26 +158,51 @@ def stop_tokens(model: HookedModel) -> list[int]:
     return sorted({ids} if isinstance(ids, int) else set(ids or ()))
 
 
-def generate_greedily(
-    model: HookedModel, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, ends: Collection[int]
+@dataclass(frozen=True)
+class Sampling:
+    """How continuations are drawn."""
+
+    temperature: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise InputError(f"the temperature is {self.temperature}; give a number above 0")
+
+    def with_seed(self, seed: int) -> Sampling:
+        """The same with another seed."""
+        return replace(self, seed=seed)
+
+
+def continued(
+    model: HookedModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    ends: Collection[int],
+    sampling: Sampling | None = None,
 ) -> list[tuple[int, ...]]:
-    """The greedy continuations of prompts of one length, each cut after the first of the tokens `ends`.
+    """The continuations of prompts of one length, each cut after the first of the tokens `ends`.
 
     Prompts of one length need neither padding nor a mask, so that no row depends on what it is batched with (but for
-    rounding).
+    rounding, and for the numbers that it draws where there is `sampling`; without it the continuation is greedy).
     """
     import torch
 
     tokens: Int[torch.Tensor, "batch pos"] = torch.tensor([list(prompt) for prompt in prompts], device=model.cfg.device)
-    with torch.inference_mode():
+    drawn = {"do_sample": False} if sampling is None else {"do_sample": True, "temperature": sampling.temperature}
+    device = torch.device(model.cfg.device)
+    # Torch's global generator is what TransformerLens draws from; afterwards it is as it was.
+    with torch.inference_mode(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(0 if sampling is None else sampling.seed)
         output: Int[torch.Tensor, "batch longer"] = model.generate(
             tokens,
             max_new_tokens=max_new_tokens,
-            do_sample=False,
             stop_at_eos=bool(ends),
             eos_token_id=sorted(ends) or None,
             return_type="tokens",
             verbose=False,
+            **drawn,
         )
     return [_until_end(row, ends) for row in output[:, tokens.shape[1] :].tolist()]
 

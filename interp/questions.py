@@ -1,4 +1,4 @@
-"""A set of questions, with the answers that count."""
+"""A set of questions, with the answers that count and the way in which the set is asked and read."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
-from interp.examples import Question
+from interp.examples import GivenAnswer, Question
 from interp.vocabulary import Vocabulary
+
+MAX_NEW_TOKENS = 48
+MAX_SHOTS = 8
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,19 @@ class QuestionSet:
     """How many candidate questions were left out, by reason."""
     excluded: tuple[str, ...] = ()
     """A line for each row of a file that could not be used: where it is, what is wrong, what to do."""
+    left: tuple[Question, ...] = ()
+    """At most `MAX_SHOTS` that come next in the set's order and are not asked, nor is any of their group: examples for
+    a prompt with shots."""
+    given: Mapping[str, GivenAnswer] = field(default_factory=dict)
+    """What the model said, by the question's id, where the user has it: it is used and not generated."""
+    templates: Mapping[str, str] = field(default_factory=dict)
+    """What stands around a question of this set, by the style of the prompt, where it is not the usual."""
+    extraction: str = "names"
+    """How the exact answer is found in what a model says: a rule of `interp.extraction`."""
+    grading: str = "named"
+    """When an answer is correct: a rule of `interp.grading`."""
+    max_new_tokens: int = MAX_NEW_TOKENS
+    """Where the answers of this set are cut, unless the user says otherwise."""
 
     @property
     def sha256(self) -> str:
@@ -32,6 +48,8 @@ class QuestionSet:
             "questions": [asdict(question) for question in self.questions],
             "names": dict(self.vocabulary.names),
             "decoys": self.vocabulary.decoys,
+            "left": [asdict(question) for question in self.left],
+            "given": {identifier: asdict(answer) for identifier, answer in self.given.items()},
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

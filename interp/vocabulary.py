@@ -55,13 +55,13 @@ class Vocabulary:
             span = folded.span_of(match)
             if _goes_on(text, span.stop) or any(o.start <= span.start and span.stop <= o.stop for o in inside):
                 continue
-            answers = self._answers_of(span.of(text))
+            answers = self.answers_of(span.of(text))
             if answers:
                 return Naming(span, answers)
         return None
 
-    def _answers_of(self, words: str) -> tuple[str, ...]:
-        """The answers that these words name; none for a decoy, or for "us" where the name is "US"."""
+    def answers_of(self, words: str) -> tuple[str, ...]:
+        """The answers that these words are a name of; none for a decoy, or for "us" where the name is "US"."""
         exact = self._by_capitals.get(words)
         return exact if exact is not None else self._by_folded.get(fold(words), ())
 
@@ -80,6 +80,12 @@ class Vocabulary:
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         return _word_pattern([*(name for _, name in self._pairs), *self.decoys])
+
+
+def whole_words(text: str, words: str) -> Span | None:
+    """Where `words` first stand in `text` as whole words, whatever their case and accents; None if they do not."""
+    naming = Vocabulary({words: (words,)}).first_named(text)
+    return naming.span if naming else None
 
 
 def fold(text: str) -> str:

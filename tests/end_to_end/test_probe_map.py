@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 from transformers import AutoTokenizer
 
 from interp.activations import residual_streams
-from interp.answers import load_answers
+from interp.answer_files import load_answers
 from interp.examples import Answer
 from interp.heatmap import Heatmap
 from interp.models import HookedModel, load_model, resolve_model
@@ -42,7 +42,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the command ran to its end, undisturbed."""
     folder = tmp_path_factory.mktemp("undisturbed")
     outcome = probe(folder)
-    assert "answers: 80 questions" in outcome.stderr, "progress is told in lines where there is no terminal"
+    assert "answers: 80 prompts" in outcome.stderr, "progress is told in lines where there is no terminal"
     assert "\r" not in outcome.stderr, "and not as a bar"
     return folder
 
@@ -150,7 +150,7 @@ def test_shuffled_labels_share_the_activations(finished: Path) -> None:
 
 def test_killed_at_every_stage_it_resumes_to_the_same_result(finished: Path, tmp_path: Path) -> None:
     stages: list[Callable[[], bool]] = [
-        lambda: any(tmp_path.rglob("generated.jsonl")),
+        lambda: any(tmp_path.rglob("answers.jsonl")),
         lambda: any(tmp_path.rglob("store.json")),
         lambda: any(tmp_path.rglob("layer-005.npy")),
     ]

@@ -2,23 +2,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from interp.answers import (
-    EMPTY,
-    NOTHING_NAMED,
-    answer_questions,
-    load_answers,
-    read_answer,
-    save_answers,
-    summary,
-)
+from interp.answer_files import load_answers, save_answers
+from interp.answers import answer_questions, summary
 from interp.errors import InputError
-from interp.examples import PromptParts, Question, Span
+from interp.examples import Answer, Question, Span
+from interp.generation import Respondent
 from interp.models import HookedModel
-from interp.prompts import TEMPLATES, Prompt, Prompting, newline_tokens, prompt_of
+from interp.prompts import TEMPLATES, Prompting, newline_tokens, prompt_of
 from interp.questions import QuestionSet
 from interp.vocabulary import Vocabulary
 from tests.model.conftest import CHAT_TEMPLATE
@@ -30,14 +25,25 @@ CITIES = ["Lyon", "São Paulo", "Paris", "東京", "Le Havre", "Rio", "Nice", "O
 def question(city: str = "Lyon") -> Question:
     text = f"In which country is the city of {city}?"
     start = text.index(city)
-    return Question(
-        city, PromptParts("", text, ""), "France", ("la France",), Span(start, start + len(city)), "test", city, 5e4
-    )
+    return Question(city, text, "France", ("la France",), Span(start, start + len(city)), "test", city, 5e4)
 
 
 @pytest.fixture
 def questions() -> QuestionSet:
     return QuestionSet("test", tuple(map(question, CITIES)), VOCABULARY, "nobody", {"too easy": 3})
+
+
+def asked(
+    model: HookedModel,
+    questions: QuestionSet,
+    journals: Path,
+    *,
+    batch_size: int = 8,
+    max_new_tokens: int = 6,
+    **how: Any,
+) -> list[Answer]:
+    respondent = Respondent(model, batch_size, journals)
+    return answer_questions(respondent, questions, max_new_tokens=max_new_tokens, **how)
 
 
 def test_the_prompt_is_the_chat_template_with_its_generation_prompt(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -54,29 +60,8 @@ def test_without_a_chat_template_the_prompt_is_plain(tokenizer: PreTrainedTokeni
     assert prompt == TEMPLATES["base"].format(question="In which country is the city of Lyon?")
 
 
-def test_the_exact_answer_is_found_without_the_label(tokenizer: PreTrainedTokenizerFast) -> None:
-    for text, exact, correct, why in [
-        ("It is in Brazil, near France.", "Brazil", False, None),
-        ("It is in France.", "France", True, None),
-        ("日本。", "日本", False, None),
-        ("I do not know.", None, None, NOTHING_NAMED),
-        (" \n", None, None, EMPTY),
-    ]:
-        generated = [*tokenizer(text)["input_ids"], 1]
-        answer = read_answer(tokenizer, question(), Prompt((5, 6, 7), None, {}), generated, {1}, VOCABULARY)
-        assert (answer.exact.of(answer.text) if answer.exact else None) == exact
-        assert (answer.correct, answer.why_missing) == (correct, why)
-        assert answer.ended
-        assert answer.n_generated == len(generated)
-
-
-def test_nothing_generated_is_an_empty_answer(tokenizer: PreTrainedTokenizerFast) -> None:
-    answer = read_answer(tokenizer, question(), Prompt((5,), None, {}), [], {1}, VOCABULARY)
-    assert (answer.generated, answer.why_missing, answer.ended) == (("", (), ()), EMPTY, False)
-
-
 def test_answers_survive_their_file(model: HookedModel, questions: QuestionSet, tmp_path: Path) -> None:
-    answers = answer_questions(model, questions, max_new_tokens=6, batch_size=3, journal=tmp_path / "journal")
+    answers = asked(model, questions, tmp_path)
     assert [answer.question.id for answer in answers] == CITIES
     save_answers(answers, tmp_path / "answers.parquet", {"seed": 0})
     assert load_answers(tmp_path / "answers.parquet") == (answers, {"seed": 0})
@@ -90,20 +75,20 @@ def test_answers_survive_their_file(model: HookedModel, questions: QuestionSet, 
 def test_an_interrupted_run_goes_on_and_ends_the_same(
     model: HookedModel, questions: QuestionSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = answer_questions(model, questions, max_new_tokens=6, batch_size=2, journal=tmp_path / "whole")
-    lines = (tmp_path / "whole").read_text()
+    whole = asked(model, questions, tmp_path / "whole", batch_size=2)
+    lines = (tmp_path / "whole" / "answers.jsonl").read_text()
     for kept in range(0, len(lines), 97):
-        journal = tmp_path / f"cut-{kept}"
+        journal = tmp_path / f"cut-{kept}" / "answers.jsonl"
+        journal.parent.mkdir()
         journal.write_text(lines[:kept])
-        assert answer_questions(model, questions, max_new_tokens=6, batch_size=2, journal=journal) == whole
-    monkeypatch.setattr("interp.answers.generate_greedily", None)
-    finished = answer_questions(model, questions, max_new_tokens=6, batch_size=2, journal=tmp_path / "whole")
-    assert finished == whole, "nothing is generated again"
+        assert asked(model, questions, journal.parent, batch_size=2) == whole
+    monkeypatch.setattr("interp.generation.continued", None)
+    assert asked(model, questions, tmp_path / "whole", batch_size=2) == whole, "nothing is generated again"
 
 
 def test_the_journal_is_readable_lines(model: HookedModel, questions: QuestionSet, tmp_path: Path) -> None:
-    answers = answer_questions(model, questions, max_new_tokens=4, batch_size=8, journal=tmp_path / "journal")
-    rows = [json.loads(line) for line in (tmp_path / "journal").read_text().split("\n") if line]
+    answers = asked(model, questions, tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().split("\n") if line]
     generated = {row["id"]: tuple(row["generated"]) for row in rows}
     assert generated == {answer.question.id: answer.token_ids[answer.n_prompt :] for answer in answers}
 
@@ -115,14 +100,11 @@ def test_a_file_that_holds_no_answers_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_base_models_answer_ends_with_its_line(model: HookedModel, questions: QuestionSet, tmp_path: Path) -> None:
-    base = Prompting("base")
-    answers = answer_questions(
-        model, questions, max_new_tokens=40, batch_size=8, journal=tmp_path / "journal", prompting=base
-    )
+    answers = asked(model, questions, tmp_path, max_new_tokens=40, prompting=Prompting("base"))
     for answer in answers:
         assert answer.prompt is not None
-        assert answer.prompt.text == f"Q: {answer.question.prompt_parts.text}\nA:"
-        assert answer.spans["question"].of(answer.prompt.text) == answer.question.prompt_parts.text
+        assert answer.prompt.text == f"Q: {answer.question.text}\nA:"
+        assert answer.spans["question"].of(answer.prompt.text) == answer.question.text
         assert "\n" not in model.tokenizer.decode(answer.token_ids[answer.n_prompt : -1])
     ended = [answer for answer in answers if answer.text.endswith("\n")]
     assert all(answer.ended for answer in ended)
@@ -136,8 +118,8 @@ def test_every_token_with_a_line_break_ends_a_line(tokenizer: PreTrainedTokenize
 
 
 def test_a_template_stands_around_the_question(tokenizer: PreTrainedTokenizerFast) -> None:
-    text = question().prompt_parts.text
-    chat = prompt_of(tokenizer, question(), Prompting(template="  Answer shortly. {question} "))
+    text = question().text
+    chat = prompt_of(tokenizer, question(), Prompting(templates={"chat": "  Answer shortly. {question} "}))
     assert chat.tokens is not None
     assert f"Answer shortly. {text} <|im_end|>" in chat.tokens.text
     assert chat.spans["question"].of(chat.tokens.text) == text
@@ -146,7 +128,7 @@ def test_a_template_stands_around_the_question(tokenizer: PreTrainedTokenizerFas
 
 def test_prompts_that_cannot_be_made_are_refused(tokenizer: PreTrainedTokenizerFast) -> None:
     with pytest.raises(InputError, match=r"must have \{question\} in it, once"):
-        Prompting(template="Q: {questoin}")
+        Prompting(templates={"chat": "Q: {questoin}"})
     with pytest.raises(InputError, match="unknown prompt style 'chats'; nearest: chat"):
         Prompting("chats")
     tokenizer.chat_template = None

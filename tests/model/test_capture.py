@@ -10,7 +10,7 @@ import xarray as xr
 from interp import activations
 from interp.activations import capture, residual_streams
 from interp.errors import InputError
-from interp.examples import Answer, PromptParts, Question, Span, TokenizedText
+from interp.examples import Answer, Question, Span, TokenizedText
 from interp.models import HookedModel
 from interp.positions import MISSING, position_table
 
@@ -27,7 +27,7 @@ def random_answers(n: int, seed: int = 0) -> list[Answer]:
         start = int(rng.integers(0, n_generated))
         answers.append(
             Answer(
-                question=Question(f"q{index}", PromptParts("", "?", ""), "x", (), None, "test", f"q{index}"),
+                question=Question(f"q{index}", "?", "x", (), None, "test", f"q{index}"),
                 token_ids=tuple(rng.integers(2, 380, n_prompt + n_generated).tolist()),
                 n_prompt=n_prompt,
                 generated=TokenizedText("x" * n_generated, ends, ends),

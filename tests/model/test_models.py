@@ -12,7 +12,7 @@ from interp.errors import InputError
 from interp.models import (
     HookedModel,
     ModelSource,
-    generate_greedily,
+    continued,
     load_model,
     resolve_device,
     resolve_dtype,
@@ -36,16 +36,15 @@ def test_resid_post_is_hugging_faces_hidden_state(family_source: ModelSource, fa
 
 def test_greedy_answers_do_not_depend_on_the_batch(family_model: HookedModel) -> None:
     prompts = torch.randint(2, 380, (5, 9), generator=torch.Generator().manual_seed(1)).tolist()
-    together = generate_greedily(family_model, prompts, max_new_tokens=8, ends=stop_tokens(family_model))
+    together = continued(family_model, prompts, max_new_tokens=8, ends=stop_tokens(family_model))
     assert together == [
-        generate_greedily(family_model, [prompt], max_new_tokens=8, ends=stop_tokens(family_model))[0]
-        for prompt in prompts
+        continued(family_model, [prompt], max_new_tokens=8, ends=stop_tokens(family_model))[0] for prompt in prompts
     ]
 
 
 def test_greedy_answers_are_the_argmax_of_every_step(family_model: HookedModel) -> None:
     prompt = list(range(20, 30))
-    (generated,) = generate_greedily(family_model, [prompt], max_new_tokens=6, ends=stop_tokens(family_model))
+    (generated,) = continued(family_model, [prompt], max_new_tokens=6, ends=stop_tokens(family_model))
     sequence = list(prompt)
     with torch.inference_mode():
         for token in generated:
@@ -55,10 +54,10 @@ def test_greedy_answers_are_the_argmax_of_every_step(family_model: HookedModel) 
 
 
 def test_an_answer_is_cut_after_its_first_end_token(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    (whole,) = generate_greedily(model, [list(range(20, 30))], max_new_tokens=8, ends=stop_tokens(model))
+    (whole,) = continued(model, [list(range(20, 30))], max_new_tokens=8, ends=stop_tokens(model))
     monkeypatch.setattr(model.original_model.generation_config, "eos_token_id", [whole[3], 1])
     assert stop_tokens(model) == sorted({whole[3], 1})
-    (cut,) = generate_greedily(model, [list(range(20, 30))], max_new_tokens=8, ends=stop_tokens(model))
+    (cut,) = continued(model, [list(range(20, 30))], max_new_tokens=8, ends=stop_tokens(model))
     assert cut == whole[: whole.index(whole[3]) + 1]
 
 

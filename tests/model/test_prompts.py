@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from interp.examples import PromptParts, Question, Span
-from interp.prompts import Prompt, prompt_of
+from interp.examples import Question, Span
+from interp.prompts import Prompt, Prompting, prompt_of
 from tests.model.conftest import CHAT_TEMPLATE
 
 TEMPLATES = {
@@ -27,8 +27,8 @@ def templated(tokenizer: PreTrainedTokenizerFast, request: pytest.FixtureRequest
     tokenizer.chat_template = CHAT_TEMPLATE
 
 
-def question(before: str, text: str, after: str, subject: Span | None) -> Question:
-    return Question("q", PromptParts(before, text, after), "x", (), subject, "test", "q")
+def question(text: str, subject: Span | None = None, context: str | None = None) -> Question:
+    return Question("q", text, "x", (), subject, "test", "q", context=context)
 
 
 def tokens_of(prompt: Prompt, name: str) -> tuple[int, ...]:
@@ -46,7 +46,8 @@ def tokens_of(prompt: Prompt, name: str) -> tuple[int, ...]:
 def test_the_questions_own_tokens_hold_its_text(
     templated: PreTrainedTokenizerFast, before: str, text: str, after: str
 ) -> None:
-    prompt = prompt_of(templated, question(before, text, after, None))
+    around = dict.fromkeys(("chat", "base"), f"{before}{{question}}{after}")
+    prompt = prompt_of(templated, question(text), Prompting(templates=around))
     assert prompt.tokens is not None
     assert prompt.spans["question"].of(prompt.tokens.text) == text
     assert text in templated.decode(tokens_of(prompt, "question"))
@@ -55,7 +56,8 @@ def test_the_questions_own_tokens_hold_its_text(
 
 def test_of_several_occurrences_the_marked_one_is_the_subject(templated: PreTrainedTokenizerFast) -> None:
     text = "Is Lyon, not Lyon, it?"
-    prompt = prompt_of(templated, question("Lyon: ", text, "", Span(13, 17)))
+    around = dict.fromkeys(("chat", "base"), "Lyon: {question}")
+    prompt = prompt_of(templated, question(text, Span(13, 17)), Prompting(templates=around))
     assert prompt.tokens is not None
     start = prompt.tokens.text.index(text) + 13
     assert prompt.spans["subject"] == Span(start, start + 4)
@@ -65,6 +67,6 @@ def test_of_several_occurrences_the_marked_one_is_the_subject(templated: PreTrai
 def test_a_template_that_rewrites_the_question_leaves_its_tokens_unknown(tokenizer: PreTrainedTokenizerFast) -> None:
     tokenizer.chat_template = CHAT_TEMPLATE.replace("message['content']", "message['content'] | upper")
     try:
-        assert prompt_of(tokenizer, question("", "What is it?", "", None)).spans == {}
+        assert prompt_of(tokenizer, question("What is it?")).spans == {}
     finally:
         tokenizer.chat_template = CHAT_TEMPLATE

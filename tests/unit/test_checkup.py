@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from interp.checkup import findings
-from interp.examples import Answer, PromptParts, Question, Span, TokenizedText
+from interp.examples import Answer, Question, Span, TokenizedText
 
 
 def template(turns: list[dict[str, str]], *, add_generation_prompt: bool, tokenize: bool) -> str:
@@ -19,7 +19,7 @@ BASE = SimpleNamespace(chat_template=None)
 
 
 def answer(index: int, correct: bool | None, *, ended: bool = True, n_tokens: int = 5) -> Answer:
-    question = Question(f"{index}", PromptParts("", f"Who {index}?", ""), "x", (), None, "test", f"{index}")
+    question = Question(f"{index}", f"Who {index}?", "x", (), None, "test", f"{index}")
     return Answer(
         question=question,
         token_ids=tuple(range(n_tokens)),
@@ -69,7 +69,7 @@ def test_two_of_forty_cut_answers_are_within_the_limit() -> None:
 
 
 def test_twins_in_different_groups_are_told() -> None:
-    twin = replace(GOOD[1], question=replace(GOOD[1].question, prompt_parts=PromptParts("", " WHO  0?", "")))
+    twin = replace(GOOD[1], question=replace(GOOD[1].question, text=" WHO  0?"))
     (line,) = told([GOOD[0], twin, *GOOD[2:]])
     assert line.startswith("warning: 1 questions stand in more than one group")
     grouped = replace(twin, question=replace(twin.question, group="0"))

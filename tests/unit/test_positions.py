@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.errors import InputError
-from interp.examples import Answer, PromptParts, Question, Span, TokenizedText
+from interp.examples import Answer, Question, Span, TokenizedText
 from interp.positions import (
     MISSING,
     PAPER_POSITIONS,
@@ -30,7 +30,7 @@ def tokenized(pieces: list[str]) -> TokenizedText:
 
 def answer_of(pieces: list[str], exact: Span | None, n_prompt: int = 3, identifier: str = "q") -> Answer:
     """An answer whose generated tokens are these pieces of text; an empty piece is a special token."""
-    question = Question(identifier, PromptParts("", "Who?", ""), "gold", (), None, "test", identifier)
+    question = Question(identifier, "Who?", "gold", (), None, "test", identifier)
     return Answer(
         question=question,
         token_ids=tuple(range(n_prompt + len(pieces))),

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from interp.datasets import load_questions
 from interp.errors import InputError
-from interp.question_files import FILE_SUFFIXES, MAX_CHARACTERS
+from interp.question_files import MAX_CHARACTERS
 from interp.questions import QuestionSet
+from interp.tables import FILE_SUFFIXES
 
 ROWS: list[dict[str, Any]] = [
     {
@@ -74,6 +75,8 @@ def question_file(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
         path.write_bytes(text.getvalue().encode())
     elif path.suffix == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(list(rows)), encoding="utf-8")
     else:
         pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in columns}), path)
     return path
@@ -101,7 +104,7 @@ def require_left_out(path: Path, where: str, reason: str, message: str) -> None:
 @pytest.mark.parametrize(("row", "reason", "message"), EVERYWHERE, ids=lambda value: str(value)[:40])
 def test_a_bad_row_is_left_out(tmp_path: Path, suffix: str, row: dict[str, Any], reason: str, message: str) -> None:
     path = question_file(tmp_path / f"q{suffix}", [GOOD, row, LAST])
-    where = {".csv": "line 3", ".jsonl": "line 2", ".parquet": "row 2"}[suffix]
+    where = {".csv": "line 3", ".jsonl": "line 2", ".json": "row 2", ".parquet": "row 2"}[suffix]
     require_left_out(path, where, reason, message)
 
 
@@ -165,7 +168,7 @@ def test_the_limit_of_csv_fields_is_as_it_was(tmp_path: Path) -> None:
 
 def test_a_question_of_the_greatest_length_is_read(tmp_path: Path) -> None:
     path = question_file(tmp_path / "q.csv", [{"question": "W" * MAX_CHARACTERS, "answer": "me"}])
-    assert len(loaded(path).questions[0].prompt_parts.text) == MAX_CHARACTERS
+    assert len(loaded(path).questions[0].text) == MAX_CHARACTERS
 
 
 def test_the_formats_give_the_same_questions(tmp_path: Path) -> None:
@@ -175,7 +178,7 @@ def test_the_formats_give_the_same_questions(tmp_path: Path) -> None:
     guernica, scream = by_id["a"], by_id["b"]
     assert (guernica.gold, guernica.aliases, guernica.subject_text) == ("Picasso", ("Pablo", "P."), "Guernica")
     assert (scream.gold, scream.group, scream.difficulty) == ("Munch", "munch", 3.0)
-    assert by_id["c"].prompt_parts.text == 'Who wrote "Ada"?\nName one.'
+    assert by_id["c"].text == 'Who wrote "Ada"?\nName one.'
     assert by_id["c"].group == 'who wrote "ada"? name one.'
     naming = sets[0].vocabulary.first_named("By Pablo, I think.")
     assert naming is not None
@@ -192,12 +195,10 @@ def test_any_texts_survive_every_format(tmp_path: Path, rows: list[dict[str, str
     rows = [{"id": f"{index}", **row} for index, row in enumerate([*rows, GOOD | {"aliases": "", "group": ""}])]
     rows[-1]["id"] = f"{len(rows)}"
     sets = [loaded(question_file(tmp_path / f"q{suffix}", rows), len(rows)) for suffix in FILE_SUFFIXES]
-    assert sets[0] == sets[1].__class__(**{**vars(sets[1]), "credit": sets[0].credit})
-    assert sets[0] == sets[2].__class__(**{**vars(sets[2]), "credit": sets[0].credit})
+    for other in sets[1:]:
+        assert replace(other, credit=sets[0].credit) == sets[0]
     for question in sets[0].questions:
-        assert (
-            question.prompt_parts.text == rows[int(question.id) - (question.id == f"{len(rows)}")]["question"].strip()
-        )
+        assert question.text == rows[int(question.id) - (question.id == f"{len(rows)}")]["question"].strip()
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
@@ -221,7 +222,7 @@ def test_a_list_in_csv_is_one_answer(tmp_path: Path) -> None:
 def test_offsets_count_in_the_text_as_it_stands(tmp_path: Path, suffix: str) -> None:
     row = {"question": "  Who painted Guernica? ", "answer": "Picasso", "subject": [13, 22]}
     question = loaded(question_file(tmp_path / f"q{suffix}", [row])).questions[0]
-    assert question.prompt_parts.text == "Who painted Guernica?"
+    assert question.text == "Who painted Guernica?"
     assert question.subject_text == "Guernica"
 
 
@@ -239,7 +240,7 @@ def test_an_empty_number_of_pandas_is_no_value(tmp_path: Path) -> None:
 def test_repeated_questions_share_a_group(tmp_path: Path) -> None:
     texts = ("Who  wrote Émile?", "who wrote\nEmile? ", "Who wrote Candide?")
     path = question_file(tmp_path / "q.jsonl", [{"question": text, "answer": "x"} for text in texts])
-    groups = {question.prompt_parts.text: question.group for question in loaded(path, 3).questions}
+    groups = {question.text: question.group for question in loaded(path, 3).questions}
     assert set(groups.values()) == {"who wrote emile?", "who wrote candide?"}
 
 

@@ -1,0 +1,251 @@
+"""What every analysis begins with: the questions, how they are put, and the answers, kept for the next analysis."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from analyses.runs import Identity, computing_versions, run_folder
+
+if TYPE_CHECKING:
+    from interp.examples import Answer
+    from interp.generation import Respondent
+    from interp.models import HookedModel, ModelSource
+    from interp.prompts import Prompting
+    from interp.questions import QuestionSet
+
+GRADING_OF = {"names": "named", "number": "number", "prompted": "match"}
+"""How answers are graded if the user has chosen how they are found, and not how they are graded."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which model is asked which questions, and how."""
+
+    model: str = "smollm2-135m"
+    """Short name, model folder, or hub id (org/name)."""
+    dataset: str = "cities"
+    """A set by name ('interp data' lists them; NAME:PATH reads a set of the paper from its file or folder), a .csv,
+    .json, .jsonl or .parquet file with the columns question and answer, or a data set of the hub (org/name)."""
+    columns: tuple[str, ...] = ()
+    """What a file or the hub calls a column, as OURS=THEIRS: question=query answer=answer.value"""
+    subset: str | None = None
+    """Configuration of a hub's data set."""
+    split: str | None = None
+    """Split of a hub's data set, or of a set of the paper (train, test)."""
+    strict: bool = False
+    """Refuse a question file for its first bad row, in place of leaving the row out and listing it."""
+    n: int = 1000
+    """How many questions to ask."""
+    seed: int = 0
+    """Decides which questions are drawn."""
+    max_new_tokens: int | None = None
+    """An answer that is not ended by then is cut, and counted as cut. By default as the set has it: 48; for the sets of
+    the paper 100, for math 200."""
+    prompt: Literal["auto", "chat", "base"] = "auto"
+    """'chat': a turn of the chat template. 'base': a text to continue, the answer ends with the line. auto: chat if
+    the tokenizer has a chat template."""
+    template: str | None = None
+    """What stands around the question, with {question} once (and {context} for questions that have one), in the user
+    turn or in the text to continue. The default is the set's, or '{question}' for chat, and 'Q: {question}', a new line
+    and 'A:' for base."""
+    shots: int | None = None
+    """So many other questions of the set, with their correct answers, go before the question. By default 3 for base (if
+    as many are left), none for chat."""
+    extraction: Literal["auto", "names", "number", "prompted"] = "auto"
+    """How the exact answer is found, without the correct one: 'names', the first of the set's answers that is named;
+    'number', the last number; 'prompted', what a model copies out of the text. auto: as the set has it."""
+    grading: Literal["auto", "named", "match", "contains", "number", "judged"] = "auto"
+    """When an answer is correct: 'named', the exact answer is a name of the correct one; 'match', the same words but
+    for case, accents, articles and punctuation; 'contains', the correct one stands anywhere in the text; 'number', the
+    same number; 'judged', contains, or a model says so. auto: as the set has it."""
+    reader: str | None = None
+    """The model that copies exact answers and judges; by default the model that is asked."""
+    tries: int = 5
+    """How often the reader is asked for something of use, for each answer."""
+    dtype: str = "auto"
+    """float32, bfloat16 or float16; auto takes the checkpoint's own."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub model."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
+    batch_size: int = 128
+    """Examples in one forward pass; lower it if memory runs out."""
+    runs: Path = Path("runs")
+    """Folder of answers and activations: large, and made again when missing."""
+
+
+def require_usable(config: Config) -> None:
+    """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
+    from interp.errors import InputError
+    from interp.models import resolve_device
+
+    for flag, value in (
+        ("--batch-size", config.batch_size),
+        ("--max-new-tokens", config.max_new_tokens),
+        ("--tries", config.tries),
+    ):
+        if value is not None and value < 1:
+            raise InputError(f"{flag} is {value}; give a number from 1")
+    if config.shots is not None and config.shots < 0:
+        raise InputError(f"--shots is {config.shots}; give a number from 0")
+    _columns(config)
+    if config.template is not None:
+        _prompting(config, {})
+    if config.device not in ("auto", "cpu"):
+        resolve_device(config.device)
+
+
+def questions_of(config: Config) -> QuestionSet:
+    """The questions, with the rules by which their answers are read and judged."""
+    from dataclasses import replace
+
+    from interp.datasets import load_questions
+
+    questions = load_questions(
+        config.dataset,
+        n=config.n,
+        seed=config.seed,
+        strict=config.strict,
+        columns=_columns(config),
+        subset=config.subset,
+        split=config.split,
+    )
+    extraction = questions.extraction if config.extraction == "auto" else config.extraction
+    as_found = questions.grading if config.extraction in ("auto", questions.extraction) else GRADING_OF[extraction]
+    return replace(
+        questions,
+        extraction=extraction,
+        grading=as_found if config.grading == "auto" else config.grading,
+        max_new_tokens=config.max_new_tokens or questions.max_new_tokens,
+    )
+
+
+def prompting_of(config: Config, questions: QuestionSet) -> Prompting:
+    """How the questions are put."""
+    return _prompting(config, dict(questions.templates))
+
+
+def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
+    """All that decides the answers."""
+    from interp.models import resolve_dtype
+
+    # What is as it is by default is left out: results from before there was a choice keep their identity.
+    chosen: dict[str, tuple[Any, Any]] = {
+        "prompt": (config.prompt, "auto"),
+        "template": (config.template, None),
+        "templates": (dict(questions.templates), {}),
+        "shots": (config.shots, None),
+        "extraction": (questions.extraction, "names"),
+        "grading": (questions.grading, "named"),
+        "tries": (config.tries if _needs_reader(questions) else None, None),
+        "reader": (_reader_identity(config, questions), None),
+    }
+    return {name: value for name, (value, default) in chosen.items() if value != default} | {
+        "model": source.name,
+        "revision": source.revision,
+        "dtype": resolve_dtype(source, config.dtype),
+        "dataset": questions.name,
+        "questions": questions.sha256,
+        "n": config.n,
+        "seed": config.seed,
+        "max_new_tokens": questions.max_new_tokens,
+        "libraries": computing_versions(),
+    }
+
+
+def answers_of(
+    config: Config, source: ModelSource, questions: QuestionSet, model: Callable[[], HookedModel]
+) -> tuple[list[Answer], Path]:
+    """The answers, from their file if it is there, else from the model; and the folder that they are in."""
+    from interp.answer_files import load_answers
+
+    identity = identity_of(config, source, questions)
+    folder = run_folder(config.runs / source.name / questions.name, "answers", identity)
+    path = folder / "answers.parquet"
+    if not path.is_file():
+        answer_into(path, config, questions, model, identity)
+    return load_answers(path)[0], folder
+
+
+def answer_into(
+    path: Path,
+    config: Config,
+    questions: QuestionSet,
+    model: Callable[[], HookedModel],
+    identity: Identity,
+    **sampled: Any,
+) -> None:
+    """Ask the questions, and write the answers to a file; `sampled` are the arguments for samples."""
+    from interp.answer_files import save_answers
+    from interp.answers import answer_questions, summary
+    from interp.files import make_folder
+
+    journals = make_folder(path.parent / f"{path.stem}.journals")
+    answers = answer_questions(
+        respondent_of(config, model, journals),
+        questions,
+        max_new_tokens=questions.max_new_tokens,
+        prompting=prompting_of(config, questions),
+        reader=reader_of(config, questions, journals),
+        tries=config.tries,
+        **sampled,
+    )
+    counts = summary(answers, questions)
+    save_answers(
+        answers,
+        path,
+        {"identity": identity, "counts": counts, "credit": questions.credit, "excluded": questions.excluded},
+    )
+    shutil.rmtree(journals)
+
+
+def respondent_of(config: Config, model: Callable[[], HookedModel], journals: Path) -> Respondent:
+    """The model that is asked."""
+    from interp.generation import Respondent
+
+    return Respondent(model(), config.batch_size, journals)
+
+
+def reader_of(config: Config, questions: QuestionSet, journals: Path) -> Respondent | None:
+    """The model that copies exact answers and judges, if it is another and there is something for it to do."""
+    from interp.models import load_model, resolve_model
+
+    if config.reader is None or not _needs_reader(questions):
+        return None
+    source = resolve_model(config.reader)
+    return respondent_of(config, lambda: load_model(source, device=config.device, dtype=config.dtype), journals)
+
+
+def _needs_reader(questions: QuestionSet) -> bool:
+    return questions.extraction == "prompted" or questions.grading == "judged"
+
+
+def _reader_identity(config: Config, questions: QuestionSet) -> dict[str, str] | None:
+    from interp.models import resolve_model
+
+    if config.reader is None or not _needs_reader(questions):
+        return None
+    source = resolve_model(config.reader)
+    return {"model": source.name, "revision": source.revision}
+
+
+def _columns(config: Config) -> dict[str, str]:
+    from interp.errors import InputError
+
+    pairs = [pair.partition("=") for pair in config.columns]
+    for ours, _, theirs in pairs:
+        if not (ours.strip() and theirs.strip()):
+            raise InputError(f"--columns has {ours!r}; write OURS=THEIRS, such as question=query")
+    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+
+
+def _prompting(config: Config, templates: dict[str, str]) -> Prompting:
+    from interp.prompts import STYLES, Prompting
+
+    if config.template is not None:
+        templates = dict.fromkeys(STYLES, config.template)
+    return Prompting(config.prompt, templates, config.shots)

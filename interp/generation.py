@@ -1,0 +1,113 @@
+"""What a model generates, kept in journals as it comes, so that an interrupted run goes on from there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from interp.batches import batched
+from interp.files import make_folder
+from interp.models import HookedModel, Sampling, continued
+from interp.progress import progress
+
+log = logging.getLogger(__name__)
+
+TokenIds = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Respondent:
+    """A model that is asked, with the folder in which its words are kept until they are a result."""
+
+    model: HookedModel
+    batch_size: int
+    """At most this many prompts, all of one length, in one forward pass."""
+    journals: Path
+
+    def continuations(
+        self,
+        name: str,
+        prompts: Mapping[str, TokenIds],
+        *,
+        ends: Collection[int],
+        max_new_tokens: int,
+        sampling: Sampling | None = None,
+    ) -> dict[str, TokenIds]:
+        """What the model generates after each prompt, up to the first of the tokens `ends`.
+
+        Parameters
+        ----------
+        name
+            Of the journal: one for each thing that is asked.
+        prompts
+            By an identifier of each.
+        ends
+            Tokens that end a continuation; they are part of it.
+        max_new_tokens
+            Where a continuation is cut that does not end.
+        sampling
+            How to draw it; None is greedy.
+        """
+        journal = self.journals / f"{name}.jsonl"
+        generated = _read(journal, prompts)
+        with progress(name, total=len(prompts), done=len(generated), unit="prompts") as shown:
+            for ids in _equal_length_batches(prompts, self.batch_size):
+                # A batch is done again as a whole, so that a resumed run computes what an undisturbed one does.
+                if all(identifier in generated for identifier in ids):
+                    continue
+                known = sum(identifier in generated for identifier in ids)
+                outputs = continued(
+                    self.model,
+                    [prompts[identifier] for identifier in ids],
+                    max_new_tokens=max_new_tokens,
+                    ends=ends,
+                    sampling=sampling and sampling.with_seed(_seed(sampling.seed, name, *ids)),
+                )
+                batch = dict(zip(ids, outputs, strict=True))
+                _append(journal, batch)
+                generated |= batch
+                shown.update(len(ids) - known)
+        return generated
+
+
+def _equal_length_batches(prompts: Mapping[str, TokenIds], batch_size: int) -> Iterator[tuple[str, ...]]:
+    by_length: dict[int, list[str]] = {}
+    for identifier, prompt in prompts.items():
+        by_length.setdefault(len(prompt), []).append(identifier)
+    for _, ids in sorted(by_length.items()):
+        yield from batched(ids, batch_size)
+
+
+def _seed(seed: int, *parts: str) -> int:
+    """A seed of a batch's own, so that a batch draws the same whatever was generated before it."""
+    return int.from_bytes(hashlib.sha256(json.dumps([seed, *parts]).encode()).digest()[:4])
+
+
+def _read(journal: Path, prompts: Collection[str]) -> dict[str, TokenIds]:
+    """What an interrupted run generated; a last line that was cut short by a kill is generated again."""
+    generated: dict[str, TokenIds] = {}
+    if journal.is_file():
+        for line in journal.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if row["id"] in prompts:
+                generated[row["id"]] = tuple(row["generated"])
+        log.info("going on with %d %s of an interrupted run", len(generated), journal.stem)
+    return generated
+
+
+def _append(journal: Path, batch: Mapping[str, TokenIds]) -> None:
+    make_folder(journal.parent)
+    lines = [json.dumps({"id": identifier, "generated": tokens}) for identifier, tokens in batch.items()]
+    with journal.open("a", encoding="utf-8") as file:
+        # The leading newline ends a line that a kill may have cut short.
+        file.write("\n" + "\n".join(lines) + "\n")
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,141 @@
+"""Grading: whether an answer is correct. A step of its own, after the exact answer has been found without it.
+
+============  ========================================================================================================
+rule          correct if
+============  ========================================================================================================
+``named``     the exact answer names the correct one, of a set whose answers are all known
+``match``     exact and correct answer are the same but for case, accents, articles, punctuation and spaces (as SQuAD:
+              Rajpurkar et al. 2016, section 6.1; but points and commas within numbers count)
+``contains``  a name of the correct answer stands anywhere in the text, be it inside a longer word and whatever the case
+              (as Orgad et al. 2024, github.com/technion-cs-nlp/LLMsKnow, for their open sets)
+``number``    exact and correct answer are the same number
+``judged``    ``contains``, or else a model says so (as Orgad et al. 2024 for Natural Questions)
+============  ========================================================================================================
+
+An answer without an exact answer is not judged: it has no token to map.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from interp.examples import Answer
+from interp.extraction import number_of
+from interp.generation import Respondent
+from interp.replies import useful_replies
+from interp.vocabulary import fold
+
+GRADINGS = ("named", "match", "contains", "number", "judged")
+NO_VERDICT = "the judge gave no verdict"
+REQUEST = """\
+Compare an answer with the true answer to a question. Write 1 if it says the same, and 0 if it does not.
+
+Question: Which river flows through Vienna?
+True answer: the Danube
+Answer: It is the Donau, which goes on to Bratislava and Budapest.
+Verdict: 1
+
+Question: Who painted the ceiling of the Sistine Chapel?
+True answer: Michelangelo
+Answer: The ceiling was painted by Raphael, a great painter of the Renaissance, for Pope Julius II.
+Verdict: 0
+
+Question: {question}
+True answer: {gold}
+Answer: {answer}
+Verdict:"""
+_ARTICLE = re.compile(r"\b(?:a|an|the)\b")
+_PUNCTUATION = re.compile(r"(?<!\d)[^\w\s]|[^\w\s](?!\d)|_")
+"""A sign that is not between two digits."""
+
+
+def graded(
+    answers: Sequence[Answer], rule: str, judge: Respondent, *, name: str, tries: int, seed: int
+) -> list[Answer]:
+    """The answers with their verdicts, by a rule of `GRADINGS`.
+
+    Parameters
+    ----------
+    answers
+        Answers whose exact answers have been looked for.
+    rule
+        When an answer is correct.
+    judge
+        The model that judges, for ``judged``.
+    name
+        Of the answers, for its journals.
+    tries
+        How often it is asked at most.
+    seed
+        Of all its tries but the first.
+    """
+    if rule == "judged":
+        return _judged(answers, judge, name, tries=tries, seed=seed)
+    is_correct = _RULES[rule]
+    return [answer if answer.exact is None else replace(answer, correct=is_correct(answer)) for answer in answers]
+
+
+def agrees(answer: Answer) -> bool:
+    """Whether the exact answer itself is the correct one: named so, the same words, or the same number."""
+    return _is_named(answer) or _matches(answer) or _is_same_number(answer)
+
+
+def normalised(text: str) -> str:
+    """A text without case, accents, articles, punctuation and surplus spaces, unless nothing would be left of it."""
+    folded = fold(text)
+    words = _ARTICLE.sub(" ", _PUNCTUATION.sub(" ", folded)).split()
+    return " ".join(words or folded.split())
+
+
+def _is_named(answer: Answer) -> bool:
+    return answer.question.gold in answer.named
+
+
+def _matches(answer: Answer) -> bool:
+    said = normalised(answer.exact_text or "")
+    return any(normalised(name) == said for name in answer.question.names)
+
+
+def _contains(answer: Answer) -> bool:
+    return any(name.lower() in answer.text.lower() for name in answer.question.names)
+
+
+def _is_same_number(answer: Answer) -> bool:
+    said = number_of(answer.exact_text or "")
+    return said is not None and said == number_of(answer.question.gold)
+
+
+_RULES: dict[str, Callable[[Answer], bool]] = {
+    "named": _is_named,
+    "match": _matches,
+    "contains": _contains,
+    "number": _is_same_number,
+}
+
+
+def _judged(answers: Sequence[Answer], judge: Respondent, name: str, *, tries: int, seed: int) -> list[Answer]:
+    contained = {answer.question.id for answer in answers if _contains(answer)}
+    requests = {
+        answer.question.id: REQUEST.format(
+            question=answer.question.text, gold=answer.question.gold, answer=" ".join(answer.text.split())
+        )
+        for answer in answers
+        if answer.exact is not None and answer.question.id not in contained
+    }
+    verdicts = useful_replies(judge, f"{name}-verdicts", requests, _verdict, tries=tries, seed=seed)
+    return [
+        _with_verdict(answer, answer.question.id in contained or verdicts.get(answer.question.id)) for answer in answers
+    ]
+
+
+def _with_verdict(answer: Answer, verdict: bool | None) -> Answer:
+    if answer.exact is None:
+        return answer
+    return replace(answer, correct=verdict, why_missing=NO_VERDICT if verdict is None else None)
+
+
+def _verdict(identifier: str, reply: str) -> bool | None:  # noqa: ARG001 (every reply is read alike)
+    digits = [character for character in reply if character in "01"]
+    return digits[0] == "1" if digits else None
