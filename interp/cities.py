@@ -10,7 +10,7 @@ from collections import Counter
 
 from interp.errors import InputError
 from interp.geonames import CREDIT, City, CityTask, cities, countries, giveaway_pattern, share
-from interp.questions import QuestionSet
+from interp.questions import MAX_SHOTS, QuestionSet
 from interp.vocabulary import Vocabulary
 
 MIN_POPULATION = 100_000
@@ -50,7 +50,7 @@ def city_questions(n: int, seed: int) -> QuestionSet:
         vocabulary=Vocabulary({country.name: country.names for country in answers.values()}, DECOYS),
         credit=CREDIT,
         dropped=dict(dropped),
-        left=tuple(questions[n:]),
+        left=tuple(questions[n : n + MAX_SHOTS]),
     )
 
 

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import product
 
 from interp.errors import InputError
 from interp.examples import Question, Span
 from interp.geonames import CREDIT, Country, cities, counted, countries, listed, rows
-from interp.questions import QuestionSet, seeded_order
+from interp.questions import MAX_SHOTS, QuestionSet, seeded_order
 from interp.vocabulary import Vocabulary, fold
 
 CAPITALS = "What city is the capital of {}?"
@@ -152,7 +152,7 @@ def _questions(
         vocabulary=vocabulary,
         credit=CREDIT,
         dropped={reason: count for reason, count in dropped.items() if count},
-        left=questions[n:],
+        left=questions[n : n + MAX_SHOTS],
     )
 
 
@@ -262,10 +262,3 @@ def _distinct(names: Iterable[str]) -> tuple[str, ...]:
     for name in names:
         first.setdefault(name if name.isupper() else fold(name), name)
     return tuple(first.values())
-
-
-COUNTRY_QUESTIONS: Mapping[str, Callable[[int, int], QuestionSet]] = {
-    "capitals": capital_questions,
-    "currencies": currency_questions,
-    "continents": continent_questions,
-}

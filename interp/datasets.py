@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from interp.cities import city_questions
+from interp.country_questions import capital_questions, continent_questions, currency_questions
 from interp.errors import InputError, unknown_name
 from interp.hub import HubSource, hub_table
 from interp.published import PUBLISHED, published_questions
 from interp.question_files import Schema, file_questions, table_questions
 from interp.questions import QuestionSet
 from interp.tables import FILE_SUFFIXES
+from interp.us_cities import us_city_questions
 
-BUILT_IN = {"cities": city_questions}
+
+class BuiltIn(NamedTuple):
+    """A set that comes with the suite."""
+
+    about: str
+    """In a few words, for a list."""
+    questions: Callable[[int, int], QuestionSet]
+    """Draws so many with a seed."""
+    asks_each: bool = False
+    """Whether it asks about each of a fixed list of things, so that it has only so many questions."""
+
+
+BUILT_IN = {
+    "cities": BuiltIn("city → country", city_questions),
+    "us-cities": BuiltIn("US city → state", us_city_questions),
+    "capitals": BuiltIn("country → capital", capital_questions, asks_each=True),
+    "currencies": BuiltIn("country → currency", currency_questions, asks_each=True),
+    "continents": BuiltIn("country → continent", continent_questions, asks_each=True),
+}
+"""By name. All are from GeoNames (CC BY 4.0) and need no network."""
 _AT_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -61,7 +83,7 @@ def load_questions(
         raise InputError(f"cannot draw {n} questions; give --n a number from 1")
     if dataset in BUILT_IN:
         _require_unused(dataset, columns=columns, subset=subset, split=split)
-        return BUILT_IN[dataset](n, seed)
+        return BUILT_IN[dataset].questions(n, seed)
     name, colon, source = dataset.partition(":")
     if name in PUBLISHED:
         _require_unused(dataset, columns=columns, subset=subset)
@@ -83,6 +105,13 @@ def load_questions(
         (*BUILT_IN, *PUBLISHED),
         f"Or give the path of a {', '.join(FILE_SUFFIXES)} file, or the hub's org/name",
     )
+
+
+def available(dataset: str, n: int) -> int:
+    """How many of `n` questions a set that comes with the suite has."""
+    if not BUILT_IN[dataset].asks_each:
+        return n
+    return min(n, 1 + BUILT_IN[dataset].questions(1, 0).dropped["not drawn"])
 
 
 def _require_unused(dataset: str, **flags: object) -> None:

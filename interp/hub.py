@@ -35,14 +35,14 @@ def hub_table(source: HubSource, choice: Choice) -> Table:
     InputError
         If the data set cannot be fetched, the split is not one of its splits, or `choice` refuses the columns.
     """
-    dataset = _loaded(source)
-    dataset = dataset.select_columns(list(choice(dataset.column_names)))
+    whole = _loaded(source)
+    dataset = whole.select_columns(list(choice(whole.column_names)))
     classes = {name: feature for name, feature in dataset.features.items() if hasattr(feature, "int2str")}
     rows = [
         Row(number, {column_key(name): _named(classes.get(name), value) for name, value in row.items()})
         for number, row in enumerate(dataset, start=1)
     ]
-    return Table(source.id, dataset.column_names, "row", rows)
+    return Table(source.id, whole.column_names, "row", rows)
 
 
 def _loaded(source: HubSource) -> Any:

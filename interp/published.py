@@ -30,6 +30,8 @@ from interp.vocabulary import Vocabulary
 REPOSITORY = "github.com/technion-cs-nlp/LLMsKnow"
 SPLITS = ("train", "test")
 PAPER_TOKENS = 100
+IDENTIFIERS = ("id", "_id", "questionid", "question_id")
+"""Columns that tell one question from another, in one form of a set or another."""
 Form = tuple[tuple[str, ...], Callable[[Mapping[str, object]], Cells]]
 """The columns of one form that a set comes in, and the cells of a question from them."""
 
@@ -49,12 +51,17 @@ class PublishedSet:
     options: Mapping[str, Any] = field(default_factory=dict)
     """More fields of the `QuestionSet`."""
 
+    @property
+    def whence(self) -> str:
+        """Where it can be had, in words."""
+        return " or ".join(["the hub"] * bool(self.hub) + ["a file"] * bool(self.files))
+
     def schema(self, source: str, columns: Sequence[str]) -> Schema:
         """The schema of the first form whose columns are there; raises an `InputError` if there is none."""
         keys = set(map(column_key, columns))
         for needed, cells in self.forms:
             if keys >= set(needed):
-                return Schema(needed, ("id",), cells)
+                return Schema(needed, IDENTIFIERS, cells)
         wanted = "; or ".join(", ".join(map(repr, needed)) for needed, _ in self.forms)
         found = ", ".join(map(SHORT.repr, columns)) or "none"
         raise InputError(f"{source} has not the columns of this set (found: {found}; needed: {wanted})")
@@ -121,7 +128,11 @@ def _pairs(names: Mapping[str, Sequence[str]]) -> Vocabulary:
 
 
 def _plain(values: Mapping[str, object]) -> Cells:
-    return {name: values.get(name) for name in ("id", "question", "answer")}
+    return {"id": _identifier(values), "question": values["question"], "answer": values["answer"]}
+
+
+def _identifier(values: Mapping[str, object]) -> object:
+    return next((values[name] for name in IDENTIFIERS if name in values), None)
 
 
 def _trivia(values: Mapping[str, object]) -> Cells:
@@ -129,9 +140,8 @@ def _trivia(values: Mapping[str, object]) -> Cells:
     if not isinstance(answer, dict):
         raise Fault("bad answer", f"'answer' is {SHORT.repr(answer)}; an object with 'Value' and 'Aliases' is needed")
     fields = {column_key(name): value for name, value in answer.items()}
-    identifier = values.get("questionid", values.get("question_id"))
     return {
-        "id": identifier,
+        "id": _identifier(values),
         "question": values["question"],
         "answer": fields.get("value"),
         "aliases": fields.get("aliases"),
@@ -227,7 +237,7 @@ def _math(values: Mapping[str, object]) -> Cells:
     except (ValueError, TypeError, IndexError) as error:
         raise Fault("bad answer", f"'answer' is {SHORT.repr(cell)}; write a list with a number") from error
     names = [f"{first:.0f}", f"{first}"] if first.is_integer() else [f"{first}"]
-    return {"id": values.get("id"), "question": values["question"], "answer": names}
+    return {"id": _identifier(values), "question": values["question"], "answer": names}
 
 
 def _review(values: Mapping[str, object]) -> Cells:

@@ -11,7 +11,7 @@ from collections import Counter
 
 from interp.errors import InputError
 from interp.geonames import CREDIT, City, CityTask, cities, giveaway_pattern, share, us_states
-from interp.questions import QuestionSet
+from interp.questions import MAX_SHOTS, QuestionSet
 from interp.vocabulary import Vocabulary
 
 MIN_POPULATION = 50_000
@@ -66,7 +66,7 @@ def us_city_questions(n: int, seed: int) -> QuestionSet:
         vocabulary=Vocabulary(names, _decoys()),
         credit=CREDIT,
         dropped={reason: count for reason, count in dropped.items() if count},
-        left=tuple(questions[n:]),
+        left=tuple(questions[n : n + MAX_SHOTS]),
     )
 
 

