@@ -31,6 +31,9 @@ CAPITALS = "What city is the capital of {}?"
 CURRENCIES = "What is the official currency of {}?"
 CONTINENTS = "Which continent does {} belong to?"
 
+MAX_NEW_TOKENS = 100
+"""An answer about a country is often a paragraph."""
+
 LARGE_CITY = 500_000
 """From this population on, a city that is no capital counts as an answer to `capitals`."""
 LARGEST_CITIES = 2
@@ -153,6 +156,7 @@ def _questions(
         credit=CREDIT,
         dropped={reason: count for reason, count in dropped.items() if count},
         left=questions[n : n + MAX_SHOTS],
+        max_new_tokens=MAX_NEW_TOKENS,
     )
 
 

@@ -50,9 +50,9 @@ def decoded_text(tokenizer: Any, token_ids: Sequence[int], *, skip_special_token
 
 
 def _is_space(tokenizer: Any, token_id: int) -> bool:
-    """Whether a token is nothing but white space, which a decoder may strip."""
-    token: str = tokenizer.convert_ids_to_tokens(token_id)
-    return not token.strip("\N{LOWER ONE EIGHTH BLOCK} ")
+    """Whether a token is nothing but white space, which a decoder may strip, or is padding of the model's vocabulary."""
+    token: str | None = tokenizer.convert_ids_to_tokens(token_id)
+    return not (token or "").strip("\N{LOWER ONE EIGHTH BLOCK} ")
 
 
 def encoded_text(

@@ -228,6 +228,17 @@ def test_special_tokens_have_no_characters() -> None:
     assert encoded == ("é.", (1, 1, 2, 2), (0, 1, 2, 2))
 
 
+def test_tokens_beyond_the_tokenizers_vocabulary_have_no_characters() -> None:
+    """Models have more tokens than their tokenizers, to fill up a matrix; sampling draws them now and then."""
+    tokenizer = _WORD_PIECE.tokenizer
+    ids, padding = tokenizer("two words")["input_ids"], len(tokenizer) + 5
+    text, begun, complete = decoded_text(tokenizer, ids)
+    padded = decoded_text(tokenizer, [ids[0], padding, *ids[1:], padding])
+    assert padded.text == text
+    assert padded.begun == (begun[0], *begun, begun[-1])
+    assert padded.complete == (complete[0], *complete, complete[-1])
+
+
 def test_nothing_generated_is_an_empty_text() -> None:
     assert decoded_text(slow_bytes().tokenizer, []) == ("", (), ())
 

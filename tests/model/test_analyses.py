@@ -1,0 +1,145 @@
+"""The commands on a tiny model: what they keep, what they use again, and what tells one run from another."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analyses import cli
+from interp.answer_files import load_answers
+from interp.heatmap import Heatmap
+from interp.models import ModelSource
+
+CITIES = ["Lyon", "São Paulo", "Paris", "東京", "Le Havre", "Rio", "Nice", "Osaka"]
+
+
+def written(path: Path, rows: list[dict[str, Any]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture
+def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    rows = [{"question": f"In which country is {city}?", "answer": "France"} for city in CITIES]
+    return written(tmp_path / "questions.csv", rows)
+
+
+def asked(source: ModelSource, questions: Path, *flags: str, status: int = 0, command: str = "answers") -> None:
+    common = ["--model", str(source.folder), "--dataset", str(questions), "--max-new-tokens", "6", "--device", "cpu"]
+    assert cli.main([command, *common, *flags]) == status
+
+
+def found(name: str) -> list[Path]:
+    return sorted(Path("runs").rglob(name))
+
+
+def test_samples_are_kept_beside_the_greedy_answers(
+    source: ModelSource, questions: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked(source, questions, "--n", "8", "--samples", "2")
+    assert len(found("answers.parquet")) == 1
+    first, second = found("sample-*.parquet")
+    assert capsys.readouterr().out.split()[-2:] == [str(first), str(second)]
+    texts = [[answer.text for answer in load_answers(path)[0]] for path in (*found("answers.parquet"), first, second)]
+    assert texts[0] != texts[1] != texts[2]
+    assert load_answers(first)[1]["identity"]["temperature"] == 1.0
+    before = first.read_bytes(), second.read_bytes()
+
+    asked(source, questions, "--n", "8", "--samples", "3")
+    assert len(found("sample-*.parquet")) == 3
+    assert (first.read_bytes(), second.read_bytes()) == before, "only the third is new"
+    monkeypatch.setattr("interp.models.load_model", None)
+    asked(source, questions, "--n", "8", "--samples", "3")
+    assert found("*.journals") == [], "what is finished leaves no journal"
+
+
+def test_a_sample_that_was_interrupted_goes_on_to_the_same(
+    source: ModelSource, questions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ["--n", "8", "--samples", "1", "--batch-size", "3"]
+    asked(source, questions, *flags)
+    (path,) = found("sample-*.parquet")
+    whole = load_answers(path)[0]
+    path.unlink()
+
+    def killed(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr("interp.answer_files.save_answers", killed)
+        asked(source, questions, *flags, status=130)
+    (journal,) = found("sample-0000.jsonl")
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join(lines[: len(lines) // 2]))
+    asked(source, questions, *flags)
+    assert load_answers(path)[0] == whole
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--grading", "contains"),
+        ("--extraction", "number"),
+        ("--extraction", "prompted", "--tries", "1"),
+        ("--extraction", "prompted", "--tries", "2"),
+        ("--prompt", "base", "--shots", "1"),
+        ("--prompt", "base", "--shots", "2"),
+        ("--template", "Answer: {question}"),
+        ("--max-new-tokens", "5"),
+    ],
+)
+def test_what_decides_the_answers_tells_one_run_from_another(
+    source: ModelSource, questions: Path, flags: tuple[str, ...]
+) -> None:
+    asked(source, questions, "--n", "4")
+    asked(source, questions, "--n", "4", *flags)
+    asked(source, questions, "--n", "4", *flags)
+    assert len(found("answers.parquet")) == 2
+
+
+def test_what_does_not_decide_them_does_not(source: ModelSource, questions: Path) -> None:
+    asked(source, questions, "--n", "4")
+    for flags in (("--batch-size", "2"), ("--tries", "1"), ("--reader", str(source.folder)), ("--grading", "named")):
+        asked(source, questions, "--n", "4", *flags)
+    assert len(found("answers.parquet")) == 1
+
+
+def test_another_model_may_read_the_answers(source: ModelSource, questions: Path, tmp_path: Path) -> None:
+    flags = ["--n", "4", "--extraction", "prompted", "--tries", "2", "--reader", str(source.folder)]
+    asked(source, questions, *flags)
+    answers, metadata = load_answers(*found("answers.parquet"))
+    assert metadata["identity"]["reader"] == {"model": source.name, "revision": source.revision}
+    assert metadata["identity"]["grading"] == "match"
+    assert {answer.found_by for answer in answers} == {"prompted"}
+
+
+def test_a_map_of_answers_that_the_user_has(
+    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {
+            "raw": f"In which country is city number {i}?",
+            "gold": "France",
+            "said": f"City {i} is in {'France' if i % 2 else 'Brazil'}.<|im_end|>",
+            "words": "France" if i % 2 else "Brazil",
+        }
+        for i in range(60)
+    ]
+    path = written(tmp_path / "said.csv", rows)
+    columns = ["--columns", "question=raw", "answer=gold", "model_answer=said", "exact_answer=words"]
+    flags = ["--n", "60", "--folds", "2", *columns, "--positions=last_q,exact_answer_first,-1"]
+    asked(source, path, *flags, command="probe")
+    assert "60  given by the user, not generated" in capsys.readouterr().out
+    data = Heatmap.load(*Path("figures").rglob("probe.nc")).data
+    assert json.loads(data.attrs["counts"])["correct"] == 30
+    assert (data["n"] == 60).all()
+    assert (data["value"].sel(position="exact_answer_first") > 0.99).all(), "the words themselves tell right from wrong"

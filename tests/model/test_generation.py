@@ -1,0 +1,79 @@
+"""What a model generates: greedy or drawn, interrupted or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from interp.errors import InputError
+from interp.generation import Respondent
+from interp.models import HookedModel, Sampling
+
+PROMPTS = {f"p{index}": (5 + index, 20, 30, *range(40, 40 + index % 3)) for index in range(9)}
+Words = dict[str, tuple[int, ...]]
+
+
+def drawn(
+    model: HookedModel, journals: Path, sampling: Sampling | None, *, name: str = "sample", batch_size: int = 2
+) -> Words:
+    respondent = Respondent(model, batch_size, journals)
+    return respondent.continuations(name, PROMPTS, ends={1}, max_new_tokens=5, sampling=sampling)
+
+
+def test_a_seed_decides_what_is_drawn(model: HookedModel, tmp_path: Path) -> None:
+    first = drawn(model, tmp_path / "first", Sampling(1.0, 0))
+    torch.manual_seed(7)
+    assert drawn(model, tmp_path / "again", Sampling(1.0, 0)) == first, "whatever torch has drawn before"
+    assert drawn(model, tmp_path / "seed", Sampling(1.0, 1)) != first
+    assert drawn(model, tmp_path / "name", Sampling(1.0, 0), name="sample-0001") != first, "another sample"
+
+
+def test_drawing_leaves_torch_as_it_was(model: HookedModel, tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    drawn(model, tmp_path, Sampling(1.0, 0))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_an_interrupted_run_draws_the_same(model: HookedModel, tmp_path: Path) -> None:
+    whole = drawn(model, tmp_path / "whole", Sampling(1.0, 0))
+    lines = (tmp_path / "whole" / "sample.jsonl").read_text()
+    for kept in range(0, len(lines), 61):
+        journal = tmp_path / f"cut-{kept}" / "sample.jsonl"
+        journal.parent.mkdir()
+        journal.write_text(lines[:kept])
+        assert drawn(model, journal.parent, Sampling(1.0, 0)) == whole
+
+
+def test_the_colder_the_nearer_to_greedy(model: HookedModel, tmp_path: Path) -> None:
+    greedy = drawn(model, tmp_path / "greedy", None)
+    cold = drawn(model, tmp_path / "cold", Sampling(1e-4, 0))
+    assert cold == greedy
+    assert drawn(model, tmp_path / "hot", Sampling(5.0, 0)) != greedy
+
+
+def test_a_token_is_drawn_as_often_as_the_model_says(model: HookedModel, tmp_path: Path) -> None:
+    """2,000 draws of the next token after one prompt, against the softmax of its logits at that temperature."""
+    prompt, n, temperature = (5, 20, 30), 2000, 0.5
+    respondent = Respondent(model, n, tmp_path)
+    words = respondent.continuations(
+        "many", {f"{i}": prompt for i in range(n)}, ends=(), max_new_tokens=1, sampling=Sampling(temperature, 0)
+    )
+    with torch.inference_mode():
+        logits = model.run_with_cache(torch.tensor([prompt]))[0][0, -1]
+    expected = torch.softmax(logits / temperature, dim=-1)
+    counts = torch.zeros_like(expected)
+    for (token,) in words.values():
+        counts[token] += 1
+    likely = expected.topk(5).indices
+    deviation = (counts[likely] - n * expected[likely]) / (n * expected[likely] * (1 - expected[likely])).sqrt()
+    assert deviation.abs().max() < 4
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_temperature_that_draws_nothing_is_refused(temperature: float) -> None:
+    with pytest.raises(InputError, match=r"the temperature is .*; give a number above 0"):
+        Sampling(temperature, 0)
