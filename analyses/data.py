@@ -1,4 +1,4 @@
-"""List the question sets; how often the model has an answer to those that come with the suite, and how often it is right.
+"""List the question sets, and how often a model answers those that come with the suite, and is right.
 
 Asks a model the sets that need no network, prints for each how many answers have an exact answer and how many of these
 are correct, with 95 % intervals (Wilson), and keeps the answers. The sets of the paper are listed with where they come
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Config(asking.Config):
-    """List the question sets; how often the model has an answer to those that come with the suite, and is right."""
+    """List the question sets, and how often a model answers those that come with the suite, and is right."""
 
     dataset: str = "all"
     """One set that comes with the suite, or 'all'."""

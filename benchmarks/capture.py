@@ -52,7 +52,7 @@ def main(config: Config) -> int:
     import numpy as np
 
     from interp.activations import residual_streams
-    from interp.answers import load_answers
+    from interp.answer_files import load_answers
     from interp.batches import batched
     from interp.examples import Answer
     from interp.models import HookedModel, load_model, resolve_model

@@ -42,7 +42,7 @@ def main(config: Config) -> int:
     from sklearn.preprocessing import StandardScaler
 
     from interp.activations import ActivationStore
-    from interp.answers import load_answers
+    from interp.answer_files import load_answers
     from interp.logistic import fit_logistic
 
     folders = sorted(path.parent for path in config.runs.glob("*/*/activations-*/store.json"))

@@ -45,17 +45,22 @@ class QuestionSet:
     def sha256(self) -> str:
         """The hash of the questions and of the answers that count: what decides every later result."""
         content = {
-            "questions": [asdict(question) for question in self.questions],
+            "questions": [_present(question) for question in self.questions],
             "names": dict(self.vocabulary.names),
             "decoys": self.vocabulary.decoys,
-            "left": [asdict(question) for question in self.left],
-            "given": {identifier: asdict(answer) for identifier, answer in self.given.items()},
+            "left": [_present(question) for question in self.left],
+            "given": {identifier: _present(answer) for identifier, answer in self.given.items()},
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def first(self, n: int) -> QuestionSet:
         """The set with only its first `n` questions."""
         return replace(self, questions=self.questions[:n])
+
+
+def _present(value: Question | GivenAnswer) -> dict[str, object]:
+    """The fields that say something: a field that is added later, and not used, changes no hash."""
+    return {name: field for name, field in asdict(value).items() if field not in (None, (), False)}
 
 
 def seeded_order(key: str, seed: int) -> bytes:

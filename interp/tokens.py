@@ -50,7 +50,7 @@ def decoded_text(tokenizer: Any, token_ids: Sequence[int], *, skip_special_token
 
 
 def _is_space(tokenizer: Any, token_id: int) -> bool:
-    """Whether a token is nothing but white space, which a decoder may strip, or is padding of the model's vocabulary."""
+    """Whether a token is white space alone, which a decoder may strip, or only fills up the model's vocabulary."""
     token: str | None = tokenizer.convert_ids_to_tokens(token_id)
     return not (token or "").strip("\N{LOWER ONE EIGHTH BLOCK} ")
 

@@ -64,6 +64,29 @@ def test_each_defect_is_told_with_its_remedy(answers: list[Answer], message: str
     assert "; " in line
 
 
+def test_answers_that_are_correct_by_the_rule_only_are_told() -> None:
+    """Their exact answer is another: "9" in "19"."""
+    named = [replace(a, named=("x",)) for a in GOOD]
+    assert told(named) == []
+    by_the_way = [replace(a, named=(), generated=TokenizedText("y.", (1, 2), (1, 2))) for a in GOOD[:6]]
+    (line,) = told([*by_the_way, *named[6:]])
+    assert line.startswith("warning: 3 of 20 correct answers are so by the rule only")
+    assert line.endswith("--grading number, match or named")
+
+
+def test_a_reader_that_copies_too_little_is_to_be_a_larger_model() -> None:
+    unread = [replace(answer(i, None), found_by="prompted") for i in range(24, 50)]
+    assert "; give a larger model to copy them, as --reader" in told(unread)[0]
+    assert "; give a larger model as --reader" in told([*GOOD[:24], *unread])[0]
+
+
+def test_the_same_question_about_other_contexts_is_no_twin() -> None:
+    twins = [replace(a, question=replace(a.question, text="Who?", context=f"Of {i}.")) for i, a in enumerate(GOOD)]
+    assert told(twins) == []
+    same = [replace(a, question=replace(a.question, context="Of one.")) for a in twins]
+    assert told(same)[0].startswith("warning: 1 questions stand in more than one group")
+
+
 def test_two_of_forty_cut_answers_are_within_the_limit() -> None:
     assert told([*GOOD[:38], *(replace(a, ended=False) for a in GOOD[38:])]) == []
 

@@ -12,8 +12,10 @@ import pytest
 from analyses import cli
 from analyses.probe import DEFAULT_POSITIONS
 from analyses.runs import publish, require_publishable, run_folder
+from interp.datasets import BUILT_IN
 from interp.errors import InputError
 from interp.positions import PAPER_POSITIONS
+from interp.published import PUBLISHED
 from tests.unit.test_heatmap import heatmap_of
 
 HEAVY = {"torch", "transformers", "transformer_lens", "numpy", "pandas", "xarray", "matplotlib", "sklearn", "scipy"}
@@ -56,6 +58,17 @@ def test_the_default_columns_are_the_papers() -> None:
         (["probe", "--folds", "1"], "--folds is 1"),
         (["doctor", "--sample", "0"], "--sample is 0"),
         (["answers", "--template", "Q: "], "must have {question} in it, once"),
+        (["answers", "--tries", "0"], "--tries is 0"),
+        (["answers", "--shots", "-1"], "--shots is -1"),
+        (["answers", "--samples", "-1"], "--samples is -1"),
+        (["answers", "--temperature", "0"], "the temperature is 0.0"),
+        (["answers", "--columns", "question"], "--columns has 'question'; write OURS=THEIRS"),
+        (["answers", "--columns", "question=q"], "cities takes no --columns"),
+        (["answers", "--dataset", "q.csv", "--columns", "anwser=q"], "unknown column 'anwser'; nearest: answer"),
+        (["answers", "--dataset", "q.csv", "--split", "test"], "takes no --split"),
+        (["answers", "--dataset", "movies"], "movies is not on the hub; give the folder or the file"),
+        (["answers", "--dataset", "movies:absent.csv"], "no question file at absent.csv"),
+        (["data", "--dataset", "movies"], "Only sets that come with the suite are asked"),
         (["probe", "--device", "cuda:99"], "no device 'cuda:99'"),
         (["answers", "--dataset", "city"], "unknown dataset 'city'; nearest: cities"),
         (["probe", "--positions", "last_q,exact_answer_frist"], "nearest: exact_answer_first"),
@@ -72,6 +85,13 @@ def test_bad_input_is_one_line_and_status_2(
     assert error.startswith("error: ")
     assert message in error
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+
+def test_the_sets_are_listed_without_a_model(capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["data", "--list-only"]) == 0
+    printed = capsys.readouterr().out
+    for name in (*BUILT_IN, *PUBLISHED):
+        assert f"  {name} " in printed
 
 
 def test_figures_are_drawn_beside_their_heatmaps(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -1,0 +1,110 @@
+"""Question sets of all kinds on the real small model."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analyses import cli
+from interp.answer_files import load_answers
+from interp.datasets import BUILT_IN
+from interp.positions import position_table
+
+
+def written(path: Path, rows: list[dict[str, Any]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def run(*arguments: str, status: int = 0) -> None:
+    assert cli.main(list(arguments)) == status
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_answers_given_back_are_the_answers_that_were_generated(folder: Path) -> None:
+    """Asked, written to a file as a user would have them, and read from there: the same tokens at the same positions."""
+    run("answers", "--n", "40")
+    (generated,) = folder.rglob("answers.parquet")
+    ended = [answer for answer in load_answers(generated)[0] if answer.ended]
+    rows = [
+        {
+            "id": answer.question.id,
+            "question": answer.question.text,
+            "subject": answer.question.subject_text,
+            "answer": answer.question.gold,
+            "model_answer": answer.text,
+            "exact_answer": answer.exact_text or "NO ANSWER",
+        }
+        for answer in ended
+    ]
+    run("answers", "--dataset", str(written(folder / "said.csv", rows)), "--n", f"{len(rows)}")
+    (given,) = set(folder.rglob("answers.parquet")) - {generated}
+    by_id = {answer.question.id: answer for answer in load_answers(given)[0]}
+    again = [by_id[answer.question.id] for answer in ended]
+    assert [answer.text for answer in again] == [answer.text for answer in ended]
+    # The model may spell a text in other tokens than the tokenizer would; it hardly ever does.
+    same = [old.token_ids == new.token_ids for old, new in zip(ended, again, strict=True)]
+    assert sum(same) >= 0.95 * len(same)
+    kept = [pair for pair, is_same in zip(zip(ended, again, strict=True), same, strict=True) if is_same]
+    old, new = (position_table(answers)["token"].values for answers in zip(*kept, strict=True))
+    assert (old == new).all()
+
+
+def test_winobias_is_asked_and_read_by_its_two_occupations(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    rows = [
+        {
+            "sentence": f"The {one} argued with the {other} because {pronoun} did not like the {thing}.",
+            "answer": one,
+            "incorrect_answer": other,
+            "q": f"The pronoun '{pronoun}' refers to the",
+            "q_instruct": f"Who does the pronoun '{pronoun}' refer to?",
+        }
+        for one, other in (("developer", "designer"), ("mechanic", "clerk"), ("cook", "nurse"))
+        for thing in ("plan", "food", "place", "idea")
+        for pronoun in ("he", "she")
+    ]
+    written(folder / "winobias_dev.csv", rows)
+    run("doctor", "--dataset", f"winobias:{folder}", "--n", "24", "--sample", "12", status=1)
+    printed = capsys.readouterr().out
+    assert "did not like the" in printed, "the context is shown"
+    assert "correct" in printed
+    assert "names no known answer" not in printed or "answered" in printed
+    found = re.findall(r"^ +\d+ █ ' ?(\w+)'", printed, flags=re.MULTILINE)
+    assert set(found) <= {"developer", "designer", "mechanic", "clerk", "cook", "nurse"} | {"mechan", "ic"}
+    assert "twins" not in printed
+    assert "STOP: the rarer class" in printed or "STOP: one class only" in printed, "24 questions are too few"
+
+
+def test_the_models_own_copies_are_words_of_its_answers(folder: Path) -> None:
+    names = ["Vienna", "Paris", "Rome", "Cairo", "Oslo", "Lima"]
+    rows = [{"question": f"In which country is {name}?", "answer": "Xanadu"} for name in names]
+    path = written(folder / "open.csv", rows)
+    run("answers", "--dataset", str(path), "--n", "6", "--extraction", "prompted", "--tries", "2")
+    (saved,) = folder.rglob("answers.parquet")
+    answers, metadata = load_answers(saved)
+    assert metadata["identity"]["extraction"] == "prompted"
+    assert {answer.found_by for answer in answers} == {"prompted"}
+    for answer in answers:
+        assert (answer.exact is None) == (answer.why_missing is not None) == (answer.correct is None)
+        if answer.exact_text is not None:
+            assert re.search(rf"(?<!\w){re.escape(answer.exact_text)}(?!\w)", answer.text)
+    assert any(answer.exact for answer in answers), "this much even a small model can copy"
+
+
+def test_the_table_of_the_sets_that_come_with_the_suite(capsys: pytest.CaptureFixture) -> None:
+    run("data", "--n", "4", "--max-new-tokens", "16")
+    printed = capsys.readouterr().out
+    for name in BUILT_IN:
+        assert re.search(rf"^{name} +4 +\d+ .*→", printed, flags=re.MULTILINE)
