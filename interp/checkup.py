@@ -25,6 +25,9 @@ MIN_OF_CLASS = 10
 """Fewer right or wrong answers than this give a cell no value."""
 
 
+OPEN = "for open questions have the exact answer copied by a model (--extraction prompted)"
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something that a user should know before the run."""
@@ -88,11 +91,15 @@ def _of_exact_answers(answers: Sequence[Answer]) -> list[Finding]:
     found = sum(answer.exact is not None for answer in answers)
     prompted = any(answer.found_by == "prompted" for answer in answers)
     if found == 0:
-        remedy = "give a larger model to copy them, as --reader" if prompted else "give their other names as aliases"
+        remedy = (
+            "give a larger model to copy them, as --reader"
+            if prompted
+            else f"give their other names as aliases, {OPEN}"
+        )
         what = f"no exact answer found in any of {len(answers)} answers"
         return [Finding(True, what, f"{remedy}, or look at what the model says above")]
     if found < MIN_FOUND * len(answers):
-        remedy = "give a larger model as --reader" if prompted else "give aliases"
+        remedy = "give a larger model as --reader" if prompted else f"give aliases, {OPEN}"
         what = f"an exact answer is found in {found} of {len(answers)} answers only: the map would show these alone"
         return [Finding(False, what, f"{remedy}, or raise --max-new-tokens if the answers are cut")]
     return []

@@ -20,9 +20,9 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 
+from interp.cells import NO_ANSWER
 from interp.examples import Answer, Span
 from interp.generation import Respondent
-from interp.question_files import NO_ANSWER
 from interp.questions import QuestionSet
 from interp.replies import useful_replies
 from interp.vocabulary import Vocabulary, whole_words

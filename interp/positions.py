@@ -14,7 +14,7 @@ name                                            token
 ``exact_answer_after_last``
 ``-k``                                          k-th generated token from the end, the end token included
 ``k``                                           k-th token of the prompt and the answer, from 0
-``SPAN:first``, ``:last``                       of a named span: question, subject, exact_answer, answer
+``SPAN:first``, ``:last``                       of a named span: question, subject, context, exact_answer, answer
 ``SPAN:before``, ``:after``                     the tokens before its first and after its last
 ``SPAN:k``, ``SPAN:-k``                         its k-th token, from 0, or from its end
 ==============================================  ==================================================================
@@ -188,7 +188,14 @@ def require_known(names: Sequence[str]) -> None:
 
 def _require_spans(answers: Sequence[Answer], names: Sequence[str]) -> None:
     """Raise an `InputError` for a span that no answer has: its name is likely misspelt."""
-    known = {"exact_answer", "answer", "question", "subject", *(span for answer in answers for span in answer.spans)}
+    known = {
+        "exact_answer",
+        "answer",
+        "question",
+        "subject",
+        "context",
+        *(span for answer in answers for span in answer.spans),
+    }
     for name in names:
         span, colon, _ = name.partition(":")
         if colon and span not in known:

@@ -13,25 +13,38 @@ the Hugging Face Hub where they are there. Prompts, answer lengths and correctne
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from interp.cells import Cells
 from interp.errors import InputError
 from interp.hub import HubSource, hub_table
-from interp.question_files import Cells, Schema, table_questions, text_of
+from interp.published_cells import (
+    IDENTIFIERS,
+    hotpot_cells,
+    math_cells,
+    movie_cells,
+    nli_cells,
+    nli_hub_cells,
+    passage_cells,
+    plain_cells,
+    review_cells,
+    trivia_cells,
+    winobias_cells,
+    winogrande_cells,
+    winogrande_hub_cells,
+)
+from interp.question_files import Schema, table_questions
 from interp.questions import QuestionSet
-from interp.tables import SHORT, Fault, Table, column_key, read_table
+from interp.tables import SHORT, Table, column_key, read_table
 from interp.vocabulary import Vocabulary
 
 REPOSITORY = "github.com/technion-cs-nlp/LLMsKnow"
 SPLITS = ("train", "test")
 PAPER_TOKENS = 100
-IDENTIFIERS = ("id", "_id", "questionid", "question_id")
-"""Columns that tell one question from another, in one form of a set or another."""
 Form = tuple[tuple[str, ...], Callable[[Mapping[str, object]], Cells]]
 """The columns of one form that a set comes in, and the cells of a question from them."""
 
@@ -61,7 +74,7 @@ class PublishedSet:
         keys = set(map(column_key, columns))
         for needed, cells in self.forms:
             if keys >= set(needed):
-                return Schema(needed, IDENTIFIERS, cells)
+                return Schema(needed, IDENTIFIERS, partial(_of_whole_row, cells, needed))
         wanted = "; or ".join(", ".join(map(repr, needed)) for needed, _ in self.forms)
         found = ", ".join(map(SHORT.repr, columns)) or "none"
         raise InputError(f"{source} has not the columns of this set (found: {found}; needed: {wanted})")
@@ -123,131 +136,15 @@ def _file(name: str, known: PublishedSet, source: Path, split: str) -> Path:
     return found[0]
 
 
+def _of_whole_row(
+    cells: Callable[[Mapping[str, object]], Cells], needed: Sequence[str], values: Mapping[str, object]
+) -> Cells:
+    """The cells of a row, of which a short line of CSV, or an object without a key, may lack an end."""
+    return cells({**dict.fromkeys(needed), **values})
+
+
 def _pairs(names: Mapping[str, Sequence[str]]) -> Vocabulary:
     return Vocabulary({answer: (answer, *others) for answer, others in names.items()})
-
-
-def _plain(values: Mapping[str, object]) -> Cells:
-    return {"id": _identifier(values), "question": values["question"], "answer": values["answer"]}
-
-
-def _identifier(values: Mapping[str, object]) -> object:
-    return next((values[name] for name in IDENTIFIERS if name in values), None)
-
-
-def _trivia(values: Mapping[str, object]) -> Cells:
-    answer = values["answer"]
-    if not isinstance(answer, dict):
-        raise Fault("bad answer", f"'answer' is {SHORT.repr(answer)}; an object with 'Value' and 'Aliases' is needed")
-    fields = {column_key(name): value for name, value in answer.items()}
-    return {
-        "id": _identifier(values),
-        "question": values["question"],
-        "answer": fields.get("value"),
-        "aliases": fields.get("aliases"),
-    }
-
-
-def _hotpot_in_context(values: Mapping[str, object]) -> Cells:
-    """All sentences of all paragraphs, a line each."""
-    context: Any = values["context"]
-    try:
-        # At the hub an object with two lists; in the set's own file a list of pairs.
-        paragraphs = context["sentences"] if isinstance(context, dict) else [sentences for _, sentences in context]
-        lines = [sentence for paragraph in paragraphs for sentence in paragraph]
-        return {**_plain(values), "context": "\n".join(lines), "group": values["question"]}
-    except (KeyError, TypeError, ValueError) as error:
-        message = f"'context' is {SHORT.repr(context)}; titles with lists of sentences are needed"
-        raise Fault("bad context", message) from error
-
-
-def _movie(values: Mapping[str, object]) -> Cells:
-    asked, actor = text_of(values, "question") or "", text_of(values, "answer") or ""
-    film = re.search(r" in the movie '(.+)'\?\s*$", asked)
-    groups = [*([f"film {film[1]}"] if film else []), f"actor {actor.strip()}"]
-    return {**_plain(values), "group": groups if actor.strip() else None}
-
-
-def _winobias(values: Mapping[str, object]) -> Cells:
-    sentence = text_of(values, "sentence") or ""
-    return {
-        "question": values["q_instruct"],
-        "completion": values["q"],
-        "context": sentence,
-        "answer": values["answer"],
-        "choices": [values["answer"], values["incorrect_answer"]],
-        "group": re.sub(r"\b(?:he|she|him|her|his|hers)\b", "_", sentence.strip(), flags=re.IGNORECASE),
-    }
-
-
-def _winogrande(values: Mapping[str, object]) -> Cells:
-    asked = text_of(values, "question") or ""
-    parts = re.fullmatch(r"(.+?)\s*(Wh(?:o|at) does the blank refer to in the sentence\?)\s*", asked, re.DOTALL)
-    if parts is None:
-        raise Fault("no blank asked for", "the question does not end with what the blank refers to; see the set's file")
-    return _blank(parts[1], parts[2], values["answer"], values["wrong_answer"])
-
-
-def _winogrande_at_hub(values: Mapping[str, object]) -> Cells:
-    options = [text_of(values, name) or "" for name in ("option1", "option2")]
-    if text_of(values, "answer") not in ("1", "2"):
-        raise Fault("no answer", "no 'answer' (the set's test split has none); take another split")
-    right = int(str(values["answer"])) - 1
-    who = "Who" if options[0].istitle() else "What"
-    question = f"{who} does the blank refer to in the sentence?"
-    return _blank(values["sentence"], question, options[right], options[1 - right])
-
-
-def _blank(sentence: object, question: str, right: object, wrong: object) -> Cells:
-    return {
-        "question": question,
-        "completion": "The blank refers to:",
-        "context": sentence,
-        "answer": right,
-        "choices": [right, wrong],
-        "group": " / ".join(sorted(f"{option}".strip() for option in (right, wrong))),
-    }
-
-
-def _nli(values: Mapping[str, object]) -> Cells:
-    premise = re.match(
-        r'For the statement, "(.+)", does the hypothesis "', text_of(values, "question") or "", re.DOTALL
-    )
-    return {**_plain(values), "group": premise[1] if premise else None}
-
-
-def _nli_at_hub(values: Mapping[str, object]) -> Cells:
-    premise, hypothesis = (f"{values[name]}".strip().rstrip(".") for name in ("premise", "hypothesis"))
-    names = {0: "entailment", 1: "neutral", 2: "contradiction"}
-    label = values["label"]
-    return {
-        "question": f'For the statement, "{premise}", does the hypothesis "{hypothesis}" represent entailment, '
-        "contradiction, or neutrality?",
-        "answer": names.get(label) if isinstance(label, int) else label,
-        "group": premise,
-    }
-
-
-def _math(values: Mapping[str, object]) -> Cells:
-    """The first of the listed answers, as a whole number if it is one."""
-    cell: Any = values["answer"]
-    try:
-        numbers = json.loads(cell) if isinstance(cell, str) else cell
-        first = float(numbers[0] if isinstance(numbers, list) else numbers)
-    except (ValueError, TypeError, IndexError) as error:
-        raise Fault("bad answer", f"'answer' is {SHORT.repr(cell)}; write a list with a number") from error
-    names = [f"{first:.0f}", f"{first}"] if first.is_integer() else [f"{first}"]
-    return {"id": _identifier(values), "question": values["question"], "answer": names}
-
-
-def _review(values: Mapping[str, object]) -> Cells:
-    names = {0: "negative", 1: "positive", "0": "negative", "1": "positive", "neg": "negative", "pos": "positive"}
-    label = values["label"]
-    return {"question": values["text"], "answer": names.get(label, label) if isinstance(label, str | int) else None}
-
-
-def _in_context(values: Mapping[str, object]) -> Cells:
-    return {**_plain(values), "context": values["context"], "group": values["question"]}
 
 
 _OPEN = {"extraction": "prompted", "grading": "contains"}
@@ -259,7 +156,7 @@ PUBLISHED: dict[str, PublishedSet] = {
     "triviaqa": PublishedSet(
         about="trivia",
         credit="TriviaQA (Joshi et al. 2017)",
-        forms=((("question", "answer"), _trivia),),
+        forms=((("question", "answer"), trivia_cells),),
         files={
             "train": ("triviaqa-unfiltered/unfiltered-web-train.json", "unfiltered-web-train.json"),
             "test": ("triviaqa-unfiltered/unfiltered-web-dev.json", "unfiltered-web-dev.json"),
@@ -273,7 +170,7 @@ PUBLISHED: dict[str, PublishedSet] = {
     "hotpotqa": PublishedSet(
         about="questions in two steps",
         credit=_HOTPOT_CREDIT,
-        forms=((("question", "answer"), _plain),),
+        forms=((("question", "answer"), plain_cells),),
         hub={
             "train": HubSource("hotpotqa/hotpot_qa", "distractor", "train"),
             "test": HubSource("hotpotqa/hotpot_qa", "distractor", "validation"),
@@ -283,7 +180,7 @@ PUBLISHED: dict[str, PublishedSet] = {
     "hotpotqa-with-context": PublishedSet(
         about="the same, with ten paragraphs to read",
         credit=_HOTPOT_CREDIT,
-        forms=((("question", "answer", "context"), _hotpot_in_context),),
+        forms=((("question", "answer", "context"), hotpot_cells),),
         hub={
             "train": HubSource("hotpotqa/hotpot_qa", "distractor", "train"),
             "test": HubSource("hotpotqa/hotpot_qa", "distractor", "validation"),
@@ -293,14 +190,14 @@ PUBLISHED: dict[str, PublishedSet] = {
     "movies": PublishedSet(
         about="who played whom",
         credit=f"Movies (Orgad et al. 2024, {REPOSITORY})",
-        forms=((("question", "answer"), _movie),),
+        forms=((("question", "answer"), movie_cells),),
         files={"train": ("movie_qa_train.csv",), "test": ("movie_qa_test.csv",)},
         options=_OPEN,
     ),
     "winobias": PublishedSet(
         about="whom a pronoun refers to, of two occupations",
         credit="WinoBias (Zhao et al. 2018)",
-        forms=((("sentence", "q", "q_instruct", "answer", "incorrect_answer"), _winobias),),
+        forms=((("sentence", "q", "q_instruct", "answer", "incorrect_answer"), winobias_cells),),
         files={"train": ("winobias_dev.csv",), "test": ("winobias_test.csv",)},
         options={"templates": _QUESTION_AFTER_CONTEXT},
     ),
@@ -308,8 +205,8 @@ PUBLISHED: dict[str, PublishedSet] = {
         about="which of two words a blank stands for",
         credit="WinoGrande (Sakaguchi et al. 2020)",
         forms=(
-            (("question", "answer", "wrong_answer"), _winogrande),
-            (("sentence", "option1", "option2", "answer"), _winogrande_at_hub),
+            (("question", "answer", "wrong_answer"), winogrande_cells),
+            (("sentence", "option1", "option2", "answer"), winogrande_hub_cells),
         ),
         files={"train": ("winogrande_train.csv",), "test": ("winogrande_test.csv",)},
         hub={
@@ -321,7 +218,7 @@ PUBLISHED: dict[str, PublishedSet] = {
     "mnli": PublishedSet(
         about="entailment, contradiction or neutrality",
         credit="MultiNLI (Williams et al. 2018)",
-        forms=((("question", "answer"), _nli), (("premise", "hypothesis", "label"), _nli_at_hub)),
+        forms=((("question", "answer"), nli_cells), (("premise", "hypothesis", "label"), nli_hub_cells)),
         files={"train": ("mnli_train.csv",), "test": ("mnli_validation.csv",)},
         hub={
             "train": HubSource("nyu-mll/multi_nli", None, "train"),
@@ -340,7 +237,7 @@ PUBLISHED: dict[str, PublishedSet] = {
     "math": PublishedSet(
         about="word problems",
         credit="AnswerableMath (Sun et al. 2024)",
-        forms=((("question", "answer"), _math),),
+        forms=((("question", "answer"), math_cells),),
         files={"train": ("AnswerableMath.csv",), "test": ("AnswerableMath_test.csv",)},
         options={
             "extraction": "number",
@@ -352,7 +249,7 @@ PUBLISHED: dict[str, PublishedSet] = {
     "imdb": PublishedSet(
         about="whether a film review is positive",
         credit="IMDB reviews (Maas et al. 2011)",
-        forms=((("text", "label"), _review),),
+        forms=((("text", "label"), review_cells),),
         hub={
             "train": HubSource("stanfordnlp/imdb", None, "train"),
             "test": HubSource("stanfordnlp/imdb", None, "test"),
@@ -369,7 +266,7 @@ PUBLISHED: dict[str, PublishedSet] = {
     "natural-questions-with-context": PublishedSet(
         about="search queries with a passage that answers them",
         credit="Natural Questions (Kwiatkowski et al. 2019), CC BY-SA 3.0",
-        forms=((("question", "answer", "context"), _in_context),),
+        forms=((("question", "answer", "context"), passage_cells),),
         files={
             "train": ("nq_wc_dataset_train.csv", "nq_wc_dataset.csv"),
             "test": ("nq_wc_dataset_test.csv",),

@@ -34,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_answers_given_back_are_the_answers_that_were_generated(folder: Path) -> None:
-    """Asked, written to a file as a user would have them, and read from there: the same tokens at the same positions."""
+    """Asked, written to a file as a user would have them, read from there: the same tokens at the same positions."""
     run("answers", "--n", "40")
     (generated,) = folder.rglob("answers.parquet")
     ended = [answer for answer in load_answers(generated)[0] if answer.ended]

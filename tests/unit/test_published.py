@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from interp.datasets import load_questions
 from interp.errors import InputError
@@ -290,3 +292,26 @@ def test_an_empty_file_of_a_set_is_refused(tmp_path: Path, content: str) -> None
     (tmp_path / "winobias_dev.csv").write_text(content)
     with pytest.raises(InputError, match=r"is empty|has no rows"):
         loaded("winobias", tmp_path, 1)
+
+
+VALUES = st.none() | st.text(max_size=6) | st.integers(-1, 3) | st.floats() | st.booleans()
+NESTED = VALUES | st.lists(VALUES | st.lists(VALUES, max_size=2), max_size=3) | st.dictionaries(st.text(), VALUES)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_row_is_a_question_or_has_a_fault(tmp_path: Path, name: str, data: st.DataObject) -> None:
+    needed, _ = data.draw(st.sampled_from(PUBLISHED[name].forms))
+    rows = data.draw(st.lists(st.dictionaries(st.sampled_from(needed), NESTED), max_size=4))
+    whole = {**dict.fromkeys(needed, "x"), "answer": "[1.0]"}
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, whole]))
+    try:
+        questions = loaded(name, path, 1)
+    except InputError as error:
+        lines = [str(error)]
+    else:
+        lines = list(questions.excluded)
+        assert sum(questions.dropped.values()) == len(lines) <= len(rows) + 1
+    assert all(len(line.splitlines()) == 1 for line in lines)

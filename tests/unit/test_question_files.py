@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from interp.cells import MAX_CHARACTERS
 from interp.datasets import load_questions
 from interp.errors import InputError
-from interp.question_files import MAX_CHARACTERS
 from interp.questions import QuestionSet
 from interp.tables import FILE_SUFFIXES
 
