@@ -142,6 +142,8 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         "extraction": (questions.extraction, "names"),
         "grading": (questions.grading, "named"),
         "tries": (config.tries if _needs_reader(questions) else None, None),
+        # What a batch draws depends on what is in it.
+        "batch_size": (config.batch_size if _needs_reader(questions) and config.tries > 1 else None, None),
         "reader": (_reader_identity(config, questions), None),
     }
     return {name: value for name, (value, default) in chosen.items() if value != default} | {
