@@ -39,19 +39,28 @@ REQUEST = """\
 Copy from the long answer the few words that answer the question, and nothing else. If the long answer does not answer \
 the question, write NO ANSWER.
 
-Question: Which river flows through Vienna?
-Long answer: Vienna is the capital of Austria. It lies on the Danube, the second longest river in Europe, and has \
-about two million inhabitants.
-Short answer: Danube
-
-Question: Who was the first woman to walk on Mars?
-Long answer: I am afraid that there is a misunderstanding: nobody has been on Mars yet. Would you like to know who was \
-the first woman in space?
-Short answer: NO ANSWER
-
 Question: {question}
 Long answer: {answer}
 Short answer:"""
+SHOTS = (
+    (
+        REQUEST.format(
+            question="Who was the first woman to walk on Mars?",
+            answer="I am afraid that there is a misunderstanding: nobody has been on Mars yet. Would you like to know "
+            "who was the first woman in space?",
+        ),
+        NO_ANSWER,
+    ),
+    (
+        REQUEST.format(
+            question="Which river flows through Vienna?",
+            answer="Vienna is the capital of Austria. It lies on the Danube, the second longest river in Europe, and "
+            "has about two million inhabitants.",
+        ),
+        "Danube",
+    ),
+)
+"""Small models copy best what is shown to them as earlier turns, each with the whole instruction, the copy last."""
 _NUMBER = re.compile(r"(?<![A-Za-z\d])[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?(?![\d/])")
 """A sign counts if it does not stand between two words or numbers (2019-2020), and digits do within no word (H2O)."""
 _MARKUP = "\"'`*“”‘’ .\t"
@@ -154,7 +163,7 @@ def _copied(answers: Sequence[Answer], reader: Respondent, name: str, *, tries: 
         for answer in answers
     }
     spans: Mapping[str, Span | str] = useful_replies(
-        reader, f"{name}-exact-answers", requests, span_of, tries=tries, seed=seed
+        reader, f"{name}-exact-answers", requests, span_of, shots=SHOTS, tries=tries, seed=seed
     )
     return {answer.question.id: _with_copy(answer, spans.get(answer.question.id)) for answer in answers}
 

@@ -32,20 +32,28 @@ NO_VERDICT = "the judge gave no verdict"
 REQUEST = """\
 Compare an answer with the true answer to a question. Write 1 if it says the same, and 0 if it does not.
 
-Question: Which river flows through Vienna?
-True answer: the Danube
-Answer: It is the Donau, which goes on to Bratislava and Budapest.
-Verdict: 1
-
-Question: Who painted the ceiling of the Sistine Chapel?
-True answer: Michelangelo
-Answer: The ceiling was painted by Raphael, a great painter of the Renaissance, for Pope Julius II.
-Verdict: 0
-
 Question: {question}
 True answer: {gold}
 Answer: {answer}
 Verdict:"""
+SHOTS = (
+    (
+        REQUEST.format(
+            question="Who painted the ceiling of the Sistine Chapel?",
+            gold="Michelangelo",
+            answer="It was painted by Raphael, a great painter of the Renaissance, for Pope Julius II.",
+        ),
+        "0",
+    ),
+    (
+        REQUEST.format(
+            question="Which river flows through Vienna?",
+            gold="the Danube",
+            answer="It is the Donau, which goes on to Bratislava and Budapest.",
+        ),
+        "1",
+    ),
+)
 _ARTICLE = re.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = re.compile(r"(?<!\d)[^\w\s]|[^\w\s](?!\d)|_")
 """A sign that is not between two digits."""
@@ -124,7 +132,7 @@ def _judged(answers: Sequence[Answer], judge: Respondent, name: str, *, tries: i
         for answer in answers
         if answer.exact is not None and answer.question.id not in contained
     }
-    verdicts = useful_replies(judge, f"{name}-verdicts", requests, _verdict, tries=tries, seed=seed)
+    verdicts = useful_replies(judge, f"{name}-verdicts", requests, _verdict, shots=SHOTS, tries=tries, seed=seed)
     return [
         _with_verdict(answer, answer.question.id in contained or verdicts.get(answer.question.id)) for answer in answers
     ]

@@ -127,9 +127,15 @@ def prompt_of(
     return Prompt(token_ids, tokens, _shifted(spans, inside.start - stripped, inside))
 
 
-def chat_text(tokenizer: Any, turn: str) -> str:
-    """A user turn in the model's chat template, with the generation prompt."""
-    return _rendered(tokenizer, (), turn)
+def reply_prompt(tokenizer: Any, shots: Sequence[tuple[str, str]], request: str) -> tuple[int, ...]:
+    """The tokens of a request, after others with the replies that they are to have.
+
+    Earlier turns of the chat template, with its generation prompt; a base model is given all of it as one text.
+    """
+    if tokenizer.chat_template is not None:
+        return encoded_text(tokenizer, _rendered(tokenizer, shots, request), add_special_tokens=False)[0]
+    before = "".join(f"{asked} {replied}{BETWEEN_SHOTS}" for asked, replied in shots)
+    return encoded_text(tokenizer, before + request, add_special_tokens=True)[0]
 
 
 def _turn(question: Question, style: str, prompting: Prompting) -> tuple[str, dict[str, Span]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from interp.errors import InputError
 from interp.generation import Respondent
 from interp.models import Sampling, stop_tokens
-from interp.prompts import chat_text, newline_tokens
-from interp.tokens import decoded_text, encoded_text
+from interp.prompts import newline_tokens, reply_prompt
+from interp.tokens import decoded_text
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ def useful_replies(
     requests: Mapping[str, str],
     useful: Callable[[str, str], T | None],
     *,
+    shots: Sequence[tuple[str, str]],
     tries: int,
     seed: int,
 ) -> dict[str, T]:
@@ -34,13 +35,15 @@ def useful_replies(
     ----------
     reader
         The model, with the folder of its journals. It is asked in its chat template, or if it has none to continue
-        the request; its reply ends with the line.
+        the text; its reply ends with the line.
     name
         What the journals are called, with the number of the try.
     requests
         What to ask, by identifier.
     useful
         What a reply (its identifier, its text) says; None if it is of no use.
+    shots
+        Requests with the replies that they are to have, which go before each request.
     tries
         How often to ask at most.
     seed
@@ -59,14 +62,8 @@ def useful_replies(
     if tries < 1:
         raise InputError(f"--tries is {tries}; give a number from 1")
     tokenizer = reader.model.tokenizer
-    is_chat = tokenizer.chat_template is not None
     ends = {*stop_tokens(reader.model), *newline_tokens(tokenizer)}
-    prompts = {
-        identifier: encoded_text(
-            tokenizer, chat_text(tokenizer, request) if is_chat else request, add_special_tokens=not is_chat
-        )[0]
-        for identifier, request in requests.items()
-    }
+    prompts = {identifier: reply_prompt(tokenizer, shots, request) for identifier, request in requests.items()}
     said: dict[str, T] = {}
     for attempt in range(tries):
         open_prompts = {identifier: prompt for identifier, prompt in prompts.items() if identifier not in said}

@@ -76,15 +76,15 @@ def test_winobias_is_asked_and_read_by_its_two_occupations(folder: Path, capsys:
         for pronoun in ("he", "she")
     ]
     written(folder / "winobias_dev.csv", rows)
-    run("doctor", "--dataset", f"winobias:{folder}", "--n", "24", "--sample", "12", status=1)
+    run("doctor", "--dataset", f"winobias:{folder}", "--n", "24", "--sample", "12")
     printed = capsys.readouterr().out
-    assert "did not like the" in printed, "the context is shown"
-    assert "correct" in printed
-    assert "names no known answer" not in printed or "answered" in printed
-    found = re.findall(r"^ +\d+ █ ' ?(\w+)'", printed, flags=re.MULTILINE)
-    assert set(found) <= {"developer", "designer", "mechanic", "clerk", "cook", "nurse"} | {"mechan", "ic"}
-    assert "twins" not in printed
-    assert "STOP: the rarer class" in printed or "STOP: one class only" in printed, "24 questions are too few"
+    assert re.search(r"^'The \w+ argued .* Who does the pronoun '", printed.replace('"', "'"), flags=re.MULTILINE)
+    marked = re.findall(r"^ +\d+ █ ' ?(\w+)'", printed, flags=re.MULTILINE)
+    assert len(marked) >= 4, "of five answers shown"
+    assert set(marked) <= {"developer", "designer", "mechanic", "clerk", "cook", "nurse"}
+    counts = {label: int(n) for n, label in re.findall(r"^ +(\d+)  (answered|correct)$", printed, flags=re.MULTILINE)}
+    assert 8 <= counts["answered"] <= 12
+    assert "more than one group" not in printed, "twins share theirs"
 
 
 def test_the_models_own_copies_are_words_of_its_answers(folder: Path) -> None:
