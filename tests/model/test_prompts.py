@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
 
 from interp.errors import InputError
@@ -17,6 +19,7 @@ TEMPLATES = {
     "as it is": CHAT_TEMPLATE,
     "stripped": CHAT_TEMPLATE.replace("message['content']", "message['content'] | trim"),
     "with a system turn": "<|im_start|>You answer. What is it?<|im_end|>" + CHAT_TEMPLATE,
+    "with a token that begins every text": "{{ bos_token }}" + CHAT_TEMPLATE,
     "without a generation prompt": CHAT_TEMPLATE.partition("{% if")[0],
     "none": None,
 }
@@ -146,3 +149,20 @@ def test_so_many_shots_as_there_are() -> None:
     assert Prompting(n_shots=1).shots_for("chat", left) == (left[0],)
     with pytest.raises(InputError, match="--shots is 3, and there are 2 questions to show"):
         Prompting(n_shots=3).shots_for("base", left)
+
+
+@pytest.mark.parametrize("style", ["chat", "base"])
+def test_a_token_that_begins_every_text_is_there_once(tokenizer: PreTrainedTokenizerFast, style: str) -> None:
+    """Written by the chat template, or added by the tokenizer to a plain text, and never both."""
+    adding = copy.deepcopy(tokenizer)
+    adding.chat_template = "{{ bos_token }}" + CHAT_TEMPLATE
+    begin = adding.bos_token_id
+    adding.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{adding.bos_token} $A", special_tokens=[(adding.bos_token, begin)]
+    )
+    assert adding("Lyon")["input_ids"][0] == begin
+    prompt = prompt_of(adding, question("What is it?", Span(8, 10)), Prompting(style))
+    assert prompt.tokens is not None
+    assert prompt.token_ids[0] == begin
+    assert prompt.token_ids.count(begin) == prompt.tokens.text.count(adding.bos_token) + (style == "base")
+    assert adding.decode(tokens_of(prompt, "subject")).strip() == "it"
