@@ -21,6 +21,7 @@ from interp.grading import agrees, graded
 from interp.models import HookedModel, Sampling, stop_tokens
 from interp.prompts import Prompt, Prompting, newline_tokens, prompt_of
 from interp.questions import QuestionSet
+from interp.replies import Reader
 from interp.tokens import decoded_text, encoded_text
 
 GENERATED = "answers"
@@ -83,10 +84,9 @@ def answer_questions(
         else given_answer(tokenizer, question, prompts[question.id], questions.given[question.id], ends, style=style)
         for question in questions.questions
     ]
-    reader = reader or respondent
-    seed = sampling.seed if sampling else 0
-    read = with_exact_answers(answers, questions, reader, name=name, tries=tries, seed=seed)
-    return graded(read, questions.grading, reader, name=name, tries=tries, seed=seed)
+    reading = Reader(reader or respondent, name, tries, sampling.seed if sampling else 0)
+    read = with_exact_answers(answers, questions, reading)
+    return graded(read, questions.grading, reading)
 
 
 def answer_ends(model: HookedModel, style: str) -> set[int]:

@@ -22,9 +22,8 @@ from functools import cache
 
 from interp.cells import NO_ANSWER
 from interp.examples import Answer, Span
-from interp.generation import Respondent
 from interp.questions import QuestionSet
-from interp.replies import useful_replies
+from interp.replies import Reader
 from interp.vocabulary import Vocabulary, whole_words
 
 EXTRACTIONS = ("names", "number", "prompted")
@@ -66,9 +65,7 @@ _NUMBER = re.compile(r"(?<![A-Za-z\d])[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?(?
 _MARKUP = "\"'`*“”‘’ .\t"
 
 
-def with_exact_answers(
-    answers: Sequence[Answer], questions: QuestionSet, reader: Respondent, *, name: str, tries: int, seed: int
-) -> list[Answer]:
+def with_exact_answers(answers: Sequence[Answer], questions: QuestionSet, reader: Reader) -> list[Answer]:
     """The answers with their exact answers, or with why they have none.
 
     Parameters
@@ -78,23 +75,12 @@ def with_exact_answers(
     questions
         The set they answer, with its rule and its names.
     reader
-        The model that copies exact answers, for ``prompted``.
-    name
-        Of the answers, for its journals.
-    tries
-        How often it is asked at most.
-    seed
-        Of all its tries but the first.
-
-    Raises
-    ------
-    InputError
-        If `tries` is below 1.
+        Who copies exact answers, for ``prompted``; nobody else is asked.
     """
     decided = {answer.question.id: _decided(answer, questions) for answer in answers}
     undecided = [answer for answer in answers if decided[answer.question.id] is None]
     if undecided and questions.extraction == "prompted":
-        decided |= _copied(undecided, reader, name, tries=tries, seed=seed)
+        decided |= _copied(undecided, reader)
     elif undecided:
         rule = {"names": _named, "number": _numbered}[questions.extraction]
         decided |= {answer.question.id: rule(answer, questions.vocabulary) for answer in undecided}
@@ -150,7 +136,7 @@ def _value(number: str) -> Fraction | None:
         return None
 
 
-def _copied(answers: Sequence[Answer], reader: Respondent, name: str, *, tries: int, seed: int) -> dict[str, Answer]:
+def _copied(answers: Sequence[Answer], reader: Reader) -> dict[str, Answer]:
     """What a model copies out of each text; it is asked again while that is not in the text."""
     texts = {answer.question.id: answer.text for answer in answers}
 
@@ -162,9 +148,7 @@ def _copied(answers: Sequence[Answer], reader: Respondent, name: str, *, tries: 
         answer.question.id: REQUEST.format(question=answer.question.text, answer=" ".join(answer.text.split()))
         for answer in answers
     }
-    spans: Mapping[str, Span | str] = useful_replies(
-        reader, f"{name}-exact-answers", requests, span_of, shots=SHOTS, tries=tries, seed=seed
-    )
+    spans: Mapping[str, Span | str] = reader.useful_replies("exact-answers", requests, span_of, shots=SHOTS)
     return {answer.question.id: _with_copy(answer, spans.get(answer.question.id)) for answer in answers}
 
 

@@ -23,8 +23,7 @@ from dataclasses import replace
 
 from interp.examples import Answer
 from interp.extraction import number_of
-from interp.generation import Respondent
-from interp.replies import useful_replies
+from interp.replies import Reader
 from interp.vocabulary import fold
 
 GRADINGS = ("named", "match", "contains", "number", "judged")
@@ -59,9 +58,7 @@ _PUNCTUATION = re.compile(r"(?<!\d)[^\w\s]|[^\w\s](?!\d)|_")
 """A sign that is not between two digits."""
 
 
-def graded(
-    answers: Sequence[Answer], rule: str, judge: Respondent, *, name: str, tries: int, seed: int
-) -> list[Answer]:
+def graded(answers: Sequence[Answer], rule: str, judge: Reader) -> list[Answer]:
     """The answers with their verdicts, by a rule of `GRADINGS`.
 
     Parameters
@@ -71,16 +68,10 @@ def graded(
     rule
         When an answer is correct.
     judge
-        The model that judges, for ``judged``.
-    name
-        Of the answers, for its journals.
-    tries
-        How often it is asked at most.
-    seed
-        Of all its tries but the first.
+        Who judges, for ``judged``; nobody else is asked.
     """
     if rule == "judged":
-        return _judged(answers, judge, name, tries=tries, seed=seed)
+        return _judged(answers, judge)
     is_correct = _RULES[rule]
     return [answer if answer.exact is None else replace(answer, correct=is_correct(answer)) for answer in answers]
 
@@ -123,7 +114,7 @@ _RULES: dict[str, Callable[[Answer], bool]] = {
 }
 
 
-def _judged(answers: Sequence[Answer], judge: Respondent, name: str, *, tries: int, seed: int) -> list[Answer]:
+def _judged(answers: Sequence[Answer], judge: Reader) -> list[Answer]:
     contained = {answer.question.id for answer in answers if _contains(answer)}
     requests = {
         answer.question.id: REQUEST.format(
@@ -132,7 +123,7 @@ def _judged(answers: Sequence[Answer], judge: Respondent, name: str, *, tries: i
         for answer in answers
         if answer.exact is not None and answer.question.id not in contained
     }
-    verdicts = useful_replies(judge, f"{name}-verdicts", requests, _verdict, shots=SHOTS, tries=tries, seed=seed)
+    verdicts = judge.useful_replies("verdicts", requests, _verdict, shots=SHOTS)
     return [
         _with_verdict(answer, answer.question.id in contained or verdicts.get(answer.question.id)) for answer in answers
     ]

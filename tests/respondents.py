@@ -9,6 +9,7 @@ from typing import Any
 
 from interp.generation import Respondent
 from interp.models import Sampling
+from interp.replies import Reader
 
 
 class Mute:
@@ -25,7 +26,7 @@ class Mute:
     run_with_hooks = generate = run_with_cache
 
 
-NOBODY = Respondent(Mute(), 1, Path("nowhere"))
+NOBODY = Reader(Respondent(Mute(), 1, Path("nowhere")), "answers", tries=1, seed=0)
 """Whom nothing may be asked."""
 
 

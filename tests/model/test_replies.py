@@ -13,6 +13,7 @@ from interp.examples import Answer, Question, TokenizedText
 from interp.extraction import NOT_COPIED, READ_AS_NONE, with_exact_answers
 from interp.grading import NO_VERDICT, graded
 from interp.questions import QuestionSet
+from interp.replies import Reader
 from interp.vocabulary import Vocabulary
 from tests.respondents import Mute, Scripted
 
@@ -42,6 +43,10 @@ def scripted(tokenizer: PreTrainedTokenizerFast, replies: dict[str, list[str]]) 
     return Scripted(Mute(tokenizer), 1, Path("nowhere"), reply)
 
 
+def asked(respondent: Scripted, tries: int) -> Reader:
+    return Reader(respondent, "answers", tries, seed=0)
+
+
 def test_the_exact_answer_is_what_is_copied_as_whole_words(tokenizer: PreTrainedTokenizerFast) -> None:
     reader = scripted(
         tokenizer,
@@ -52,7 +57,7 @@ def test_the_exact_answer_is_what_is_copied_as_whole_words(tokenizer: PreTrained
             "e": ["Short answer: angstrom"],
         },
     )
-    found = with_exact_answers([said(i) for i in TEXTS], OPEN, reader, name="answers", tries=5, seed=0)
+    found = with_exact_answers([said(i) for i in TEXTS], OPEN, asked(reader, 5))
     assert {answer.question.id: answer.exact_text for answer in found} == {
         "a": "the old Danube",
         "b": None,
@@ -70,11 +75,11 @@ def test_the_exact_answer_is_what_is_copied_as_whole_words(tokenizer: PreTrained
 def test_after_so_many_tries_there_is_none(tokenizer: PreTrainedTokenizerFast) -> None:
     for reply in ("9", "", "a" * 200, "something else", "It is 19 or the like. " * 20):
         reader = scripted(tokenizer, {"c": [reply]})
-        (found,) = with_exact_answers([said("c")], OPEN, reader, name="answers", tries=3, seed=0)
+        (found,) = with_exact_answers([said("c")], OPEN, asked(reader, 3))
         assert (found.exact, found.why_missing) == (None, NOT_COPIED)
         assert len(reader.asked) == 3
     with pytest.raises(InputError, match="--tries is 0"):
-        with_exact_answers([said("c")], OPEN, scripted(tokenizer, {}), name="answers", tries=0, seed=0)
+        with_exact_answers([said("c")], OPEN, asked(scripted(tokenizer, {}), 0))
 
 
 def test_the_correct_answer_is_not_in_the_request(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -86,7 +91,7 @@ def test_the_correct_answer_is_not_in_the_request(tokenizer: PreTrainedTokenizer
         return "know"
 
     reader = Scripted(Mute(tokenizer), 1, Path("nowhere"), reply)
-    (found,) = with_exact_answers(secret, OPEN, reader, name="answers", tries=1, seed=0)
+    (found,) = with_exact_answers(secret, OPEN, asked(reader, 1))
     assert found.exact_text == "know"
 
 
@@ -94,9 +99,9 @@ def test_a_judge_is_asked_where_the_correct_answer_does_not_stand_in_the_text(
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
     reader = scripted(tokenizer, {"a": ["the old Danube"], "b": ["know"], "c": ["19"], "e": ["of course"]})
-    read = with_exact_answers([said(i) for i in TEXTS], OPEN, reader, name="answers", tries=1, seed=0)
+    read = with_exact_answers([said(i) for i in TEXTS], OPEN, asked(reader, 1))
     judge = scripted(tokenizer, {"b": ["Verdict: 1"], "c": ["well", " 0\n1"], "e": ["who knows"]})
-    judged = graded(read, "judged", judge, name="answers", tries=2, seed=0)
+    judged = graded(read, "judged", asked(judge, 2))
     assert {answer.question.id: answer.correct for answer in judged} == {
         "a": True,
         "b": True,
