@@ -109,11 +109,18 @@ def _listed_names(cells: Cells, name: str) -> tuple[str, ...]:
 
 def _choices(cells: Cells, names: Sequence[str]) -> tuple[str, ...]:
     """The offered answers in their alphabetical order, which does not tell the gold one."""
-    choices = _listed_names(cells, "choices")
-    if choices and names[0] not in choices:
+    if "choices" not in cells:
+        return ()
+    choices = set(_listed_names(cells, "choices"))
+    if len({fold(choice) for choice in choices}) < max(2, len(choices)):
+        message = (
+            f"the choices are {SHORT.repr(sorted(choices))}; write two or more that differ in more than their case"
+        )
+        raise Fault("no two choices", message)
+    if names[0] not in choices:
         message = f"the answer {SHORT.repr(names[0])} is not among the choices; write it there in the same words"
         raise Fault("answer not offered", message)
-    return tuple(sorted(set(choices)))
+    return tuple(sorted(choices))
 
 
 def _texts(values: Sequence[object], name: str, remedy: str) -> tuple[str, ...]:

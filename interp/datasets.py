@@ -91,7 +91,7 @@ def load_questions(
         return published_questions(name, path, split=split, n=n, seed=seed, strict=strict)
     schema = Schema.mapped(columns or {})
     path = Path(dataset).expanduser()
-    if path.suffix.lower() in FILE_SUFFIXES:
+    if path.suffix.lower() in FILE_SUFFIXES or path.is_file():
         _require_unused(dataset, subset=subset, split=split)
         return file_questions(path, _with_hint(schema, path), n=n, seed=seed, strict=strict)
     if path.is_dir() or _AT_HUB.fullmatch(dataset):

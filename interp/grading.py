@@ -5,7 +5,7 @@ rule          correct if
 ============  ========================================================================================================
 ``named``     the exact answer names the correct one, of a set whose answers are all known
 ``match``     exact and correct answer are the same but for case, accents, articles, punctuation and spaces (as SQuAD:
-              Rajpurkar et al. 2016, section 6.1; but points and commas within numbers count)
+              Rajpurkar et al. 2016, section 6.1; but points and signs of numbers count)
 ``contains``  a name of the correct answer stands anywhere in the text, be it inside a longer word and whatever the case
               (as Orgad et al. 2024, github.com/technion-cs-nlp/LLMsKnow, for their open sets)
 ``number``    exact and correct answer are the same number
@@ -54,8 +54,9 @@ SHOTS = (
     ),
 )
 _ARTICLE = re.compile(r"\b(?:a|an|the)\b")
-_PUNCTUATION = re.compile(r"(?<!\d)[^\w\s]|[^\w\s](?!\d)|_")
-"""A sign that is not between two digits."""
+_PUNCTUATION = re.compile(r"(?<!\d)(?!(?<!\w)[-−.]\d)[^\w\s]|[^\w\s](?!\d)|_")
+"""A sign that is not within a number, and does not begin one (-5, .5)."""
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
 def graded(answers: Sequence[Answer], rule: str, judge: Reader) -> list[Answer]:
@@ -77,13 +78,14 @@ def graded(answers: Sequence[Answer], rule: str, judge: Reader) -> list[Answer]:
 
 
 def agrees(answer: Answer) -> bool:
-    """Whether the exact answer itself is the correct one: named so, the same words, or the same number."""
-    return _is_named(answer) or _matches(answer) or _is_same_number(answer)
+    """Whether the exact answer itself is the correct one: named so, the same words, or a number and the same."""
+    is_number = not any(character.isalpha() for character in answer.question.gold)
+    return _is_named(answer) or _matches(answer) or (is_number and _is_same_number(answer))
 
 
 def normalised(text: str) -> str:
     """A text without case, accents, articles, punctuation and surplus spaces, unless nothing would be left of it."""
-    folded = fold(text)
+    folded = _THOUSANDS.sub("", fold(text).replace("−", "-"))
     words = _ARTICLE.sub(" ", _PUNCTUATION.sub(" ", folded)).split()
     return " ".join(words or folded.split())
 

@@ -131,9 +131,10 @@ def math_cells(values: Mapping[str, object]) -> Cells:
     try:
         numbers = json.loads(cell) if isinstance(cell, str) else cell
         first = float(numbers[0] if isinstance(numbers, list) else numbers)
-    except (ValueError, TypeError, IndexError) as error:
+        whole = int(first) == first
+    except (ValueError, OverflowError, TypeError, IndexError) as error:
         raise Fault("bad answer", f"'answer' is {SHORT.repr(cell)}; write a list with a number") from error
-    names = [f"{first:.0f}", f"{first}"] if first.is_integer() else [f"{first}"]
+    names = [f"{first:.0f}", f"{first}"] if whole else [f"{first}"]
     return {"id": _identifier(values), "question": values["question"], "answer": names}
 
 

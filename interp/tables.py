@@ -63,6 +63,8 @@ def read_table(path: Path, choice: Choice) -> Table:
     try:
         if not path.is_file():
             raise InputError(f"no question file at {path}; give the path of an existing {_listed(FILE_SUFFIXES)} file")
+        if path.suffix.lower() not in readers:
+            raise InputError(f"{path} is not a {_listed(FILE_SUFFIXES)} file; write it as one of them")
         return readers[path.suffix.lower()](path, choice)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}; give the path of a readable file") from error

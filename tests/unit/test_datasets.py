@@ -17,6 +17,13 @@ def test_unknown_sets_and_absent_files(tmp_path: Path) -> None:
         load_questions(str(tmp_path / "absent.csv"), n=1, seed=0)
 
 
+@pytest.mark.parametrize("prefix", ["", "movies:"])
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, prefix: str) -> None:
+    (tmp_path / "questions.tsv").write_text("question\tanswer\nWho?\tme\n")
+    with pytest.raises(InputError, match=r"questions\.tsv is not a \.csv, \.json, \.jsonl or \.parquet file"):
+        load_questions(f"{prefix}{tmp_path / 'questions.tsv'}", n=1, seed=0)
+
+
 def test_a_number_below_one_is_refused() -> None:
     with pytest.raises(InputError, match="cannot draw 0 questions"):
         load_questions("cities", n=0, seed=0)

@@ -35,6 +35,13 @@ def verdict(rule: str, judged: Answer) -> bool | None:
         ("match", answer("It is Paris, France", "Paris", "Paris, France", "Paris"), True),
         ("match", answer("It is 1.5", "1.5", "15"), False),
         ("match", answer("It is 19", "19", "9"), False),
+        ("match", answer("It is -5", "-5", "5"), False),
+        ("match", answer("It is −5", "−5", "-5"), True),
+        ("match", answer("It is .5", ".5", "5"), False),
+        ("match", answer("It is 1,200", "1,200", "1200"), True),
+        ("match", answer("It is 1,20", "1,20", "120"), False),
+        ("match", answer("It is COVID-19!", "COVID-19", "covid 19"), True),
+        ("match", answer("It is 5%", "5%", "5"), True),
         ("match", answer("STRASSE", "STRASSE", "Straße"), True),
         ("match", answer("The The", "The The", "the the"), True),
         ("match", answer("An A", "An A", "the"), False),
@@ -65,6 +72,7 @@ def test_without_an_exact_answer_nothing_is_judged(rule: str) -> None:
         (answer("the Beatles", "the Beatles", "Beatles"), True),
         (answer("In Zaire", "Zaire", "DR Congo", named=("DR Congo",)), True),
         (answer("Zaire, not Congo", "Zaire", "Congo"), False),
+        (answer("Apollo 11", "Apollo 11", "Ocean's 11"), False),
     ],
 )
 def test_whether_the_exact_answer_itself_is_the_correct_one(judged: Answer, expected: bool) -> None:

@@ -105,7 +105,10 @@ MNLI_HUB = [
 MATH = [
     {"id": "7", "question": " How much is 5 + 4? ", "answer": "[9.0]", "answerable": "True"},
     {"id": "8", "question": "How much is 1 / 8?", "answer": "[0.125]", "answerable": "True"},
-    {"id": "9", "question": "How much?", "answer": "much", "answerable": "True"},
+    *(
+        {"id": f"{i}", "question": "How much?", "answer": answer, "answerable": "True"}
+        for i, answer in enumerate(("much", "[]", "[NaN]", "[1e400]", "[true"), start=9)
+    ),
 ]
 IMDB = [{"text": "A delight.", "label": 1}, {"text": "A bore.", "label": 0}]
 PASSAGES = [
@@ -189,6 +192,12 @@ def test_winobias_twins_are_one_group_and_offer_both_occupations(tmp_path: Path)
     assert (questions.extraction, questions.grading) == ("names", "named")
 
 
+def test_a_row_that_offers_one_occupation_would_tell_its_label(tmp_path: Path) -> None:
+    alone = [row | {"incorrect_answer": offered} for row, offered in zip(WINOBIAS, ("", "nurse"), strict=True)]
+    written(tmp_path / "winobias_dev.csv", [*WINOBIAS, *alone])
+    assert loaded("winobias", tmp_path, 2).dropped == {"no two choices": 2}
+
+
 def test_winogrande_of_the_repository(tmp_path: Path) -> None:
     odd = {"Question": "What is it?", "Answer": "cup", "Wrong_Answer": "bag"}
     written(tmp_path / "winogrande_train.csv", [*WINOGRANDE_REPOSITORY, odd])
@@ -230,7 +239,7 @@ def test_math(tmp_path: Path) -> None:
     by_id = {question.id: question for question in questions.questions}
     assert (by_id["7"].text, by_id["7"].names) == ("How much is 5 + 4?", ("9", "9.0"))
     assert by_id["8"].names == ("0.125",)
-    assert questions.dropped == {"bad answer": 1}
+    assert questions.dropped == {"bad answer": 5}
     assert (questions.extraction, questions.grading, questions.max_new_tokens) == ("number", "contains", 200)
 
 
