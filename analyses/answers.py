@@ -20,7 +20,8 @@ from analyses.command import execute
 from analyses.runs import run_folder
 
 if TYPE_CHECKING:
-    from interp.models import HookedModel, ModelSource, Sampling
+    from interp.model_sources import ModelSource
+    from interp.models import HookedModel, Sampling
     from interp.questions import QuestionSet
 
 
@@ -38,7 +39,8 @@ def run(config: Config) -> None:
     """Answer the questions and print the counts."""
     from interp.answers import summary
     from interp.errors import InputError
-    from interp.models import Sampling, load_model, resolve_model
+    from interp.model_sources import resolve_model
+    from interp.models import Sampling, load_model
 
     asking.require_usable(config)
     if config.samples < 0:

@@ -13,7 +13,8 @@ from analyses.runs import Identity, computing_versions, run_folder
 if TYPE_CHECKING:
     from interp.examples import Answer
     from interp.generation import Respondent
-    from interp.models import HookedModel, ModelSource
+    from interp.model_sources import ModelSource
+    from interp.models import HookedModel
     from interp.prompts import Prompting
     from interp.questions import QuestionSet
 
@@ -131,7 +132,7 @@ def prompting_of(config: Config, questions: QuestionSet) -> Prompting:
 
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
     """All that decides the answers."""
-    from interp.models import resolve_dtype
+    from interp.model_sources import resolve_dtype
 
     # What is as it is by default is left out: results from before there was a choice keep their identity.
     chosen: dict[str, tuple[Any, Any]] = {
@@ -214,7 +215,8 @@ def respondent_of(config: Config, model: Callable[[], HookedModel], journals: Pa
 
 def reader_of(config: Config, questions: QuestionSet, journals: Path) -> Respondent | None:
     """The model that copies exact answers and judges, if it is another and there is something for it to do."""
-    from interp.models import load_model, resolve_model
+    from interp.model_sources import resolve_model
+    from interp.models import load_model
 
     if config.reader is None or not _needs_reader(questions):
         return None
@@ -227,7 +229,7 @@ def _needs_reader(questions: QuestionSet) -> bool:
 
 
 def _reader_identity(config: Config, questions: QuestionSet) -> dict[str, str] | None:
-    from interp.models import resolve_model
+    from interp.model_sources import resolve_model
 
     if config.reader is None or not _needs_reader(questions):
         return None

@@ -10,7 +10,7 @@ from analyses.command import EXIT_INPUT, execute
 from interp import __version__
 from interp.errors import unknown_name
 
-ANALYSES = ("data", "doctor", "answers", "probe", "figures")
+ANALYSES = ("data", "models", "doctor", "answers", "probe", "figures")
 
 
 def main(args: Sequence[str] | None = None) -> int:

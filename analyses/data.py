@@ -17,7 +17,8 @@ from analyses import asking
 from analyses.command import execute
 
 if TYPE_CHECKING:
-    from interp.models import HookedModel, ModelSource
+    from interp.model_sources import ModelSource
+    from interp.models import HookedModel
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ def run(config: Config) -> None:
     """Print the table of the sets that come with the suite, then the list of the paper's."""
     from interp.datasets import BUILT_IN
     from interp.errors import unknown_name
-    from interp.models import load_model, resolve_model
+    from interp.model_sources import resolve_model
+    from interp.models import load_model
 
     asking.require_usable(config)
     if config.dataset not in ("all", *BUILT_IN):

@@ -49,7 +49,8 @@ def run(config: Config) -> int:
     from interp.answers import answer_questions, summary
     from interp.checkup import findings
     from interp.errors import InputError
-    from interp.models import load_model, resolve_model
+    from interp.model_sources import resolve_model
+    from interp.models import load_model
     from interp.positions import position_table, require_known
 
     asking.require_usable(config)
@@ -136,7 +137,7 @@ def _show_cost(
     config: Config, model: HookedModel, answers: Sequence[Answer], table: xr.Dataset, answering: float
 ) -> None:
     """What the whole run would write, and how long it would ask and capture at the sample's speed."""
-    from interp.activations import residual_streams
+    from interp.activations import site_activations
     from interp.batches import batched
 
     started = time.monotonic()
@@ -144,7 +145,7 @@ def _show_cost(
     cells = table["token"].values
     judged = [index for index, answer in enumerate(answers) if answer.correct is not None]
     for batch in batched(judged, config.batch_size):
-        streams = residual_streams(model, [answers[index].token_ids for index in batch], cells[list(batch)])
+        streams = site_activations(model, [answers[index].token_ids for index in batch], cells[list(batch)])
         n_bytes += streams.numel() * streams.element_size()
     capturing = (time.monotonic() - started) / len(answers)
     scale = config.n / len(answers)

@@ -1,7 +1,7 @@
 """Map where a linear probe can read off that an answer is wrong.
 
-Asks the questions, captures the residual stream after every layer at every position of the answers that name one of
-the set's answers, and gives each (layer, token) the AUC of a cross-fitted probe for errors, with its interval.
+Asks the questions, captures the residual stream after every layer (or another site) at every position of the answers
+that have an exact answer, and gives each (layer, token) the AUC of a cross-fitted probe for errors, with its interval.
 Writes probe.nc, probe.pdf and probe.png. An interrupted run goes on where it was.
 """
 
@@ -21,14 +21,14 @@ from analyses.runs import digest, provenance, publish, require_publishable, reus
 
 if TYPE_CHECKING:
     from interp.heatmap import Heatmap
-    from interp.models import ModelSource
+    from interp.model_sources import ModelSource
     from interp.questions import QuestionSet
 
 DEFAULT_POSITIONS = (
     "last_q,first_answer,second_answer,"
     "exact_answer_before_first,exact_answer_first,exact_answer_last,exact_answer_after_last,-8,-7,-6,-5,-4,-3,-2,-1"
 )
-SITE = "resid_post"
+DEFAULT_SITE = "resid_post"
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class Config(asking.Config):
     """Columns of the map, separated by commas; -k counts from the end of the answer (write --positions=-2,-1)."""
     policy: Literal["strict", "paper"] = "strict"
     """'strict' leaves missing what is missing; 'paper' clamps and falls back as the published code, to replicate it."""
+    site: str = DEFAULT_SITE
+    """What of a block to probe: resid_pre, resid_mid, resid_post, attn_out, mlp_out (what they add), mlp_hidden,
+    head_z, or a block's hook by TransformerLens's name, such as attn.hook_q."""
     folds: int = 5
     """Folds of the cross-fitting."""
     c: float = 1.0
@@ -47,7 +50,7 @@ class Config(asking.Config):
     """'shuffled' deals the labels out at random: the control, which must give .5."""
     figures: Path = Path("figures")
     """Folder of results: <model>/<dataset>/probe.{nc,pdf,png}; probe-shuffled.* for the control, probe-paper.* for
-    the paper's policy."""
+    the paper's policy, probe-attn_out.* for another site."""
     overwrite: bool = False
     """Replace the result of another run."""
 
@@ -55,7 +58,7 @@ class Config(asking.Config):
 def run(config: Config) -> None:
     """Answer, capture, probe, draw."""
     from interp.errors import InputError
-    from interp.models import resolve_model
+    from interp.model_sources import resolve_model
     from interp.positions import require_known
 
     asking.require_usable(config)
@@ -69,9 +72,10 @@ def run(config: Config) -> None:
     source = resolve_model(config.model, revision=config.revision)
     settings = {"positions": positions, "folds": config.folds, "c": config.c, "labels": config.labels}
     settings |= policy_of(config)
-    identity = asking.identity_of(config, source, questions) | {"site": SITE} | settings
+    identity = asking.identity_of(config, source, questions) | {"site": config.site} | settings
 
-    variants = ["shuffled"] * (config.labels == "shuffled") + ["paper"] * (config.policy == "paper")
+    chosen = ((config.site, DEFAULT_SITE), (config.labels, "correctness"), (config.policy, "strict"))
+    variants = [value.replace(".", "_") for value, default in chosen if value != default]
     name = "-".join(["probe", *variants])
     published = config.figures / source.name / questions.name / f"{name}.nc"
     require_publishable(published, identity, overwrite=config.overwrite)
@@ -114,7 +118,9 @@ def measured_map(
     table = position_table(judged, positions, policy=config.policy)
     with whole_file(work / "positions.nc") as temporary:
         table.to_netcdf(temporary, engine="h5netcdf")
-    cells: dict[str, Any] = {"answers": folder.name, "site": SITE, "positions": list(positions)} | policy_of(config)
+    cells: dict[str, Any] = {"answers": folder.name, "site": config.site, "positions": list(positions)} | policy_of(
+        config
+    )
     store = capture(
         model,
         judged,
@@ -122,6 +128,7 @@ def measured_map(
         folder.parent / f"activations-{digest(cells)}",
         identity=cells,
         batch_size=config.batch_size,
+        site=config.site,
     )
     mask = resolved_mask(table)
     scores = out_of_fold_scores(store, mask, labels, c=config.c, parts=work / "scores")
@@ -134,7 +141,7 @@ def measured_map(
             "revision": source.revision,
             "dataset": questions.name,
             "credit": questions.credit,
-            "site": SITE,
+            "site": config.site,
             "policy": config.policy,
             "counts": json.dumps(summary(answers, questions)),
             "missing": json.dumps(missing_by_reason(table)),

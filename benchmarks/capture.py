@@ -51,11 +51,12 @@ def main(config: Config) -> int:
     """Compare, print a table, and one JSON object as the last line."""
     import numpy as np
 
-    from interp.activations import residual_streams
+    from interp.activations import site_activations
     from interp.answer_files import load_answers
     from interp.batches import batched
     from interp.examples import Answer
-    from interp.models import HookedModel, load_model, resolve_model
+    from interp.model_sources import resolve_model
+    from interp.models import HookedModel, load_model
     from interp.positions import MISSING, position_table
 
     source = resolve_model(config.model)
@@ -72,7 +73,7 @@ def main(config: Config) -> int:
     def ours() -> torch.Tensor:
         batches = batched(range(len(examples)), config.batch_size)
         sequences = [answer.token_ids for answer in examples]
-        parts = [residual_streams(model, [sequences[row] for row in rows], cells[list(rows)]) for rows in batches]
+        parts = [site_activations(model, [sequences[row] for row in rows], cells[list(rows)]) for rows in batches]
         return torch.cat(parts, dim=2)
 
     def alone(answer: Answer, model: HookedModel = model) -> torch.Tensor:

@@ -1,7 +1,7 @@
-"""Residual streams at just the wanted cells, captured inside the forward pass and kept on disk.
+"""Activations of a site at just the wanted cells, captured inside the forward pass and kept on disk.
 
 A store is a folder: ``store.json`` says what it holds, ``block-NNNN.safetensors`` hold blocks of examples as
-``[layer, position, example, d_model]`` in the model's own dtype, and ``manifest.jsonl`` has a line with the SHA-256
+``[layer, position, example, width]`` in the model's own dtype, and ``manifest.jsonl`` has a line with the SHA-256
 of every block that is complete. A block is written under a temporary name, flushed, renamed, and only then entered:
 the line is the commit. A run that resumes checks the contents of what it finds.
 """
@@ -32,6 +32,7 @@ from interp.files import sha256, whole_file
 from interp.models import HookedModel, run_until
 from interp.positions import MISSING
 from interp.progress import progress
+from interp.sites import hook_names
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class ActivationStore:
             )
         return known
 
-    def write(self, block: int, activations: Float[torch.Tensor, "layer position example d_model"]) -> None:
+    def write(self, block: int, activations: Float[torch.Tensor, "layer position example width"]) -> None:
         """Write one block and, once it is on the disk, enter it in the manifest."""
         with whole_file(self._path(block)) as temporary:
             save_file({TENSOR: activations}, temporary)
@@ -129,7 +130,7 @@ class ActivationStore:
             if self._path(block).is_file() and sha256(self._path(block)) == digest
         }
 
-    def cell(self, layer: int, position: str) -> Float[torch.Tensor, "example d_model"]:
+    def cell(self, layer: int, position: str) -> Float[torch.Tensor, "example width"]:
         """One (layer, position) of every example, in the order of `examples`; NaN where the position is missing."""
         column = self.positions.index(position)
         rows = torch.cat([file.get_slice(TENSOR)[layer, column] for file in self._files])
@@ -154,8 +155,9 @@ def capture(
     *,
     identity: Mapping[str, Any],
     batch_size: int,
+    site: str = "resid_post",
 ) -> ActivationStore:
-    """Run the model over answers it gave and keep `resid_post` of every layer at the cells of a position table.
+    """Run the model over answers it gave and keep a site of every layer at the cells of a position table.
 
     Parameters
     ----------
@@ -172,6 +174,8 @@ def capture(
     batch_size
         Examples in one forward pass. Examples are sorted by length and padded on the right, where padding cannot
         reach a real token of a causal model.
+    site
+        One of `interp.sites.SITES`, or a block's hook by TransformerLens's name.
 
     Returns
     -------
@@ -181,7 +185,7 @@ def capture(
     Raises
     ------
     InputError
-        If the folder holds a store of another identity.
+        If the folder holds a store of another identity, or the model has no such site.
     """
     order = sorted(range(len(answers)), key=lambda index: (len(answers[index].token_ids), index))
     known = ActivationStore.read(folder)
@@ -202,18 +206,39 @@ def capture(
                 continue
             parts = []
             for batch in batched(indices, batch_size):
-                parts.append(residual_streams(model(), [answers[i].token_ids for i in batch], cells[list(batch)]))
+                sequences = [answers[i].token_ids for i in batch]
+                parts.append(site_activations(model(), sequences, cells[list(batch)], site))
                 shown.update(len(batch))
             store.write(block, torch.cat(parts, dim=2))
     return store
 
 
-def residual_streams(
-    model: HookedModel, sequences: Sequence[Sequence[int]], cells: Int[np.ndarray, "example position"]
-) -> Float[torch.Tensor, "layer position example d_model"]:
-    """`resid_post` of every layer at one token of each sequence for each position, from one forward pass.
+def site_activations(
+    model: HookedModel,
+    sequences: Sequence[Sequence[int]],
+    cells: Int[np.ndarray, "example position"],
+    site: str = "resid_post",
+) -> Float[torch.Tensor, "layer position example width"]:
+    """A site of every layer at one token of each sequence for each position, from one forward pass.
 
     Gathered on the model's device and copied to the CPU once. NaN where a cell is `MISSING`.
+
+    Parameters
+    ----------
+    model
+        The model.
+    sequences
+        Tokens, of any lengths.
+    cells
+        For each sequence and position an index into its tokens, or `MISSING`.
+    site
+        One of `interp.sites.SITES`, or a block's hook by TransformerLens's name. What has more than one axis for a
+        token (``head_z``: head and d_head) is laid out in a row.
+
+    Raises
+    ------
+    InputError
+        If the model has no such site.
     """
     device = model.cfg.device
     lengths = [len(sequence) for sequence in sequences]
@@ -222,18 +247,15 @@ def residual_streams(
         tokens[row, : lengths[row]] = torch.tensor(sequence)
     index = torch.from_numpy(np.where(cells == MISSING, 0, cells)).to(device)
     rows = torch.arange(len(sequences), device=device)[:, None]
-    layers: list[Float[torch.Tensor, "example position d_model"]] = []
-    hooks = {
-        f"blocks.{layer}.hook_resid_post": _gather_into(layers, rows, index) for layer in range(model.cfg.n_layers)
-    }
-    run_until(model, tokens.to(device), hooks)
-    streams = torch.stack(layers).cpu()
-    streams[:, torch.from_numpy(cells == MISSING)] = float("nan")
-    return rearrange(streams, "layer example position d_model -> layer position example d_model").contiguous()
+    layers: list[Float[torch.Tensor, "example position width"]] = []
+    run_until(model, tokens.to(device), {name: _gather_into(layers, rows, index) for name in hook_names(model, site)})
+    gathered = torch.stack(layers).cpu()
+    gathered[:, torch.from_numpy(cells == MISSING)] = float("nan")
+    return rearrange(gathered, "layer example position width -> layer position example width").contiguous()
 
 
 def _gather_into(layers: list[torch.Tensor], rows: torch.Tensor, index: torch.Tensor) -> Any:
-    def gather(activation: Float[torch.Tensor, "example pos d_model"]) -> None:
-        layers.append(activation[rows, index])
+    def gather(activation: Float[torch.Tensor, "example pos ..."]) -> None:
+        layers.append(activation[rows, index].flatten(start_dim=2))
 
     return gather

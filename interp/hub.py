@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interp.errors import InputError
-from interp.tables import Choice, Row, Table, column_key, first_line
+from interp.errors import InputError, first_line
+from interp.tables import Choice, Row, Table, column_key
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _loaded(source: HubSource) -> Any:
             return datasets.load_dataset(source.id, source.subset, split=split)
     except Exception as error:
         # The reason is in what the user named, or in the network.
-        what = first_line(str(error)) or type(error).__name__
+        what = first_line(error)
         raise InputError(
             f"cannot fetch the data set {source.id} from the hub: {what}; check the name, --subset, the network and, "
             "for a gated data set, the token"

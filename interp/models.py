@@ -1,19 +1,15 @@
-"""Language models, as TransformerLens models with hooks: by short name, folder or hub id."""
+"""Language models, as TransformerLens models with hooks: loaded, continued, and run as far as a hook."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from interp.errors import InputError, unknown_name
-from interp.files import sha256
-from interp.gguf import WHEEL_MODELS, cache_folder, wheel_model_folder
+from interp.errors import InputError, first_line
+from interp.model_sources import ModelSource, require_causal, resolve_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -21,20 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DTYPES = ("float32", "bfloat16", "float16")
-HUB_FILES = ("*.json", "*.jinja", "*.model", "*.txt")
 HookFunction = Callable[["torch.Tensor"], None]
-
-
-@dataclass(frozen=True)
-class ModelSource:
-    """Where a model's files are, and what tells them from any other model's."""
-
-    name: str
-    """What the model goes by in folders and figures."""
-    folder: Path
-    revision: str
-    """The commit of a hub model, or ``sha256:`` and the hash of the files' hashes."""
 
 
 @runtime_checkable
@@ -43,6 +26,8 @@ class HookedModel(Protocol):
 
     cfg: Any
     tokenizer: Any
+    hook_dict: Any
+    """Every hook of the model by its name."""
 
     def run_with_cache(self, *args: Any, **kwargs: Any) -> Any:
         """Run the model and return its output and the activations of the hooks that were asked for."""
@@ -52,34 +37,6 @@ class HookedModel(Protocol):
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
         """Continue a batch of prompts."""
-
-
-def resolve_model(spec: str, *, revision: str | None = None) -> ModelSource:
-    """Find a model's files, fetching them if they are not here; does not load them.
-
-    Parameters
-    ----------
-    spec
-        A short name (``"smollm2-135m"``), a folder in Hugging Face's layout, or a hub id (``"org/name"``, or one of
-        TransformerLens's own names such as ``"gpt2"``).
-    revision
-        A branch, tag or commit of a hub model.
-
-    Raises
-    ------
-    InputError
-        If the model is not known, cannot be fetched, or its files are corrupt.
-    """
-    if spec in WHEEL_MODELS:
-        folder = wheel_model_folder(spec, cache_folder())
-        # The wheel's file, not the conversion: safetensors headers may differ from one library version to the next.
-        return ModelSource(spec, folder, f"sha256:{WHEEL_MODELS[spec].gguf_sha256}")
-    path = Path(spec).expanduser()
-    if path.is_dir():
-        return ModelSource(path.resolve().name, path, f"sha256:{_folder_sha256(path)}")
-    if path.exists() or spec.startswith((".", "/", "~")):
-        raise InputError(f"{spec} is not a model folder; give a folder with config.json, tokenizer and weights")
-    return _hub_source(spec, revision)
 
 
 def load_model(source: ModelSource, *, device: str = "auto", dtype: str = "auto") -> HookedModel:
@@ -104,6 +61,7 @@ def load_model(source: ModelSource, *, device: str = "auto", dtype: str = "auto"
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
+    require_causal(source)
     torch_device = resolve_device(device)
     torch_dtype: torch.dtype = getattr(torch, resolve_dtype(source, dtype))
     log.info("loading %s in %s on %s", source.name, str(torch_dtype).removeprefix("torch."), torch_device)
@@ -111,7 +69,7 @@ def load_model(source: ModelSource, *, device: str = "auto", dtype: str = "auto"
         bridge = TransformerBridge.boot_transformers(str(source.folder), device=torch_device, dtype=torch_dtype)
     except Exception as error:
         # Whatever transformers or TransformerLens raises here, the reason is in the files that the user named.
-        raise InputError(f"cannot load the model in {source.folder}: {_first_line(error)}") from error
+        raise InputError(f"cannot load the model in {source.folder}: {first_line(error)}") from error
     bridge.eval()
     model: HookedModel = bridge
     return model
@@ -131,22 +89,6 @@ def resolve_device(device: str) -> str:
     if device not in present:
         raise InputError(f"no device {device!r} on this machine; it has: {', '.join(present)}. Give --device auto")
     return device
-
-
-def resolve_dtype(source: ModelSource, dtype: str) -> str:
-    """The name of the dtype to load in: `dtype`, or for ``"auto"`` the one that the checkpoint was saved in."""
-    if dtype in DTYPES:
-        return dtype
-    if dtype != "auto":
-        raise unknown_name("dtype", dtype, ("auto", *DTYPES))
-    path = source.folder / "config.json"
-    try:
-        # Read as JSON: transformers takes seconds to import, and a run that reuses everything does not need it.
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {_first_line(error)}; give a complete model folder") from error
-    saved = [part.get(key) for part in (config, config.get("text_config", {})) for key in ("dtype", "torch_dtype")]
-    return str(next(filter(None, saved), "float32"))
 
 
 def stop_tokens(model: HookedModel) -> list[int]:
@@ -243,48 +185,3 @@ def _until_end(generated: list[int], ends: Collection[int]) -> tuple[int, ...]:
         if token in ends:
             return tuple(generated[: index + 1])
     return tuple(generated)
-
-
-def _folder_sha256(folder: Path) -> str:
-    """One hash for all files of a folder that decide what the model computes and how text becomes tokens."""
-    patterns = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt")
-    files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder} has no config.json; give a model folder in Hugging Face's layout")
-    lines = [f"{path.name} {sha256(path)}" for path in files]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _hub_source(spec: str, revision: str | None) -> ModelSource:
-    name = _official_name(spec)
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*HUB_FILES, "*.safetensors"]))
-        if not any(folder.glob("*.safetensors")):
-            folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*HUB_FILES, "*.bin"]))
-    except Exception as error:
-        raise InputError(
-            f"cannot fetch the model {name} from the hub: {_first_line(error)}; check the name, the network and, for a "
-            "gated model, the token"
-        ) from error
-    # The hub's cache names a snapshot's folder by its commit.
-    return ModelSource(name.split("/")[-1].lower(), folder, folder.name)
-
-
-def _official_name(spec: str) -> str:
-    """The hub id for `spec`; a name without an owner must be one that TransformerLens knows."""
-    if "/" in spec:
-        return spec
-    from transformer_lens.supported_models import MODEL_ALIASES, OFFICIAL_MODEL_NAMES
-
-    by_alias = {alias: name for name, aliases in MODEL_ALIASES.items() for alias in aliases}
-    known = {*WHEEL_MODELS, *OFFICIAL_MODEL_NAMES, *by_alias}
-    if spec not in known:
-        raise unknown_name("model", spec, known, "Or give a hub id (org/name) or a model folder.")
-    return str(by_alias.get(spec, spec))
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -34,6 +34,8 @@ MISSING_COLOUR = "#d9d9d9"
 MARK_COLOUR = "#7f7f7f"
 NO_DATE = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
 DPI = 150
+DEFAULT_SITE = "resid_post"
+"""A map of another site says so."""
 
 
 def heatmap_figure(heatmap: Heatmap, *, colours: str = "Blues", with_n: bool = False) -> Figure:
@@ -67,6 +69,8 @@ def heatmap_figure(heatmap: Heatmap, *, colours: str = "Blues", with_n: bool = F
         if with_n:
             _add_strip_of_n(axes, heatmap.data["n"].values.max(axis=0))
         notes = _mark_cells(axes, value, low, high)
+        if heatmap.data.attrs.get("site", DEFAULT_SITE) != DEFAULT_SITE:
+            notes.append(f"site: {heatmap.data.attrs['site']}")
         if heatmap.data.attrs.get("policy", "strict") != "strict":
             notes.append(f"positions: {heatmap.data.attrs['policy']} policy (clamped)")
         if notes:

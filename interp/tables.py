@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from interp.errors import InputError
+from interp.errors import InputError, first_line
 
 FILE_SUFFIXES = (".csv", ".json", ".jsonl", ".parquet")
 SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -73,11 +73,6 @@ def read_table(path: Path, choice: Choice) -> Table:
 def column_key(column: str) -> str:
     """What a column is called by, whatever the case and the spaces around it."""
     return column.strip().lower()
-
-
-def first_line(text: str) -> str:
-    """The first line of a message of another library, since an error here is one line."""
-    return (text.splitlines() or [""])[0]
 
 
 def _csv_table(path: Path, choice: Choice) -> Table:
@@ -202,7 +197,7 @@ def _parquet_table(path: Path, choice: Choice) -> Table:
                 begin = len(rows)
                 rows.extend(_parquet_row(begin + index + 1, batch, index) for index in range(batch.num_rows))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        what = first_line(str(error))
+        what = first_line(error)
         raise InputError(f"{path} is not a readable Parquet file ({what}); write it anew, or as .csv") from error
     return Table(f"{path}", columns, "row", rows)
 
@@ -216,7 +211,7 @@ def _parquet_row(number: int, batch: object, index: int) -> Row:
     except UnicodeDecodeError:
         return Row(number, {}, _not_utf8())
     except (ValueError, OverflowError) as error:
-        message = f"a value is not readable ({first_line(str(error))}); write texts and numbers"
+        message = f"a value is not readable ({first_line(error)}); write texts and numbers"
         return Row(number, {}, Fault("not readable", message))
     return Row(number, {column_key(name): value for name, value in zip(batch.schema.names, values, strict=True)})
 

@@ -16,6 +16,7 @@ class Mute:
     """A model with nothing but a tokenizer: whatever runs it fails."""
 
     cfg: Any = None
+    hook_dict: Any = None
 
     def __init__(self, tokenizer: Any = None) -> None:
         self.tokenizer = tokenizer

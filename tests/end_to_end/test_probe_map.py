@@ -19,11 +19,12 @@ import xarray as xr
 from sklearn.metrics import roc_auc_score
 from transformers import AutoTokenizer
 
-from interp.activations import residual_streams
+from interp.activations import site_activations
 from interp.answer_files import load_answers
 from interp.examples import Answer
 from interp.heatmap import Heatmap
-from interp.models import HookedModel, load_model, resolve_model
+from interp.model_sources import resolve_model
+from interp.models import HookedModel, load_model
 from interp.positions import MISSING, PAPER_POSITIONS, position_table
 
 RESULT = Path("figures/smollm2-135m/cities/probe.nc")
@@ -178,7 +179,7 @@ def test_captured_vectors_are_those_of_run_with_cache(
     (path,) = finished.rglob("answers.parquet")
     judged = [answer for answer in load_answers(path)[0] if answer.correct is not None][:8]
     cells = position_table(judged)["token"].values
-    streams = residual_streams(model, [answer.token_ids for answer in judged], cells)
+    streams = site_activations(model, [answer.token_ids for answer in judged], cells)
     for row, answer in enumerate(judged):
         with torch.inference_mode():
             _, cache = model.run_with_cache(

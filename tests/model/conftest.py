@@ -9,14 +9,22 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
+    MistralConfig,
+    MixtralConfig,
+    Olmo2Config,
+    PhiConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
+    Qwen3Config,
 )
 
-from interp.models import HookedModel, ModelSource, load_model, resolve_model
+from interp.model_sources import ModelSource, resolve_model
+from interp.models import HookedModel, load_model
 
 TEXT = [
     "In which country is the city of Lyon? The city of Lyon is located in France.",
@@ -28,18 +36,33 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 SIZES = {"vocab_size": 400, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+LLAMA_LIKE = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    **SIZES,
+}
+WINDOW = 6
+"""Tokens that a layer with a sliding window sees: fewer than the tests' sequences have."""
 CONFIGS = {
-    "llama": LlamaConfig(
-        hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, **SIZES
-    ),
-    "qwen2": Qwen2Config(
-        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, **SIZES
-    ),
+    "llama": LlamaConfig(**LLAMA_LIKE),
+    "mistral": MistralConfig(**LLAMA_LIKE, sliding_window=WINDOW),
+    "qwen2": Qwen2Config(**LLAMA_LIKE),
+    "qwen3": Qwen3Config(**LLAMA_LIKE, head_dim=8),
+    "gemma2": Gemma2Config(**LLAMA_LIKE, head_dim=8, sliding_window=WINDOW),
+    "gemma3": Gemma3TextConfig(**LLAMA_LIKE, head_dim=8, sliding_window=WINDOW),
+    "olmo2": Olmo2Config(**LLAMA_LIKE),
+    "mixtral": MixtralConfig(**LLAMA_LIKE, num_local_experts=4, sliding_window=None),
+    "phi": PhiConfig(**LLAMA_LIKE | {"num_key_value_heads": 4}),
     "gpt2": GPT2Config(n_embd=32, n_layer=3, n_head=4, n_positions=256, **SIZES),
     "gpt_neox": GPTNeoXConfig(
         hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, rotary_pct=0.5, **SIZES
     ),
 }
+PARALLEL = ("phi", "gpt_neox")
+"""Families whose attention and MLP read the same stream."""
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 from analyses import cli
 from interp.answer_files import load_answers
 from interp.heatmap import Heatmap
-from interp.models import ModelSource
+from interp.model_sources import ModelSource
 
 CITIES = ["Lyon", "São Paulo", "Paris", "東京", "Le Havre", "Rio", "Nice", "Osaka"]
 
@@ -143,3 +143,25 @@ def test_a_map_of_answers_that_the_user_has(
     assert json.loads(data.attrs["counts"])["correct"] == 30
     assert (data["n"] == 60).all()
     assert (data["value"].sel(position="exact_answer_first") > 0.99).all(), "the words themselves tell right from wrong"
+
+
+def test_maps_of_other_sites_stand_beside_each_other(
+    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {"question": f"{i}?", "answer": "France", "model_answer": "It is France" if i % 2 else "It is Brazil"}
+        for i in range(40)
+    ]
+    path = written(tmp_path / "said.csv", [*rows, rows[0] | {"question": "?", "answer": "Brazil"}])
+    flags = ["--n", "41", "--folds", "2", "--positions=last_q,-1"]
+    for site in ("resid_post", "attn_out", "attn.hook_q"):
+        asked(source, path, *flags, "--site", site, command="probe")
+    maps = {found.stem: Heatmap.load(found).data for found in Path("figures").rglob("*.nc")}
+    assert {name: data.attrs["site"] for name, data in maps.items()} == {
+        "probe": "resid_post",
+        "probe-attn_out": "attn_out",
+        "probe-attn_hook_q": "attn.hook_q",
+    }
+    asked(source, path, *flags, "--site", "atn_out", command="probe", status=2)
+    assert "unknown site 'atn_out'; nearest: attn_out" in capsys.readouterr().err

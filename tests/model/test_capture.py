@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 
 from interp import activations
-from interp.activations import capture, residual_streams
+from interp.activations import capture, site_activations
 from interp.errors import InputError
 from interp.examples import Answer, Question, Span, TokenizedText
 from interp.models import HookedModel
@@ -94,10 +94,10 @@ def test_an_interrupted_capture_goes_on_and_ends_the_same(
         def interrupted(*arguments: object, left: object = left) -> torch.Tensor:
             if next(left, None) is None:  # type: ignore[call-overload]
                 raise KeyboardInterrupt
-            return residual_streams(*arguments)
+            return site_activations(*arguments)
 
         with monkeypatch.context() as patch:
-            patch.setattr(activations, "residual_streams", interrupted)
+            patch.setattr(activations, "site_activations", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 capture(lambda: model, answers, table, folder, identity={}, batch_size=4)
         capture(lambda: model, answers, table, folder, identity={}, batch_size=4)
@@ -126,7 +126,7 @@ def test_bfloat16_is_kept(model: HookedModel) -> None:
     cells = np.array([[0, 2], [1, MISSING]])
     model.to(torch.bfloat16)
     try:
-        streams = residual_streams(model, [[5, 6, 7], [5, 6]], cells)
+        streams = site_activations(model, [[5, 6, 7], [5, 6]], cells)
     finally:
         model.to(torch.float32)
     assert streams.dtype is torch.bfloat16

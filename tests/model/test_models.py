@@ -9,17 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from interp.errors import InputError
-from interp.models import (
-    HookedModel,
-    ModelSource,
-    continued,
-    load_model,
-    resolve_device,
-    resolve_dtype,
-    resolve_model,
-    run_until,
-    stop_tokens,
-)
+from interp.model_sources import ModelSource, resolve_dtype, resolve_model
+from interp.models import HookedModel, continued, load_model, resolve_device, run_until, stop_tokens
 
 
 def test_resid_post_is_hugging_faces_hidden_state(family_source: ModelSource, family_model: HookedModel) -> None:
@@ -90,7 +81,8 @@ def test_a_model_folder_is_known_by_its_contents(source: ModelSource, tmp_path: 
     [
         ("smollm2-135", "unknown model 'smollm2-135'; nearest: smollm2-135m"),
         ("gpt2-smal", "nearest: gpt2-small"),
-        ("./absent", "absent is not a model folder"),
+        ("./absent", r"\./absent is no model; give a folder .* or a \.gguf file"),
+        ("absent.gguf", r"absent\.gguf is no model"),
     ],
 )
 def test_an_unknown_model_names_the_nearest(spec: str, message: str) -> None:
@@ -106,6 +98,31 @@ def test_folders_that_are_no_models(source: ModelSource, tmp_path: Path) -> None
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"cannot load the model in .*corrupt"):
         load_model(resolve_model(str(copy)), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"is_encoder_decoder": True}, "is an encoder with a decoder; give a decoder-only model"),
+        ({"architectures": ["BertForMaskedLM"]}, r"no language model that continues texts \(BertForMaskedLM\)"),
+        ({"model_type": "unheard-of"}, "cannot load the model"),
+    ],
+)
+def test_models_that_cannot_be_asked_are_refused(
+    source: ModelSource, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    copy = Path(shutil.copytree(source.folder, tmp_path / "other"))
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | changes))
+    with pytest.raises(InputError, match=message) as error:
+        load_model(resolve_model(str(copy)), device="cpu")
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_without_weights_is_refused(source: ModelSource, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(source.folder, tmp_path / "empty", ignore=shutil.ignore_patterns("*.safetensors")))
+    with pytest.raises(InputError, match=r"has no weights .*; give a complete model folder"):
+        resolve_model(str(copy))
 
 
 def test_devices_and_dtypes(source: ModelSource) -> None:

@@ -1,0 +1,193 @@
+"""Where a model's files are: by short name, folder, GGUF file or hub id."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from interp.errors import InputError, first_line, unknown_name
+from interp.files import sha256
+from interp.gguf import WHEEL_MODELS, cache_folder, gguf_model_folder, wheel_model_folder
+
+DTYPES = ("float32", "bfloat16", "float16")
+HUB_FILES = ("*.json", "*.jinja", "*.model", "*.txt")
+CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+"""How the architectures of models that continue texts end."""
+WEIGHTS = ("*.safetensors", "*.bin")
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model's files are, and what tells them from any other model's."""
+
+    name: str
+    """What the model goes by in folders and figures."""
+    folder: Path
+    revision: str
+    """The commit of a hub model, or ``sha256:`` and the hash of the files' hashes."""
+
+
+def resolve_model(spec: str, *, revision: str | None = None) -> ModelSource:
+    """Find a model's files, fetching them if they are not here; does not load them.
+
+    Parameters
+    ----------
+    spec
+        A short name (``"smollm2-135m"``), a folder in Hugging Face's layout, a ``.gguf`` file (converted once into the
+        user's cache folder), or a hub id (``"org/name"``, or one of TransformerLens's own names such as ``"gpt2"``).
+    revision
+        A branch, tag or commit of a hub model.
+
+    Raises
+    ------
+    InputError
+        If the model is not known, cannot be fetched, or its files are corrupt.
+    """
+    if spec in WHEEL_MODELS:
+        folder = wheel_model_folder(spec, cache_folder())
+        # The wheel's file, not the conversion: safetensors headers may differ from one library version to the next.
+        return ModelSource(spec, folder, f"sha256:{WHEEL_MODELS[spec].gguf_sha256}")
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return ModelSource(path.resolve().name, path, f"sha256:{_folder_sha256(path)}")
+    if path.suffix.lower() == ".gguf" and path.is_file():
+        folder, digest = gguf_model_folder(path, cache_folder())
+        return ModelSource(path.stem.lower(), folder, f"sha256:{digest}")
+    if path.exists() or path.suffix.lower() == ".gguf" or spec.startswith((".", "/", "~")):
+        raise InputError(f"{spec} is no model; give a folder with config.json, tokenizer and weights, or a .gguf file")
+    return _hub_source(spec, revision)
+
+
+def resolve_dtype(source: ModelSource, dtype: str) -> str:
+    """The name of the dtype to load in: `dtype`, or for ``"auto"`` the one that the checkpoint was saved in."""
+    if dtype in DTYPES:
+        return dtype
+    if dtype != "auto":
+        raise unknown_name("dtype", dtype, ("auto", *DTYPES))
+    config = _config_of(source.folder)
+    saved = [part.get(key) for part in (config, config.get("text_config", {})) for key in ("dtype", "torch_dtype")]
+    return str(next(filter(None, saved), "float32"))
+
+
+def _config_of(folder: Path) -> dict[str, Any]:
+    """The model's configuration, read as JSON: transformers takes seconds to import, and may not be needed."""
+    path = folder / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {first_line(error)}; give a complete model folder") from error
+    return config
+
+
+def require_causal(source: ModelSource) -> None:
+    """Raise an `InputError` for a model that does not continue texts."""
+    config = _config_of(source.folder)
+    architectures = config.get("architectures") or []
+    if config.get("is_encoder_decoder"):
+        what = "an encoder with a decoder"
+    elif architectures and not any(name.endswith(CAUSAL) for name in architectures):
+        what = f"no language model that continues texts ({', '.join(architectures)})"
+    else:
+        return
+    raise InputError(f"the model in {source.folder} is {what}; give a decoder-only model, such as a Llama or a GPT")
+
+
+def _folder_sha256(folder: Path) -> str:
+    """One hash for all files of a folder that decide what the model computes and how text becomes tokens."""
+    patterns = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt")
+    files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder} has no config.json; give a model folder in Hugging Face's layout")
+    if not any(path.match(pattern) for path in files for pattern in WEIGHTS):
+        raise InputError(f"{folder} has no weights ({', '.join(WEIGHTS)}); give a complete model folder")
+    lines = [f"{path.name} {sha256(path)}" for path in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _hub_source(spec: str, revision: str | None) -> ModelSource:
+    name = _hub_id(spec)
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*HUB_FILES, "*.safetensors"]))
+        if not any(folder.glob("*.safetensors")):
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*HUB_FILES, "*.bin"]))
+    except Exception as error:
+        raise InputError(
+            f"cannot fetch the model {name} from the hub: {first_line(error)}; check the name, the network and, for a "
+            "gated model, the token"
+        ) from error
+    # The hub's cache names a snapshot's folder by its commit.
+    return ModelSource(name.split("/")[-1].lower(), folder, folder.name)
+
+
+def _hub_id(spec: str) -> str:
+    """The hub id for `spec`; a name without an owner must be one that TransformerLens knows."""
+    if "/" in spec:
+        return spec
+    by_alias = official_names()
+    if spec not in by_alias:
+        raise unknown_name("model", spec, {*WHEEL_MODELS, *by_alias}, "Or give a hub id (org/name) or a model folder.")
+    return by_alias[spec]
+
+
+def official_names() -> dict[str, str]:
+    """The hub ids of the models that TransformerLens knows, by each of their names."""
+    from transformer_lens.supported_models import MODEL_ALIASES, OFFICIAL_MODEL_NAMES
+
+    by_alias = {alias: str(name) for name, aliases in MODEL_ALIASES.items() for alias in aliases}
+    return by_alias | {name: str(name) for name in OFFICIAL_MODEL_NAMES}
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A model that is known or cached, as far as its files tell."""
+
+    name: str
+    where: str
+    family: str | None = None
+    layers: int | None = None
+    width: int | None = None
+    megabytes: float | None = None
+    """On the disk; None if it is not there yet."""
+
+
+def known_models() -> list[KnownModel]:
+    """The models with short names, then converted GGUF files, then those in the hub's cache; nothing is fetched."""
+    converted = cache_folder() / "models"
+    named = [_known(name, converted / name, f"the package {model.requirement}") for name, model in WHEEL_MODELS.items()]
+    files = [_known(folder.name, folder, f"{folder}") for folder in sorted(converted.glob("gguf-*"))]
+    return [*named, *files, *_of_hub_cache()]
+
+
+def _known(name: str, folder: Path, where: str) -> KnownModel:
+    if not (folder / "config.json").is_file():
+        return KnownModel(name, where)
+    config = _config_of(folder)
+    config = {**config, **config.get("text_config", {})}
+
+    def first_of(*names: str) -> int | None:
+        return next((int(config[key]) for key in names if config.get(key)), None)
+
+    megabytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+    layers, width = first_of("num_hidden_layers", "n_layer", "n_layers"), first_of("hidden_size", "n_embd", "d_model")
+    return KnownModel(name, where, config.get("model_type"), layers, width, megabytes)
+
+
+def _of_hub_cache() -> list[KnownModel]:
+    from huggingface_hub import CacheNotFound, scan_cache_dir
+
+    try:
+        repositories = scan_cache_dir().repos
+    except CacheNotFound:
+        return []
+    revisions = [
+        _known(repository.repo_id, revision.snapshot_path, f"the hub's cache, commit {revision.commit_hash[:12]}")
+        for repository in sorted(repositories, key=lambda repository: repository.repo_id)
+        if repository.repo_type == "model"
+        for revision in sorted(repository.revisions, key=lambda revision: revision.commit_hash)
+    ]
+    return [model for model in revisions if model.layers is not None]

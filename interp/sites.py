@@ -1,0 +1,71 @@
+"""Sites: places within a block of a transformer, by one name for every family of models.
+
+==============  =====================================================  ===========================================
+site            activation                                             width
+==============  =====================================================  ===========================================
+``resid_pre``   the residual stream before the block                   d_model
+``resid_mid``   between attention and MLP                              d_model; not where both read the same stream
+``resid_post``  after the block                                        d_model
+``attn_out``    what attention adds to the residual stream             d_model
+``mlp_out``     what the MLP adds to it, all experts together          d_model
+``mlp_hidden``  the MLP's hidden layer, after its nonlinearity         d_mlp; not with a mixture of experts
+``head_z``      what each head reads off before its output matrix      n_heads × d_head, head by head
+==============  =====================================================  ===========================================
+
+``attn_out`` and ``mlp_out`` are contributions, in every family: after the norm that follows attention and MLP in
+Gemma 2, Gemma 3 and OLMo 2. Therefore always ``resid_post = resid_pre + attn_out + mlp_out``, with ``resid_mid =
+resid_pre + attn_out`` between them where the MLP reads what attention has written, and nothing between them where it
+does not (GPT-NeoX, Phi). Any other hook of a block goes by TransformerLens's own name for it, such as ``attn.hook_q``
+or ``ln1.hook_normalized``.
+"""
+
+from __future__ import annotations
+
+from interp.errors import InputError, unknown_name
+from interp.models import HookedModel
+
+HOOKS = {
+    "resid_pre": "hook_resid_pre",
+    "resid_mid": "hook_resid_mid",
+    "resid_post": "hook_resid_post",
+    "attn_out": "hook_attn_out",
+    "mlp_out": "hook_mlp_out",
+    "mlp_hidden": "mlp.hook_post",
+    "head_z": "attn.hook_z",
+}
+"""The hook of each site within its block."""
+SITES = tuple(HOOKS)
+
+
+def hook_names(model: HookedModel, site: str) -> list[str]:
+    """The hook of a site in each block, from the first to the last.
+
+    Raises
+    ------
+    InputError
+        If the model has no such site, or not in every block.
+    """
+    within = HOOKS.get(site, site)
+    blocks = range(model.cfg.n_layers)
+    names = [f"blocks.{block}.{within}" for block in blocks]
+    why = _why_not(model, site)
+    if why is not None:
+        raise InputError(f"this model has no {site}: {why}")
+    absent = [block for block, name in zip(blocks, names, strict=True) if name not in model.hook_dict]
+    if len(absent) == len(names):
+        known = {name.removeprefix("blocks.0.") for name in model.hook_dict if name.startswith("blocks.0.")}
+        raise unknown_name("site", site, {*SITES, *known}, "Or give a hook of a block by TransformerLens's name")
+    if absent:
+        raise InputError(
+            f"this model has no {site} in the blocks {', '.join(map(str, absent))}; take a site that all blocks have"
+        )
+    return names
+
+
+def _why_not(model: HookedModel, site: str) -> str | None:
+    """Why a family does not have one of `SITES`, and what to take instead."""
+    if site == "resid_mid" and getattr(model.cfg, "parallel_attn_mlp", False):
+        return "its attention and MLP read the same stream; take resid_pre, resid_post, attn_out or mlp_out"
+    if site == "mlp_hidden" and getattr(model.cfg, "num_experts", None):
+        return "each of its experts has a hidden layer of its own; take mlp_out"
+    return None
