@@ -1,9 +1,11 @@
 # The two commands of the README; each makes the environment first if it is not there.
 #   make figures        the probe map of SmolLM2-135M on 1,000 questions, and its control
 #   make test           all tests
-# Variables: PYTHON (the interpreter), N (questions), FIGURES (folder of results).
+# Variables: PYTHON (the interpreter), MODEL (a name, folder, GGUF file or hub id), N (questions), FIGURES (folder of
+# results).
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+MODEL ?= smollm2-135m
 N ?= 1000
 FIGURES ?= figures
 VENV := .venv
@@ -13,8 +15,8 @@ INSTALLED := $(VENV)/.installed
 .PHONY: figures test lint types contracts clean
 
 figures: $(INSTALLED)
-	$(BIN)/interp probe --n $(N) --figures $(FIGURES)
-	$(BIN)/interp probe --n $(N) --figures $(FIGURES) --labels shuffled
+	$(BIN)/interp probe --model $(MODEL) --n $(N) --figures $(FIGURES)
+	$(BIN)/interp probe --model $(MODEL) --n $(N) --figures $(FIGURES) --labels shuffled
 
 test: $(INSTALLED)
 	$(BIN)/pytest

@@ -40,7 +40,7 @@ def run(config: Config) -> None:
     from interp.answers import summary
     from interp.errors import InputError
     from interp.model_sources import resolve_model
-    from interp.models import Sampling, load_model
+    from interp.models import Sampling
 
     asking.require_usable(config)
     if config.samples < 0:
@@ -48,7 +48,7 @@ def run(config: Config) -> None:
     sampling = Sampling(config.temperature, config.seed)
     questions = asking.questions_of(config)
     source = resolve_model(config.model, revision=config.revision)
-    model = cache(lambda: load_model(source, device=config.device, dtype=config.dtype))
+    model = cache(lambda: asking.loaded(config, source))
     answers, folder = asking.answers_of(config, source, questions, model)
     for label, count in summary(answers, questions).items():
         print(f"{count:6d}  {label}")

@@ -69,6 +69,9 @@ class Config:
     """How often the reader is asked for something of use, for each answer."""
     dtype: str = "auto"
     """float32, bfloat16 or float16; auto takes the checkpoint's own."""
+    backend: Literal["auto", "bridge", "hooked"] = "auto"
+    """TransformerLens's 'bridge' to Hugging Face's model, or its own HookedTransformer ('hooked', which version 3.9 has
+    and 4 has not). auto: hooked where it is there and can load the model."""
     revision: str | None = None
     """Branch, tag or commit of a hub model."""
     device: str = "auto"
@@ -133,6 +136,7 @@ def prompting_of(config: Config, questions: QuestionSet) -> Prompting:
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
     """All that decides the answers."""
     from interp.model_sources import resolve_dtype
+    from interp.models import resolve_backend
 
     # What is as it is by default is left out: results from before there was a choice keep their identity.
     chosen: dict[str, tuple[Any, Any]] = {
@@ -146,6 +150,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         # What a batch draws depends on what is in it.
         "batch_size": (config.batch_size if _needs_reader(questions) and config.tries > 1 else None, None),
         "reader": (_reader_identity(config, questions), None),
+        "backend": (resolve_backend(source, config.backend), "bridge"),
     }
     return {name: value for name, (value, default) in chosen.items() if value != default} | {
         "model": source.name,
@@ -206,6 +211,13 @@ def answer_into(
     shutil.rmtree(journals)
 
 
+def loaded(config: Config, source: ModelSource) -> HookedModel:
+    """The model, as the flags say."""
+    from interp.models import load_model
+
+    return load_model(source, device=config.device, dtype=config.dtype, backend=config.backend)
+
+
 def respondent_of(config: Config, model: Callable[[], HookedModel], journals: Path) -> Respondent:
     """The model that is asked."""
     from interp.generation import Respondent
@@ -216,12 +228,11 @@ def respondent_of(config: Config, model: Callable[[], HookedModel], journals: Pa
 def reader_of(config: Config, questions: QuestionSet, journals: Path) -> Respondent | None:
     """The model that copies exact answers and judges, if it is another and there is something for it to do."""
     from interp.model_sources import resolve_model
-    from interp.models import load_model
 
     if config.reader is None or not _needs_reader(questions):
         return None
     source = resolve_model(config.reader)
-    return respondent_of(config, lambda: load_model(source, device=config.device, dtype=config.dtype), journals)
+    return respondent_of(config, lambda: loaded(config, source), journals)
 
 
 def _needs_reader(questions: QuestionSet) -> bool:

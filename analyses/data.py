@@ -38,7 +38,6 @@ def run(config: Config) -> None:
     from interp.datasets import BUILT_IN
     from interp.errors import unknown_name
     from interp.model_sources import resolve_model
-    from interp.models import load_model
 
     asking.require_usable(config)
     if config.dataset not in ("all", *BUILT_IN):
@@ -48,7 +47,7 @@ def run(config: Config) -> None:
     names = BUILT_IN if config.dataset == "all" else (config.dataset,)
     if not config.list_only:
         source = resolve_model(config.model, revision=config.revision)
-        model = cache(lambda: load_model(source, device=config.device, dtype=config.dtype))
+        model = cache(lambda: asking.loaded(config, source))
         rows = [_row(replace(config, dataset=name), source, model) for name in names]
         print(f"{source.name}\n{'set':12}{'asked':>6}{'cut':>5}  {'exact answer found':24}{'of these correct':24}")
         print(*rows, sep="\n", end="\n\n")

@@ -50,7 +50,6 @@ def run(config: Config) -> int:
     from interp.checkup import findings
     from interp.errors import InputError
     from interp.model_sources import resolve_model
-    from interp.models import load_model
     from interp.positions import position_table, require_known
 
     asking.require_usable(config)
@@ -60,7 +59,7 @@ def run(config: Config) -> int:
         raise InputError(f"--sample is {config.sample}; give a number from 1")
     questions = asking.questions_of(config)
     sample = questions.first(config.sample)
-    model = load_model(resolve_model(config.model, revision=config.revision), device=config.device, dtype=config.dtype)
+    model = asking.loaded(config, resolve_model(config.model, revision=config.revision))
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         journals = Path(scratch)

@@ -103,11 +103,10 @@ def measured_map(
     from interp.activations import capture
     from interp.answers import summary
     from interp.files import whole_file
-    from interp.models import load_model
     from interp.positions import coinciding_pairs, missing_by_reason, position_table, replaced_shares, resolved_mask
     from interp.probe import Labels, example_scores, out_of_fold_scores, probe_map
 
-    model = cache(lambda: load_model(source, device=config.device, dtype=config.dtype))
+    model = cache(lambda: asking.loaded(config, source))
     answers, folder = asking.answers_of(config, source, questions, model)
     judged = [answer for answer in answers if answer.correct is not None]
     correct = [answer.correct is True for answer in judged]

@@ -82,10 +82,15 @@ def _config_of(folder: Path) -> dict[str, Any]:
     return config
 
 
+def architectures_of(source: ModelSource) -> list[str]:
+    """Hugging Face's classes for the model, by its configuration; none if it does not say."""
+    return list(_config_of(source.folder).get("architectures") or [])
+
+
 def require_causal(source: ModelSource) -> None:
     """Raise an `InputError` for a model that does not continue texts."""
     config = _config_of(source.folder)
-    architectures = config.get("architectures") or []
+    architectures = architectures_of(source)
     if config.get("is_encoder_decoder"):
         what = "an encoder with a decoder"
     elif architectures and not any(name.endswith(CAUSAL) for name in architectures):

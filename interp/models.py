@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from interp.errors import InputError, first_line
-from interp.model_sources import ModelSource, require_causal, resolve_dtype
+from interp.errors import InputError, first_line, unknown_name
+from interp.hooked_transformers import ARCHITECTURES, hooked_transformer, is_installed
+from interp.model_sources import ModelSource, architectures_of, require_causal, resolve_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+BACKENDS = ("auto", "bridge", "hooked")
 HookFunction = Callable[["torch.Tensor"], None]
 
 
@@ -39,8 +41,8 @@ class HookedModel(Protocol):
         """Continue a batch of prompts."""
 
 
-def load_model(source: ModelSource, *, device: str = "auto", dtype: str = "auto") -> HookedModel:
-    """Load a model as a `TransformerBridge`, with the weights as they are (nothing folded or centred).
+def load_model(source: ModelSource, *, device: str = "auto", dtype: str = "auto", backend: str = "auto") -> HookedModel:
+    """Load a model with hooks, with the weights as they are (nothing folded or centred).
 
     Parameters
     ----------
@@ -49,30 +51,64 @@ def load_model(source: ModelSource, *, device: str = "auto", dtype: str = "auto"
     device
         ``"auto"`` (CUDA, then Apple's MPS, then the CPU) or a torch device.
     dtype
-        ``"auto"`` (the checkpoint's own) or one of `DTYPES`.
+        ``"auto"`` (the checkpoint's own) or one of `interp.model_sources.DTYPES`.
+    backend
+        One of `BACKENDS`, as `resolve_backend` takes it.
 
     Raises
     ------
     InputError
-        If the device is not there, or the files cannot be loaded.
+        If the device or the backend is not there, the model does not continue texts, or the files cannot be loaded.
     """
     import torch
-    from transformer_lens.model_bridge import TransformerBridge
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
     require_causal(source)
+    chosen = resolve_backend(source, backend)
     torch_device = resolve_device(device)
     torch_dtype: torch.dtype = getattr(torch, resolve_dtype(source, dtype))
     log.info("loading %s in %s on %s", source.name, str(torch_dtype).removeprefix("torch."), torch_device)
     try:
-        bridge = TransformerBridge.boot_transformers(str(source.folder), device=torch_device, dtype=torch_dtype)
+        if chosen == "hooked":
+            loaded = hooked_transformer(source.folder, device=torch_device, dtype=torch_dtype)
+        else:
+            from transformer_lens.model_bridge import TransformerBridge
+
+            loaded = TransformerBridge.boot_transformers(str(source.folder), device=torch_device, dtype=torch_dtype)
     except Exception as error:
         # Whatever transformers or TransformerLens raises here, the reason is in the files that the user named.
         raise InputError(f"cannot load the model in {source.folder}: {first_line(error)}") from error
-    bridge.eval()
-    model: HookedModel = bridge
+    loaded.eval()
+    model: HookedModel = loaded
     return model
+
+
+def resolve_backend(source: ModelSource, backend: str) -> str:
+    """Which of TransformerLens's two implementations a model is loaded as.
+
+    ``"bridge"`` is `TransformerBridge`, which wraps Hugging Face's own model; ``"hooked"`` is `HookedTransformer`,
+    which TransformerLens 3.9 has and 4 has not; ``"auto"`` is the latter where it is there and can load the model.
+
+    Raises
+    ------
+    InputError
+        If the backend is not known, not installed, or cannot load a model of this architecture.
+    """
+    if backend not in BACKENDS:
+        raise unknown_name("backend", backend, BACKENDS)
+    loads = any(name in ARCHITECTURES for name in architectures_of(source))
+    if backend == "auto":
+        return "hooked" if is_installed() and loads else "bridge"
+    if backend == "hooked" and not is_installed():
+        raise InputError(
+            "TransformerLens 4 has no HookedTransformer; take --backend bridge, or bring it back with: "
+            "pip install 'transformer-lens>=3.9,<4'"
+        )
+    if backend == "hooked" and not loads:
+        known = ", ".join(ARCHITECTURES)
+        raise InputError(f"{source.name} cannot be loaded as HookedTransformer ({known} can); take --backend bridge")
+    return backend
 
 
 def resolve_device(device: str) -> str:
@@ -93,8 +129,7 @@ def resolve_device(device: str) -> str:
 
 def stop_tokens(model: HookedModel) -> list[int]:
     """The tokens that end an answer: those of the generation settings, else the tokenizer's end token."""
-    original = getattr(model, "original_model", None)
-    settings = getattr(original, "generation_config", None)
+    settings = getattr(getattr(model, "original_model", model), "generation_config", None)
     ids = getattr(settings, "eos_token_id", None)
     ids = ids if ids is not None else model.tokenizer.eos_token_id
     return sorted({ids} if isinstance(ids, int) else set(ids or ()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from transformers import (
     Qwen3Config,
 )
 
+from interp.hooked_transformers import is_installed
 from interp.model_sources import ModelSource, resolve_model
 from interp.models import HookedModel, load_model
 
@@ -56,11 +58,13 @@ CONFIGS = {
     "olmo2": Olmo2Config(**LLAMA_LIKE),
     "mixtral": MixtralConfig(**LLAMA_LIKE, num_local_experts=4, sliding_window=None),
     "phi": PhiConfig(**LLAMA_LIKE | {"num_key_value_heads": 4}),
-    "gpt2": GPT2Config(n_embd=32, n_layer=3, n_head=4, n_positions=256, **SIZES),
+    "gpt2": GPT2Config(n_embd=32, n_layer=3, n_head=4, n_positions=256, n_ctx=256, **SIZES),
     "gpt_neox": GPTNeoXConfig(
         hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, rotary_pct=0.5, **SIZES
     ),
 }
+HOOKED = ("llama", "mistral", "qwen2", "qwen3", "mixtral", "gpt2", "gpt_neox")
+"""Families that load as HookedTransformer, with a TransformerLens that has it."""
 PARALLEL = ("phi", "gpt_neox")
 """Families whose attention and MLP read the same stream."""
 
@@ -83,17 +87,39 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
-@pytest.fixture(scope="session", params=CONFIGS)
-def family_source(
+class Family(NamedTuple):
+    """A tiny model in one of TransformerLens's two forms."""
+
+    source: ModelSource
+    model: HookedModel
+
+
+FORMS = [
+    (name, backend)
+    for name in CONFIGS
+    for backend in ("bridge", "hooked")
+    if backend == "bridge" or (is_installed() and name in HOOKED)
+]
+
+
+@pytest.fixture(scope="session", params=FORMS, ids="-".join)
+def family(
     request: pytest.FixtureRequest, tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory
-) -> ModelSource:
-    """A tiny model's folder, one for each family."""
-    return saved_model(request.param, tokenizer, tmp_path_factory.mktemp("models"))
+) -> Family:
+    """One tiny model for each family, in each form that it has with the TransformerLens that is installed."""
+    name, backend = request.param
+    source = saved_model(name, tokenizer, tmp_path_factory.mktemp("models"))
+    return Family(source, load_model(source, device="cpu", backend=backend))
 
 
 @pytest.fixture(scope="session")
-def family_model(family_source: ModelSource) -> HookedModel:
-    return load_model(family_source, device="cpu")
+def family_source(family: Family) -> ModelSource:
+    return family.source
+
+
+@pytest.fixture(scope="session")
+def family_model(family: Family) -> HookedModel:
+    return family.model
 
 
 @pytest.fixture(scope="session")

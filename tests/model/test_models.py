@@ -6,23 +6,33 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from interp.errors import InputError
 from interp.model_sources import ModelSource, resolve_dtype, resolve_model
-from interp.models import HookedModel, continued, load_model, resolve_device, run_until, stop_tokens
+from interp.models import (
+    HookedModel,
+    continued,
+    load_model,
+    resolve_backend,
+    resolve_device,
+    run_until,
+    stop_tokens,
+)
+from tests.model.conftest import saved_model
 
 
 def test_resid_post_is_hugging_faces_hidden_state(family_source: ModelSource, family_model: HookedModel) -> None:
     reference = AutoModelForCausalLM.from_pretrained(family_source.folder, attn_implementation="eager").eval()
     tokens = torch.randint(2, 380, (2, 11), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        hidden = reference(tokens, output_hidden_states=True).hidden_states
-        _, cache = family_model.run_with_cache(tokens)
-    # Hugging Face's last hidden state has been through the final norm, so that it is compared through that.
+        expected = reference(tokens, output_hidden_states=True)
+        logits, cache = family_model.run_with_cache(tokens)
+    hidden = expected.hidden_states
+    # Hugging Face's last hidden state has been through the final norm: what follows from it is compared.
     for layer in range(family_model.cfg.n_layers - 1):
         torch.testing.assert_close(cache[f"blocks.{layer}.hook_resid_post"], hidden[layer + 1], rtol=0, atol=1e-5)
-    torch.testing.assert_close(cache["ln_final.hook_out"], hidden[-1], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logits.log_softmax(-1), expected.logits.log_softmax(-1), rtol=1e-5, atol=1e-5)
 
 
 def test_greedy_answers_do_not_depend_on_the_batch(family_model: HookedModel) -> None:
@@ -46,7 +56,8 @@ def test_greedy_answers_are_the_argmax_of_every_step(family_model: HookedModel) 
 
 def test_an_answer_is_cut_after_its_first_end_token(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     (whole,) = continued(model, [list(range(20, 30))], max_new_tokens=8, ends=stop_tokens(model))
-    monkeypatch.setattr(model.original_model.generation_config, "eos_token_id", [whole[3], 1])
+    settings = getattr(model, "original_model", model).generation_config
+    monkeypatch.setattr(settings, "eos_token_id", [whole[3], 1])
     assert stop_tokens(model) == sorted({whole[3], 1})
     (cut,) = continued(model, [list(range(20, 30))], max_new_tokens=8, ends=stop_tokens(model))
     assert cut == whole[: whole.index(whole[3]) + 1]
@@ -123,6 +134,37 @@ def test_a_folder_without_weights_is_refused(source: ModelSource, tmp_path: Path
     copy = Path(shutil.copytree(source.folder, tmp_path / "empty", ignore=shutil.ignore_patterns("*.safetensors")))
     with pytest.raises(InputError, match=r"has no weights .*; give a complete model folder"):
         resolve_model(str(copy))
+
+
+def test_the_form_of_a_model_is_chosen_by_what_is_installed(
+    source: ModelSource, tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = saved_model("gemma2", tokenizer, tmp_path)
+    monkeypatch.setattr("interp.models.is_installed", lambda: True)
+    assert [resolve_backend(source, backend) for backend in ("auto", "hooked", "bridge")] == [
+        "hooked",
+        "hooked",
+        "bridge",
+    ]
+    assert resolve_backend(other, "auto") == "bridge"
+    with pytest.raises(
+        InputError, match=r"tiny-gemma2 cannot be loaded as HookedTransformer .*; take --backend bridge"
+    ):
+        resolve_backend(other, "hooked")
+    monkeypatch.setattr("interp.models.is_installed", lambda: False)
+    assert resolve_backend(source, "auto") == "bridge"
+    with pytest.raises(
+        InputError, match=r"TransformerLens 4 has no HookedTransformer; .*pip install 'transformer-lens"
+    ):
+        resolve_backend(source, "hooked")
+    with pytest.raises(InputError, match="unknown backend 'hook'; nearest: hooked"):
+        resolve_backend(source, "hook")
+
+
+def test_the_path_of_a_folder_says_nothing_of_its_family(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    """TransformerLens 3.9 takes whatever has "llama" or "gemma" in its path for one."""
+    folder = saved_model("gpt_neox", tokenizer, tmp_path / "llama-and-gemma-2-9b")
+    assert load_model(folder, device="cpu").cfg.parallel_attn_mlp
 
 
 def test_devices_and_dtypes(source: ModelSource) -> None:

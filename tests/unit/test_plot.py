@@ -98,3 +98,9 @@ def test_a_map_with_clamped_positions_says_so() -> None:
     heatmap = heatmap_of(np.full((4, 3), 0.7)).with_attributes({"policy": "paper"})
     assert any("paper policy (clamped)" in text.get_text() for text in heatmap_figure(heatmap).texts)
     assert not heatmap_figure(heatmap.with_attributes({"policy": "strict"})).texts
+
+
+def test_a_map_of_another_site_says_so() -> None:
+    heatmap = heatmap_of(np.full((4, 3), 0.7)).with_attributes({"site": "attn_out"})
+    assert any("site: attn_out" in text.get_text() for text in heatmap_figure(heatmap).texts)
+    assert not heatmap_figure(heatmap.with_attributes({"site": "resid_post"})).texts
