@@ -1,6 +1,7 @@
 # The two commands of the README; each makes the environment first if it is not there.
 #   make figures        the probe map of SmolLM2-135M on 1,000 questions, and its control
 #   make test           all tests
+#   make test-hooked    the tests of models with TransformerLens 3.9, which has HookedTransformer, in .venv-hooked
 # Variables: PYTHON (the interpreter), MODEL (a name, folder, GGUF file or hub id), N (questions), FIGURES (folder of
 # results).
 
@@ -11,8 +12,9 @@ FIGURES ?= figures
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+HOOKED := .venv-hooked
 
-.PHONY: figures test lint types contracts clean
+.PHONY: figures test test-hooked lint types contracts clean
 
 figures: $(INSTALLED)
 	$(BIN)/interp probe --model $(MODEL) --n $(N) --figures $(FIGURES)
@@ -20,6 +22,9 @@ figures: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/pytest
+
+test-hooked: $(HOOKED)/.installed
+	$(HOOKED)/bin/python -m pytest tests/model tests/end_to_end/test_forms.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -37,5 +42,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+$(HOOKED)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(HOOKED)
+	sed 's/^transformer-lens==.*/transformer-lens==3.9.0/' constraints.txt > $(HOOKED)/constraints.txt
+	$(HOOKED)/bin/python -m pip install --constraint $(HOOKED)/constraints.txt --editable '.[dev]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) $(HOOKED) runs
