@@ -39,7 +39,6 @@ def run(config: Config) -> None:
     """Answer the questions and print the counts."""
     from interp.answers import summary
     from interp.errors import InputError
-    from interp.model_sources import resolve_model
     from interp.models import Sampling
 
     asking.require_usable(config)
@@ -47,7 +46,7 @@ def run(config: Config) -> None:
         raise InputError(f"--samples is {config.samples}; give a number from 0")
     sampling = Sampling(config.temperature, config.seed)
     questions = asking.questions_of(config)
-    source = resolve_model(config.model, revision=config.revision)
+    source = asking.source_of(config)
     model = cache(lambda: asking.loaded(config, source))
     answers, folder = asking.answers_of(config, source, questions, model)
     for label, count in summary(answers, questions).items():

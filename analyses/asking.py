@@ -74,6 +74,10 @@ class Config:
     and 4 has not). auto: hooked where it is there and can load the model."""
     revision: str | None = None
     """Branch, tag or commit of a hub model."""
+    pickled_weights: bool = False
+    """Load weights that are pickled (*.bin), which can run code, where a model has no safetensors."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with a model."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
     batch_size: int = 128
@@ -211,11 +215,29 @@ def answer_into(
     shutil.rmtree(journals)
 
 
+def source_of(config: Config, spec: str | None = None) -> ModelSource:
+    """Where the model's files are, or those of another model, which `revision` does not concern."""
+    from interp.model_sources import resolve_model
+
+    return resolve_model(
+        spec or config.model,
+        revision=config.revision if spec is None else None,
+        pickled_weights=config.pickled_weights,
+        remote_code=config.trust_remote_code,
+    )
+
+
 def loaded(config: Config, source: ModelSource) -> HookedModel:
     """The model, as the flags say."""
     from interp.models import load_model
 
-    return load_model(source, device=config.device, dtype=config.dtype, backend=config.backend)
+    return load_model(
+        source,
+        device=config.device,
+        dtype=config.dtype,
+        backend=config.backend,
+        trust_remote_code=config.trust_remote_code,
+    )
 
 
 def respondent_of(config: Config, model: Callable[[], HookedModel], journals: Path) -> Respondent:
@@ -227,11 +249,9 @@ def respondent_of(config: Config, model: Callable[[], HookedModel], journals: Pa
 
 def reader_of(config: Config, questions: QuestionSet, journals: Path) -> Respondent | None:
     """The model that copies exact answers and judges, if it is another and there is something for it to do."""
-    from interp.model_sources import resolve_model
-
     if config.reader is None or not _needs_reader(questions):
         return None
-    source = resolve_model(config.reader)
+    source = source_of(config, config.reader)
     return respondent_of(config, lambda: loaded(config, source), journals)
 
 
@@ -240,11 +260,9 @@ def _needs_reader(questions: QuestionSet) -> bool:
 
 
 def _reader_identity(config: Config, questions: QuestionSet) -> dict[str, str] | None:
-    from interp.model_sources import resolve_model
-
     if config.reader is None or not _needs_reader(questions):
         return None
-    source = resolve_model(config.reader)
+    source = source_of(config, config.reader)
     return {"model": source.name, "revision": source.revision}
 
 

@@ -37,7 +37,6 @@ def run(config: Config) -> None:
     """Print the table of the sets that come with the suite, then the list of the paper's."""
     from interp.datasets import BUILT_IN
     from interp.errors import unknown_name
-    from interp.model_sources import resolve_model
 
     asking.require_usable(config)
     if config.dataset not in ("all", *BUILT_IN):
@@ -46,7 +45,7 @@ def run(config: Config) -> None:
         )
     names = BUILT_IN if config.dataset == "all" else (config.dataset,)
     if not config.list_only:
-        source = resolve_model(config.model, revision=config.revision)
+        source = asking.source_of(config)
         model = cache(lambda: asking.loaded(config, source))
         rows = [_row(replace(config, dataset=name), source, model) for name in names]
         print(f"{source.name}\n{'set':12}{'asked':>6}{'cut':>5}  {'exact answer found':24}{'of these correct':24}")

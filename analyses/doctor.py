@@ -49,7 +49,6 @@ def run(config: Config) -> int:
     from interp.answers import answer_questions, summary
     from interp.checkup import findings
     from interp.errors import InputError
-    from interp.model_sources import resolve_model
     from interp.positions import position_table, require_known
 
     asking.require_usable(config)
@@ -59,7 +58,7 @@ def run(config: Config) -> int:
         raise InputError(f"--sample is {config.sample}; give a number from 1")
     questions = asking.questions_of(config)
     sample = questions.first(config.sample)
-    model = asking.loaded(config, resolve_model(config.model, revision=config.revision))
+    model = asking.loaded(config, asking.source_of(config))
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         journals = Path(scratch)

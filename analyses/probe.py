@@ -58,7 +58,6 @@ class Config(asking.Config):
 def run(config: Config) -> None:
     """Answer, capture, probe, draw."""
     from interp.errors import InputError
-    from interp.model_sources import resolve_model
     from interp.positions import require_known
 
     asking.require_usable(config)
@@ -69,7 +68,7 @@ def run(config: Config) -> None:
     positions = config.positions.split(",")
     require_known(positions)
     questions = asking.questions_of(config)
-    source = resolve_model(config.model, revision=config.revision)
+    source = asking.source_of(config)
     settings = {"positions": positions, "folds": config.folds, "c": config.c, "labels": config.labels}
     settings |= policy_of(config)
     identity = asking.identity_of(config, source, questions) | {"site": config.site} | settings

@@ -16,7 +16,8 @@ DTYPES = ("float32", "bfloat16", "float16")
 HUB_FILES = ("*.json", "*.jinja", "*.model", "*.txt")
 CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 """How the architectures of models that continue texts end."""
-WEIGHTS = ("*.safetensors", "*.bin")
+SAFE_WEIGHTS = "*.safetensors"
+PICKLED_WEIGHTS = "*.bin"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class ModelSource:
     """The commit of a hub model, or ``sha256:`` and the hash of the files' hashes."""
 
 
-def resolve_model(spec: str, *, revision: str | None = None) -> ModelSource:
+def resolve_model(
+    spec: str, *, revision: str | None = None, pickled_weights: bool = False, remote_code: bool = False
+) -> ModelSource:
     """Find a model's files, fetching them if they are not here; does not load them.
 
     Parameters
@@ -40,11 +43,15 @@ def resolve_model(spec: str, *, revision: str | None = None) -> ModelSource:
         user's cache folder), or a hub id (``"org/name"``, or one of TransformerLens's own names such as ``"gpt2"``).
     revision
         A branch, tag or commit of a hub model.
+    pickled_weights
+        Whether weights may be pickled (``*.bin``), which can run code when they are loaded, if there are no others.
+    remote_code
+        Whether a hub model's own Python code is fetched with it.
 
     Raises
     ------
     InputError
-        If the model is not known, cannot be fetched, or its files are corrupt.
+        If the model is not known, cannot be fetched, its files are corrupt, or its weights are pickled and may not be.
     """
     if spec in WHEEL_MODELS:
         folder = wheel_model_folder(spec, cache_folder())
@@ -52,13 +59,13 @@ def resolve_model(spec: str, *, revision: str | None = None) -> ModelSource:
         return ModelSource(spec, folder, f"sha256:{WHEEL_MODELS[spec].gguf_sha256}")
     path = Path(spec).expanduser()
     if path.is_dir():
-        return ModelSource(path.resolve().name, path, f"sha256:{_folder_sha256(path)}")
+        return ModelSource(path.resolve().name, path, f"sha256:{_folder_sha256(path, pickled_weights)}")
     if path.suffix.lower() == ".gguf" and path.is_file():
         folder, digest = gguf_model_folder(path, cache_folder())
         return ModelSource(path.stem.lower(), folder, f"sha256:{digest}")
     if path.exists() or path.suffix.lower() == ".gguf" or spec.startswith((".", "/", "~")):
         raise InputError(f"{spec} is no model; give a folder with config.json, tokenizer and weights, or a .gguf file")
-    return _hub_source(spec, revision)
+    return _hub_source(spec, revision, pickled_weights, remote_code)
 
 
 def resolve_dtype(source: ModelSource, dtype: str) -> str:
@@ -87,6 +94,11 @@ def architectures_of(source: ModelSource) -> list[str]:
     return list(_config_of(source.folder).get("architectures") or [])
 
 
+def needs_remote_code(source: ModelSource) -> bool:
+    """Whether the model names Python code of its own to be loaded with."""
+    return "auto_map" in _config_of(source.folder)
+
+
 def require_causal(source: ModelSource) -> None:
     """Raise an `InputError` for a model that does not continue texts."""
     config = _config_of(source.folder)
@@ -100,31 +112,48 @@ def require_causal(source: ModelSource) -> None:
     raise InputError(f"the model in {source.folder} is {what}; give a decoder-only model, such as a Llama or a GPT")
 
 
-def _folder_sha256(folder: Path) -> str:
+def _folder_sha256(folder: Path, pickled_weights: bool) -> str:
     """One hash for all files of a folder that decide what the model computes and how text becomes tokens."""
-    patterns = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt")
+    patterns = (SAFE_WEIGHTS, PICKLED_WEIGHTS, "*.json", "*.jinja", "*.model", "*.txt")
     files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder} has no config.json; give a model folder in Hugging Face's layout")
-    if not any(path.match(pattern) for path in files for pattern in WEIGHTS):
-        raise InputError(f"{folder} has no weights ({', '.join(WEIGHTS)}); give a complete model folder")
+    _require_weights(folder, pickled_weights)
     lines = [f"{path.name} {sha256(path)}" for path in files]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _hub_source(spec: str, revision: str | None) -> ModelSource:
+def _require_weights(folder: Path, pickled_weights: bool) -> None:
+    if any(folder.glob(SAFE_WEIGHTS)):
+        return
+    if not any(folder.glob(PICKLED_WEIGHTS)):
+        raise InputError(f"{folder} has no weights ({SAFE_WEIGHTS}, {PICKLED_WEIGHTS}); give a complete model folder")
+    if not pickled_weights:
+        raise InputError(
+            f"{folder} has pickled weights only ({PICKLED_WEIGHTS}), which can run code when they are loaded; save "
+            "them as safetensors, or give --pickled-weights if you trust their author"
+        )
+
+
+def _hub_source(spec: str, revision: str | None, pickled_weights: bool, remote_code: bool) -> ModelSource:
     name = _hub_id(spec)
     from huggingface_hub import snapshot_download
 
+    files = [*HUB_FILES, *(["*.py"] if remote_code else [])]
     try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*HUB_FILES, "*.safetensors"]))
-        if not any(folder.glob("*.safetensors")):
-            folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*HUB_FILES, "*.bin"]))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*files, SAFE_WEIGHTS]))
+        if pickled_weights and not any(folder.glob(SAFE_WEIGHTS)):
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*files, PICKLED_WEIGHTS]))
     except Exception as error:
         raise InputError(
             f"cannot fetch the model {name} from the hub: {first_line(error)}; check the name, the network and, for a "
             "gated model, the token"
         ) from error
+    if not (pickled_weights or any(folder.glob(SAFE_WEIGHTS))):
+        raise InputError(
+            f"the hub has no {SAFE_WEIGHTS} of {name}; if it has pickled weights, which can run code when they are "
+            "loaded, give --pickled-weights if you trust their author"
+        )
     # The hub's cache names a snapshot's folder by its commit.
     return ModelSource(name.split("/")[-1].lower(), folder, folder.name)
 

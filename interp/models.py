@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from interp.errors import InputError, first_line, unknown_name
 from interp.hooked_transformers import ARCHITECTURES, hooked_transformer, is_installed
-from interp.model_sources import ModelSource, architectures_of, require_causal, resolve_dtype
+from interp.model_sources import ModelSource, architectures_of, needs_remote_code, require_causal, resolve_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +41,14 @@ class HookedModel(Protocol):
         """Continue a batch of prompts."""
 
 
-def load_model(source: ModelSource, *, device: str = "auto", dtype: str = "auto", backend: str = "auto") -> HookedModel:
+def load_model(
+    source: ModelSource,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    backend: str = "auto",
+    trust_remote_code: bool = False,
+) -> HookedModel:
     """Load a model with hooks, with the weights as they are (nothing folded or centred).
 
     Parameters
@@ -54,6 +61,8 @@ def load_model(source: ModelSource, *, device: str = "auto", dtype: str = "auto"
         ``"auto"`` (the checkpoint's own) or one of `interp.model_sources.DTYPES`.
     backend
         One of `BACKENDS`, as `resolve_backend` takes it.
+    trust_remote_code
+        Whether Python code that comes with the model may be run.
 
     Raises
     ------
@@ -75,10 +84,14 @@ def load_model(source: ModelSource, *, device: str = "auto", dtype: str = "auto"
         else:
             from transformer_lens.model_bridge import TransformerBridge
 
-            loaded = TransformerBridge.boot_transformers(str(source.folder), device=torch_device, dtype=torch_dtype)
+            loaded = TransformerBridge.boot_transformers(
+                str(source.folder), device=torch_device, dtype=torch_dtype, trust_remote_code=trust_remote_code
+            )
     except Exception as error:
         # Whatever transformers or TransformerLens raises here, the reason is in the files that the user named.
-        raise InputError(f"cannot load the model in {source.folder}: {first_line(error)}") from error
+        untrusted = needs_remote_code(source) and not trust_remote_code
+        remedy = "; give --trust-remote-code if you trust the code that comes with it" if untrusted else ""
+        raise InputError(f"cannot load the model in {source.folder}: {first_line(error)}{remedy}") from error
     loaded.eval()
     model: HookedModel = loaded
     return model

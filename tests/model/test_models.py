@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from interp.errors import InputError
@@ -134,6 +135,31 @@ def test_a_folder_without_weights_is_refused(source: ModelSource, tmp_path: Path
     copy = Path(shutil.copytree(source.folder, tmp_path / "empty", ignore=shutil.ignore_patterns("*.safetensors")))
     with pytest.raises(InputError, match=r"has no weights .*; give a complete model folder"):
         resolve_model(str(copy))
+
+
+def test_pickled_weights_are_loaded_only_if_they_may_be(source: ModelSource, tmp_path: Path) -> None:
+    pickled = Path(shutil.copytree(source.folder, tmp_path / "pickled", ignore=shutil.ignore_patterns("*.safetensors")))
+    torch.save(load_file(source.folder / "model.safetensors"), pickled / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"pickled weights only .*; save them .* or give --pickled-weights"):
+        resolve_model(str(pickled))
+    trusted = load_model(resolve_model(str(pickled), pickled_weights=True), device="cpu", backend="bridge")
+    tokens = torch.tensor([[5, 6, 7]])
+    with torch.inference_mode():
+        assert torch.equal(trusted(tokens), load_model(source, device="cpu", backend="bridge")(tokens))
+
+
+def test_code_that_comes_with_a_model_is_run_only_if_it_may_be(source: ModelSource, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(source.folder, tmp_path / "with-code"))
+    config = json.loads((copy / "config.json").read_text())
+    own = {
+        "model_type": "its-own",
+        "auto_map": {"AutoConfig": "its_own.Config", "AutoModelForCausalLM": "its_own.Model"},
+    }
+    (copy / "config.json").write_text(json.dumps(config | own))
+    (copy / "its_own.py").write_text(f"open({str(tmp_path / 'was-run')!r}, 'w')\n")
+    with pytest.raises(InputError, match=r"cannot load the model .*; give --trust-remote-code if you trust the code"):
+        load_model(resolve_model(str(copy)), device="cpu")
+    assert not (tmp_path / "was-run").exists()
 
 
 def test_the_form_of_a_model_is_chosen_by_what_is_installed(
