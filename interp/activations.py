@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from interp.batches import batched
+from interp.batches import batched, in_halves_if_need_be
 from interp.errors import InputError
 from interp.examples import Answer
 from interp.files import sha256, whole_file
@@ -200,14 +200,17 @@ def capture(
     verified = store.verified_blocks()
     cells = table["token"].values
     done = sum(len(store.blocks[block]) for block in verified)
+
+    def gathered(indices: tuple[int, ...]) -> list[torch.Tensor]:
+        return [site_activations(model(), [answers[i].token_ids for i in indices], cells[list(indices)], site)]
+
     with progress("activations", total=len(answers), done=done, unit="examples") as shown:
         for block, indices in enumerate(store.blocks):
             if block in verified:
                 continue
-            parts = []
+            parts: list[torch.Tensor] = []
             for batch in batched(indices, batch_size):
-                sequences = [answers[i].token_ids for i in batch]
-                parts.append(site_activations(model(), sequences, cells[list(batch)], site))
+                parts += in_halves_if_need_be(gathered, batch)
                 shown.update(len(batch))
             store.write(block, torch.cat(parts, dim=2))
     return store

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from interp.batches import batched
+from interp.batches import batched, in_halves_if_need_be
 from interp.files import make_folder
 from interp.models import HookedModel, Sampling, continued
 from interp.progress import progress
@@ -55,20 +55,23 @@ class Respondent:
         """
         journal = self.journals / f"{name}.jsonl"
         generated = _read(journal, prompts)
+
+        def outputs(ids: tuple[str, ...]) -> list[TokenIds]:
+            return continued(
+                self.model,
+                [prompts[identifier] for identifier in ids],
+                max_new_tokens=max_new_tokens,
+                ends=ends,
+                sampling=sampling and sampling.with_seed(_seed(sampling.seed, name, *ids)),
+            )
+
         with progress(name, total=len(prompts), done=len(generated), unit="prompts") as shown:
             for ids in _equal_length_batches(prompts, self.batch_size):
                 # A batch is done again as a whole, so that a resumed run computes what an undisturbed one does.
                 if all(identifier in generated for identifier in ids):
                     continue
                 known = sum(identifier in generated for identifier in ids)
-                outputs = continued(
-                    self.model,
-                    [prompts[identifier] for identifier in ids],
-                    max_new_tokens=max_new_tokens,
-                    ends=ends,
-                    sampling=sampling and sampling.with_seed(_seed(sampling.seed, name, *ids)),
-                )
-                batch = dict(zip(ids, outputs, strict=True))
+                batch = dict(zip(ids, in_halves_if_need_be(outputs, ids), strict=True))
                 _append(journal, batch)
                 generated |= batch
                 shown.update(len(ids) - known)

@@ -104,6 +104,24 @@ def test_an_interrupted_capture_goes_on_and_ends_the_same(
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
 
 
+def test_a_batch_that_does_not_fit_is_captured_in_halves(
+    model: HookedModel, answers: list[Answer], table: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def small(model: HookedModel, sequences: list[tuple[int, ...]], *rest: object) -> torch.Tensor:
+        if len(sequences) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return site_activations(model, sequences, *rest)
+
+    whole = capture(lambda: model, answers, table, tmp_path / "whole", identity={}, batch_size=20)
+    monkeypatch.setattr(activations, "site_activations", small)
+    halved = capture(lambda: model, answers, table, tmp_path / "halved", identity={}, batch_size=20)
+    for layer in range(whole.layers):
+        for position in POSITIONS:
+            torch.testing.assert_close(
+                whole.cell(layer, position), halved.cell(layer, position), rtol=1e-5, atol=1e-5, equal_nan=True
+            )
+
+
 def test_a_complete_store_needs_no_model(
     model: HookedModel, answers: list[Answer], table: xr.Dataset, tmp_path: Path
 ) -> None:

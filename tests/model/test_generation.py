@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from interp.errors import InputError
 from interp.generation import Respondent
-from interp.models import HookedModel, Sampling
+from interp.models import HookedModel, Sampling, continued
 
 PROMPTS = {f"p{index}": (5 + index, 20, 30, *range(40, 40 + index % 3)) for index in range(9)}
 Words = dict[str, tuple[int, ...]]
@@ -71,6 +72,22 @@ def test_a_token_is_drawn_as_often_as_the_model_says(model: HookedModel, tmp_pat
     likely = expected.topk(5).indices
     deviation = (counts[likely] - n * expected[likely]) / (n * expected[likely] * (1 - expected[likely])).sqrt()
     assert deviation.abs().max() < 4
+
+
+def test_a_batch_that_does_not_fit_is_generated_in_halves(
+    model: HookedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = drawn(model, tmp_path / "whole", None, batch_size=9)
+
+    def small(model: HookedModel, prompts: list[tuple[int, ...]], **how: Any) -> list[tuple[int, ...]]:
+        if len(prompts) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return continued(model, prompts, **how)
+
+    monkeypatch.setattr("interp.generation.continued", small)
+    assert drawn(model, tmp_path / "halved", None, batch_size=9) == whole
+    samples = drawn(model, tmp_path / "drawn", Sampling(1.0, 0), batch_size=9)
+    assert len(set(samples.values())) > len(samples) / 2, "halves do not draw the same numbers"
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
