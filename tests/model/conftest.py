@@ -1,90 +1,21 @@
-"""Tiny random models of several architectures, with a tokenizer trained here, saved as model folders."""
+"""Tiny random models of several families, in the forms of TransformerLens that they have."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    AutoModelForCausalLM,
-    Gemma2Config,
-    Gemma3TextConfig,
-    GPT2Config,
-    GPTNeoXConfig,
-    LlamaConfig,
-    MistralConfig,
-    MixtralConfig,
-    Olmo2Config,
-    PhiConfig,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen3Config,
-)
+from transformers import PreTrainedTokenizerFast
 
 from interp.hooked_transformers import is_installed
-from interp.model_sources import ModelSource, resolve_model
+from interp.model_sources import ModelSource
 from interp.models import HookedModel, load_model
-
-TEXT = [
-    "In which country is the city of Lyon? The city of Lyon is located in France.",
-    "In which country is the city of São Paulo? Brazil, I think. Or Côte d'Ivoire?",
-    "東京は日本の首都です。Ελλάδα. 🇫🇷 naïve façade",
-]
-CHAT_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-SIZES = {"vocab_size": 400, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
-LLAMA_LIKE = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    **SIZES,
-}
-WINDOW = 6
-"""Tokens that a layer with a sliding window sees: fewer than the tests' sequences have."""
-CONFIGS = {
-    "llama": LlamaConfig(**LLAMA_LIKE),
-    "mistral": MistralConfig(**LLAMA_LIKE, sliding_window=WINDOW),
-    "qwen2": Qwen2Config(**LLAMA_LIKE),
-    "qwen3": Qwen3Config(**LLAMA_LIKE, head_dim=8),
-    "gemma2": Gemma2Config(**LLAMA_LIKE, head_dim=8, sliding_window=WINDOW),
-    "gemma3": Gemma3TextConfig(**LLAMA_LIKE, head_dim=8, sliding_window=WINDOW),
-    "olmo2": Olmo2Config(**LLAMA_LIKE),
-    "mixtral": MixtralConfig(**LLAMA_LIKE, num_local_experts=4, sliding_window=None),
-    "phi": PhiConfig(**LLAMA_LIKE | {"num_key_value_heads": 4}),
-    "gpt2": GPT2Config(n_embd=32, n_layer=3, n_head=4, n_positions=256, n_ctx=256, **SIZES),
-    "gpt_neox": GPTNeoXConfig(
-        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, rotary_pct=0.5, **SIZES
-    ),
-}
-HOOKED = ("llama", "mistral", "qwen2", "qwen3", "mixtral", "gpt2", "gpt_neox")
-"""Families that load as HookedTransformer, with a TransformerLens that has it."""
-PARALLEL = ("phi", "gpt_neox")
-"""Families whose attention and MLP read the same stream."""
+from tests.tiny_models import CONFIGS, HOOKED, saved_model, trained_tokenizer
 
 
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE that splits rare characters into several tokens."""
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    special = ["<|im_start|>", "<|im_end|>"]
-    trainer = trainers.BpeTrainer(
-        vocab_size=380, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
-    )
-    bpe.train_from_iterator(TEXT, trainer)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, bos_token=special[0], eos_token=special[1], pad_token=special[1]
-    )
-    fast.chat_template = CHAT_TEMPLATE
-    return fast
+    return trained_tokenizer()
 
 
 class Family(NamedTuple):
@@ -131,15 +62,3 @@ def source(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPath
 @pytest.fixture(scope="session")
 def model(source: ModelSource) -> HookedModel:
     return load_model(source, device="cpu")
-
-
-def saved_model(family: str, tokenizer: PreTrainedTokenizerFast, parent: Path) -> ModelSource:
-    torch.manual_seed(0)
-    network = AutoModelForCausalLM.from_config(CONFIGS[family])
-    for parameter in network.parameters():
-        # Fresh models are close to the identity; these should mix positions and layers strongly.
-        torch.nn.init.normal_(parameter, std=0.3)
-    folder = parent / f"tiny-{family}"
-    network.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return resolve_model(str(folder))

@@ -16,7 +16,7 @@ from interp.models import HookedModel
 from interp.prompts import TEMPLATES, Prompting, newline_tokens, prompt_of
 from interp.questions import QuestionSet
 from interp.vocabulary import Vocabulary
-from tests.model.conftest import CHAT_TEMPLATE
+from tests.tiny_models import CHAT_TEMPLATE
 
 VOCABULARY = Vocabulary({"France": ("France",), "Brazil": ("Brazil",), "Japan": ("Japan", "日本")})
 CITIES = ["Lyon", "São Paulo", "Paris", "東京", "Le Havre", "Rio", "Nice", "Osaka"]

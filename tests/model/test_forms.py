@@ -13,7 +13,7 @@ from interp.hooked_transformers import is_installed
 from interp.model_sources import ModelSource
 from interp.models import load_model
 from interp.sites import SITES
-from tests.model.conftest import saved_model
+from tests.tiny_models import saved_model
 
 TOKENS = torch.randint(2, 380, (3, 12), generator=torch.Generator().manual_seed(0))
 

@@ -20,7 +20,7 @@ from interp.models import (
     run_until,
     stop_tokens,
 )
-from tests.model.conftest import saved_model
+from tests.tiny_models import saved_model
 
 
 def test_resid_post_is_hugging_faces_hidden_state(family_source: ModelSource, family_model: HookedModel) -> None:

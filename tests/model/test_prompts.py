@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from interp.errors import InputError
 from interp.examples import Question, Span
 from interp.prompts import Prompt, Prompting, prompt_of
-from tests.model.conftest import CHAT_TEMPLATE
+from tests.tiny_models import CHAT_TEMPLATE
 
 TEMPLATES = {
     "as it is": CHAT_TEMPLATE,

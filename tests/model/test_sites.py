@@ -15,8 +15,8 @@ from interp.model_sources import ModelSource
 from interp.models import HookedModel
 from interp.positions import MISSING
 from interp.sites import SITES, hook_names
-from tests.model.conftest import PARALLEL
 from tests.respondents import Mute
+from tests.tiny_models import PARALLEL
 
 TOKENS = torch.randint(2, 380, (2, 11), generator=torch.Generator().manual_seed(0))
 OUTPUT_MATRICES = {
