@@ -27,7 +27,7 @@ class Config:
     """Which model is asked which questions, and how."""
 
     model: str = "smollm2-135m"
-    """Short name, model folder, or hub id (org/name)."""
+    """Short name, model folder, GGUF file, or hub id (org/name); 'interp models' lists what is here."""
     dataset: str = "cities"
     """A set by name ('interp data' lists them; NAME:PATH reads a set of the paper from its file or folder), a .csv,
     .json, .jsonl or .parquet file with the columns question and answer, or a data set of the hub (org/name)."""
@@ -44,8 +44,8 @@ class Config:
     seed: int = 0
     """Decides which questions are drawn."""
     max_new_tokens: int | None = None
-    """An answer that is not ended by then is cut, and counted as cut. By default as the set has it: 48; for the sets of
-    the paper 100, for math 200."""
+    """An answer that is not ended by then is cut, and counted as cut. By default as the set has it: 48; 100
+    for questions about countries and the sets of the paper, 200 for math."""
     prompt: Literal["auto", "chat", "base"] = "auto"
     """'chat': a turn of the chat template. 'base': a text to continue, the answer ends with the line. auto: chat if
     the tokenizer has a chat template."""

@@ -116,9 +116,8 @@ def measured_map(
     table = position_table(judged, positions, policy=config.policy)
     with whole_file(work / "positions.nc") as temporary:
         table.to_netcdf(temporary, engine="h5netcdf")
-    cells: dict[str, Any] = {"answers": folder.name, "site": config.site, "positions": list(positions)} | policy_of(
-        config
-    )
+    cells: dict[str, Any] = {"answers": folder.name, "site": config.site, "positions": list(positions)}
+    cells |= policy_of(config)
     store = capture(
         model,
         judged,

@@ -17,6 +17,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from interp.errors import InputError
 from interp.examples import Question, Span
 from interp.questions import seeded_order
 from interp.vocabulary import fold
@@ -124,23 +125,32 @@ class CityTask:
             asked.add(name)
             yield city, reason
 
-    def drawn(self, cities: Iterable[City], n: int, seed: int, max_share: float, dropped: Counter[str]) -> list[City]:
-        """Cities in an order that `seed` decides, at most ``max_share * n`` of one area; the others are counted."""
+    def drawn(self, cities: Sequence[City], n: int, seed: int, max_share: float, dropped: Counter[str]) -> list[City]:
+        """At least `n` cities in an order that `seed` decides, at most ``max_share * n`` of one area.
+
+        The others are counted in `dropped` by reason, as are those after the first `n`.
+
+        Raises
+        ------
+        InputError
+            If there are not as many.
+        """
         drawn: list[City] = []
         taken: Counter[str] = Counter()
-        cap = share(n, max_share)
-        for city in sorted(cities, key=lambda city: seeded_order(city.id, seed)):
+        cap = max(1, math.floor(max_share * n))
+        for city in sorted(self.usable(cities, dropped), key=lambda city: seeded_order(city.id, seed)):
             if taken[self.area_of(city)] < cap:
                 taken[self.area_of(city)] += 1
                 drawn.append(city)
             else:
                 dropped[f"{self.area} has its share"] += 1
+        if len(drawn) < n:
+            raise InputError(
+                f"{self.dataset} has {len(drawn)} questions at --n {n} (at most {cap} a {self.area}); give a smaller "
+                "--n"
+            )
+        dropped["not drawn"] = len(drawn) - n
         return drawn
-
-
-def share(n: int, max_share: float) -> int:
-    """How many of `n` questions one area may have."""
-    return max(1, math.floor(max_share * n))
 
 
 def counted(reason: str | None, dropped: Counter[str]) -> bool:

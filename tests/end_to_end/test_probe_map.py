@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,11 +20,11 @@ from transformers import AutoTokenizer
 
 from interp.activations import site_activations
 from interp.answer_files import load_answers
-from interp.examples import Answer
 from interp.heatmap import Heatmap
 from interp.model_sources import resolve_model
 from interp.models import HookedModel, load_model
 from interp.positions import MISSING, PAPER_POSITIONS, position_table
+from tests.published_procedure import published_positions
 
 RESULT = Path("figures/smollm2-135m/cities/probe.nc")
 N = 80
@@ -86,27 +85,6 @@ def test_other_settings_do_not_replace_a_result_unasked(finished: Path) -> None:
     assert outcome.returncode == 2
     assert "c: 1.0 there, 0.1 here" in outcome.stderr.splitlines()[-1]
     assert (finished / RESULT).read_bytes() == before
-
-
-def published_positions(tokenizer: Any, answer: Answer) -> dict[str, int]:
-    """The rules of the code of Orgad et al. 2024, restated: where it finds the exact answer, and what is around it.
-
-    The last token is the first one up to which the decoded answer contains the exact answer, the first token is the
-    last one from which it still does. After the last comes the next, or the last again at the end.
-    """
-    assert answer.exact is not None
-    ids, words = answer.token_ids, answer.exact.of(answer.text)
-    last = next(i for i in range(answer.n_prompt, len(ids)) if words in tokenizer.decode(ids[answer.n_prompt : i + 1]))
-    first = next(i for i in range(last, -1, -1) if words in tokenizer.decode(ids[i : last + 1]))
-    return {
-        "last_q": answer.n_prompt - 1,
-        "first_answer": answer.n_prompt,
-        "second_answer": answer.n_prompt + 1,
-        "exact_answer_before_first": first - 1,
-        "exact_answer_first": first,
-        "exact_answer_last": last,
-        "exact_answer_after_last": min(last + 1, len(ids) - 1),
-    } | {f"-{k}": len(ids) - k for k in range(1, 9)}
 
 
 def test_positions_are_the_published_procedures_where_it_neither_clamps_nor_falls_back(finished: Path) -> None:

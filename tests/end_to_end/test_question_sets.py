@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,14 +11,7 @@ from analyses import cli
 from interp.answer_files import load_answers
 from interp.datasets import BUILT_IN
 from interp.positions import position_table
-
-
-def written(path: Path, rows: list[dict[str, Any]]) -> Path:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
+from tests.row_files import written
 
 
 def run(*arguments: str, status: int = 0) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,8 +14,7 @@ from interp.datasets import load_questions
 from interp.errors import InputError
 from interp.published import PUBLISHED
 from interp.questions import QuestionSet
-
-Rows = list[dict[str, Any]]
+from tests.row_files import Rows, written
 
 TRIVIA_REPOSITORY = {
     "Domain": "unfiltered",
@@ -115,22 +110,6 @@ PASSAGES = [
     {"Question": "who wrote it", "Answer": "Ann Ash", "Context": "It was written by Ann Ash."},
     {"Question": "Who wrote it", "Answer": "Bob", "Context": "Bob wrote it."},
 ]
-
-
-def written(path: Path, rows: Rows | Mapping[str, Any]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".parquet":
-        assert isinstance(rows, list)
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    elif path.suffix == ".csv":
-        assert isinstance(rows, list)
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
-    else:
-        path.write_text(json.dumps(rows), encoding="utf-8")
-    return path
 
 
 def loaded(name: str, path: Path, n: int, **how: Any) -> QuestionSet:
