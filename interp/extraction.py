@@ -59,7 +59,7 @@ SHOTS = (
         "Danube",
     ),
 )
-"""Shown as earlier turns, each with the whole instruction; how well a model copies: `python -m benchmarks.extraction`."""
+"""Shown as earlier turns, each with the whole instruction. How well a model copies: benchmarks/extraction.py."""
 _NUMBER = re.compile(r"(?<![A-Za-z\d])[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?(?![\d/])")
 """A sign counts if it does not stand between two words or numbers (2019-2020), and digits do within no word (H2O)."""
 _MARKUP = "\"'`*“”‘’ .\t"
