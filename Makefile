@@ -3,12 +3,14 @@
 #   make test           all tests
 #   make test-hooked    the tests of models with TransformerLens 3.9, which has HookedTransformer, in .venv-hooked
 # Variables: PYTHON (the interpreter), MODEL (a name, folder, GGUF file or hub id), N (questions), FIGURES (folder of
-# results).
+# results), DTYPE (float32: the same answers on every machine; auto: what this one is fast in).
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MODEL ?= smollm2-135m
 N ?= 1000
 FIGURES ?= figures
+DTYPE ?= float32
+PROBE := interp probe --model $(MODEL) --n $(N) --dtype $(DTYPE) --figures $(FIGURES)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -17,8 +19,8 @@ HOOKED := .venv-hooked
 .PHONY: figures test test-hooked lint types contracts clean
 
 figures: $(INSTALLED)
-	$(BIN)/interp probe --model $(MODEL) --n $(N) --figures $(FIGURES)
-	$(BIN)/interp probe --model $(MODEL) --n $(N) --figures $(FIGURES) --labels shuffled
+	$(BIN)/$(PROBE)
+	$(BIN)/$(PROBE) --labels shuffled
 
 test: $(INSTALLED)
 	$(BIN)/pytest

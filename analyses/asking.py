@@ -68,10 +68,14 @@ class Config:
     tries: int = 5
     """How often the reader is asked for something of use, for each answer."""
     dtype: str = "auto"
-    """float32, bfloat16 or float16; auto takes the checkpoint's own."""
+    """float32, bfloat16 or float16; auto takes bfloat16 where the device multiplies it fast (NVIDIA from Ampere, CPUs
+    with AMX or AVX-512 bf16), else float32."""
     backend: Literal["auto", "bridge", "hooked"] = "auto"
     """TransformerLens's 'bridge' to Hugging Face's model, or its own HookedTransformer ('hooked', which version 3.9 has
     and 4 has not). auto: hooked where it is there and can load the model."""
+    weights: Literal["raw", "processed"] = "raw"
+    """'raw', as they were trained; 'processed', with norms folded and weights centred by TransformerLens, which may
+    change what the residual stream holds."""
     revision: str | None = None
     """Branch, tag or commit of a hub model."""
     pickled_weights: bool = False
@@ -80,6 +84,11 @@ class Config:
     """Run Python code that comes with a model."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
+    device_map: str | None = None
+    """Spreads the model over devices, in place of --device: auto, balanced, balanced_low_0, sequential, or a JSON
+    object of modules and devices, as Hugging Face's accelerate takes them."""
+    n_devices: int | None = None
+    """Splits the model over so many CUDA devices, in place of --device."""
     batch_size: int = 128
     """Examples in one forward pass; lower it if memory runs out."""
     runs: Path = Path("runs")
@@ -88,8 +97,8 @@ class Config:
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
+    from interp.devices import parse_device_map, placement
     from interp.errors import InputError
-    from interp.models import resolve_device
 
     for flag, value in (
         ("--batch-size", config.batch_size),
@@ -103,8 +112,8 @@ def require_usable(config: Config) -> None:
     _columns(config)
     if config.template is not None:
         _prompting(config, {})
-    if config.device not in ("auto", "cpu"):
-        resolve_device(config.device)
+    if config.device not in ("auto", "cpu") or config.device_map is not None or config.n_devices is not None:
+        placement(config.device, parse_device_map(config.device_map), config.n_devices)
 
 
 def questions_of(config: Config) -> QuestionSet:
@@ -139,7 +148,7 @@ def prompting_of(config: Config, questions: QuestionSet) -> Prompting:
 
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
     """All that decides the answers."""
-    from interp.model_sources import resolve_dtype
+    from interp.devices import resolve_dtype
     from interp.models import resolve_backend
 
     # What is as it is by default is left out: results from before there was a choice keep their identity.
@@ -155,17 +164,30 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         "batch_size": (config.batch_size if _needs_reader(questions) and config.tries > 1 else None, None),
         "reader": (_reader_identity(config, questions), None),
         "backend": (resolve_backend(source, config.backend), "bridge"),
+        "weights": (config.weights, "raw"),
     }
     return {name: value for name, (value, default) in chosen.items() if value != default} | {
         "model": source.name,
         "revision": source.revision,
-        "dtype": resolve_dtype(source, config.dtype),
+        "dtype": resolve_dtype(config.dtype, config.device),
         "dataset": questions.name,
         "questions": questions.sha256,
         "n": config.n,
         "seed": config.seed,
         "max_new_tokens": questions.max_new_tokens,
         "libraries": computing_versions(),
+    }
+
+
+def form_of(config: Config, source: ModelSource) -> dict[str, str]:
+    """How the model is run, for the record of a result."""
+    from interp.devices import resolve_dtype
+    from interp.models import resolve_backend
+
+    return {
+        "backend": resolve_backend(source, config.backend),
+        "weights": config.weights,
+        "dtype": resolve_dtype(config.dtype, config.device),
     }
 
 
@@ -229,13 +251,17 @@ def source_of(config: Config, spec: str | None = None) -> ModelSource:
 
 def loaded(config: Config, source: ModelSource) -> HookedModel:
     """The model, as the flags say."""
+    from interp.devices import parse_device_map
     from interp.models import load_model
 
     return load_model(
         source,
+        backend=config.backend,
         device=config.device,
         dtype=config.dtype,
-        backend=config.backend,
+        weights=config.weights,
+        device_map=parse_device_map(config.device_map),
+        n_devices=config.n_devices,
         trust_remote_code=config.trust_remote_code,
     )
 

@@ -136,6 +136,7 @@ def measured_map(
         {
             "model": source.name,
             "revision": source.revision,
+            **asking.form_of(config, source),
             "dataset": questions.name,
             "credit": questions.credit,
             "site": config.site,

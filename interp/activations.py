@@ -252,13 +252,18 @@ def site_activations(
     rows = torch.arange(len(sequences), device=device)[:, None]
     layers: list[Float[torch.Tensor, "example position width"]] = []
     run_until(model, tokens.to(device), {name: _gather_into(layers, rows, index) for name in hook_names(model, site)})
-    gathered = torch.stack(layers).cpu()
+    gathered = torch.stack(_on_one_device(layers)).cpu()
     gathered[:, torch.from_numpy(cells == MISSING)] = float("nan")
     return rearrange(gathered, "layer example position width -> layer position example width").contiguous()
 
 
 def _gather_into(layers: list[torch.Tensor], rows: torch.Tensor, index: torch.Tensor) -> Any:
     def gather(activation: Float[torch.Tensor, "example pos ..."]) -> None:
-        layers.append(activation[rows, index].flatten(start_dim=2))
+        # The blocks of a model that is split over devices are on several.
+        layers.append(activation[rows.to(activation.device), index.to(activation.device)].flatten(start_dim=2))
 
     return gather
+
+
+def _on_one_device(parts: list[torch.Tensor]) -> list[torch.Tensor]:
+    return parts if len({part.device for part in parts}) == 1 else [part.cpu() for part in parts]

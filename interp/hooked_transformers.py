@@ -1,8 +1,8 @@
 """Models as `HookedTransformer`, TransformerLens's own implementation, which its version 4 no longer has.
 
 TransformerLens's `from_pretrained` takes only names that it knows. The steps below it take a folder as well: its
-configuration from the folder's, its weights from Hugging Face's. Nothing is folded or centred, so that the residual
-stream is in the basis that the model was trained in, the same as through a `TransformerBridge`.
+configuration from the folder's, its weights from Hugging Face's. Unless it is asked for, nothing is folded or centred,
+so that the residual stream is in the basis that the model was trained in, the same as through a `TransformerBridge`.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ def is_installed() -> bool:
     return int(version("transformer-lens").split(".")[0]) < REMOVED_IN
 
 
-def hooked_transformer(folder: Path, *, device: str, dtype: torch.dtype) -> Any:
-    """The model in a folder, with its weights as they are."""
+def hooked_transformer(
+    folder: Path, *, dtype: torch.dtype, device: str | None = None, n_devices: int = 1, processed: bool = False
+) -> Any:
+    """The model in a folder, on a device or split over CUDA devices, with its weights as they are or processed."""
     from transformer_lens import HookedTransformer, loading_from_pretrained
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -46,12 +48,21 @@ def hooked_transformer(folder: Path, *, device: str, dtype: torch.dtype) -> Any:
         link = Path(parent) / "model"
         link.symlink_to(folder.resolve())
         config = loading_from_pretrained.get_pretrained_model_config(
-            str(link), hf_cfg=original.config.to_dict(), fold_ln=False, device=device, dtype=dtype
+            str(link),
+            hf_cfg=original.config.to_dict(),
+            fold_ln=processed,
+            device=device,
+            n_devices=n_devices,
+            dtype=dtype,
         )
         weights = loading_from_pretrained.get_pretrained_state_dict(str(link), config, original, dtype=dtype)
     model = HookedTransformer(config, tokenizer, default_padding_side="right")
     model.load_and_process_state_dict(
-        weights, fold_ln=False, center_writing_weights=False, center_unembed=False, fold_value_biases=False
+        weights,
+        fold_ln=processed,
+        center_writing_weights=processed,
+        center_unembed=processed,
+        fold_value_biases=processed,
     )
     model.generation_config = original.generation_config
     return model

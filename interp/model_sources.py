@@ -12,7 +12,6 @@ from interp.errors import InputError, first_line, unknown_name
 from interp.files import sha256
 from interp.gguf import WHEEL_MODELS, cache_folder, gguf_model_folder, wheel_model_folder
 
-DTYPES = ("float32", "bfloat16", "float16")
 HUB_FILES = ("*.json", "*.jinja", "*.model", "*.txt", "README.md")
 CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 """How the architectures of models that continue texts end."""
@@ -66,17 +65,6 @@ def resolve_model(
     if path.exists() or path.suffix.lower() == ".gguf" or spec.startswith((".", "/", "~")):
         raise InputError(f"{spec} is no model; give a folder with config.json, tokenizer and weights, or a .gguf file")
     return _hub_source(spec, revision, pickled_weights, remote_code)
-
-
-def resolve_dtype(source: ModelSource, dtype: str) -> str:
-    """The name of the dtype to load in: `dtype`, or for ``"auto"`` the one that the checkpoint was saved in."""
-    if dtype in DTYPES:
-        return dtype
-    if dtype != "auto":
-        raise unknown_name("dtype", dtype, ("auto", *DTYPES))
-    config = _config_of(source.folder)
-    saved = [part.get(key) for part in (config, config.get("text_config", {})) for key in ("dtype", "torch_dtype")]
-    return str(next(filter(None, saved), "float32"))
 
 
 def _config_of(folder: Path) -> dict[str, Any]:
@@ -145,10 +133,7 @@ def _hub_source(spec: str, revision: str | None, pickled_weights: bool, remote_c
         if pickled_weights and not any(folder.glob(SAFE_WEIGHTS)):
             folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*files, PICKLED_WEIGHTS]))
     except Exception as error:
-        raise InputError(
-            f"cannot fetch the model {name} from the hub: {first_line(error)}; check the name, the network and, for a "
-            "gated model, the token"
-        ) from error
+        raise _not_fetched(name, revision, error) from error
     if not (pickled_weights or any(folder.glob(SAFE_WEIGHTS))):
         raise InputError(
             f"the hub has no {SAFE_WEIGHTS} of {name}; if it has pickled weights, which can run code when they are "
@@ -156,6 +141,24 @@ def _hub_source(spec: str, revision: str | None, pickled_weights: bool, remote_c
         )
     # The hub's cache names a snapshot's folder by its commit.
     return ModelSource(name.split("/")[-1].lower(), folder, folder.name)
+
+
+def _not_fetched(name: str, revision: str | None, error: Exception) -> InputError:
+    """The one line for whatever kept a model from being fetched."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        why = "it is gated; accept its terms on its page, then log in with 'hf auth login' or set HF_TOKEN"
+    elif isinstance(error, RepositoryNotFoundError):
+        why = "there is no such model, or it is private; check the name, or log in with 'hf auth login'"
+    elif isinstance(error, RevisionNotFoundError):
+        why = f"it has no revision {revision}; give --revision a branch, tag or commit that it has"
+    elif isinstance(error, ConnectionError | OSError):
+        # LocalEntryNotFoundError among them: nothing in the cache, and nothing to ask.
+        why = f"{first_line(error)}; it is not in your cache: check the network, or give a folder that you copied here"
+    else:
+        why = f"{first_line(error)}; check the name and the network"
+    return InputError(f"cannot fetch the model {name} from the hub: {why}")
 
 
 def _hub_id(spec: str) -> str:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from interp.devices import placement, resolve_dtype
 from interp.errors import InputError, first_line, unknown_name
 from interp.hooked_transformers import ARCHITECTURES, hooked_transformer, is_installed
-from interp.model_sources import ModelSource, architectures_of, needs_remote_code, require_causal, resolve_dtype
+from interp.model_sources import ModelSource, architectures_of, needs_remote_code, require_causal, resolve_model
 
 if TYPE_CHECKING:
     import torch
     from jaxtyping import Float, Int
+    from transformer_lens.model_bridge import TransformerBridge
 
 log = logging.getLogger(__name__)
 
 BACKENDS = ("auto", "bridge", "hooked")
+WEIGHTS = ("raw", "processed")
+UNKNOWN_ARCHITECTURE = "supported architecture"
+"""What TransformerLens's error says of a model that it has no adapter for."""
 HookFunction = Callable[["torch.Tensor"], None]
 
 
@@ -31,6 +38,9 @@ class HookedModel(Protocol):
     hook_dict: Any
     """Every hook of the model by its name."""
 
+    def to_tokens(self, *args: Any, **kwargs: Any) -> Any:
+        """Tokens of a text or of several."""
+
     def run_with_cache(self, *args: Any, **kwargs: Any) -> Any:
         """Run the model and return its output and the activations of the hooks that were asked for."""
 
@@ -42,59 +52,105 @@ class HookedModel(Protocol):
 
 
 def load_model(
-    source: ModelSource,
+    spec: str | ModelSource,
     *,
+    backend: str = "auto",
     device: str = "auto",
     dtype: str = "auto",
-    backend: str = "auto",
+    weights: str = "raw",
+    revision: str | None = None,
+    device_map: str | Mapping[str, Any] | None = None,
+    n_devices: int | None = None,
+    pickled_weights: bool = False,
     trust_remote_code: bool = False,
 ) -> HookedModel:
-    """Load a model with hooks, with the weights as they are (nothing folded or centred).
+    """Load a model with hooks.
 
     Parameters
     ----------
-    source
-        Where it is.
+    spec
+        What `interp.model_sources.resolve_model` takes (short name, folder, GGUF file, hub id), or what it gives.
+    backend
+        One of `BACKENDS`, as `resolve_backend` takes it.
     device
         ``"auto"`` (CUDA, then Apple's MPS, then the CPU) or a torch device.
     dtype
-        ``"auto"`` (the checkpoint's own) or one of `interp.model_sources.DTYPES`.
-    backend
-        One of `BACKENDS`, as `resolve_backend` takes it.
+        ``"auto"`` (bfloat16 where the device multiplies it fast, else float32) or one of `interp.devices.DTYPES`.
+    weights
+        ``"raw"``, as they were trained; or ``"processed"``, as TransformerLens can make them: norms folded into the
+        layers that follow, what is written to the residual stream and the logits centred. The log-probabilities are the
+        same, the residual stream may not be (``docs/models.md``).
+    revision
+        Branch, tag or commit, where `spec` is a model of the hub.
+    device_map
+        Spreads the model over devices, in place of `device`: what Hugging Face's accelerate takes. Bridge only.
+    n_devices
+        Splits the model over that many CUDA devices, in place of `device`.
+    pickled_weights
+        Whether weights may be pickled, where there are no others and `spec` is not resolved yet.
     trust_remote_code
         Whether Python code that comes with the model may be run.
 
     Raises
     ------
     InputError
-        If the device or the backend is not there, the model does not continue texts, or the files cannot be loaded.
+        If the model is not found, the device or the backend is not there, it does not continue texts, or its files
+        cannot be loaded.
     """
     import torch
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
+    source = (
+        resolve_model(spec, revision=revision, pickled_weights=pickled_weights, remote_code=trust_remote_code)
+        if isinstance(spec, str)
+        else spec
+    )
     require_causal(source)
     chosen = resolve_backend(source, backend)
-    torch_device = resolve_device(device)
-    torch_dtype: torch.dtype = getattr(torch, resolve_dtype(source, dtype))
-    log.info("loading %s in %s on %s", source.name, str(torch_dtype).removeprefix("torch."), torch_device)
+    if weights not in WEIGHTS:
+        raise unknown_name("weights", weights, WEIGHTS)
+    if chosen == "hooked" and device_map is not None:
+        raise InputError("HookedTransformer takes no device map; split it with --n-devices, or take --backend bridge")
+    place = placement(device, device_map, n_devices)
+    torch_dtype: torch.dtype = getattr(torch, resolve_dtype(dtype, device))
+    where = ", ".join(f"{name} {value}" for name, value in place.items())
+    log.info("loading %s in %s, %s", source.name, str(torch_dtype).removeprefix("torch."), where)
     try:
         if chosen == "hooked":
-            loaded = hooked_transformer(source.folder, device=torch_device, dtype=torch_dtype)
+            loaded = hooked_transformer(source.folder, dtype=torch_dtype, processed=weights == "processed", **place)
         else:
-            from transformer_lens.model_bridge import TransformerBridge
-
-            loaded = TransformerBridge.boot_transformers(
-                str(source.folder), device=torch_device, dtype=torch_dtype, trust_remote_code=trust_remote_code
-            )
+            loaded = _bridge(source.folder, torch_dtype, weights, trust_remote_code=trust_remote_code, **place)
     except Exception as error:
         # Whatever transformers or TransformerLens raises here, the reason is in the files that the user named.
-        untrusted = needs_remote_code(source) and not trust_remote_code
-        remedy = "; give --trust-remote-code if you trust the code that comes with it" if untrusted else ""
-        raise InputError(f"cannot load the model in {source.folder}: {first_line(error)}{remedy}") from error
+        raise _not_loaded(source, error, trust_remote_code) from error
     loaded.eval()
     model: HookedModel = loaded
     return model
+
+
+def _bridge(
+    folder: Path, dtype: torch.dtype, weights: str, *, trust_remote_code: bool, **place: Any
+) -> TransformerBridge:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    bridge = TransformerBridge.boot_transformers(str(folder), dtype=dtype, trust_remote_code=trust_remote_code, **place)
+    if weights == "processed":
+        bridge.enable_compatibility_mode(disable_warnings=True)
+    return bridge
+
+
+def _not_loaded(source: ModelSource, error: Exception, trusted: bool) -> InputError:
+    """The one line for whatever kept a model from being loaded."""
+    if needs_remote_code(source) and not trusted:
+        why, remedy = first_line(error), "give --trust-remote-code if you trust the code that comes with it"
+    elif UNKNOWN_ARCHITECTURE in str(error):
+        installed = f"TransformerLens {version('transformer-lens')}"
+        why = f"{installed} does not know its architecture ({', '.join(architectures_of(source)) or 'not said'})"
+        remedy = "take another model, or a newer TransformerLens"
+    else:
+        why, remedy = first_line(error), "check that its files are whole, and that transformers knows the model"
+    return InputError(f"cannot load the model in {source.folder}: {why}; {remedy}")
 
 
 def resolve_backend(source: ModelSource, backend: str) -> str:
@@ -122,22 +178,6 @@ def resolve_backend(source: ModelSource, backend: str) -> str:
         known = ", ".join(ARCHITECTURES)
         raise InputError(f"{source.name} cannot be loaded as HookedTransformer ({known} can); take --backend bridge")
     return backend
-
-
-def resolve_device(device: str) -> str:
-    """The torch device that `device` names; raises an `InputError` if this machine does not have it."""
-    import torch
-
-    present = ["cpu"]
-    if torch.backends.mps.is_available():
-        present.insert(0, "mps")
-    if torch.cuda.is_available():
-        present = ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count())), *present]
-    if device == "auto":
-        return present[0]
-    if device not in present:
-        raise InputError(f"no device {device!r} on this machine; it has: {', '.join(present)}. Give --device auto")
-    return device
 
 
 def stop_tokens(model: HookedModel) -> list[int]:

@@ -9,7 +9,7 @@ import pytest
 
 from analyses import cli
 
-FLAGS = ["--sample", "8", "--max-new-tokens", "24"]
+FLAGS = ["--sample", "8", "--max-new-tokens", "24", "--dtype", "float32"]
 
 
 def test_a_sound_set_passes_and_every_position_is_shown(

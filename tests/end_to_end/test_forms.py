@@ -20,7 +20,9 @@ pytestmark = pytest.mark.skipif(not is_installed(), reason="TransformerLens 4 ha
 @pytest.fixture(scope="module")
 def forms() -> tuple[HookedModel, HookedModel]:
     source = resolve_model("smollm2-135m")
-    bridge, hooked = (load_model(source, device="cpu", backend=backend) for backend in ("bridge", "hooked"))
+    bridge, hooked = (
+        load_model(source, device="cpu", dtype="float32", backend=backend) for backend in ("bridge", "hooked")
+    )
     return bridge, hooked
 
 

@@ -28,7 +28,8 @@ from tests.published_procedure import published_positions
 
 RESULT = Path("figures/smollm2-135m/cities/probe.nc")
 N = 80
-COMMAND = [sys.executable, "-m", "analyses.probe", "--n", str(N), "--folds", "3", "--batch-size", "16"]
+FLAGS = ["--n", str(N), "--folds", "3", "--batch-size", "16", "--dtype", "float32"]
+COMMAND = [sys.executable, "-m", "analyses.probe", *FLAGS]
 
 
 def probe(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:

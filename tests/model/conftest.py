@@ -40,7 +40,7 @@ def family(
     """One tiny model for each family, in each form that it has with the TransformerLens that is installed."""
     name, backend = request.param
     source = saved_model(name, tokenizer, tmp_path_factory.mktemp("models"))
-    return Family(source, load_model(source, device="cpu", backend=backend))
+    return Family(source, load_model(source, device="cpu", dtype="float32", backend=backend))
 
 
 @pytest.fixture(scope="session")
@@ -61,4 +61,4 @@ def source(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="session")
 def model(source: ModelSource) -> HookedModel:
-    return load_model(source, device="cpu")
+    return load_model(source, device="cpu", dtype="float32")

@@ -25,7 +25,7 @@ def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def asked(source: ModelSource, questions: Path, *flags: str, status: int = 0, command: str = "answers") -> None:
-    common = ["--model", str(source.folder), "--dataset", str(questions), "--max-new-tokens", "6", "--device", "cpu"]
+    common = ["--model", str(source.folder), "--dataset", str(questions), "--max-new-tokens", "6", "--dtype", "float32"]
     assert cli.main([command, *common, *flags]) == status
 
 

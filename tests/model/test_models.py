@@ -4,19 +4,28 @@ import json
 import shutil
 from pathlib import Path
 
+import httpx
+import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, CTRLConfig, PreTrainedTokenizerFast
 
+from interp.activations import site_activations
 from interp.errors import InputError
-from interp.model_sources import ModelSource, resolve_dtype, resolve_model
+from interp.model_sources import ModelSource, resolve_model
 from interp.models import (
     HookedModel,
     continued,
     load_model,
     resolve_backend,
-    resolve_device,
     run_until,
     stop_tokens,
 )
@@ -142,10 +151,12 @@ def test_pickled_weights_are_loaded_only_if_they_may_be(source: ModelSource, tmp
     torch.save(load_file(source.folder / "model.safetensors"), pickled / "pytorch_model.bin")
     with pytest.raises(InputError, match=r"pickled weights only .*; save them .* or give --pickled-weights"):
         resolve_model(str(pickled))
-    trusted = load_model(resolve_model(str(pickled), pickled_weights=True), device="cpu", backend="bridge")
+    trusted = load_model(
+        resolve_model(str(pickled), pickled_weights=True), device="cpu", dtype="float32", backend="bridge"
+    )
     tokens = torch.tensor([[5, 6, 7]])
     with torch.inference_mode():
-        assert torch.equal(trusted(tokens), load_model(source, device="cpu", backend="bridge")(tokens))
+        assert torch.equal(trusted(tokens), load_model(source, device="cpu", dtype="float32", backend="bridge")(tokens))
 
 
 def test_code_that_comes_with_a_model_is_run_only_if_it_may_be(source: ModelSource, tmp_path: Path) -> None:
@@ -193,12 +204,85 @@ def test_the_path_of_a_folder_says_nothing_of_its_family(tokenizer: PreTrainedTo
     assert load_model(folder, device="cpu").cfg.parallel_attn_mlp
 
 
-def test_devices_and_dtypes(source: ModelSource) -> None:
-    assert resolve_device("cpu") == "cpu"
-    with pytest.raises(InputError, match=r"no device 'cuda:99' on this machine; it has: .*cpu"):
-        resolve_device("cuda:99")
-    assert resolve_dtype(source, "auto") == "float32"
-    assert resolve_dtype(source, "bfloat16") == "bfloat16"
-    with pytest.raises(InputError, match="unknown dtype 'bfloat'; nearest: bfloat16"):
-        resolve_dtype(source, "bfloat")
-    assert next(load_model(source, device="cpu", dtype="bfloat16").parameters()).dtype is torch.bfloat16
+def test_a_model_is_loaded_by_its_name_in_the_dtype_that_is_fast(
+    source: ModelSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for fast, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr("interp.devices.has_fast_bfloat16", lambda device, fast=fast: fast)
+        assert next(load_model(str(source.folder)).parameters()).dtype is dtype  # type: ignore[attr-defined]
+    assert next(load_model(source, dtype="float16").parameters()).dtype is torch.float16  # type: ignore[attr-defined]
+
+
+def test_a_model_that_is_spread_over_devices_computes_the_same(source: ModelSource, model: HookedModel) -> None:
+    spread = load_model(source, dtype="float32", backend="bridge", device_map={"": "cpu"})
+    cells = np.array([[0, 2], [1, 3]])
+    torch.testing.assert_close(
+        *(site_activations(each, [[5, 6, 7], [8, 9, 10, 11]], cells) for each in (spread, model)), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_how_a_model_is_spread_is_transformer_lenss_to_do(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Booted(Exception):
+        pass
+
+    def boot(folder: str, **how: object) -> None:
+        raise Booted({name: how[name] for name in ("device", "device_map", "n_devices") if name in how})
+
+    monkeypatch.setattr("transformer_lens.model_bridge.TransformerBridge.boot_transformers", boot)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for given, expected in (
+        ({"device_map": "balanced"}, {"device_map": "balanced"}),
+        ({"n_devices": 2}, {"n_devices": 2}),
+        ({"device": "cpu"}, {"device": "cpu"}),
+    ):
+        with pytest.raises(InputError) as error:
+            load_model(source, backend="bridge", **given)  # type: ignore[arg-type]
+        assert error.value.__cause__ is not None
+        assert error.value.__cause__.args == (expected,)
+
+
+def test_processed_weights_are_an_argument_of_loading(source: ModelSource) -> None:
+    with pytest.raises(InputError, match="unknown weights 'procesed'; nearest: processed"):
+        load_model(source, weights="procesed")
+
+
+def hub_error(kind: type[HfHubHTTPError]) -> HfHubHTTPError:
+    request = httpx.Request("GET", "https://example.org/api/models/org/name")
+    return kind("404 Client Error.\nAsk for it.", response=httpx.Response(404, request=request))
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (hub_error(GatedRepoError), "it is gated; accept its terms on its page, then log in with 'hf auth login'"),
+        (hub_error(RepositoryNotFoundError), "there is no such model, or it is private; check the name, or log in"),
+        (hub_error(RevisionNotFoundError), "it has no revision v9; give --revision a branch, tag or commit"),
+        (
+            LocalEntryNotFoundError("Cannot reach it.\nMore."),
+            "Cannot reach it.; it is not in your cache: check the net",
+        ),
+        (ConnectionError("refused"), "refused; it is not in your cache: check the network, or give a folder"),
+        (RuntimeError("odd"), "odd; check the name and the network"),
+    ],
+)
+def test_why_a_model_of_the_hub_is_not_here(error: Exception, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    with pytest.raises(InputError) as told:
+        resolve_model("org/name", revision="v9")
+    assert str(told.value).startswith(f"cannot fetch the model org/name from the hub: {message}")
+    assert "\n" not in str(told.value)
+
+
+def test_an_architecture_that_transformer_lens_does_not_know(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    config = CTRLConfig(vocab_size=400, n_embd=32, n_layer=2, n_head=2, dff=32, n_positions=64)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(
+        InputError, match=r"TransformerLens [\d.]+ does not know its architecture \(CTRLLMHeadModel\); take another"
+    ):
+        load_model(str(tmp_path))
