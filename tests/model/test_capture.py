@@ -11,7 +11,8 @@ from interp import activations
 from interp.activations import capture, site_activations
 from interp.errors import InputError
 from interp.examples import Answer, Question, Span, TokenizedText
-from interp.models import HookedModel
+from interp.model_sources import ModelSource
+from interp.models import HookedModel, load_model
 from interp.positions import MISSING, position_table
 
 POSITIONS = ("last_q", "exact_answer_first", "exact_answer_after_last", "-3", "-1")
@@ -140,13 +141,10 @@ def test_another_identity_is_refused(
         capture(lambda: model, answers, table, tmp_path, identity={"answers": "b"}, batch_size=4)
 
 
-def test_bfloat16_is_kept(model: HookedModel) -> None:
+def test_bfloat16_is_kept(source: ModelSource) -> None:
     cells = np.array([[0, 2], [1, MISSING]])
-    model.to(torch.bfloat16)
-    try:
-        streams = site_activations(model, [[5, 6, 7], [5, 6]], cells)
-    finally:
-        model.to(torch.float32)
+    model = load_model(source, device="cpu", dtype="bfloat16")
+    streams = site_activations(model, [[5, 6, 7], [5, 6]], cells)
     assert streams.dtype is torch.bfloat16
     assert streams.shape == (3, 2, 2, 32)
     assert streams[:, 1, 1].isnan().all()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from jaxtyping import Float, Int
 
 from interp.activations import site_activations
 from interp.errors import InputError
@@ -15,15 +13,15 @@ from interp.model_sources import ModelSource
 from interp.models import HookedModel
 from interp.positions import MISSING
 from interp.sites import SITES, hook_names
+from tests.hugging_face_sites import hugging_face_sites
 from tests.respondents import Mute
 from tests.tiny_models import PARALLEL
 
 TOKENS = torch.randint(2, 380, (2, 11), generator=torch.Generator().manual_seed(0))
-OUTPUT_MATRICES = {
-    "head_z": ("self_attn.o_proj", "self_attn.dense", "attention.dense", "attn.c_proj"),
-    "mlp_hidden": ("mlp.down_proj", "mlp.fc2", "mlp.dense_4h_to_h", "mlp.c_proj"),
+REFUSALS = {
+    "resid_mid": "no resid_mid: its attention and MLP read the same stream; take resid_pre",
+    "mlp_hidden": "no mlp_hidden: each of its experts has a hidden layer of its own",
 }
-"""What reads these sites, by Hugging Face's names in one family or another."""
 
 
 def family_of(source: ModelSource) -> str:
@@ -42,58 +40,47 @@ def everywhere(model: HookedModel, site: str) -> torch.Tensor:
     return gathered.transpose(1, 2)
 
 
-def reference_of(source: ModelSource) -> Any:
-    return AutoModelForCausalLM.from_pretrained(source.folder, attn_implementation="eager").eval()
+def padded(
+    sequences: list[list[int]], side: str
+) -> tuple[Int[torch.Tensor, "batch pos"], Int[torch.Tensor, "batch pos"]]:
+    """Tokens of sequences padded on one side, and their mask."""
+    longest = max(map(len, sequences))
+    # The mask alone says what is padding: the token is one that could be meant.
+    tokens = torch.full((len(sequences), longest), 7)
+    mask = torch.zeros_like(tokens)
+    for row, sequence in enumerate(sequences):
+        start = longest - len(sequence) if side == "left" else 0
+        tokens[row, start : start + len(sequence)] = torch.tensor(sequence)
+        mask[row, start : start + len(sequence)] = 1
+    return tokens, mask
 
 
-def test_a_block_adds_its_attention_and_its_mlp(family_model: HookedModel) -> None:
+@pytest.fixture(scope="session")
+def of_hugging_face(family_source: ModelSource) -> dict[str, Float[torch.Tensor, "*layer batch pos width"]]:
+    """The sites of `TOKENS`, from Hugging Face's own model."""
+    return hugging_face_sites(family_source, TOKENS)
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_site_is_what_hugging_faces_modules_read_and_give(
+    family_source: ModelSource, family_model: HookedModel, of_hugging_face: dict[str, torch.Tensor], site: str
+) -> None:
+    assert (site in of_hugging_face) == (site in sites_of(family_source))
+    if site in of_hugging_face:
+        torch.testing.assert_close(everywhere(family_model, site), of_hugging_face[site], rtol=1e-5, atol=1e-5)
+    else:
+        with pytest.raises(InputError, match=REFUSALS[site]):
+            hook_names(family_model, site)
+
+
+def test_a_block_adds_its_attention_and_its_mlp(family_source: ModelSource, family_model: HookedModel) -> None:
     pre, post, attention, mlp = (
         everywhere(family_model, site) for site in ("resid_pre", "resid_post", "attn_out", "mlp_out")
     )
     torch.testing.assert_close(pre + attention + mlp, post, rtol=1e-5, atol=1e-5)
     assert torch.equal(pre[1:], post[:-1])
-
-
-def test_what_they_add_is_what_hugging_faces_states_gain(family_source: ModelSource, family_model: HookedModel) -> None:
-    with torch.inference_mode():
-        hidden = reference_of(family_source)(TOKENS, output_hidden_states=True).hidden_states
-    gained = everywhere(family_model, "attn_out") + everywhere(family_model, "mlp_out")
-    for layer in range(family_model.cfg.n_layers - 1):
-        torch.testing.assert_close(gained[layer], hidden[layer + 1] - hidden[layer], rtol=1e-4, atol=1e-4)
-
-
-def test_between_them_is_what_attention_has_added(family_source: ModelSource, family_model: HookedModel) -> None:
-    if family_of(family_source) in PARALLEL:
-        with pytest.raises(
-            InputError, match="no resid_mid: its attention and MLP read the same stream; take resid_pre"
-        ):
-            hook_names(family_model, "resid_mid")
-    else:
-        between = everywhere(family_model, "resid_pre") + everywhere(family_model, "attn_out")
-        torch.testing.assert_close(everywhere(family_model, "resid_mid"), between, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("site", OUTPUT_MATRICES)
-def test_hidden_layers_are_what_their_output_matrix_reads(
-    family_source: ModelSource, family_model: HookedModel, site: str
-) -> None:
-    if site not in sites_of(family_source):
-        with pytest.raises(InputError, match="no mlp_hidden: each of its experts has a hidden layer of its own"):
-            hook_names(family_model, site)
-        return
-    reference = reference_of(family_source)
-    read: list[torch.Tensor] = []
-
-    def reader(module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
-        read.append(inputs[0])
-
-    matrices = [module for name, module in reference.named_modules() if name.endswith(OUTPUT_MATRICES[site])]
-    assert len(matrices) == family_model.cfg.n_layers
-    for matrix in matrices:
-        matrix.register_forward_pre_hook(reader)
-    with torch.inference_mode():
-        reference(TOKENS)
-    torch.testing.assert_close(everywhere(family_model, site), torch.stack(read), rtol=1e-4, atol=1e-4)
+    if "resid_mid" in sites_of(family_source):
+        torch.testing.assert_close(everywhere(family_model, "resid_mid"), pre + attention, rtol=1e-5, atol=1e-5)
 
 
 def test_a_site_does_not_depend_on_what_is_beside_it(family_source: ModelSource, family_model: HookedModel) -> None:
@@ -106,6 +93,20 @@ def test_a_site_does_not_depend_on_what_is_beside_it(family_source: ModelSource,
         for row, sequence in enumerate(sequences):
             alone = site_activations(family_model, [sequence], cells[row : row + 1], site)
             torch.testing.assert_close(together[:, :, [row]], alone, rtol=1e-4, atol=1e-4, equal_nan=True)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_positions_count_from_the_mask(family_source: ModelSource, family_model: HookedModel, side: str) -> None:
+    """Longer and shorter sequences in one batch, padded on either side, against each alone."""
+    sequences = [list(range(20, 20 + n)) for n in (9, 4, 12, 1)]
+    tokens, mask = padded(sequences, side)
+    with torch.inference_mode():
+        _, together = family_model.run_with_cache(tokens, attention_mask=mask)
+        alone = [family_model.run_with_cache(torch.tensor([sequence]))[1] for sequence in sequences]
+    for site in sites_of(family_source):
+        for name in hook_names(family_model, site):
+            for row, real in enumerate(mask.bool()):
+                torch.testing.assert_close(together[name][row, real], alone[row][name][0], rtol=1e-5, atol=1e-5)
 
 
 def test_any_hook_of_a_block_is_a_site(model: HookedModel) -> None:
