@@ -1,5 +1,5 @@
 # The two commands of the README; each makes the environment first if it is not there.
-#   make figures        the probe map of SmolLM2-135M on 1,000 questions, and its control
+#   make figures        the maps of SmolLM2-135M on 1,000 questions: activations, the probe and its control
 #   make test           all tests
 #   make test-hooked    the tests of models with TransformerLens 3.9, which has HookedTransformer, in .venv-hooked
 # Variables: PYTHON (the interpreter), MODEL (a name, folder, GGUF file or hub id), N (questions), FIGURES (folder of
@@ -10,7 +10,7 @@ MODEL ?= smollm2-135m
 N ?= 1000
 FIGURES ?= figures
 DTYPE ?= float32
-PROBE := interp probe --model $(MODEL) --n $(N) --dtype $(DTYPE) --figures $(FIGURES)
+RUN := --model $(MODEL) --n $(N) --dtype $(DTYPE) --figures $(FIGURES)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -19,8 +19,9 @@ HOOKED := .venv-hooked
 .PHONY: figures test test-hooked lint types contracts clean
 
 figures: $(INSTALLED)
-	$(BIN)/$(PROBE)
-	$(BIN)/$(PROBE) --labels shuffled
+	$(BIN)/interp activation $(RUN)
+	$(BIN)/interp probe $(RUN)
+	$(BIN)/interp probe $(RUN) --labels shuffled
 
 test: $(INSTALLED)
 	$(BIN)/pytest

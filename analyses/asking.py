@@ -90,7 +90,7 @@ class Config:
     n_devices: int | None = None
     """Splits the model over so many CUDA devices, in place of --device."""
     batch_size: int = 128
-    """Examples in one forward pass; lower it if memory runs out."""
+    """Prompts of one length that are answered together; lower it if memory runs out."""
     runs: Path = Path("runs")
     """Folder of answers and activations: large, and made again when missing."""
 
@@ -148,9 +148,6 @@ def prompting_of(config: Config, questions: QuestionSet) -> Prompting:
 
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
     """All that decides the answers."""
-    from interp.devices import resolve_dtype
-    from interp.models import resolve_backend
-
     # What is as it is by default is left out: results from before there was a choice keep their identity.
     chosen: dict[str, tuple[Any, Any]] = {
         "prompt": (config.prompt, "auto"),
@@ -163,18 +160,27 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         # What a batch draws depends on what is in it.
         "batch_size": (config.batch_size if _needs_reader(questions) and config.tries > 1 else None, None),
         "reader": (_reader_identity(config, questions), None),
-        "backend": (resolve_backend(source, config.backend), "bridge"),
-        "weights": (config.weights, "raw"),
     }
-    return {name: value for name, (value, default) in chosen.items() if value != default} | {
+    return (
+        model_identity(config, source)
+        | {name: value for name, (value, default) in chosen.items() if value != default}
+        | {
+            "dataset": questions.name,
+            "questions": questions.sha256,
+            "n": config.n,
+            "seed": config.seed,
+            "max_new_tokens": questions.max_new_tokens,
+        }
+    )
+
+
+def model_identity(config: Config, source: ModelSource) -> dict[str, Any]:
+    """All that decides what the model computes from given tokens."""
+    form = form_of(config, source)
+    default = {"backend": "bridge", "weights": "raw"}
+    return {name: value for name, value in form.items() if value != default.get(name)} | {
         "model": source.name,
         "revision": source.revision,
-        "dtype": resolve_dtype(config.dtype, config.device),
-        "dataset": questions.name,
-        "questions": questions.sha256,
-        "n": config.n,
-        "seed": config.seed,
-        "max_new_tokens": questions.max_new_tokens,
         "libraries": computing_versions(),
     }
 
@@ -197,12 +203,26 @@ def answers_of(
     """The answers, from their file if it is there, else from the model; and the folder that they are in."""
     from interp.answer_files import load_answers
 
-    identity = identity_of(config, source, questions)
-    folder = run_folder(config.runs / source.name / questions.name, "answers", identity)
-    path = folder / "answers.parquet"
+    path = _answers_path(config, source, questions)
     if not path.is_file():
-        answer_into(path, config, questions, model, identity)
-    return load_answers(path)[0], folder
+        answer_into(path, config, questions, model, identity_of(config, source, questions))
+    return load_answers(path)[0], path.parent
+
+
+def require_answers(config: Config, source: ModelSource, questions: QuestionSet) -> None:
+    """Raise an `InputError` if the questions have not been answered yet, as the jobs of an array need them to be."""
+    from interp.errors import InputError
+
+    path = _answers_path(config, source, questions)
+    if not path.is_file():
+        raise InputError(
+            f"no answers at {path}; run 'interp answers' once, with the same flags, before the --shard jobs"
+        )
+
+
+def _answers_path(config: Config, source: ModelSource, questions: QuestionSet) -> Path:
+    identity = identity_of(config, source, questions)
+    return run_folder(config.runs / source.name / questions.name, "answers", identity) / "answers.parquet"
 
 
 def answer_into(

@@ -10,7 +10,7 @@ from analyses.command import EXIT_INPUT, execute
 from interp import __version__
 from interp.errors import unknown_name
 
-ANALYSES = ("data", "models", "doctor", "answers", "probe", "figures")
+ANALYSES = ("data", "models", "doctor", "answers", "capture", "activation", "probe", "figures", "store")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _overview() -> str:
     summaries = {name: (import_module(f"analyses.{name}").__doc__ or "").splitlines()[0] for name in ANALYSES}
-    lines = [f"  {name:<9} {summary}" for name, summary in summaries.items()]
+    lines = [f"  {name:<10} {summary}" for name, summary in summaries.items()]
     return "\n".join(
         [
             "usage: interp ANALYSIS [flags]     (interp ANALYSIS --help lists the flags)",

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyses import asking
+from analyses.capturing import DEFAULT_POSITIONS
 from analyses.command import execute
-from analyses.probe import DEFAULT_POSITIONS
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 import shutil
 from collections.abc import Mapping
@@ -91,3 +92,27 @@ def draw(heatmap: Path, beside: Path, *, with_n: bool = False) -> list[Path]:
     for path in paths:
         save_figure(figure, path)
     return paths
+
+
+def table_of_values(heatmap: Heatmap) -> str:
+    """The values with their intervals, for every position at four depths."""
+    data = heatmap.data
+    kept = data["layer"].values.tolist()
+    layers = sorted({kept[0], kept[len(kept) // 3], kept[2 * len(kept) // 3], kept[-1]})
+    lines = [
+        f"{data.attrs['metric']} [95 % interval]",
+        f"{'':26}{'n':>5}" + "".join(f"{f'layer {layer}':>25}" for layer in layers),
+    ]
+    for name in data["position"].values:
+        column = data.sel(position=name)
+        values = [column.sel(layer=layer) for layer in layers]
+        shown = [_value_in_words(float(v.value), float(v.low), float(v.high)) for v in values]
+        lines.append(f"{name:26}{int(column.n.max()):5d}" + "".join(f"{cell:>25}" for cell in shown))
+    return "\n".join(lines)
+
+
+def _value_in_words(value: float, low: float, high: float) -> str:
+    if math.isnan(value):
+        return "–"
+    digits = 3 if abs(value) < 10 else 1
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

@@ -2,7 +2,7 @@
 
 The peer is `sklearn.linear_model.LogisticRegression` with the solver ``newton-cholesky``, its fastest here for more
 features than a few hundred, on the same standardised features of the same cells. Random cells of the activations
-that ``interp probe`` left, one fit on all but a fifth of the examples each.
+behind the README's figure (captured if they are not there), one fit on all but a fifth of the examples each.
 
     python -m benchmarks.probe --cells 20
 """
@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import tyro
@@ -31,7 +32,7 @@ class Config:
     seed: int = 0
     """Decides which cells."""
     runs: Path = Path("runs")
-    """Where the activations are."""
+    """Where the activations are, or are to be."""
 
 
 def main(config: Config) -> int:
@@ -41,22 +42,20 @@ def main(config: Config) -> int:
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
-    from interp.activations import ActivationStore
-    from interp.answer_files import load_answers
+    from analyses import asking, capturing
     from interp.logistic import fit_logistic
 
-    folders = sorted(path.parent for path in config.runs.glob("*/*/activations-*/store.json"))
-    store = ActivationStore.read(folders[0]) if folders else None
-    if store is None:
-        print(f"error: no activations below {config.runs}; run 'interp probe' first", file=sys.stderr)
-        return 2
-    answers = load_answers(store.folder.parent / str(store.identity["answers"]) / "answers.parquet")[0]
-    wrong = np.array([answer.correct is False for answer in answers if answer.correct is not None])
+    defaults = capturing.Config(dtype="float32", runs=config.runs)
+    source, questions = asking.source_of(defaults), asking.questions_of(defaults)
+    model = cache(lambda: asking.loaded(defaults, source))
+    captured = capturing.captured(defaults, source, questions, model, ["resid_post"])
+    store = captured.of("resid_post", captured.judged)
+    wrong = np.array([captured.answers[row].correct is False for row in captured.judged])
     rng = np.random.default_rng(config.seed)
     train = rng.random(len(wrong)) < 0.8
     mine, peers, objectives, scores = [], [], [], []
     for _ in range(config.cells):
-        cell = store.cell(int(rng.integers(store.layers)), str(rng.choice(store.positions)))
+        cell = store.cell(int(rng.choice(store.layers)), str(rng.choice(store.positions)))
         present = ~cell.isnan().any(1).numpy()
         features = cell.double().numpy()
         scaler = StandardScaler().fit(features[train & present])
@@ -80,7 +79,7 @@ def main(config: Config) -> int:
         objectives.append(fit.objective / reached - 1)
         scores.append(float(np.abs(ours - theirs).max()))
 
-    print(f"{config.cells} cells of {store.folder}, {int(train.sum())} examples, {cell.shape[1]} features")
+    print(f"{config.cells} cells of {store.store.folder}, {int(train.sum())} examples, {cell.shape[1]} features")
     for label, times in (("ours", mine), ("scikit-learn newton-cholesky", peers)):
         low, median, high = (1e3 * quartile for quartile in statistics.quantiles(times, n=4))
         print(f"{label:30} {median:7.1f} ms a fit (quartiles {low:.1f}, {high:.1f})")

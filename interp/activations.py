@@ -1,230 +1,116 @@
-"""Activations of a site at just the wanted cells, captured inside the forward pass and kept on disk.
+"""Activations of sites at just the wanted cells, from one forward pass over a batch.
 
-A store is a folder: ``store.json`` says what it holds, ``block-NNNN.safetensors`` hold blocks of examples as
-``[layer, position, example, width]`` in the model's own dtype, and ``manifest.jsonl`` has a line with the SHA-256
-of every block that is complete. A block is written under a temporary name, flushed, renamed, and only then entered:
-the line is the commit. A run that resumes checks the contents of what it finds.
+1. Tokens that all sequences of the batch begin with have been run once, alone; their keys and values are repeated for
+   the batch, and only the rest of each sequence is run.
+2. A hook gathers the wanted tokens on the model's device as soon as the site has been computed; nothing else is kept.
+3. The pass ends at the last wanted hook: no layer above it is run, and no logits.
+4. What was gathered is copied to the CPU once.
+
+Sequences are padded on the right, where padding cannot reach a real token of a causal model.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from functools import cached_property
-from pathlib import Path
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
 from einops import rearrange
 from jaxtyping import Float, Int
-from safetensors import safe_open
-from safetensors.torch import save_file
 
-from interp.batches import batched, in_halves_if_need_be
 from interp.errors import InputError
-from interp.examples import Answer
-from interp.files import sha256, whole_file
 from interp.models import HookedModel, run_until
 from interp.positions import MISSING
-from interp.progress import progress
 from interp.sites import hook_names
 
-log = logging.getLogger(__name__)
-
-BLOCK_EXAMPLES = 128
-"""Examples in one block: enough that a cell of a block is a long contiguous read, few enough to hold in memory."""
-TENSOR = "activations"
-HEADER = "store.json"
-MANIFEST = "manifest.jsonl"
+TokenIds = Sequence[int]
+HooksOfSites = Mapping[str, tuple[str, ...]]
+"""For each site its hook in every wanted layer."""
 
 
 @dataclass(frozen=True)
-class ActivationStore:
-    """Activations on disk: written block by block, read cell by cell."""
+class Prefix:
+    """Tokens that many sequences begin with, run once."""
 
-    folder: Path
-    identity: Mapping[str, Any]
-    """All that decides what the store holds, as JSON-able values."""
-    layers: int
-    positions: tuple[str, ...]
-    examples: tuple[str, ...]
-    blocks: tuple[tuple[int, ...], ...]
-    """For each block, which examples it holds, as indices into `examples`."""
+    tokens: tuple[int, ...]
+    cache: Any
+    """Hugging Face's cache of their keys and values, for a batch of one."""
+    places: tuple[int, ...]
+    """Those of the tokens whose activations are wanted."""
+    kept: Mapping[str, Float[torch.Tensor, "place width"]]
+    """Their activations, by hook."""
 
-    @classmethod
-    def read(cls, folder: Path) -> ActivationStore | None:
-        """The store in a folder, complete or not; None if there is none.
+    def cache_for(self, n_sequences: int) -> Any:
+        """The keys and values for a batch, which the batch's own will be appended to."""
+        cache = copy.deepcopy(self.cache)
+        cache.batch_repeat_interleave(n_sequences)
+        return cache
 
-        Raises
-        ------
-        InputError
-            If the folder has a header that cannot be read.
-        """
-        path = folder / HEADER
-        if not path.is_file():
-            return None
-        try:
-            header = json.loads(path.read_text())
-            return cls(
-                folder=folder,
-                identity=header["identity"],
-                layers=int(header["layers"]),
-                positions=tuple(header["positions"]),
-                examples=tuple(header["examples"]),
-                blocks=tuple(map(tuple, header["blocks"])),
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"corrupt store of activations: {path} ({error}); remove the folder {folder}") from error
-
-    def create(self) -> ActivationStore:
-        """Write the header, or check that the folder's header says the same.
-
-        Raises
-        ------
-        InputError
-            If the folder holds another store.
-        """
-        known = ActivationStore.read(self.folder)
-        if known is None:
-            header = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "folder"}
-            with whole_file(self.folder / HEADER) as temporary:
-                temporary.write_text(json.dumps(header) + "\n")
-            return self
-        differing = [field.name for field in fields(self) if getattr(known, field.name) != getattr(self, field.name)]
-        if differing:
-            raise InputError(
-                f"{self.folder} holds activations of another run (it differs in {', '.join(differing)}); remove it, "
-                "or choose another folder"
-            )
-        return known
-
-    def write(self, block: int, activations: Float[torch.Tensor, "layer position example width"]) -> None:
-        """Write one block and, once it is on the disk, enter it in the manifest."""
-        with whole_file(self._path(block)) as temporary:
-            save_file({TENSOR: activations}, temporary)
-            digest = sha256(temporary)
-        with (self.folder / MANIFEST).open("a") as manifest:
-            # The leading newline ends a line that a kill may have cut short.
-            manifest.write("\n" + json.dumps({"block": block, "sha256": digest}) + "\n")
-            manifest.flush()
-            os.fsync(manifest.fileno())
-
-    def verified_blocks(self) -> set[int]:
-        """The blocks that are entered in the manifest and whose contents match it."""
-        digests = {}
-        manifest = self.folder / MANIFEST
-        for line in manifest.read_text().splitlines() if manifest.is_file() else []:
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # Cut short by a kill: it was never a commit.
-            digests[int(row["block"])] = row["sha256"]
-        return {
-            block
-            for block, digest in digests.items()
-            if self._path(block).is_file() and sha256(self._path(block)) == digest
-        }
-
-    def cell(self, layer: int, position: str) -> Float[torch.Tensor, "example width"]:
-        """One (layer, position) of every example, in the order of `examples`; NaN where the position is missing."""
-        column = self.positions.index(position)
-        rows = torch.cat([file.get_slice(TENSOR)[layer, column] for file in self._files])
-        cell = torch.empty_like(rows)
-        cell[torch.tensor([example for block in self.blocks for example in block])] = rows
-        return cell
-
-    @cached_property
-    def _files(self) -> list[Any]:
-        paths = [self._path(block) for block in range(len(self.blocks))]
-        return [safe_open(path, framework="pt") for path in paths]
-
-    def _path(self, block: int) -> Path:
-        return self.folder / f"block-{block:04d}.safetensors"
+    def activations_at(
+        self, hook: str, cells: Int[np.ndarray, "example position"]
+    ) -> Float[torch.Tensor, "example position width"]:
+        """A hook at those cells that are in the prefix; any other cell is anything."""
+        place = np.searchsorted(self.places, np.minimum(np.maximum(cells, 0), len(self.tokens) - 1))
+        index = torch.from_numpy(np.minimum(place, len(self.places) - 1))
+        return self.kept[hook][index.to(self.kept[hook].device)]
 
 
-def capture(
-    model: Callable[[], HookedModel],
-    answers: Sequence[Answer],
-    table: xr.Dataset,
-    folder: Path,
-    *,
-    identity: Mapping[str, Any],
-    batch_size: int,
-    site: str = "resid_post",
-) -> ActivationStore:
-    """Run the model over answers it gave and keep a site of every layer at the cells of a position table.
-
-    Parameters
-    ----------
-    model
-        Gives the model that gave the answers; called only if something is left to capture.
-    answers
-        The examples, as in `table`.
-    table
-        What `positions.position_table` returns for them.
-    folder
-        Where the store is, or is to be.
-    identity
-        All that decides what the store holds, as JSON-able values. A folder with another identity is refused.
-    batch_size
-        Examples in one forward pass. Examples are sorted by length and padded on the right, where padding cannot
-        reach a real token of a causal model.
-    site
-        One of `interp.sites.SITES`, or a block's hook by TransformerLens's name.
-
-    Returns
-    -------
-    ActivationStore
-        Complete. Blocks that an earlier run finished are kept, after a check of their contents.
+def hooks_of_sites(model: HookedModel, sites: Sequence[str], layers: Sequence[int] | None = None) -> HooksOfSites:
+    """The hooks of sites in the wanted layers; None means all.
 
     Raises
     ------
     InputError
-        If the folder holds a store of another identity, or the model has no such site.
+        If the model has no such site or layer.
     """
-    order = sorted(range(len(answers)), key=lambda index: (len(answers[index].token_ids), index))
-    known = ActivationStore.read(folder)
-    store = ActivationStore(
-        folder=folder,
-        identity=dict(identity),
-        layers=known.layers if known else model().cfg.n_layers,
-        positions=tuple(table["position"].values.tolist()),
-        examples=tuple(answer.question.id for answer in answers),
-        blocks=tuple(batched(order, BLOCK_EXAMPLES)),
-    ).create()
-    verified = store.verified_blocks()
-    cells = table["token"].values
-    done = sum(len(store.blocks[block]) for block in verified)
-
-    def gathered(indices: tuple[int, ...]) -> list[torch.Tensor]:
-        return [site_activations(model(), [answers[i].token_ids for i in indices], cells[list(indices)], site)]
-
-    with progress("activations", total=len(answers), done=done, unit="examples") as shown:
-        for block, indices in enumerate(store.blocks):
-            if block in verified:
-                continue
-            parts: list[torch.Tensor] = []
-            for batch in batched(indices, batch_size):
-                parts += in_halves_if_need_be(gathered, batch)
-                shown.update(len(batch))
-            store.write(block, torch.cat(parts, dim=2))
-    return store
+    n_layers = model.cfg.n_layers
+    wanted = range(n_layers) if layers is None else layers
+    beyond = [layer for layer in wanted if not 0 <= layer < n_layers]
+    if beyond:
+        raise InputError(f"this model has no layer {beyond[0]}; its layers are 0 to {n_layers - 1}")
+    return {site: tuple(hook_names(model, site)[layer] for layer in wanted) for site in sites}
 
 
-def site_activations(
+def takes_prefixes(model: HookedModel) -> bool:
+    """Whether the model goes on from cached keys and values: a bridge whose blocks all have them."""
+    return hasattr(model, "original_model") and not getattr(model.cfg, "is_stateful", False)
+
+
+def prefix_of(model: HookedModel, tokens: TokenIds, cells: Int[np.ndarray, ...], hooks: HooksOfSites) -> Prefix:
+    """Run the tokens that sequences begin with, and keep what goes on from there.
+
+    Parameters
+    ----------
+    model
+        One that `takes_prefixes`.
+    tokens
+        What the sequences begin with.
+    cells
+        Indices of wanted tokens of any of the sequences; those within `tokens` are kept.
+    hooks
+        What is wanted, as for `batch_activations`.
+    """
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=model.original_model.config)  # type: ignore[attr-defined]
+    places = sorted({int(cell) for cell in cells.flat if 0 <= cell < len(tokens)}) or [0]
+    index = torch.tensor([places])
+    gathered = _gathered(model, [tokens], index, hooks, past_key_values=cache)
+    return Prefix(tuple(tokens), cache, tuple(places), {name: each[0] for name, each in gathered.items()})
+
+
+def batch_activations(
     model: HookedModel,
-    sequences: Sequence[Sequence[int]],
+    sequences: Sequence[TokenIds],
     cells: Int[np.ndarray, "example position"],
-    site: str = "resid_post",
-) -> Float[torch.Tensor, "layer position example width"]:
-    """A site of every layer at one token of each sequence for each position, from one forward pass.
-
-    Gathered on the model's device and copied to the CPU once. NaN where a cell is `MISSING`.
+    hooks: HooksOfSites,
+    prefix: Prefix | None = None,
+) -> dict[str, Float[torch.Tensor, "layer position example width"]]:
+    """Sites at one token of each sequence for each position, from one forward pass.
 
     Parameters
     ----------
@@ -234,36 +120,74 @@ def site_activations(
         Tokens, of any lengths.
     cells
         For each sequence and position an index into its tokens, or `MISSING`.
-    site
-        One of `interp.sites.SITES`, or a block's hook by TransformerLens's name. What has more than one axis for a
-        token (``head_z``: head and d_head) is laid out in a row.
+    hooks
+        For each site its hooks, as `hooks_of_sites` gives them. What has more than one axis for a token (``head_z``:
+        head and d_head) is laid out in a row.
+    prefix
+        What all sequences begin with, if it has been run.
+
+    Returns
+    -------
+    dict
+        The activations of each site on the CPU, in the model's dtype; NaN where a cell is `MISSING`.
+    """
+    start = len(prefix.tokens) if prefix else 0
+    passed = {"past_key_values": prefix.cache_for(len(sequences))} if prefix else {}
+    index = torch.from_numpy(np.maximum(cells - start, 0))
+    gathered = _gathered(model, [sequence[start:] for sequence in sequences], index, hooks, **passed)
+    if prefix:
+        within = torch.from_numpy(cells < start)[:, :, None]
+        for name, activation in gathered.items():
+            before = prefix.activations_at(name, cells)
+            gathered[name] = torch.where(within.to(activation.device), before, activation)
+    absent = torch.from_numpy(cells == MISSING)
+    return {site: _of_layers([gathered[name] for name in names], absent) for site, names in hooks.items()}
+
+
+def site_activations(
+    model: HookedModel,
+    sequences: Sequence[TokenIds],
+    cells: Int[np.ndarray, "example position"],
+    site: str = "resid_post",
+) -> Float[torch.Tensor, "layer position example width"]:
+    """One site of every layer at one token of each sequence for each position; see `batch_activations`.
 
     Raises
     ------
     InputError
         If the model has no such site.
     """
-    device = model.cfg.device
-    lengths = [len(sequence) for sequence in sequences]
-    tokens = torch.zeros(len(sequences), max(lengths), dtype=torch.long)
+    return batch_activations(model, sequences, cells, hooks_of_sites(model, [site]))[site]
+
+
+def _gathered(
+    model: HookedModel,
+    sequences: Sequence[TokenIds],
+    index: Int[torch.Tensor, "example position"],
+    hooks: HooksOfSites,
+    **passed: Any,
+) -> dict[str, Float[torch.Tensor, "example position width"]]:
+    """Each hook at some tokens of each sequence, on the device on which it was computed."""
+    tokens = torch.zeros(len(sequences), max(map(len, sequences)), dtype=torch.long)
     for row, sequence in enumerate(sequences):
-        tokens[row, : lengths[row]] = torch.tensor(sequence)
-    index = torch.from_numpy(np.where(cells == MISSING, 0, cells)).to(device)
-    rows = torch.arange(len(sequences), device=device)[:, None]
-    layers: list[Float[torch.Tensor, "example position width"]] = []
-    run_until(model, tokens.to(device), {name: _gather_into(layers, rows, index) for name in hook_names(model, site)})
-    gathered = torch.stack(_on_one_device(layers)).cpu()
-    gathered[:, torch.from_numpy(cells == MISSING)] = float("nan")
-    return rearrange(gathered, "layer example position width -> layer position example width").contiguous()
+        tokens[row, : len(sequence)] = torch.tensor(sequence)
+    rows = torch.arange(len(sequences))[:, None]
+    index_on: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
+    gathered: dict[str, torch.Tensor] = {}
 
-
-def _gather_into(layers: list[torch.Tensor], rows: torch.Tensor, index: torch.Tensor) -> Any:
-    def gather(activation: Float[torch.Tensor, "example pos ..."]) -> None:
+    def gather(name: str, activation: Float[torch.Tensor, "example pos ..."]) -> None:
         # The blocks of a model that is split over devices are on several.
-        layers.append(activation[rows.to(activation.device), index.to(activation.device)].flatten(start_dim=2))
+        if activation.device not in index_on:
+            index_on[activation.device] = (rows.to(activation.device), index.to(activation.device))
+        gathered[name] = activation[index_on[activation.device]].flatten(start_dim=2)
 
-    return gather
+    names = dict.fromkeys(name for names in hooks.values() for name in names)
+    run_until(model, tokens.to(model.cfg.device), {name: partial(gather, name) for name in names}, **passed)
+    return gathered
 
 
-def _on_one_device(parts: list[torch.Tensor]) -> list[torch.Tensor]:
-    return parts if len({part.device for part in parts}) == 1 else [part.cpu() for part in parts]
+def _of_layers(layers: list[torch.Tensor], absent: torch.Tensor) -> Float[torch.Tensor, "layer position example width"]:
+    one_device = len({layer.device for layer in layers}) == 1
+    stacked = torch.stack(layers if one_device else [layer.cpu() for layer in layers]).cpu()
+    stacked[:, absent] = float("nan")
+    return rearrange(stacked, "layer example position width -> layer position example width")

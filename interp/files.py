@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -9,7 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from interp.errors import InputError
+from interp.errors import InputError, first_line
+
+DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+"""What the system says of a disk that is full, over its quota or its largest file, failing, or read-only."""
 
 
 @contextmanager
@@ -22,13 +26,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the folder cannot be made or written to.
+        If the folder cannot be made or written to, or the disk has no room for the file or fails.
     """
     make_folder(path.parent)
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     except OSError as error:
-        raise _cannot_write(path.parent, error) from error
+        raise cannot_write(path.parent, error) from error
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -38,6 +42,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
         _flush(path.parent)
+    except OSError as error:
+        if error.errno in DISK_FAULTS:
+            raise cannot_write(path.parent, error) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -47,7 +55,7 @@ def make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write(folder, error) from error
     if not os.access(folder, os.W_OK):
         raise InputError(f"cannot write to {folder}: permission denied; choose another folder or change its rights")
     return folder
@@ -74,6 +82,10 @@ def _umask() -> int:
     return mask
 
 
-def _cannot_write(folder: Path, error: OSError) -> InputError:
-    reason = (error.strerror or str(error)).lower()
-    return InputError(f"cannot write to {folder}: {reason}; choose another folder or make room and rights there")
+def cannot_write(folder: Path, error: Exception) -> InputError:
+    """The one line for whatever kept something from being written to a folder."""
+    reason = first_line(error) if not isinstance(error, OSError) else (error.strerror or str(error)).lower()
+    return InputError(
+        f"cannot write to {folder}: {reason}; make room and rights there, or choose another folder; what was finished "
+        "before is kept, and the same command goes on from there"
+    )

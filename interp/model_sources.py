@@ -17,6 +17,9 @@ CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 """How the architectures of models that continue texts end."""
 SAFE_WEIGHTS = "*.safetensors"
 PICKLED_WEIGHTS = "*.bin"
+LAYERS = ("num_hidden_layers", "n_layer", "n_layers")
+WIDTH = ("hidden_size", "n_embd", "d_model")
+"""What families call the number of layers and the width in their configurations."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,11 @@ def _config_of(folder: Path) -> dict[str, Any]:
 def architectures_of(source: ModelSource) -> list[str]:
     """Hugging Face's classes for the model, by its configuration; none if it does not say."""
     return list(_config_of(source.folder).get("architectures") or [])
+
+
+def n_layers_of(source: ModelSource) -> int | None:
+    """How many layers the model has, by its configuration; None if it does not say."""
+    return _first_of(_text_config(source.folder), *LAYERS)
 
 
 def needs_remote_code(source: ModelSource) -> bool:
@@ -208,15 +216,20 @@ def known_models() -> list[KnownModel]:
 def _known(name: str, folder: Path, where: str) -> KnownModel:
     if not (folder / "config.json").is_file():
         return KnownModel(name, where)
-    config = _config_of(folder)
-    config = {**config, **config.get("text_config", {})}
-
-    def first_of(*names: str) -> int | None:
-        return next((int(config[key]) for key in names if config.get(key)), None)
-
+    config = _text_config(folder)
     megabytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
-    layers, width = first_of("num_hidden_layers", "n_layer", "n_layers"), first_of("hidden_size", "n_embd", "d_model")
+    layers, width = _first_of(config, *LAYERS), _first_of(config, *WIDTH)
     return KnownModel(name, where, config.get("model_type"), layers, width, megabytes, _licence(folder))
+
+
+def _text_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a model, or of the part of it that continues texts."""
+    config = _config_of(folder)
+    return {**config, **config.get("text_config", {})}
+
+
+def _first_of(config: dict[str, Any], *names: str) -> int | None:
+    return next((int(config[key]) for key in names if config.get(key)), None)
 
 
 def _licence(folder: Path) -> str | None:

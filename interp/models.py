@@ -237,10 +237,13 @@ def continued(
     return [_until_end(row, ends) for row in output[:, tokens.shape[1] :].tolist()]
 
 
-def run_until(model: HookedModel, tokens: Int[torch.Tensor, "batch pos"], hooks: dict[str, HookFunction]) -> None:
+def run_until(
+    model: HookedModel, tokens: Int[torch.Tensor, "batch pos"], hooks: Mapping[str, HookFunction], **passed: Any
+) -> None:
     """Run the model with a function at each hook, and stop as soon as every one of them has been called.
 
-    Nothing above the last hook is computed; in particular no logits. The hooks are removed whatever happens.
+    Nothing above the last hook is computed; in particular no logits. The hooks are removed whatever happens. `passed`
+    goes to the model's forward pass.
     """
     import torch
 
@@ -258,7 +261,7 @@ def run_until(model: HookedModel, tokens: Int[torch.Tensor, "batch pos"], hooks:
     with torch.inference_mode():
         try:
             fwd_hooks = [(name, once(name, function)) for name, function in hooks.items()]
-            model.run_with_hooks(tokens, return_type=None, fwd_hooks=fwd_hooks)
+            model.run_with_hooks(tokens, return_type=None, fwd_hooks=fwd_hooks, **passed)
         except _AllSeen:
             return
     raise RuntimeError(f"the model ran without calling {', '.join(sorted(waiting))}")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import textwrap
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
+from jaxtyping import Bool
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from interp.files import whole_file
-from interp.heatmap import Heatmap
+from interp.heatmap import Heatmap, Scale
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -26,8 +31,20 @@ STYLE: dict[Any, Any] = {
     "hatch.linewidth": 0.6,
 }
 CELL_INCHES = (0.29, 0.128)
+BELOW_INCHES = 2.9
+"""Height beside that of the rows, for the names of the positions."""
+CHARACTER_INCHES, LINE_INCHES = 0.065, 0.13
+"""Width of a character of a label, and height of a line of notes."""
+SHARE_OF_NOTES = 0.4
+"""The share of the figure's width that notes may take beside the label of the axis."""
+LABELLED_ROW_INCHES = 0.16
+"""Height of a row that has a label of its own."""
 MAX_LABELLED_LAYERS = 20
 """With more y ticks than this they become rarer."""
+SEQUENTIAL, DIVERGING = "Blues", "RdBu"
+"""Colour maps, safe for the colour-blind; of the diverging one, for a scale with a centre, blue is the high side."""
+LOG_TICKS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.1, 1.2, 1.5, 2, 3, 4, 5, 6, 7, 8, 9))
+"""Leading digits of a log scale's ticks, from few to many."""
 STRIP_INCHES, STRIP_SHARE = 0.5, 0.11
 """Height of the strip of n: inches that it adds to the figure, and its share of the map's own height."""
 MISSING_COLOUR = "#d9d9d9"
@@ -38,43 +55,42 @@ DEFAULT_SITE = "resid_post"
 """A map of another site says so."""
 
 
-def heatmap_figure(heatmap: Heatmap, *, colours: str = "Blues", with_n: bool = False) -> Figure:
-    """Draw a heatmap: layer 0 on top, one column per token, the colour bar at the right.
+def heatmap_figure(heatmap: Heatmap, *, colours: str | None = None, with_n: bool = False) -> Figure:
+    """Draw a heatmap: the first layer on top, one column per token, the colour bar at the right.
 
     A cell that is missing is hatched in grey, one outside the colour scale carries a small triangle that points to
-    the side it lies on, and a line below says how many of each there are, and whether positions were clamped.
+    the side it lies on, and a line below says how many of each there are, why they are missing where that is known,
+    and whether positions were clamped. Rows are labelled with the model's numbers of the layers: every second one, or
+    where some are left out every one, as long as there are not too many.
 
     Parameters
     ----------
     heatmap
         What to draw; its own scale is used.
     colours
-        A matplotlib colour map.
+        A matplotlib colour map; None means `SEQUENTIAL`, or `DIVERGING` where the scale has a centre.
     with_n
         Whether to draw, under the columns, a strip of bars with the number of examples behind each.
     """
+    if colours is None:
+        colours = SEQUENTIAL if heatmap.scale.centre is None else DIVERGING
     value = heatmap.data["value"].values
-    n_layers, n_positions = value.shape
-    low, high = heatmap.scale
     with matplotlib.rc_context(STYLE):
-        size = (2.0 + CELL_INCHES[0] * n_positions, 2.9 + max(CELL_INCHES[1] * n_layers, 1.5))
-        if with_n:
-            size = (size[0], size[1] + STRIP_INCHES)
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=_size(heatmap, with_n=with_n), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        mesh = axes.pcolormesh(value, cmap=colours, vmin=low, vmax=high, edgecolors="face", linewidth=0.1)
-        _label_axes(axes, n_layers, [str(name) for name in heatmap.data["position"].values])
+        mesh = axes.pcolormesh(value, cmap=colours, norm=_normalised(heatmap.scale), edgecolors="face", linewidth=0.1)
+        _label_axes(axes, heatmap.layers, [str(name) for name in heatmap.data["position"].values])
         _add_colour_bar(figure, axes, mesh, str(heatmap.data.attrs["metric"]))
         if with_n:
             _add_strip_of_n(axes, heatmap.data["n"].values.max(axis=0))
-        notes = _mark_cells(axes, value, low, high)
+        notes = _mark_cells(axes, heatmap)
         if heatmap.data.attrs.get("site", DEFAULT_SITE) != DEFAULT_SITE:
             notes.append(f"site: {heatmap.data.attrs['site']}")
         if heatmap.data.attrs.get("policy", "strict") != "strict":
             notes.append(f"positions: {heatmap.data.attrs['policy']} policy (clamped)")
         if notes:
-            figure.text(0.01, 0.005, "   ".join(notes), fontsize=7, color="#595959", ha="left", va="bottom")
+            _add_notes(figure, notes)
         # Layout is settled here, so that every format that is saved later gets the same one.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
@@ -87,24 +103,62 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format=path.suffix[1:], dpi=DPI, metadata=NO_DATE.get(path.suffix, {}))
 
 
-def _label_axes(axes: Axes, n_layers: int, positions: list[str]) -> None:
+def _add_notes(figure: Figure, notes: list[str]) -> None:
+    """Write notes into the lower left corner, or if they would run into the axis's label, each below it on its own."""
+    together = "   ".join(notes)
+    text = figure.text(0.01, 0.005, together, fontsize=7, color="#595959", ha="left", va="bottom")
+    share = text.get_window_extent().width / figure.bbox.width
+    if share > SHARE_OF_NOTES:
+        characters = int(0.98 * len(together) / share)
+        lines = [line for note in notes for line in textwrap.wrap(note, characters, break_on_hyphens=False)]
+        text.set_text("\n".join(lines))
+        width, height = figure.get_size_inches()
+        room = LINE_INCHES * len(lines)
+        bottom = room / (height + room)
+        figure.set_size_inches(width, height + room)
+        figure.set_layout_engine("constrained", rect=(0, bottom, 1, 1 - bottom))
+
+
+def _size(heatmap: Heatmap, *, with_n: bool) -> tuple[float, float]:
+    """Width and height of the figure in inches."""
+    n_layers, n_positions = heatmap.data["value"].shape
+    row = CELL_INCHES[1] if _follow_each_other(heatmap.layers) else LABELLED_ROW_INCHES
+    height = BELOW_INCHES + max(row * n_layers, 1.5) + (STRIP_INCHES if with_n else 0)
+    return 2.0 + CELL_INCHES[0] * n_positions, height
+
+
+def _normalised(scale: Scale) -> Normalize:
+    # What is below a log scale may be 0, which has no logarithm: it takes the colour of the end, and its mark.
+    return LogNorm(scale.low, scale.high, clip=True) if scale.kind == "log" else Normalize(scale.low, scale.high)
+
+
+def _follow_each_other(layers: list[int]) -> bool:
+    return layers == list(range(layers[0], layers[0] + len(layers)))
+
+
+def _label_axes(axes: Axes, layers: list[int], positions: list[str]) -> None:
     axes.set_xlabel("Token")
     axes.set_ylabel("Layer")
     axes.set_xlim(0, len(positions))
-    axes.set_ylim(n_layers, 0)
+    axes.set_ylim(len(layers), 0)
     axes.set_xticks(np.arange(len(positions)) + 0.5, positions, rotation=90)
-    step = 2
-    while n_layers / step > MAX_LABELLED_LAYERS:
+    step = 2 if _follow_each_other(layers) else 1
+    while len(layers) / step > MAX_LABELLED_LAYERS:
         step *= 2
-    labelled = np.arange(0, n_layers, step)
-    axes.set_yticks(labelled + 0.5, [str(layer) for layer in labelled])
+    labelled = np.arange(0, len(layers), step)
+    axes.set_yticks(labelled + 0.5, [str(layers[row]) for row in labelled])
 
 
 def _add_colour_bar(figure: Figure, axes: Axes, mesh: QuadMesh, metric: str) -> None:
     bar = figure.colorbar(mesh, ax=axes, pad=0.03, aspect=22)
-    bar.set_label(metric)
+    characters = int((figure.get_figheight() - BELOW_INCHES) / CHARACTER_INCHES)
+    bar.set_label(textwrap.fill(metric, max(characters, 24), break_on_hyphens=False))
     if mesh.get_clim() == (0.5, 1.0):
         bar.locator = MultipleLocator(0.1)
+    if isinstance(mesh.norm, LogNorm):
+        ticks = _log_ticks(*mesh.get_clim())
+        bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+        bar.minorticks_off()
     if bar.solids is not None:
         # As vectors, with edges in their own colour: no image in the PDF, and no hairlines between the steps.
         bar.solids.set(edgecolor="face", rasterized=False)
@@ -124,8 +178,20 @@ def _add_strip_of_n(axes: Axes, n: np.ndarray) -> None:
     axes.set_xlabel("")
 
 
-def _mark_cells(axes: Axes, value: np.ndarray, low: float, high: float) -> list[str]:
-    """Mark cells that are missing or outside the scale, and say in words how many there are."""
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers within a log scale: four or more, if there are, and not many more."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in LOG_TICKS:
+        numbers = [float(f"{digit}e{decade}") for decade in decades for digit in digits]
+        ticks = [number for number in numbers if low <= number <= high]
+        if len(ticks) >= 4:
+            break
+    return ticks
+
+
+def _mark_cells(axes: Axes, heatmap: Heatmap) -> list[str]:
+    """Mark cells that are missing or outside the scale, and say in words how many there are, and why."""
+    value, low, high = heatmap.data["value"].values, heatmap.scale.low, heatmap.scale.high
     missing, below, above = np.isnan(value), value < low, value > high
     notes = []
     if missing.any():
@@ -136,10 +202,19 @@ def _mark_cells(axes: Axes, value: np.ndarray, low: float, high: float) -> list[
             edgecolor=MARK_COLOUR,
             linewidth=0.0,
         )
-        notes.append(f"hatched: no value ({missing.sum()})")
+        notes.append("hatched: " + ", ".join(f"{why} ({n})" for why, n in _reasons(heatmap, missing).items()))
     for cells, marker, side, sign in ((below, "v", low, "<"), (above, "^", high, ">")):
         if cells.any():
             rows, columns = np.nonzero(cells)
             axes.plot(columns + 0.5, rows + 0.5, marker, color=MARK_COLOUR, markersize=2.5, markeredgewidth=0)
             notes.append(f"{'▾' if marker == 'v' else '▴'}: {sign} {side:g} ({cells.sum()})")
     return notes
+
+
+def _reasons(heatmap: Heatmap, missing: Bool[np.ndarray, "layer position"]) -> dict[str, int]:
+    """Why cells have no value, as far as the map says, with how many there are of each, in the map's order."""
+    meanings = str(heatmap.data.attrs.get("why_missing_meanings", "")).split()
+    if "why_missing" not in heatmap.data or not meanings:
+        return {"no value": int(missing.sum())}
+    counts = Counter(heatmap.data["why_missing"].values[missing].tolist())
+    return {meanings[code].replace("_", " "): n for code, n in sorted(counts.items())}

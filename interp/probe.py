@@ -22,13 +22,13 @@ import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
-from interp.activations import ActivationStore
 from interp.auc import auc_interval, refitting_factor
 from interp.errors import InputError
 from interp.files import whole_file
 from interp.heatmap import Heatmap
 from interp.logistic import fit_logistic
 from interp.progress import progress
+from interp.store import Cells
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Labels:
 
 
 def out_of_fold_scores(
-    store: ActivationStore, mask: Bool[np.ndarray, "example position"], labels: Labels, *, c: float, parts: Path
+    store: Cells, mask: Bool[np.ndarray, "example position"], labels: Labels, *, c: float, parts: Path
 ) -> Float[np.ndarray, "layer position example"]:
     """Score every example of every cell by a probe that was not trained on it; NaN where there is none.
 
@@ -102,9 +102,9 @@ def out_of_fold_scores(
         exactly these activations and labels.
     """
     layers = []
-    done = sum(_part(parts, layer).is_file() for layer in range(store.layers))
-    with progress("probe", total=store.layers, done=done, unit="layers") as shown:
-        for layer in range(store.layers):
+    done = sum(_part(parts, layer).is_file() for layer in store.layers)
+    with progress("probe", total=len(store.layers), done=done, unit="layers") as shown:
+        for layer in store.layers:
             part = _part(parts, layer)
             if not part.is_file():
                 scores = np.stack(
@@ -141,13 +141,7 @@ def cell_scores(
     return scores
 
 
-def example_scores(
-    scores: Float[np.ndarray, "layer position example"],
-    labels: Labels,
-    *,
-    examples: Sequence[str],
-    positions: Sequence[str],
-) -> xr.Dataset:
+def example_scores(scores: Float[np.ndarray, "layer position example"], labels: Labels, store: Cells) -> xr.Dataset:
     """The scores behind a map, for every example, with its label and fold; for spread, drill-down and resampling."""
     return xr.Dataset(
         {
@@ -155,7 +149,7 @@ def example_scores(
             "wrong": ("example", labels.wrong),
             "fold": ("example", labels.fold),
         },
-        coords={"layer": np.arange(len(scores)), "position": list(positions), "example": list(examples)},
+        coords={"layer": list(store.layers), "position": list(store.positions), "example": list(store.examples)},
         attrs={"score": "out-of-fold log-odds of being wrong"},
     )
 
@@ -164,7 +158,7 @@ def probe_map(
     scores: Float[np.ndarray, "layer position example"],
     mask: Bool[np.ndarray, "example position"],
     labels: Labels,
-    positions: Sequence[str],
+    store: Cells,
 ) -> Heatmap:
     """The AUC of every cell's scores, with its interval, n and, where there is no value, the reason."""
     shape = scores.shape[:2]
@@ -187,7 +181,8 @@ def probe_map(
         low,
         high,
         n,
-        positions=list(positions),
+        layers=store.layers,
+        positions=list(store.positions),
         kind="probe",
         metric=METRIC,
         scale=(0.5, 1.0),

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from analyses import cli
 from interp.answer_files import load_answers
 from interp.heatmap import Heatmap
 from interp.model_sources import ModelSource
+from interp.store import ActivationStore
 from tests.row_files import written
+from tests.stored import contents
 
 CITIES = ["Lyon", "São Paulo", "Paris", "東京", "Le Havre", "Rio", "Nice", "Osaka"]
 
@@ -157,3 +161,97 @@ def test_maps_of_other_sites_stand_beside_each_other(
     }
     asked(source, path, *flags, "--site", "atn_out", command="probe", status=2)
     assert "unknown site 'atn_out'; nearest: attn_out" in capsys.readouterr().err
+
+
+def captured(source: ModelSource, questions: Path, *flags: str, status: int = 0) -> None:
+    common = ["--n", "8", "--positions=last_q,-2,-1", "--token-budget", "20"]
+    asked(source, questions, *common, *flags, command="capture", status=status)
+
+
+def store_command(*arguments: str) -> int:
+    return cli.main(["store", *arguments])
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interp.plan.SHARD_EXAMPLES", 2)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_parts_of_a_capture_are_merged_to_what_one_run_captures(
+    source: ModelSource, questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    captured(source, questions, "--shard", "1/2", status=2)
+    assert "run 'interp answers' once, with the same flags, before the --shard jobs" in capsys.readouterr().err
+    captured(source, questions, "--sites", "resid_post,mlp_out")
+    folders = [Path(line) for line in capsys.readouterr().out.split()]
+    assert [ActivationStore.read(folder).identity["site"] for folder in folders] == ["resid_post", "mlp_out"]
+    whole = contents(folders[0])
+
+    for part in ("1/2", "2/2"):
+        captured(source, questions, "--shard", part)
+    parts = [Path(line) for line in capsys.readouterr().out.split()]
+    assert [part.name for part in parts] == [f"{folders[0].name}.part-{number}-of-2" for number in (1, 2)]
+    assert store_command("merge", *map(str, parts), "--into", "merged") == 0
+    assert contents(Path("merged")) == whole
+    shutil.rmtree(folders[0])
+    assert store_command("merge", str(folders[0])) == 0, "the parts are found beside"
+    assert contents(folders[0]) == whole
+    assert store_command("merge", "nowhere") == 2
+    assert "no store of activations at nowhere" in capsys.readouterr().err
+
+    assert store_command("prune") == 0
+    told = capsys.readouterr().out
+    assert told.count("would remove") == sum(len(contents(part)) for part in parts)
+    assert all(part.exists() for part in parts)
+    assert store_command("prune", "--yes") == 0
+    assert not any(part.exists() for part in parts)
+    assert contents(folders[0]) == whole
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_stores_are_listed_verified_exported_and_removed(
+    source: ModelSource, questions: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert store_command("list") == 2
+    assert "no store of activations below runs; 'interp capture' makes one" in capsys.readouterr().err
+    captured(source, questions, "--layers", "0,2")
+    folder = Path(capsys.readouterr().out.strip())
+    assert store_command("list") == 0
+    (row,) = capsys.readouterr().out.splitlines()[1:]
+    assert row.split()[:7] == ["tiny-llama", "resid_post", "float32", "2", "3", "8", "4/4"]
+    assert store_command("verify") == 0
+    assert capsys.readouterr().out == f"{folder}: whole\n"
+    assert store_command("export", str(folder), "--to", "npz") == 0
+    with np.load(capsys.readouterr().out.strip()) as archive:
+        assert archive["activations"].shape == (2, 3, 8, 32)
+
+    shard = folder / "shard-0002.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    (folder / ".shard-0003.safetensors.killed").touch()
+    assert store_command("verify") == 1
+    assert capsys.readouterr().out == f"{folder}: damaged: shard 2\n"
+    assert store_command("prune", "--yes") == 0
+    assert capsys.readouterr().out.split() == [f"{folder}/.shard-0003.safetensors.killed", str(shard)]
+    captured(source, questions, "--layers", "0,2")
+    capsys.readouterr()
+    assert store_command("verify") == 0
+    assert store_command("prune", "--stores", "--yes", str(folder)) == 0
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--layers", "0,9"], "--layers has 9, and the model has the layers 0 to 2"),
+        (["--layers", "2-0"], "--layers has '2-0'; write all, or numbers and ranges such as 0,4,8 or 0-10"),
+        (["--shard", "3/2"], "--shard is '3/2'; write i/n with i from 1 to n"),
+        (["--token-budget", "0"], "--token-budget is 0; give a number from 1"),
+        (["--sites", "resid_pots"], "unknown site 'resid_pots'; nearest: resid_post"),
+    ],
+)
+def test_a_capture_that_cannot_be_is_refused(
+    source: ModelSource, questions: Path, flags: list[str], message: str, capsys: pytest.CaptureFixture
+) -> None:
+    captured(source, questions, *flags, status=2)
+    assert message in capsys.readouterr().err

@@ -1,5 +1,12 @@
+"""Capture: the activations of each answer alone, whatever ran together and whoever ran it."""
+
 from __future__ import annotations
 
+import logging
+import re
+import shutil
+from collections import namedtuple
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,36 +14,20 @@ import pytest
 import torch
 import xarray as xr
 
-from interp import activations
-from interp.activations import capture, site_activations
+from interp import capture as capture_module
+from interp import plan as plan_module
+from interp.activations import batch_activations, hooks_of_sites, prefix_of, site_activations, takes_prefixes
+from interp.capture import capture, default_token_budget, examples_to_capture, planned_stores
 from interp.errors import InputError
-from interp.examples import Answer, Question, Span, TokenizedText
+from interp.examples import Answer
 from interp.model_sources import ModelSource
 from interp.models import HookedModel, load_model
+from interp.plan import examples_of
 from interp.positions import MISSING, position_table
-
-POSITIONS = ("last_q", "exact_answer_first", "exact_answer_after_last", "-3", "-1")
-
-
-def random_answers(n: int, seed: int = 0) -> list[Answer]:
-    """Answers of different lengths, some without an exact answer, some too short for some positions."""
-    rng = np.random.default_rng(seed)
-    answers = []
-    for index in range(n):
-        n_prompt, n_generated = int(rng.integers(2, 9)), int(rng.integers(1, 9))
-        ends = tuple(range(1, n_generated + 1))
-        start = int(rng.integers(0, n_generated))
-        answers.append(
-            Answer(
-                question=Question(f"q{index}", "?", "x", (), None, "test", f"q{index}"),
-                token_ids=tuple(rng.integers(2, 380, n_prompt + n_generated).tolist()),
-                n_prompt=n_prompt,
-                generated=TokenizedText("x" * n_generated, ends, ends),
-                ended=True,
-                exact=Span(start, start + 1) if rng.random() < 0.8 else None,
-            )
-        )
-    return answers
+from interp.store import ActivationStore
+from interp.stores import merged, part_folder
+from tests.random_answers import BEGINNING, POSITIONS, random_answers
+from tests.stored import contents
 
 
 @pytest.fixture
@@ -49,96 +40,213 @@ def table(answers: list[Answer]) -> xr.Dataset:
     return position_table(answers, POSITIONS)
 
 
-def test_capture_is_run_with_cache_on_each_prompt_alone(
-    family_model: HookedModel, answers: list[Answer], table: xr.Dataset, tmp_path: Path
-) -> None:
-    store = capture(lambda: family_model, answers, table, tmp_path, identity={}, batch_size=7)
-    assert store.layers == family_model.cfg.n_layers
-    cells = {(layer, position): store.cell(layer, position) for layer in range(store.layers) for position in POSITIONS}
-    for row, answer in enumerate(answers):
-        with torch.inference_mode():
-            _, cache = family_model.run_with_cache(torch.tensor([answer.token_ids]))
-        for (layer, position), cell in cells.items():
-            token = int(table["token"].sel(position=position)[row])
-            if token == MISSING:
-                assert cell[row].isnan().all()
-            else:
-                alone = cache[f"blocks.{layer}.hook_resid_post"][0, token]
-                torch.testing.assert_close(cell[row], alone, rtol=1e-5, atol=1e-5)
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_module, "SHARD_EXAMPLES", 5)
 
 
-def test_the_batch_does_not_matter(
-    model: HookedModel, answers: list[Answer], table: xr.Dataset, tmp_path: Path
-) -> None:
-    one, all_at_once = (
-        capture(lambda: model, answers, table, tmp_path / str(size), identity={}, batch_size=size) for size in (1, 100)
+def captured(
+    model: HookedModel | Callable[[], HookedModel],
+    answers: Sequence[Answer],
+    folder: Path,
+    *,
+    sites: Sequence[str] = ("resid_post",),
+    layers: Sequence[int] | None = None,
+    token_budget: int = 100,
+    reuse_prefixes: bool = True,
+    **how: object,
+) -> dict[str, ActivationStore]:
+    table = position_table(answers, POSITIONS)
+    load = (lambda: model) if isinstance(model, HookedModel) else model
+    stores = planned_stores(
+        {site: folder / site for site in sites},
+        {site: {"site": site} for site in sites},
+        answers,
+        table,
+        layers=range(load().cfg.n_layers) if layers is None else layers,
+        token_budget=token_budget,
+        reuse_prefixes=reuse_prefixes,
     )
-    for layer in range(one.layers):
+    capture(load, stores, examples_to_capture(answers, table), **how)
+    return stores
+
+
+def assert_same(one: ActivationStore, other: ActivationStore, tolerance: float = 1e-5) -> None:
+    for layer in one.layers:
         for position in POSITIONS:
             torch.testing.assert_close(
-                one.cell(layer, position), all_at_once.cell(layer, position), rtol=1e-5, atol=1e-5, equal_nan=True
+                one.cell(layer, position),
+                other.cell(layer, position),
+                rtol=tolerance,
+                atol=tolerance,
+                equal_nan=True,
             )
 
 
-def test_an_interrupted_capture_goes_on_and_ends_the_same(
-    model: HookedModel, answers: list[Answer], table: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("reuse_prefixes", [True, False])
+def test_capture_is_run_with_cache_on_each_answer_alone(
+    family_model: HookedModel, answers: list[Answer], table: xr.Dataset, tmp_path: Path, reuse_prefixes: bool
 ) -> None:
-    monkeypatch.setattr(activations, "BLOCK_EXAMPLES", 5)
-    capture(lambda: model, answers, table, tmp_path / "whole", identity={}, batch_size=4)
-    whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
-    assert len(whole) == 5 + 2
+    stores = captured(
+        family_model, answers, tmp_path, sites=("resid_post", "attn_out", "head_z"), reuse_prefixes=reuse_prefixes
+    )
+    assert {batch.shared for shard in stores["attn_out"].plan for batch in shard} == {
+        len(BEGINNING) if reuse_prefixes else 0
+    }
+    for site, store in stores.items():
+        names = hooks_of_sites(family_model, [site])[site]
+        cells = {(layer, position): store.cell(layer, position) for layer in store.layers for position in POSITIONS}
+        for row, answer in enumerate(answers):
+            with torch.inference_mode():
+                _, cache = family_model.run_with_cache(torch.tensor([answer.token_ids]))
+            for (layer, position), cell in cells.items():
+                token = int(table["token"].sel(position=position)[row])
+                if token == MISSING:
+                    assert cell[row].isnan().all()
+                else:
+                    alone = cache[names[layer]][0, token].flatten()
+                    torch.testing.assert_close(cell[row], alone, rtol=1e-5, atol=1e-5)
 
+
+def test_every_bridge_of_the_tests_goes_on_from_a_prefix(family_model: HookedModel) -> None:
+    assert takes_prefixes(family_model) == hasattr(family_model, "original_model")
+
+
+def test_the_budget_does_not_matter(model: HookedModel, answers: list[Answer], tmp_path: Path) -> None:
+    one = captured(model, answers, tmp_path / "1", token_budget=1)["resid_post"]
+    together = captured(model, answers, tmp_path / "1000", token_budget=1000)["resid_post"]
+    assert one.plan != together.plan
+    assert_same(one, together)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_an_interrupted_capture_goes_on_and_ends_the_same(
+    model: HookedModel, answers: list[Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captured(model, answers, tmp_path / "whole", sites=("resid_post", "mlp_out"))
+    whole = contents(tmp_path / "whole")
     for batches in range(9):
-        folder = tmp_path / f"cut-{batches}"
         left = iter(range(batches))
 
-        def interrupted(*arguments: object, left: object = left) -> torch.Tensor:
+        def interrupted(*arguments: object, left: object = left) -> dict[str, torch.Tensor]:
             if next(left, None) is None:  # type: ignore[call-overload]
                 raise KeyboardInterrupt
-            return site_activations(*arguments)
+            return batch_activations(*arguments)
 
+        folder = tmp_path / f"cut-{batches}"
         with monkeypatch.context() as patch:
-            patch.setattr(activations, "site_activations", interrupted)
-            with pytest.raises(KeyboardInterrupt):
-                capture(lambda: model, answers, table, folder, identity={}, batch_size=4)
-        capture(lambda: model, answers, table, folder, identity={}, batch_size=4)
-        assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+            patch.setattr(capture_module, "batch_activations", interrupted)
+            try:
+                captured(model, answers, folder, sites=("resid_post", "mlp_out"))
+            except KeyboardInterrupt:
+                assert contents(folder) != whole
+        captured(model, answers, folder, sites=("resid_post", "mlp_out"))
+        assert contents(folder) == whole
+
+
+def test_a_site_is_the_same_whatever_is_captured_with_it(
+    model: HookedModel, answers: list[Answer], tmp_path: Path
+) -> None:
+    captured(model, answers, tmp_path / "alone", sites=("resid_mid",))
+    captured(model, answers, tmp_path / "with", sites=("resid_post", "resid_mid"))
+    assert contents(tmp_path / "alone" / "resid_mid") == contents(tmp_path / "with" / "resid_mid")
+    # A store that is there is not captured again beside one that is not.
+    captured(model, answers, tmp_path / "alone", sites=("resid_mid", "resid_post"))
+    assert contents(tmp_path / "alone") == contents(tmp_path / "with")
+
+
+def test_some_layers_are_those_of_all_and_nothing_above_is_run(
+    model: HookedModel, answers: list[Answer], tmp_path: Path
+) -> None:
+    everything = captured(model, answers, tmp_path / "all")["resid_post"]
+    seen: list[str] = []
+    model.add_hook("blocks.2.hook_resid_pre", lambda activation, hook: seen.append("above"))
+    try:
+        some = captured(model, answers, tmp_path / "some", layers=(1,))["resid_post"]
+    finally:
+        model.reset_hooks()
+    assert not seen
+    assert some.layers == (1,)
+    assert_same(some, everything)
+    with pytest.raises(InputError, match="this model has no layer 3; its layers are 0 to 2"):
+        captured(model, answers, tmp_path / "beyond", layers=(1, 3))
 
 
 def test_a_batch_that_does_not_fit_is_captured_in_halves(
-    model: HookedModel, answers: list[Answer], table: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: HookedModel, answers: list[Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def small(model: HookedModel, sequences: list[tuple[int, ...]], *rest: object) -> torch.Tensor:
+    def small(model: HookedModel, sequences: list[tuple[int, ...]], *rest: object) -> dict[str, torch.Tensor]:
         if len(sequences) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return site_activations(model, sequences, *rest)
+        return batch_activations(model, sequences, *rest)
 
-    whole = capture(lambda: model, answers, table, tmp_path / "whole", identity={}, batch_size=20)
-    monkeypatch.setattr(activations, "site_activations", small)
-    halved = capture(lambda: model, answers, table, tmp_path / "halved", identity={}, batch_size=20)
-    for layer in range(whole.layers):
-        for position in POSITIONS:
-            torch.testing.assert_close(
-                whole.cell(layer, position), halved.cell(layer, position), rtol=1e-5, atol=1e-5, equal_nan=True
-            )
+    whole = captured(model, answers, tmp_path / "whole")["resid_post"]
+    monkeypatch.setattr(capture_module, "batch_activations", small)
+    assert_same(captured(model, answers, tmp_path / "halved")["resid_post"], whole)
 
 
-def test_a_complete_store_needs_no_model(
-    model: HookedModel, answers: list[Answer], table: xr.Dataset, tmp_path: Path
+def test_a_whole_store_needs_no_model_and_a_damaged_one_only_its_shard(
+    model: HookedModel, answers: list[Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(plan_module, "SHARD_EXAMPLES", 5)
+    whole = captured(model, answers, tmp_path)["resid_post"]
+    before = contents(tmp_path)
+
     def no_model() -> HookedModel:
         raise AssertionError("the model was asked for")
 
-    store = capture(lambda: model, answers, table, tmp_path, identity={}, batch_size=4)
-    assert capture(no_model, answers, table, tmp_path, identity={}, batch_size=4) == store
+    captured(no_model, answers, tmp_path, layers=range(3))
+    shard = whole.folder / "shard-0002.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"\0")
+    ran: list[int] = []
+
+    def counted(model: HookedModel, sequences: list[tuple[int, ...]], *rest: object) -> dict[str, torch.Tensor]:
+        ran.append(len(sequences))
+        return batch_activations(model, sequences, *rest)
+
+    monkeypatch.setattr(capture_module, "batch_activations", counted)
+    captured(model, answers, tmp_path)
+    assert sum(ran) == len(examples_of(whole.plan[2]))
+    assert contents(tmp_path) == before
 
 
-def test_another_identity_is_refused(
-    model: HookedModel, answers: list[Answer], table: xr.Dataset, tmp_path: Path
+@pytest.mark.usefixtures("small_shards")
+def test_shares_of_a_capture_merge_to_the_same_bytes(model: HookedModel, answers: list[Answer], tmp_path: Path) -> None:
+    whole = captured(model, answers, tmp_path / "whole")["resid_post"]
+    parts = []
+    for number in range(3):
+        shards = range(number, len(whole.plan), 3)
+        folder = captured(model, answers, tmp_path / f"job-{number}", shards=shards)["resid_post"].folder
+        part = ActivationStore.read(Path(shutil.move(folder, part_folder(tmp_path / "merged", f"{number + 1}/3"))))
+        assert part is not None
+        assert part.verified_shards() == set(shards)
+        parts.append(part)
+    assert contents(merged(parts, tmp_path / "merged").folder) == contents(whole.folder)
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_written(
+    model: HookedModel,
+    answers: list[Answer],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    capture(lambda: model, answers, table, tmp_path, identity={"answers": "a"}, batch_size=4)
-    with pytest.raises(InputError, match="activations of another run"):
-        capture(lambda: model, answers, table, tmp_path, identity={"answers": "b"}, batch_size=4)
+    needed = 3 * len(POSITIONS) * len(answers) * 32 * 4
+    usage = namedtuple("usage", ["total", "used", "free"])
+    room = capture_module.ROOM
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(0, 0, needed + room - 1))
+    with pytest.raises(InputError, match=r"the activations need 0 MB and the disk of .* has 64 MB free; make room"):
+        captured(model, answers, tmp_path)
+    assert not list((tmp_path / "resid_post").glob("*shard*"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(0, 0, needed + room))
+    with caplog.at_level(logging.INFO):
+        captured(model, answers, tmp_path)
+    (told,) = [record.message for record in caplog.records if "to write" in record.message]
+    assert re.fullmatch(r"activations: about 0 MB to write and \d+ s to go", told)
+
+
+def test_the_budget_is_the_devices() -> None:
+    assert [default_token_budget(device) for device in ("cpu", "cuda:1", "mps", "xpu")] == [1024, 16384, 4096, 1024]
 
 
 def test_bfloat16_is_kept(source: ModelSource) -> None:
@@ -149,3 +257,20 @@ def test_bfloat16_is_kept(source: ModelSource) -> None:
     assert streams.shape == (3, 2, 2, 32)
     assert streams[:, 1, 1].isnan().all()
     assert not streams[:, 0].isnan().any()
+
+
+def test_a_prefix_is_run_once_for_the_batches_of_a_shard(
+    model: HookedModel, answers: list[Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not takes_prefixes(model):
+        pytest.skip("HookedTransformer runs every sequence whole")
+    ran: list[int] = []
+
+    def counted(model: HookedModel, tokens: Sequence[int], *rest: object) -> object:
+        ran.append(len(tokens))
+        return prefix_of(model, tokens, *rest)
+
+    monkeypatch.setattr(capture_module, "prefix_of", counted)
+    store = captured(model, answers, tmp_path, token_budget=40)["resid_post"]
+    assert sum(len(shard) for shard in store.plan) > 3
+    assert ran == [len(BEGINNING)] * len(store.plan)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from analyses import cli
-from analyses.probe import DEFAULT_POSITIONS
+from analyses.capturing import DEFAULT_POSITIONS
 from analyses.runs import publish, require_publishable, run_folder
 from interp.datasets import BUILT_IN
 from interp.errors import InputError

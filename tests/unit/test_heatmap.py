@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 
 from interp.errors import InputError
-from interp.heatmap import Heatmap
+from interp.heatmap import Heatmap, Scale, cosine_scale, log_scale, ratio_scale
 
 
-def heatmap_of(value: np.ndarray, *, positions: list[str] | None = None) -> Heatmap:
+def heatmap_of(
+    value: np.ndarray,
+    *,
+    positions: list[str] | None = None,
+    layers: list[int] | None = None,
+    scale: Scale | tuple[float, float] = (0.5, 1.0),
+) -> Heatmap:
     return Heatmap.build(
         value,
         value - 0.05,
@@ -18,7 +24,8 @@ def heatmap_of(value: np.ndarray, *, positions: list[str] | None = None) -> Heat
         positions=positions or [f"-{k}" for k in range(value.shape[1], 0, -1)],
         kind="probe",
         metric="AUC of error detection",
-        scale=(0.5, 1.0),
+        scale=scale,
+        layers=layers,
         extra={"n_wrong": np.full(value.shape, 40)},
         attributes={"model": "tiny", "identity": '{"seed": 0}'},
     )
@@ -31,7 +38,7 @@ def test_a_heatmap_survives_its_file(tmp_path: Path) -> None:
     heatmap.save(tmp_path / "probe.nc")
     loaded = Heatmap.load(tmp_path / "probe.nc")
     assert loaded.data.identical(heatmap.data)
-    assert loaded.scale == (0.5, 1.0)
+    assert loaded.scale == Scale(0.5, 1.0)
     assert loaded.identity == {"seed": 0}
 
 
@@ -50,6 +57,75 @@ def test_what_is_no_heatmap_is_refused() -> None:
     del data.attrs["metric"]
     with pytest.raises(ValueError, match="no attribute 'metric'"):
         Heatmap(data)
+
+
+def test_layers_keep_the_models_numbers(tmp_path: Path) -> None:
+    heatmap_of(np.full((3, 2), 0.7), layers=[2, 5, 6]).save(tmp_path / "some.nc")
+    assert Heatmap.load(tmp_path / "some.nc").layers == [2, 5, 6]
+    for name, layers in (("all.nc", [0, 1, 2]), ("default.nc", None)):
+        heatmap_of(np.full((3, 2), 0.7), layers=layers).save(tmp_path / name)
+    assert (tmp_path / "all.nc").read_bytes() == (tmp_path / "default.nc").read_bytes()
+    with pytest.raises(ValueError, match=r"layers that do not ascend: \[2, 5, 5\]"):
+        heatmap_of(np.full((3, 2), 0.7), layers=[2, 5, 5])
+
+
+def test_a_scale_survives_its_file_and_a_linear_one_says_only_its_ends(tmp_path: Path) -> None:
+    for scale in (Scale(0.5, 1.0), Scale(1.0, 100.0, "log"), Scale(0.5, 2.0, "log", centre=1.0)):
+        heatmap_of(np.ones((2, 2)), scale=scale).save(tmp_path / "map.nc")
+        assert Heatmap.load(tmp_path / "map.nc").scale == scale
+    assert not {"scale_kind", "centre"} & set(heatmap_of(np.ones((2, 2))).data.attrs)
+
+
+@pytest.mark.parametrize(
+    ("scale", "problem"),
+    [
+        (Scale(0.0, 1.0, "log"), "a log scale cannot begin at 0"),
+        (Scale(0.0, 1.0, "square"), "scale_kind is 'square', not one of linear, log"),
+        (Scale(1.0, 1.0), "a scale cannot go from 1 to 1"),
+        (Scale(0.5, 2.0, centre=1.0), "the middle of the scale is 1.25, not 1"),
+        (Scale(0.5, 4.0, "log", centre=1.0), "the middle of the scale is 1.41421, not 1"),
+    ],
+)
+def test_a_scale_that_cannot_be_drawn_is_refused(scale: Scale, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        heatmap_of(np.ones((2, 2)), scale=scale)
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        ([12.0, 3400.0], (10.0, 5000.0)),
+        ([20.0, 50.0], (20.0, 50.0)),
+        ([0.0, 0.03, 0.4], (0.02, 0.5)),
+        ([10.0, 10.0], (10.0, 20.0)),
+        ([999.9999999999999, 1000.0], (500.0, 1000.0)),
+        ([1.1e-300, 1e300], (1e-300, 1e300)),
+        ([], (1.0, 10.0)),
+        ([0.0], (1.0, 10.0)),
+    ],
+)
+def test_a_log_scale_goes_from_round_number_to_round_number(values: list[float], ends: tuple[float, float]) -> None:
+    scale = log_scale(np.array(values, dtype=float))
+    assert scale == Scale(*ends, "log")
+    assert scale.problem is None
+
+
+@pytest.mark.parametrize(
+    ("values", "factor"),
+    [([1.0], 1.2), ([0.9, 1.3], 1.5), ([0.5, 1.9], 2.0), ([0.3], 5.0), ([7.0], 10.0), ([0.0, 130.0], 200.0), ([], 1.2)],
+)
+def test_a_ratio_scale_is_as_wide_on_both_sides(values: list[float], factor: float) -> None:
+    scale = ratio_scale(np.array(values, dtype=float))
+    assert scale == Scale(1 / factor, factor, "log", centre=1.0)
+    assert scale.problem is None
+
+
+@pytest.mark.parametrize(
+    ("values", "low"),
+    [([0.97, 1.0], 0.95), ([0.62], 0.5), ([0.3], 0.0), ([-0.003, 0.5], -0.1), ([-0.3], -0.5), ([], 0.0), ([1.0], 0.99)],
+)
+def test_a_cosine_scale_ends_at_one(values: list[float], low: float) -> None:
+    assert cosine_scale(np.array(values, dtype=float)) == Scale(low, 1.0)
 
 
 def test_a_published_map_is_read_from_csv(tmp_path: Path) -> None:

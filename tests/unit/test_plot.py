@@ -7,7 +7,7 @@ import pytest
 from matplotlib.collections import PolyQuadMesh, QuadMesh
 from matplotlib.figure import Figure
 
-from interp.heatmap import Heatmap
+from interp.heatmap import Heatmap, Scale
 from interp.plot import heatmap_figure, save_figure
 from interp.positions import PAPER_POSITIONS
 from tests.unit.test_heatmap import heatmap_of
@@ -104,3 +104,83 @@ def test_a_map_of_another_site_says_so() -> None:
     heatmap = heatmap_of(np.full((4, 3), 0.7)).with_attributes({"site": "attn_out"})
     assert any("site: attn_out" in text.get_text() for text in heatmap_figure(heatmap).texts)
     assert not heatmap_figure(heatmap.with_attributes({"site": "resid_post"})).texts
+
+
+def test_layers_that_are_left_out_are_not_counted() -> None:
+    _, rows = labels_of(heatmap_figure(heatmap_of(np.full((4, 3), 0.7), layers=[0, 1, 16, 29])))
+    assert rows == ["0", "1", "16", "29"], "every row, since none can be told from its neighbours"
+    _, rows = labels_of(heatmap_figure(heatmap_of(np.full((5, 3), 0.7), layers=[7, 8, 9, 10, 11])))
+    assert rows == ["7", "9", "11"]
+    _, rows = labels_of(heatmap_figure(heatmap_of(np.full((40, 3), 0.7), layers=list(range(0, 80, 2)))))
+    assert rows == [str(layer) for layer in range(0, 80, 4)]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (10.0, 5000.0, "10 20 50 100 200 500 1000 2000 5000"),
+        (1.0, 1000.0, "1 10 100 1000"),
+        (20.0, 50.0, "20 30 40 50"),
+        (100.0, 500.0, "100 150 200 300 500"),
+        (1 / 1.5, 1.5, "0.7 0.8 0.9 1 1.1 1.2 1.5"),
+        (0.1, 10.0, "0.1 0.2 0.5 1 2 5 10"),
+    ],
+)
+def test_a_log_scale_has_ticks_at_round_numbers(low: float, high: float, ticks: str) -> None:
+    value = np.geomspace(low, high, 12).reshape(4, 3)
+    figure = heatmap_figure(heatmap_of(value, scale=Scale(low, high, "log")))
+    axes, bar = figure.axes
+    assert [tick.get_text() for tick in bar.get_yticklabels()] == ticks.split()
+    (mesh,) = [artist for artist in axes.collections if isinstance(artist, QuadMesh)]
+    shades = mesh.norm(value).data.ravel()
+    np.testing.assert_allclose(np.diff(shades), 1 / 11, err_msg="equal ratios are equal steps")
+
+
+def test_a_scale_with_a_centre_has_a_diverging_map_that_is_white_there() -> None:
+    figure = heatmap_figure(heatmap_of(np.array([[0.5, 1.0, 2.0]]), scale=Scale(0.5, 2.0, "log", centre=1.0)))
+    (mesh,) = [artist for artist in figure.axes[0].collections if isinstance(artist, QuadMesh)]
+    below, at, above = mesh.cmap(mesh.norm(np.array([0.5, 1.0, 2.0])))[:, :3]
+    assert below[0] > below[2], "red where it shrinks"
+    assert above[2] > above[0], "blue where it grows"
+    assert at.min() > 0.95
+
+
+def test_what_has_no_logarithm_is_drawn_at_the_end_of_the_scale_and_marked() -> None:
+    figure = heatmap_figure(heatmap_of(np.array([[0.0, 5.0, 20.0]]), scale=Scale(1.0, 10.0, "log")))
+    (mesh,) = [artist for artist in figure.axes[0].collections if isinstance(artist, QuadMesh)]
+    assert mesh.norm(np.array([0.0, 20.0])).tolist() == [0, 1]
+    assert figure.texts[0].get_text() == "▾: < 1 (1)   ▴: > 10 (1)"
+
+
+def test_cells_without_a_value_are_counted_by_reason_where_it_is_known(heatmap: Heatmap) -> None:
+    value = heatmap.data["value"].values
+    reason = np.zeros(value.shape, dtype=np.int8)
+    value[:2, 3], reason[:2, 3] = np.nan, 2
+    value[4, 4], reason[4, 4] = np.nan, 1
+    data = heatmap.data.assign(why_missing=(("layer", "position"), reason))
+    figure = heatmap_figure(Heatmap(data.assign_attrs(why_missing_meanings="has_value no_example no_layer_before")))
+    assert figure.texts[0].get_text() == "hatched: no example (1), no layer before (2)"
+
+
+def test_long_notes_have_room_of_their_own_below_the_axis() -> None:
+    short = heatmap_of(np.full((4, 3), 0.4))
+    long = short.with_attributes({"policy": "paper", "site": "attn.hook_q"})
+    beside, below = heatmap_figure(short), heatmap_figure(long)
+    assert below.texts[0].get_text().splitlines() == [
+        "▾: < 0.5 (12)",
+        "site: attn.hook_q",
+        "positions: paper policy (clamped)",
+    ]
+    assert below.get_figheight() > beside.get_figheight()
+    label = below.axes[0].xaxis.label.get_window_extent()
+    assert below.texts[0].get_window_extent().y1 <= label.y0 + 1
+    assert below.texts[0].get_window_extent().x1 <= below.bbox.x1
+
+
+def test_a_long_metric_is_broken_into_lines_that_fit_the_bar() -> None:
+    metric = "median cosine of the residual stream with layer before"
+    for n_layers in (4, 30):
+        bar = heatmap_figure(heatmap_of(np.full((n_layers, 3), 0.7)).with_attributes({"metric": metric})).axes[1]
+        assert bar.get_ylabel().replace("\n", " ") == metric
+        extent = bar.yaxis.label.get_window_extent()
+        assert bar.figure.bbox.y0 <= extent.y0 <= extent.y1 <= bar.figure.bbox.y1

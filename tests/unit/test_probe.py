@@ -10,11 +10,11 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from interp.activations import ActivationStore
 from interp.auc import auc_interval, refitting_factor
 from interp.errors import InputError
 from interp.heatmap import Heatmap
 from interp.probe import Labels, NoValue, cell_scores, out_of_fold_scores, probe_map
+from tests.stored import store_of
 
 POSITIONS = ("last_q", "-1")
 
@@ -31,14 +31,10 @@ def planted(labels: Labels, strength: float, d: int = 16) -> torch.Tensor:
 
 
 def map_of(cells: torch.Tensor, mask: np.ndarray, labels: Labels, folder: Path) -> Heatmap:
-    """The probe map of ``cells[layer, position, example, d_model]``, through a real store of two blocks."""
-    n = len(labels.wrong)
-    blocks = (tuple(range(0, n, 2)), tuple(range(1, n, 2)))
-    store = ActivationStore(folder / "store", {}, cells.shape[0], POSITIONS, tuple(map(str, range(n))), blocks).create()
-    for number, block in enumerate(blocks):
-        store.write(number, cells[:, :, list(block)].contiguous())
+    """The probe map of ``cells[layer, position, example, d_model]``, through a real store of two shards."""
+    store = store_of(folder / "store", cells, positions=POSITIONS)
     scores = out_of_fold_scores(store, mask, labels, c=1.0, parts=folder / "scores")
-    return probe_map(scores, mask, labels, POSITIONS)
+    return probe_map(scores, mask, labels, store)
 
 
 def test_a_planted_direction_is_found_and_noise_is_not(tmp_path: Path) -> None:

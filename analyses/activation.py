@@ -1,0 +1,83 @@
+"""Map the activations themselves: how large, how fast changing, how much along one direction.
+
+Captures the residual stream after every layer (or another site) at every position of every answer, and draws four maps:
+its norm, its growth from layer to layer, its cosine to the layer before (medians over the answers, with their
+intervals) and the share of its variance in its top direction. No answer needs to be judged. Writes
+activation-norm.nc, .pdf and .png, and the same for growth, cosine and top-direction.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analyses import asking, capturing
+from analyses.capturing import DEFAULT_SITE
+from analyses.command import execute
+from analyses.runs import provenance, publish, require_publishable, reusable, run_folder, table_of_values
+
+if TYPE_CHECKING:
+    from interp.heatmap import Heatmap
+    from interp.model_sources import ModelSource
+    from interp.questions import QuestionSet
+
+
+@dataclass(frozen=True)
+class Config(capturing.Config):
+    """Map the activations themselves: how large, how fast changing, how much along one direction."""
+
+    site: str = DEFAULT_SITE
+    """What of a block to map: resid_pre, resid_mid, resid_post, attn_out, mlp_out (what they add), mlp_hidden,
+    head_z, or a block's hook by TransformerLens's name, such as attn.hook_q."""
+    figures: Path = Path("figures")
+    """Folder of results: <model>/<dataset>/activation-norm.{nc,pdf,png}, -growth, -cosine, -top-direction;
+    activation-norm-attn_out.* for another site."""
+    overwrite: bool = False
+    """Replace the results of another run."""
+
+
+def run(config: Config) -> None:
+    """Answer, capture, measure, draw."""
+    from interp.activation import QUANTITIES
+
+    capturing.require_usable(config)
+    questions = asking.questions_of(config)
+    source = asking.source_of(config)
+    settings = capturing.settings_of(config) | {"site": config.site}
+    identity = asking.identity_of(config, source, questions) | settings
+
+    variants = capturing.variants_of(config, config.site)
+    work = run_folder(config.runs / source.name / questions.name, "-".join(["activation", *variants]), identity)
+    names: dict[str, str] = {quantity: "-".join(["activation", quantity, *variants]) + ".nc" for quantity in QUANTITIES}
+    published = {quantity: config.figures / source.name / questions.name / name for quantity, name in names.items()}
+    for path in published.values():
+        require_publishable(path, identity, overwrite=config.overwrite)
+    found = {quantity: reusable(work / name, identity) for quantity, name in names.items()}
+    maps = {quantity: heatmap for quantity, heatmap in found.items() if heatmap is not None}
+    if len(maps) < len(names):
+        maps = measured_maps(config, source, questions)
+        for quantity, heatmap in maps.items():
+            heatmap.with_attributes(provenance(identity)).save(work / names[quantity])
+    for quantity, heatmap in maps.items():
+        for path in publish(work / names[quantity], published[quantity]):
+            print(path)
+        print(table_of_values(heatmap), end="\n\n")
+
+
+def measured_maps(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Heatmap]:
+    """The maps of this configuration, by quantity."""
+    from interp.activation import activation_maps
+    from interp.positions import resolved_mask
+
+    model = cache(lambda: asking.loaded(config, source))
+    captured = capturing.captured(config, source, questions, model, [config.site])
+    maps = activation_maps(captured.stores[config.site], resolved_mask(captured.table), site=config.site)
+    record = capturing.record_of(config, source, questions, captured.answers, captured.table, config.site)
+    return {quantity: heatmap.with_attributes(record) for quantity, heatmap in maps.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(execute(Config, run, prog="python -m analyses.activation"))

@@ -1,0 +1,230 @@
+"""What every map begins with: the answers, their positions, and the activations there, kept for the next map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from analyses import asking
+from analyses.runs import run_folder
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from interp.examples import Answer
+    from interp.executors import Executor
+    from interp.model_sources import ModelSource
+    from interp.models import HookedModel
+    from interp.questions import QuestionSet
+    from interp.store import ActivationStore, ExamplesOfStore
+
+DEFAULT_POSITIONS = (
+    "last_q,first_answer,second_answer,"
+    "exact_answer_before_first,exact_answer_first,exact_answer_last,exact_answer_after_last,-8,-7,-6,-5,-4,-3,-2,-1"
+)
+DEFAULT_SITE = "resid_post"
+
+
+@dataclass(frozen=True)
+class Config(asking.Config):
+    """Which activations are captured, and by whom."""
+
+    positions: str = DEFAULT_POSITIONS
+    """Columns of the map, separated by commas; -k counts from the end of the answer (write --positions=-2,-1)."""
+    policy: Literal["strict", "paper"] = "strict"
+    """'strict' leaves missing what is missing; 'paper' clamps and falls back as the published code, to replicate it."""
+    layers: str = "all"
+    """Rows of the map: all, or numbers and ranges such as 0,4,8 or 0-10; nothing above the last one is computed."""
+    token_budget: int | None = None
+    """Tokens in one forward pass of the capture, padding included; by default what suits the device (CPU 1024, MPS
+    4096, CUDA 16384). Give it where parts that are captured on different devices are to be merged."""
+    executor: Literal["local", "ray"] = "local"
+    """Who captures: this process, or Ray workers that each load the model ('pip install interp-maps[ray]')."""
+    ray_address: str | None = None
+    """Address of a Ray cluster (host:port, ray://host:port, auto); by default one is started on this machine."""
+    workers: int | None = None
+    """How many Ray workers; by default as many as fit."""
+    cpus_per_worker: float = 1.0
+    """CPUs of a Ray worker."""
+    gpus_per_worker: float | None = None
+    """GPUs of a Ray worker; by default one, if the cluster has any."""
+
+
+@dataclass(frozen=True)
+class Captured:
+    """Answers, their positions, and the activations there; every answer that was given, in one order."""
+
+    answers: list[Answer]
+    table: xr.Dataset
+    stores: dict[str, ActivationStore]
+    """By site."""
+
+    @cached_property
+    def judged(self) -> list[int]:
+        """Which of the answers are judged, as indices."""
+        return [index for index, answer in enumerate(self.answers) if answer.correct is not None]
+
+    def of(self, site: str, rows: Sequence[int]) -> ExamplesOfStore:
+        """The activations of a site for some of the answers."""
+        return self.stores[site].of_examples([self.answers[row].question.id for row in rows])
+
+
+def require_usable(config: Config) -> None:
+    """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
+    from interp.errors import InputError
+    from interp.positions import require_known
+
+    asking.require_usable(config)
+    require_known(positions_of(config))
+    if config.token_budget is not None and config.token_budget < 1:
+        raise InputError(f"--token-budget is {config.token_budget}; give a number from 1")
+    _layer_numbers(config.layers, n_layers=None)
+
+
+def positions_of(config: Config) -> list[str]:
+    """The columns."""
+    return config.positions.split(",")
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """What the flags of the capture add to the identity of a map; what is as it is by default is left out."""
+    chosen = {"policy": (config.policy, "strict"), "layers": (config.layers, "all")}
+    return {"positions": positions_of(config)} | {
+        name: value for name, (value, default) in chosen.items() if value != default
+    }
+
+
+def variants_of(config: Config, site: str) -> list[str]:
+    """What in the name of a map tells it from the map of the default site, policy and layers."""
+    chosen = ((site, DEFAULT_SITE), (config.policy, "strict"), (config.layers, "all"))
+    return [value.replace(".", "_").replace(",", "_") for value, default in chosen if value != default]
+
+
+def record_of(
+    config: Config, source: ModelSource, questions: QuestionSet, answers: Sequence[Answer], table: xr.Dataset, site: str
+) -> dict[str, str]:
+    """The attributes by which every map says what it is of; `table` is of the answers that the map is made from."""
+    import json
+
+    from interp.answers import summary
+    from interp.positions import coinciding_pairs, missing_by_reason, replaced_shares
+
+    return {
+        "model": source.name,
+        "revision": source.revision,
+        **asking.form_of(config, source),
+        "dataset": questions.name,
+        "credit": questions.credit,
+        "site": site,
+        "policy": config.policy,
+        "counts": json.dumps(summary(answers, questions)),
+        "missing": json.dumps(missing_by_reason(table)),
+        "replaced": json.dumps(replaced_shares(table)),
+        "coinciding": json.dumps(coinciding_pairs(table)),
+    }
+
+
+def captured(
+    config: Config,
+    source: ModelSource,
+    questions: QuestionSet,
+    model: Callable[[], HookedModel],
+    sites: Sequence[str],
+    *,
+    share: str | None = None,
+) -> Captured:
+    """The activations of some sites at the positions of all answers, from their stores or from the model.
+
+    With a `share` such as ``"3/16"`` only that part of the shards is captured, into stores of its own.
+    """
+    from interp.capture import capture, examples_to_capture
+    from interp.executors import parse_share
+    from interp.positions import position_table
+
+    if share is not None:
+        asking.require_answers(config, source, questions)
+    answers, _ = asking.answers_of(config, source, questions, model)
+    table = position_table(answers, positions_of(config), policy=config.policy)
+    stores = _stores(config, source, questions, model, answers, table, sites, share)
+    shards = None if share is None else parse_share(share).tasks(len(next(iter(stores.values())).plan))
+    given = model if config.executor == "local" else _Loaded(config, source)
+    capture(given, stores, examples_to_capture(answers, table), executor=_executor(config), shards=shards)
+    return Captured(answers, table, stores)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """Loads the model where it is called, such as in a worker on another machine."""
+
+    config: Config
+    source: ModelSource
+
+    def __call__(self) -> HookedModel:
+        return asking.loaded(self.config, self.source)
+
+
+def _stores(
+    config: Config,
+    source: ModelSource,
+    questions: QuestionSet,
+    model: Callable[[], HookedModel],
+    answers: Sequence[Answer],
+    table: xr.Dataset,
+    sites: Sequence[str],
+    share: str | None,
+) -> dict[str, ActivationStore]:
+    from interp.capture import default_token_budget, examples_to_capture, planned_stores
+    from interp.devices import resolve_device
+    from interp.model_sources import n_layers_of
+    from interp.stores import part_folder
+
+    parent = config.runs / source.name / questions.name
+    identities = {
+        site: asking.model_identity(config, source)
+        | settings_of(config)
+        | {"dataset": questions.name, "site": site, "cells": examples_to_capture(answers, table).sha256()}
+        for site in sites
+    }
+    folders = {site: run_folder(parent, "activations", identity) for site, identity in identities.items()}
+    if share is not None:
+        folders = {site: part_folder(folder, share) for site, folder in folders.items()}
+    return planned_stores(
+        folders,
+        identities,
+        answers,
+        table,
+        layers=_layer_numbers(config.layers, n_layers_of(source) or model().cfg.n_layers),
+        token_budget=config.token_budget or default_token_budget(resolve_device(config.device)),
+    )
+
+
+def _executor(config: Config) -> Executor:
+    from interp.executors import Local, Ray
+
+    if config.executor == "local":
+        return Local()
+    return Ray(
+        address=config.ray_address,
+        workers=config.workers,
+        cpus_per_worker=config.cpus_per_worker,
+        gpus_per_worker=config.gpus_per_worker,
+    )
+
+
+def _layer_numbers(text: str, n_layers: int | None) -> tuple[int, ...]:
+    """The layers that a flag names, ascending; without the number of layers only its form is checked."""
+    from interp.errors import InputError
+
+    if text == "all":
+        return tuple(range(n_layers or 0))
+    numbers: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise InputError(f"--layers has {part!r}; write all, or numbers and ranges such as 0,4,8 or 0-10")
+        numbers |= set(range(int(first), int(last if dash else first) + 1))
+    if n_layers is not None and max(numbers) >= n_layers:
+        raise InputError(f"--layers has {max(numbers)}, and the model has the layers 0 to {n_layers - 1}")
+    return tuple(sorted(numbers))

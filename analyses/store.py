@@ -1,0 +1,190 @@
+"""List, verify, tidy, merge and export stores of activations.
+
+A store is a folder that a capture made; PATHS are stores, or folders with stores somewhere below them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from analyses.command import execute
+
+if TYPE_CHECKING:
+    from interp.store import ActivationStore
+
+Paths = Annotated[tuple[Path, ...], tyro.conf.Positional]
+RUNS = (Path("runs"),)
+
+
+@dataclass(frozen=True)
+class List:
+    """What is there: model, site, dtype, cells, examples, shards and size of every store."""
+
+    paths: Paths = RUNS
+    """Stores, or folders with stores below them."""
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Read every byte and compare it with what was entered; status 1 if anything is damaged or missing."""
+
+    paths: Paths = RUNS
+    """Stores, or folders with stores below them."""
+
+
+@dataclass(frozen=True)
+class Prune:
+    """Remove what no map needs: leftovers of killed runs, damaged shards, parts that are merged. Or whole stores."""
+
+    paths: Paths = RUNS
+    """Stores, or folders with stores below them."""
+    stores: bool = False
+    """Remove the stores themselves; they can be captured again."""
+    yes: bool = False
+    """Do it; without this flag only what would go is listed."""
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Make one store of the parts that the jobs of an array captured ('interp capture --shard i/n')."""
+
+    parts: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """The parts, from one machine or copied from several; or one store's folder, whose parts are beside it."""
+    into: Path | None = None
+    """The store to make or go on with; by default the parts' own name, beside the first of them."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a store as one file or folder that other tools read."""
+
+    path: Annotated[Path, tyro.conf.Positional]
+    """The store."""
+    to: Literal["npz", "zarr"]
+    """npz: NumPy's archive. zarr: chunked, a chunk for each cell. Both have neither bfloat16, which becomes float32."""
+    out: Path | None = None
+    """Where; by default beside the store."""
+
+
+Config: Any = (
+    Annotated[List, tyro.conf.subcommand("list")]
+    | Annotated[Verify, tyro.conf.subcommand("verify")]
+    | Annotated[Prune, tyro.conf.subcommand("prune")]
+    | Annotated[Merge, tyro.conf.subcommand("merge")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
+)
+
+
+def run(config: List | Verify | Prune | Merge | Export) -> int:
+    """Do what was asked."""
+    if isinstance(config, List):
+        return _list(config)
+    if isinstance(config, Verify):
+        return _verify(config)
+    if isinstance(config, Prune):
+        return _prune(config)
+    if isinstance(config, Merge):
+        return _merge(config)
+    return _export(config)
+
+
+def _list(config: List) -> int:
+    counted = f"{'layers':>7}{'columns':>8}{'examples':>9}{'shards':>10}"
+    print(f"{'model':24}{'site':12}{'dtype':10}{counted}{'size':>10}  folder")
+    for store in _stores(config.paths):
+        model, site, dtype = (str(store.identity.get(name, "–")) for name in ("model", "site", "dtype"))
+        counts = f"{len(store.layers):>7}{len(store.positions):>8}{len(store.examples):>9}"
+        shards = f"{len(store.entered())}/{len(store.plan)}"
+        print(f"{model:24}{site:12}{dtype:10}{counts}{shards:>10}{_megabytes(store.folder):>10}  {store.folder}")
+    return 0
+
+
+def _verify(config: Verify) -> int:
+    damaged = False
+    for store in _stores(config.paths):
+        entered, verified = store.entered().keys(), store.verified_shards()
+        lost, absent = sorted(entered - verified), len(store.plan) - len(entered)
+        told = [f"damaged: {', '.join(f'shard {shard}' for shard in lost)}"] if lost else []
+        told += [f"{absent} of {len(store.plan)} shards not captured"] if absent else []
+        damaged = damaged or bool(told)
+        print(f"{store.folder}: {'; '.join(told) or 'whole'}")
+    return int(damaged)
+
+
+def _prune(config: Prune) -> int:
+    from interp.stores import is_merged
+
+    for store in _stores(config.paths):
+        with store.taken_alone():
+            whole = config.stores or is_merged(store)
+            going = sorted(store.folder.iterdir()) if whole else store.leftovers()
+            for path in going:
+                print(path if config.yes else f"would remove {path}")
+            if config.yes:
+                _remove(store, going)
+    return 0
+
+
+def _remove(store: ActivationStore, going: Sequence[Path]) -> None:
+    from interp.store import HEADER
+
+    # The header last: what a kill leaves is still a store that can be pruned.
+    for path in sorted(going, key=lambda path: path.name == HEADER):
+        path.unlink()
+    if not any(store.folder.iterdir()):
+        store.folder.rmdir()
+
+
+def _merge(config: Merge) -> int:
+    from interp.errors import InputError
+    from interp.store import ActivationStore
+    from interp.stores import merged, parts_beside, whole_folder
+
+    named = [part for path in config.parts for part in (parts_beside(path) or [path])]
+    stores = []
+    for path in named:
+        store = ActivationStore.read(path)
+        if store is None:
+            raise InputError(
+                f"no store of activations at {path}; give the folders that 'interp capture --shard' printed"
+            )
+        stores.append(store)
+    store = merged(stores, config.into or whole_folder(named[0]))
+    print(store.folder)
+    return 0
+
+
+def _export(config: Export) -> int:
+    from interp.errors import InputError
+    from interp.export import export
+    from interp.store import ActivationStore
+
+    store = ActivationStore.read(config.path)
+    if store is None:
+        raise InputError(f"no store of activations at {config.path}; 'interp store list' says where there are some")
+    print(export(store, config.to, config.out or config.path.with_name(f"{config.path.name}.{config.to}")))
+    return 0
+
+
+def _stores(paths: Sequence[Path]) -> list[ActivationStore]:
+    from interp.errors import InputError
+    from interp.stores import stores_below
+
+    stores = [store for path in paths for store in stores_below(path)]
+    if not stores:
+        raise InputError(f"no store of activations below {', '.join(map(str, paths))}; 'interp capture' makes one")
+    return stores
+
+
+def _megabytes(folder: Path) -> str:
+    return f"{sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / 1e6:,.0f} MB"
+
+
+if __name__ == "__main__":
+    sys.exit(execute(Config, run, prog="python -m analyses.store"))

@@ -1,0 +1,488 @@
+"""Where tasks are done: in this process, by the workers of a Ray cluster, or, by shares, in the jobs of an array.
+
+A task is a number. A worker computes it on its device, and writes what it computed while it computes the next one;
+what comes back is small. Nothing here knows what the tasks are.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+import secrets
+import socket
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from interp.errors import InputError, first_line
+
+log = logging.getLogger(__name__)
+
+Computed = TypeVar("Computed")
+Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
+
+INSTALL_RAY = "pip install 'interp-maps[ray]'"
+IN_FLIGHT = 2
+"""Tasks that a Ray worker has at once: one that it computes, and one that it writes or will compute next."""
+SECONDS_TO_REACH = 10.0
+"""How long a cluster's address may take to answer."""
+SECONDS_BETWEEN_CHECKS = 10.0
+"""How often a run that has no worker yet looks whether there can be one."""
+SECONDS_TO_FINISH = 10.0
+"""How long a run that failed lets the other workers finish what they are at."""
+MEMORY = "As a rule the machine's memory does not suffice: take fewer --workers, or a machine with more memory"
+
+
+@runtime_checkable
+class Worker(Protocol[Computed, Result_co]):
+    """Does tasks, one after the other."""
+
+    def computed(self, task: int) -> Computed:
+        """The heavy part of a task: always in the same thread, one task at a time."""
+
+    def written(self, task: int, computed: Computed) -> Result_co:
+        """The result of a task, small and picklable; in another thread, while the next task is computed.
+
+        A worker may die after it has written a task and before it could say so; the task is then done again.
+        """
+
+
+class Executor(ABC):
+    """Has tasks done."""
+
+    # A class and not a protocol: to check whether something is a protocol's, Python 3.11 evaluates its properties, and
+    # to count its workers Ray has to be started.
+
+    @property
+    @abstractmethod
+    def n_workers(self) -> int:
+        """How many tasks are computed at once."""
+
+    @abstractmethod
+    def results(self, start: Callable[[], Worker[Any, Result]], tasks: Sequence[int]) -> Iterator[tuple[int, Result]]:
+        """Each task with its result as it is done, in any order.
+
+        Parameters
+        ----------
+        start
+            Makes a worker: called once for each, where it works, and not at all if there are no tasks.
+        tasks
+            Numbers, each of them once.
+
+        Raises
+        ------
+        InputError
+            If a worker raised it, or there are no workers to be had. What else a worker raises keeps its traceback.
+        """
+
+
+class Local(Executor):
+    """Does tasks in this process: each is written in a second thread while the next one is computed."""
+
+    @property
+    def n_workers(self) -> int:
+        """One."""
+        return 1
+
+    def results(self, start: Callable[[], Worker[Any, Result]], tasks: Sequence[int]) -> Iterator[tuple[int, Result]]:
+        """Each task with its result, in their order."""
+        if not tasks:
+            return
+        worker = start()
+        # Computing stays in the thread that called: torch keeps a pool of threads for each that computes.
+        with ThreadPoolExecutor(1, thread_name_prefix="writing") as writer:
+            writing: tuple[int, Future[Result]] | None = None
+            for task in tasks:
+                try:
+                    computed = worker.computed(task)
+                except BaseException:
+                    if writing is not None:
+                        yield writing[0], writing[1].result()
+                    raise
+                # One write at a time, so that what is computed does not pile up in memory.
+                written = None if writing is None else (writing[0], writing[1].result())
+                writing = task, writer.submit(worker.written, task, computed)
+                del computed  # Else it would stay until the next task is computed, though it is written.
+                if written is not None:
+                    yield written
+            if writing is not None:
+                yield writing[0], writing[1].result()
+
+
+class Ray(Executor):
+    """Has tasks done by workers of a Ray cluster, each with its own CPUs and GPUs.
+
+    A worker whose process dies is started again by Ray, and its tasks are done again, by whichever worker is free.
+
+    Parameters
+    ----------
+    address
+        Of a cluster, as Ray takes it (``host:port``, ``auto``); None starts one on this machine for as long as it is
+        needed. If this process is connected to a cluster already, that one is used.
+    workers
+        How many; None means as many as the cluster can have at once.
+    cpus_per_worker, gpus_per_worker
+        What is set aside for each. None means a GPU for each if the cluster has any.
+    max_restarts
+        How often each worker is started again.
+    max_task_retries
+        How often a task is done again because its worker died.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        workers: int | None = None,
+        cpus_per_worker: int | float = 1,
+        gpus_per_worker: int | float | None = None,
+        max_restarts: int = 3,
+        max_task_retries: int = 3,
+    ) -> None:
+        if workers is not None and workers < 1:
+            raise InputError(f"--workers is {workers}; at least 1 has to do the work")
+        if not cpus_per_worker > 0:
+            raise InputError(f"--cpus-per-worker is {cpus_per_worker:g}; a worker needs one, or a part of one")
+        if gpus_per_worker is not None and not (
+            0 <= gpus_per_worker <= 1 or gpus_per_worker % 1 == 0 < gpus_per_worker
+        ):
+            raise InputError(f"--gpus-per-worker is {gpus_per_worker:g}; give a part of one, or a whole number of them")
+        self.address, self.workers = address, workers
+        self.cpus_per_worker, self.gpus_per_worker = cpus_per_worker, gpus_per_worker
+        self.max_restarts, self.max_task_retries = max_restarts, max_task_retries
+        self._has_connected = False
+
+    @property
+    def n_workers(self) -> int:
+        """As many as were asked for, or as fit the cluster, which is then connected to until `results` ends."""
+        if self.workers is not None:
+            return self.workers
+        try:
+            return self._room(self._connected())
+        except InputError:
+            self._disconnect()
+            raise
+
+    def results(self, start: Callable[[], Worker[Any, Result]], tasks: Sequence[int]) -> Iterator[tuple[int, Result]]:
+        """Each task with its result as it is done, in any order."""
+        try:
+            if tasks:
+                yield from self._results(self._connected(), start, tasks)
+        finally:
+            self._disconnect()
+
+    def _results(
+        self, ray: Any, start: Callable[[], Worker[Any, Result]], tasks: Sequence[int]
+    ) -> Iterator[tuple[int, Result]]:
+        room = self._room(ray)
+        actor = ray.remote(RayWorker).options(
+            num_cpus=self.cpus_per_worker,
+            num_gpus=self._gpus(ray),
+            max_restarts=self.max_restarts,
+            max_concurrency=IN_FLIGHT,
+        )
+        log_level = logging.getLogger("interp").getEffectiveLevel()
+        actors = [actor.remote(log_level) for _ in range(min(self.workers or room, len(tasks)))]
+        try:
+            yield from _Pool(ray, actors, start, self.max_task_retries, lambda: self._room(ray)).results(tasks)
+        finally:
+            for each in actors:
+                ray.kill(each)
+
+    def _connected(self) -> Any:
+        """Ray, once it is connected to a cluster."""
+        ray = _imported_ray()
+        if ray.is_initialized():
+            return ray
+        try:
+            if self.address is None:
+                # A token of its own keeps others on the network out of the cluster. Left alone, Ray would write one to
+                # the home folder, and ask it of every cluster that is started from then on.
+                os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+                n_cpus = None if self.workers is None else math.ceil(self.workers * self.cpus_per_worker)
+                ray.init(address="local", num_cpus=n_cpus, include_dashboard=False, logging_level=logging.ERROR)
+            else:
+                _require_listener(self.address)
+                ray.init(address=self.address, logging_level=logging.ERROR)
+        except Exception as error:
+            where = "start Ray on this machine" if self.address is None else f"connect to Ray at {self.address}"
+            raise InputError(f"cannot {where}: {first_line(error)}") from error
+        self._has_connected = True
+        return ray
+
+    def _disconnect(self) -> None:
+        if self._has_connected:
+            self._has_connected = False
+            _imported_ray().shutdown()
+
+    def _gpus(self, ray: Any) -> int | float:
+        if self.gpus_per_worker is not None:
+            return self.gpus_per_worker
+        return min(1, max((node.get("GPU", 0.0) for node in _machines(ray)), default=0.0))
+
+    def _room(self, ray: Any) -> int:
+        """How many workers the cluster can have at once, whoever else uses it."""
+        needs = {"CPU": self.cpus_per_worker, "GPU": self._gpus(ray)}
+        needed = {kind: amount for kind, amount in needs.items() if amount}
+        machines = _machines(ray)
+        fits = [int(min(has.get(kind, 0.0) / each + 1e-9 for kind, each in needed.items())) for has in machines]
+        if not any(fits):
+            wanted = _in_words(needed)
+            raise InputError(
+                f"a Ray worker is to have {wanted}, and no machine of the cluster has that (they have "
+                f"{'; '.join(sorted({_in_words(has) for has in machines})) or 'gone'}); change --cpus-per-worker or "
+                "--gpus-per-worker, or add a machine"
+            )
+        return sum(fits)
+
+
+class RayWorker:
+    """A worker in a process of Ray's, under the name by which its lines are told in the log."""
+
+    def __init__(self, log_level: int) -> None:
+        logging.basicConfig(format="%(message)s", level=logging.WARNING)
+        logging.getLogger("interp").setLevel(log_level)
+        # Ray calls from several threads; computing stays in one, and so does writing.
+        self._computing, self._writing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._worker: Future[Worker[Any, Any]] | None = None
+
+    def begin(self, start: Callable[[], Worker[Any, Any]]) -> None:
+        """Make the worker, unless this process has one."""
+        if self._worker is None:
+            self._worker = self._computing.submit(start)
+        self._worker.result()
+
+    def result(self, task: int) -> Any:
+        """What comes back of a task, once it is computed and written."""
+        if self._worker is None:
+            raise _HasNotBegunError
+        worker = self._worker.result()
+        computed = self._computing.submit(worker.computed, task).result()
+        return self._writing.submit(worker.written, task, computed).result()
+
+
+class _HasNotBegunError(Exception):
+    """A process is asked for a task before it has a worker: another one than was there before, unnoticed."""
+
+
+class _Pool:
+    """Ray actors and the tasks that each is at.
+
+    Ray starts actors again, but tasks are handed out and handed out again here: with its own retries, tasks wait for
+    the very actor that died, which may be long in coming back while others are free, and one task that kills its
+    process uses up the retries of its neighbour.
+    """
+
+    def __init__(
+        self,
+        ray: Any,
+        actors: Sequence[Any],
+        start: Callable[[], Worker[Any, Any]],
+        max_task_retries: int,
+        room: Callable[[], int],
+    ) -> None:
+        self._ray, self._actors = ray, actors
+        # Put in the cluster once for all: it may hold whatever the tasks are about.
+        self._start = ray.put(start)
+        self._max_task_retries, self._room = max_task_retries, room
+        self._waiting: deque[int] = deque()
+        self._suspects: deque[int] = deque()
+        """Tasks whose worker died: done last and each alone in its worker, so that it is known which one kills it."""
+        self._deaths: Counter[int] = Counter()
+        self._present: set[int] = set()
+        self._joining: dict[Any, int] = {}
+        self._running: dict[Any, tuple[int, int]] = {}
+
+    def results(self, tasks: Sequence[int]) -> Iterator[tuple[int, Any]]:
+        """Each task with its result."""
+        self._waiting.extend(tasks)
+        for number in range(len(self._actors)):
+            self._begin(number)
+        try:
+            while self._waiting or self._suspects or self._running:
+                self._hand_out()
+                yield from self._next_results()
+        except Exception:
+            yield from self._last_results()
+            raise
+
+    def _begin(self, number: int) -> None:
+        """Let an actor make its worker; it gets no task before, since the cluster may have no room for it yet."""
+        self._joining[self._actors[number].begin.options(max_task_retries=-1).remote(self._start)] = number
+
+    def _hand_out(self) -> None:
+        while self._waiting and (number := self._least_busy(IN_FLIGHT)) is not None:
+            self._give(number, self._waiting.popleft())
+        while self._suspects and (number := self._least_busy(1)) is not None:
+            self._give(number, self._suspects.popleft())
+
+    def _least_busy(self, limit: int) -> int | None:
+        """The worker with the fewest tasks, if any has fewer than the limit and no suspect."""
+        load = Counter(number for number, _ in self._running.values())
+        alone = {number for number, task in self._running.values() if self._deaths[task]}
+        free = [number for number in sorted(self._present - alone) if load[number] < limit]
+        return min(free, key=lambda number: load[number], default=None)
+
+    def _give(self, number: int, task: int) -> None:
+        self._running[self._actors[number].result.remote(task)] = number, task
+
+    def _next_results(self) -> Iterator[tuple[int, Any]]:
+        awaited = [*self._running, *self._joining]
+        if not awaited:
+            at = f"at task {', '.join(map(str, sorted(self._suspects)))}" if self._suspects else "before the first task"
+            raise InputError(f"no Ray worker is left: each died too often, the last ones {at}. {MEMORY}")
+        done, _ = self._ray.wait(awaited, num_returns=1, timeout=SECONDS_BETWEEN_CHECKS)
+        if not done and not self._present and self._room():
+            log.info("waiting for a Ray worker to be ready")
+        for ref in done:
+            if ref in self._joining:
+                self._join(ref)
+            else:
+                yield from self._result(ref)
+
+    def _join(self, ref: Any) -> None:
+        number = self._joining.pop(ref)
+        try:
+            self._got(ref)
+        except self._ray.exceptions.RaySystemError as error:
+            raise _no_start(error) from error
+        except _losses(self._ray) as error:
+            if getattr(error, "actor_init_failed", False):
+                raise _no_start(error) from error
+            log.warning("Ray worker %d died too often and is not started again", number)
+        else:
+            self._present.add(number)
+
+    def _got(self, ref: Any) -> Any:
+        """What comes of a call; our own errors as they were raised."""
+        try:
+            return self._ray.get(ref)
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, InputError | _HasNotBegunError):
+                raise error.cause from None
+            raise
+
+    def _result(self, ref: Any) -> Iterator[tuple[int, Any]]:
+        number, task = self._running.pop(ref)
+        try:
+            result = self._got(ref)
+        except _HasNotBegunError:
+            self._present.discard(number)
+            self._waiting.append(task)
+        except _losses(self._ray) as error:
+            self._present.discard(number)
+            self._deaths[task] += 1
+            self._suspects.append(task)
+            log.warning("Ray worker %d died while it was at task %d", number, task)
+            if self._deaths[task] > self._max_task_retries:
+                raise InputError(f"{_n(self._deaths[task], 'worker')} died of task {task}. {MEMORY}") from error
+        else:
+            yield task, result
+        # All that the worker was at comes back with the same error; only then is it known to be done with.
+        if number not in self._present and all(number != other for other, _ in self._running.values()):
+            self._begin(number)
+
+    def _last_results(self) -> Iterator[tuple[int, Any]]:
+        """What the other workers were at when the run failed."""
+        deadline = time.monotonic() + SECONDS_TO_FINISH
+        while self._running and (left := deadline - time.monotonic()) > 0:
+            done, _ = self._ray.wait(list(self._running), num_returns=1, timeout=left)
+            for ref in done:
+                _, task = self._running.pop(ref)
+                try:
+                    result = self._ray.get(ref)
+                except Exception:
+                    log.debug("task %d failed too", task, exc_info=True)
+                else:
+                    yield task, result
+
+
+@dataclass(frozen=True)
+class Share:
+    """One of the equal shares into which tasks are divided, such as among the jobs of an array."""
+
+    number: int
+    """From 1 on."""
+    of: int
+
+    def tasks(self, n_tasks: int) -> list[int]:
+        """The tasks of this share; every task is in one share, and the number of tasks alone decides in which."""
+        # Every `of`-th: neighbouring tasks may be alike in length, and so every share gets some of each.
+        return list(range(self.number - 1, n_tasks, self.of))
+
+
+def parse_share(text: str) -> Share:
+    """The share that ``i/n`` stands for, with i from 1 to n.
+
+    Raises
+    ------
+    InputError
+        If the text is another.
+    """
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    share = Share(int(match[1]), int(match[2])) if match else None
+    if share is None or not 1 <= share.number <= share.of:
+        raise InputError(f"--shard is {text!r}; write i/n with i from 1 to n, such as 1/16")
+    return share
+
+
+def _imported_ray() -> Any:
+    # Ray reads these when it is imported. Nothing is to be reported to its makers, an address where no cluster is left
+    # is to be given up after a minute and not after ten, and a log of a job is to have no colours.
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("RAY_COLOR_PREFIX", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError(f"--executor ray needs Ray; install it with: {INSTALL_RAY}") from error
+    return ray
+
+
+def _losses(ray: Any) -> tuple[type[Exception], ...]:
+    """What Ray raises for a worker whose process or machine is gone."""
+    errors = ray.exceptions
+    return errors.RayActorError, errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError
+
+
+def _machines(ray: Any) -> list[dict[str, float]]:
+    """What each machine of the cluster has, by Ray's names."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _require_listener(address: str) -> None:
+    """Raise an error if nothing answers at an address: Ray itself would try for minutes."""
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS", "")
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_TO_REACH).close()
+        except OSError as error:
+            raise ConnectionError(f"nothing answers there ({(error.strerror or str(error)).lower()})") from error
+
+
+def _in_words(amounts: dict[str, Any]) -> str:
+    return " and ".join(
+        f"{amounts.get(kind, 0):g} {kind}" for kind in ("CPU", "GPU") if amounts.get(kind, kind == "CPU")
+    )
+
+
+def _n(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
+
+
+def _no_start(error: Exception) -> InputError:
+    """For what a Ray worker cannot import; the last line of its traceback is the error itself."""
+    reason = [line.strip() for line in str(error).splitlines() if line.strip()][-1]
+    return InputError(
+        f"a Ray worker cannot start: {reason}; every machine of the cluster needs the Python and packages of this one"
+    )

@@ -1,0 +1,79 @@
+"""Several stores of activations: those below a folder, and the parts of one that were captured apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from interp.errors import InputError
+from interp.store import HEADER, ActivationStore, shards_in_words
+
+PART = ".part-"
+"""Between the name of a store and that of a part of it."""
+
+
+def part_folder(folder: Path, share: str) -> Path:
+    """Where a share, such as ``"3/16"``, of the shards of the store of a folder is kept."""
+    return folder.with_name(f"{folder.name}{PART}{share.replace('/', '-of-')}")
+
+
+def whole_folder(part: Path) -> Path:
+    """Where the store is, or is to be, that a folder is a part of."""
+    return part.with_name(part.name.partition(PART)[0])
+
+
+def parts_beside(folder: Path) -> list[Path]:
+    """The parts of a store that are in the same folder as it."""
+    return sorted(path.parent for path in folder.parent.glob(f"{folder.name}{PART}*/{HEADER}"))
+
+
+def stores_below(path: Path) -> list[ActivationStore]:
+    """The store in a folder, and all below it.
+
+    Raises
+    ------
+    InputError
+        If one of them has a header that cannot be read.
+    """
+    stores = [ActivationStore.read(header.parent) for header in sorted(path.rglob(HEADER))]
+    return [store for store in stores if store is not None]
+
+
+def is_merged(store: ActivationStore) -> bool:
+    """Whether a store is a part of one that is whole."""
+    whole = ActivationStore.read(whole_folder(store.folder)) if PART in store.folder.name else None
+    return whole is not None and not store.difference(whole) and whole.is_whole()
+
+
+def merged(parts: Sequence[ActivationStore], folder: Path) -> ActivationStore:
+    """One store of the shards of several that were captured apart, such as by the jobs of an array.
+
+    What `folder` holds already is kept; a shard that several parts have is taken once.
+
+    Raises
+    ------
+    InputError
+        If the parts are not of one run and one plan, a shard is damaged, or some are in none of them.
+    """
+    if not parts:
+        raise InputError("nothing to merge; give the folders of the parts")
+    for part in parts[1:]:
+        if differing := parts[0].difference(part):
+            raise InputError(
+                f"{part.folder} and {parts[0].folder} are parts of different runs (they differ in {differing}); give "
+                "every part the same flags, --token-budget included"
+            )
+    with replace(parts[0], folder=folder).writing() as store:
+        if store.plan != parts[0].plan:
+            raise InputError(f"{folder} was begun in other batches than {parts[0].folder}; remove it, or end it alone")
+        for part in parts:
+            for shard in sorted(part.entered().keys() - store.entered().keys()):
+                store.add(shard, part)
+        store.put_in_order()
+        if absent := sorted(set(range(len(store.plan))) - store.entered().keys()):
+            raise InputError(
+                f"{folder} lacks {shards_in_words(absent)} of {len(store.plan)}, which no part has; run the missing "
+                "--shard, then merge again"
+            )
+    return store

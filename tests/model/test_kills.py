@@ -1,0 +1,24 @@
+"""A capture that is killed at any instant ends as one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+KILLS = 60
+
+
+def test_a_capture_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.kills", str(tmp_path), "--random", str(KILLS)]
+    ran = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert found["steps"] > 30
+    assert found["same_after_step"] == found["steps"]
+    assert found["killed"] >= KILLS
+    assert found["ended"] == found["same"] >= 1

@@ -1,0 +1,292 @@
+"""Stores of activations: what is read is what was written, whatever happens on the way."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import SafetensorError
+
+from interp import store as store_module
+from interp.errors import InputError
+from interp.store import KEPT_OPEN, Cells
+from interp.store import ActivationStore as Store
+from interp.stores import is_merged, merged, part_folder, parts_beside, stores_below, whole_folder
+from tests.stored import contents, filled, plan_of, store_of
+
+ACTIVATIONS = torch.randn(2, 2, 7, 5, generator=torch.Generator().manual_seed(0))
+PLAN = plan_of([6, 0], [3, 1, 2], [5], [4])
+
+
+def whole_in(folder: Path, identity: dict[str, Any] | None = None) -> Store:
+    return store_of(folder, ACTIVATIONS, plan=PLAN, identity=identity)
+
+
+def unwritten(folder: Path) -> Store:
+    names = tuple(f"q{index}" for index in range(7))
+    return Store(folder, {"seed": 0}, (0, 1), ("last_q", "-1"), names, PLAN)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kept_open", [KEPT_OPEN, 1])
+def test_a_cell_comes_back_in_the_order_of_the_examples(
+    tmp_path: Path, dtype: torch.dtype, kept_open: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "KEPT_OPEN", kept_open)
+    store = store_of(tmp_path / "store", ACTIVATIONS.to(dtype), plan=PLAN, layers=(3, 8))
+    reopened = Store.read(store.folder)
+    assert reopened == store
+    assert isinstance(reopened, Cells)
+    assert reopened.is_whole()
+    some = reopened.of_examples(["q5", "q0"])
+    assert isinstance(some, Cells)
+    assert (some.layers, some.positions, some.examples) == ((3, 8), ("last_q", "-1"), ("q5", "q0"))
+    for row, layer in enumerate(store.layers):
+        for column, position in enumerate(store.positions):
+            cell = reopened.cell(layer, position)
+            assert cell.dtype is dtype
+            assert torch.equal(cell, ACTIVATIONS[row, column].to(dtype))
+            assert torch.equal(some.cell(layer, position), cell[[5, 0]])
+    with pytest.raises(InputError, match="has no example 'q9'; it is a store of other questions"):
+        reopened.of_examples(["q9"])
+
+
+@settings(max_examples=30)
+@given(order=st.permutations(range(len(PLAN))))
+def test_whoever_writes_first_the_bytes_are_the_same(order: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as parent:
+        expected = contents(whole_in(Path(parent) / "in-order").folder)
+        store = unwritten(Path(parent) / "any-order")
+        with store.writing():
+            for number in order:
+                rows = [row for batch in PLAN[number] for row in batch.examples]
+                store.enter(number, store.write(number, ACTIVATIONS[:, :, rows]))
+            store.put_in_order()
+        assert contents(store.folder) == expected
+
+
+class Steps:
+    """Counts the steps by which something is written, and does something at one of them.
+
+    A step is whatever changes the disk: a file made, filled, flushed, renamed or removed, a line appended.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self.at: int | None = None
+        self.act: Callable[[str, tuple[Any, ...]], None] = lambda name, arguments: None
+        for module, name in (
+            (tempfile, "mkstemp"),
+            (os, "fsync"),
+            (os, "replace"),
+            (Path, "chmod"),
+            (Path, "unlink"),
+            (Path, "write_text"),
+            (store_module, "save_file"),
+            (Store, "enter"),
+        ):
+            patch.setattr(module, name, self._counted(name, getattr(module, name)))
+
+    def _counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*args: Any, **kwargs: Any) -> Any:
+            self.count += 1
+            if self.count == self.at:
+                self.act(name, args)
+            return function(*args, **kwargs)
+
+        return step
+
+
+@contextmanager
+def steps(at: int | None = None, act: Callable[[str, tuple[Any, ...]], None] | None = None) -> Iterator[Steps]:
+    with pytest.MonkeyPatch.context() as patch:
+        counted = Steps(patch)
+        counted.at, counted.act = at, act or counted.act
+        yield counted
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], int]:
+    """The files of a store that was written without a fault, and by how many steps."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "store"
+    with steps() as counted:
+        whole_in(folder)
+    return contents(folder), counted.count
+
+
+def test_a_full_disk_at_any_step_is_one_line_and_the_run_goes_on(
+    tmp_path: Path, undisturbed: tuple[dict[str, bytes], int]
+) -> None:
+    expected, n_steps = undisturbed
+    assert n_steps > 25
+
+    def full(name: str, arguments: tuple[Any, ...]) -> None:
+        if name in ("unlink", "enter"):
+            return  # Removing needs no room; entering flushes, which is a step of its own.
+        if name == "save_file":
+            Path(arguments[1]).write_bytes(b"half of a shard")
+            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    refused = 0
+    for step in range(1, n_steps + 1):
+        folder = tmp_path / f"full-{step}"
+        with steps(step, full):
+            told = refusal(folder)
+        assert told is None or ("o space left on device" in told and "\n" not in told)
+        refused += told is not None
+        assert not list(folder.glob(".*")), "nothing half-written is left"
+        whole_in(folder)
+        assert contents(folder) == expected
+    assert refused > 20
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "emptied", "gone"])
+def test_damage_after_any_step_is_found_and_mended(
+    tmp_path: Path, undisturbed: tuple[dict[str, bytes], int], damage: str
+) -> None:
+    expected, n_steps = undisturbed
+    mended = refused = 0
+    for step in range(1, n_steps + 1):
+        folder = tmp_path / f"{damage}-{step}"
+
+        class Stopped(Exception):
+            pass
+
+        def stop(name: str, arguments: tuple[Any, ...]) -> None:
+            raise Stopped
+
+        with steps(step, stop):
+            with suppress(Stopped):
+                whole_in(folder)
+        for path in sorted(folder.glob("*")):
+            victim = Path(shutil.copytree(folder, tmp_path / f"{damage}-{step}-{path.name}")) / path.name
+            damaged(victim, damage)
+            told = refusal(victim.parent)
+            if told is None:
+                assert contents(victim.parent) == expected
+                mended += 1
+            else:
+                assert victim.name == "store.json", "a shard and the manifest are mended"
+                assert "corrupt store of activations" in told
+                refused += 1
+    assert mended > 20
+    assert refused > 0 or damage == "gone"
+
+
+def refusal(folder: Path) -> str | None:
+    """What is said if the store cannot be completed."""
+    try:
+        whole_in(folder)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def damaged(path: Path, how: str) -> None:
+    data = path.read_bytes()
+    if how == "gone":
+        path.unlink()
+    elif how == "flipped" and data:
+        middle = len(data) // 2
+        path.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+    else:
+        path.write_bytes(data[: len(data) // 3] if how == "truncated" else b"")
+
+
+def test_a_second_writer_at_any_step_is_refused(tmp_path: Path, undisturbed: tuple[dict[str, bytes], int]) -> None:
+    expected, n_steps = undisturbed
+    refused = 0
+    for step in range(1, n_steps + 1):
+        folder = tmp_path / f"two-{step}"
+
+        def intrude(name: str, arguments: tuple[Any, ...], folder: Path = folder) -> None:
+            nonlocal refused
+            with pytest.raises(InputError, match=r"another process is writing to .*; wait for it, stop it"):
+                whole_in(folder)
+            refused += 1
+
+        with steps(step, intrude):
+            whole_in(folder)
+        assert contents(folder) == expected
+    assert refused == n_steps
+
+
+def test_a_clock_that_jumps_changes_nothing(
+    tmp_path: Path, undisturbed: tuple[dict[str, bytes], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([4e9, -4e9] * 10_000)
+    monkeypatch.setattr(time, "time", lambda: next(clock))
+    store = unwritten(tmp_path / "store")
+    for number in range(len(PLAN)):
+        rows = [row for batch in PLAN[number] for row in batch.examples]
+        with store.writing():
+            store.enter(number, store.write(number, ACTIVATIONS[:, :, rows]))
+        for path in store.folder.iterdir():
+            os.utime(path, (next(clock), abs(next(clock))))
+    assert contents(whole_in(store.folder).folder) == undisturbed[0]
+
+
+def test_a_store_of_another_run_is_refused(tmp_path: Path) -> None:
+    whole_in(tmp_path / "store")
+    with pytest.raises(InputError, match=r"another run \(it differs in identity\); remove it"):
+        whole_in(tmp_path / "store", {"seed": 1})
+    with pytest.raises(InputError, match=r"another run \(it differs in positions\); remove it"):
+        store_of(tmp_path / "store", ACTIVATIONS, plan=PLAN, positions=("last_q", "-2"))
+
+
+def test_a_run_with_other_batches_ends_the_store_as_it_was_begun(tmp_path: Path) -> None:
+    expected = contents(whole_in(tmp_path / "undisturbed").folder)
+    store = unwritten(tmp_path / "store")
+    with store.writing():
+        store.enter(1, store.write(1, ACTIVATIONS[:, :, [3, 1, 2]]))
+    filled(replace(store, plan=plan_of(range(7))), ACTIVATIONS)
+    assert contents(store.folder) == expected
+
+
+def test_parts_become_one_store_and_their_faults_are_named(tmp_path: Path) -> None:
+    expected = contents(whole_in(tmp_path / "undisturbed").folder)
+    folder = tmp_path / "store"
+    parts = []
+    for number, shards in enumerate(([0, 2], [1, 3], [1])):
+        part = replace(unwritten(folder), folder=part_folder(folder, f"{number + 1}/3"))
+        with part.writing():
+            for shard in shards:
+                rows = [row for batch in PLAN[shard] for row in batch.examples]
+                part.enter(shard, part.write(shard, ACTIVATIONS[:, :, rows]))
+        parts.append(part)
+    assert parts_beside(folder) == [part.folder for part in parts]
+    assert whole_folder(parts[0].folder) == folder
+    with pytest.raises(InputError, match=r"lacks shards 1, 3 of 4, which no part has; run the missing --shard"):
+        merged(parts[:1], folder)
+    assert not is_merged(parts[0])
+    assert contents(merged(parts, folder).folder) == expected
+    assert is_merged(parts[0])
+    assert [store.folder for store in stores_below(tmp_path)] == sorted(
+        [folder, tmp_path / "undisturbed", *(part.folder for part in parts)]
+    )
+
+    with pytest.raises(InputError, match=r"different runs \(they differ in plan\); give every part the same flags"):
+        merged([parts[0], replace(parts[1], plan=plan_of(range(7)))], tmp_path / "other")
+    damaged(parts[1].folder / "shard-0003.safetensors", "flipped")
+    with pytest.raises(InputError, match=r"shard-0003\.safetensors is damaged; capture it again"):
+        merged(parts[:2], tmp_path / "third")
+    merged([parts[2], parts[0]], tmp_path / "store")
+
+
+def test_a_corrupt_header_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store.json").write_text('{"identity": {}}')
+    with pytest.raises(InputError, match="corrupt store"):
+        Store.read(tmp_path)
