@@ -212,8 +212,12 @@ class Ray(Executor):
                 _require_listener(self.address)
                 ray.init(address=self.address, logging_level=logging.ERROR)
         except Exception as error:
-            where = "start Ray on this machine" if self.address is None else f"connect to Ray at {self.address}"
-            raise InputError(f"cannot {where}: {first_line(error)}") from error
+            reason = first_line(error)
+            if self.address is None:
+                raise InputError(f"cannot start Ray on this machine: {reason}") from error
+            raise InputError(
+                f"cannot connect to Ray at {self.address}: {reason}; if it asks for a token, set RAY_AUTH_MODE=token"
+            ) from error
         self._has_connected = True
         return ray
 

@@ -200,6 +200,21 @@ def test_a_task_that_kills_every_worker_is_named_when_the_others_are_done(tmp_pa
 
 
 @pytest.mark.usefixtures("cluster")
+def test_a_worker_that_is_killed_while_nobody_looks_is_begun_again(tmp_path: Path) -> None:
+    results = Ray(workers=1).results(partial(Squares, tmp_path), range(8))
+    first, done = next(results)
+    os.kill(done.process, signal.SIGKILL)
+    _wait_for(lambda: _is_gone(done.process), "the end of the worker")
+    assert sorted([first, *(task for task, _ in results)]) == list(range(8))
+
+
+@pytest.mark.usefixtures("cluster")
+def test_workers_that_die_before_they_have_begun_are_said() -> None:
+    with pytest.raises(InputError, match=r"^no Ray worker is left: .* before the first task\. As a rule"):
+        list(Ray(max_restarts=1).results(partial(os._exit, 1), range(8)))
+
+
+@pytest.mark.usefixtures("cluster")
 def test_when_no_worker_is_left_it_is_said(tmp_path: Path) -> None:
     results: list[tuple[int, Done]] = []
     with pytest.raises(InputError, match=r"^no Ray worker is left: .* the last ones at task (2, )?3(, 4)?\. As"):
