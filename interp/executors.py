@@ -130,7 +130,8 @@ class Ray(Executor):
     workers
         How many; None means as many as the cluster can have at once.
     cpus_per_worker, gpus_per_worker
-        What is set aside for each. None means a GPU for each if the cluster has any.
+        What is set aside for each. None means a GPU for each if the cluster has any; with 0 a worker sees all that its
+        machine has.
     max_restarts
         How often each worker is started again.
     max_task_retries
@@ -150,10 +151,9 @@ class Ray(Executor):
             raise InputError(f"--workers is {workers}; at least 1 has to do the work")
         if not cpus_per_worker > 0:
             raise InputError(f"--cpus-per-worker is {cpus_per_worker:g}; a worker needs one, or a part of one")
-        if gpus_per_worker is not None and not (
-            0 <= gpus_per_worker <= 1 or gpus_per_worker % 1 == 0 < gpus_per_worker
-        ):
-            raise InputError(f"--gpus-per-worker is {gpus_per_worker:g}; give a part of one, or a whole number of them")
+        gpus = gpus_per_worker or 0
+        if gpus < 0 or (gpus > 1 and gpus % 1):
+            raise InputError(f"--gpus-per-worker is {gpus:g}; give a part of one, or a whole number of them")
         self.address, self.workers = address, workers
         self.cpus_per_worker, self.gpus_per_worker = cpus_per_worker, gpus_per_worker
         self.max_restarts, self.max_task_retries = max_restarts, max_task_retries
@@ -198,6 +198,9 @@ class Ray(Executor):
 
     def _connected(self) -> Any:
         """Ray, once it is connected to a cluster."""
+        if self.address is not None:
+            # Read when Ray is imported: where no cluster is left it would try for ten minutes, and so for one.
+            os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")
         ray = _imported_ray()
         if ray.is_initialized():
             return ray
@@ -299,6 +302,8 @@ class _Pool:
         self._waiting: deque[int] = deque()
         self._suspects: deque[int] = deque()
         """Tasks whose worker died: done last and each alone in its worker, so that it is known which one kills it."""
+        self._deadly: list[int] = []
+        """Tasks that are given up."""
         self._deaths: Counter[int] = Counter()
         self._present: set[int] = set()
         self._joining: dict[Any, int] = {}
@@ -313,6 +318,9 @@ class _Pool:
             while self._waiting or self._suspects or self._running:
                 self._hand_out()
                 yield from self._next_results()
+            if self._deadly:
+                died = _n(self._max_task_retries + 1, "worker")
+                raise InputError(f"{died} died of {_tasks(self._deadly)}; all others are done. {MEMORY}")
         except Exception:
             yield from self._last_results()
             raise
@@ -340,8 +348,9 @@ class _Pool:
     def _next_results(self) -> Iterator[tuple[int, Any]]:
         awaited = [*self._running, *self._joining]
         if not awaited:
-            at = f"at task {', '.join(map(str, sorted(self._suspects)))}" if self._suspects else "before the first task"
-            raise InputError(f"no Ray worker is left: each died too often, the last ones {at}. {MEMORY}")
+            tasks = [*self._deadly, *self._suspects]
+            at = f"at {_tasks(tasks)}" if tasks else "before the first task"
+            raise InputError(f"no Ray worker is left: each died too often, the last {at}. {MEMORY}")
         done, _ = self._ray.wait(awaited, num_returns=1, timeout=SECONDS_BETWEEN_CHECKS)
         if not done and not self._present and self._room():
             log.info("waiting for a Ray worker to be ready")
@@ -380,13 +389,12 @@ class _Pool:
         except _HasNotBegunError:
             self._present.discard(number)
             self._waiting.append(task)
-        except _losses(self._ray) as error:
+        except _losses(self._ray):
             self._present.discard(number)
             self._deaths[task] += 1
-            self._suspects.append(task)
+            given_up = self._deaths[task] > self._max_task_retries
+            (self._deadly if given_up else self._suspects).append(task)
             log.warning("Ray worker %d died while it was at task %d", number, task)
-            if self._deaths[task] > self._max_task_retries:
-                raise InputError(f"{_n(self._deaths[task], 'worker')} died of task {task}. {MEMORY}") from error
         else:
             yield task, result
         # All that the worker was at comes back with the same error; only then is it known to be done with.
@@ -438,10 +446,8 @@ def parse_share(text: str) -> Share:
 
 
 def _imported_ray() -> Any:
-    # Ray reads these when it is imported. Nothing is to be reported to its makers, an address where no cluster is left
-    # is to be given up after a minute and not after ten, and a log of a job is to have no colours.
+    # Nothing is to be reported to Ray's makers, and the log of a job is to have no colours.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")
     if not sys.stderr.isatty():
         os.environ.setdefault("RAY_COLOR_PREFIX", "0")
     try:
@@ -482,6 +488,11 @@ def _in_words(amounts: dict[str, Any]) -> str:
 
 def _n(count: int, what: str) -> str:
     return f"{count} {what}{'s' if count != 1 else ''}"
+
+
+def _tasks(tasks: Sequence[int]) -> str:
+    names = ", ".join(map(str, sorted(tasks)))
+    return f"task {names}" if len(tasks) == 1 else f"each of the tasks {names}"
 
 
 def _no_start(error: Exception) -> InputError:
