@@ -239,7 +239,8 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(
         captured(model, answers, tmp_path)
     assert not list((tmp_path / "resid_post").glob("*shard*"))
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(0, 0, needed + room))
-    with caplog.at_level(logging.INFO):
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="interp"):
         captured(model, answers, tmp_path)
     (told,) = [record.message for record in caplog.records if "to write" in record.message]
     assert re.fullmatch(r"activations: about 0 MB to write and \d+ s to go", told)
