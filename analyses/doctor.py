@@ -141,8 +141,7 @@ def _show_cost(
     started = time.monotonic()
     n_bytes = 0
     cells = table["token"].values
-    judged = [index for index, answer in enumerate(answers) if answer.correct is not None]
-    for batch in batched(judged, config.batch_size):
+    for batch in batched(range(len(answers)), config.batch_size):
         streams = site_activations(model, [answers[index].token_ids for index in batch], cells[list(batch)])
         n_bytes += streams.numel() * streams.element_size()
     capturing = (time.monotonic() - started) / len(answers)
