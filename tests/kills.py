@@ -18,7 +18,6 @@ import random
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,13 +27,11 @@ from typing import Any
 import torch
 
 from interp import plan as plan_module
-from interp import store as store_module
 from interp.capture import capture, examples_to_capture, planned_stores
 from interp.models import HookedModel, load_model
 from interp.positions import position_table
-from interp.store import ActivationStore
 from tests.random_answers import POSITIONS, random_answers
-from tests.stored import contents
+from tests.stored import WRITE_STEPS, contents
 from tests.tiny_models import saved_model, trained_tokenizer
 
 SITES = ("resid_post", "attn_out")
@@ -86,16 +83,7 @@ def killed_at(step: int, work: Callable[[], object]) -> None:
 
         return counting
 
-    for module, name in (
-        (tempfile, "mkstemp"),
-        (os, "fsync"),
-        (os, "replace"),
-        (Path, "chmod"),
-        (Path, "unlink"),
-        (Path, "write_text"),
-        (store_module, "save_file"),
-        (ActivationStore, "enter"),
-    ):
+    for module, name in WRITE_STEPS:
         setattr(module, name, counted(getattr(module, name)))
     work()
 

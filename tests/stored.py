@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,21 @@ from typing import Any
 import torch
 from jaxtyping import Float
 
+from interp import store as store_module
 from interp.plan import Batch, Plan, examples_of
 from interp.store import ActivationStore
+
+WRITE_STEPS: tuple[tuple[Any, str], ...] = (
+    (tempfile, "mkstemp"),
+    (os, "fsync"),
+    (os, "replace"),
+    (Path, "chmod"),
+    (Path, "unlink"),
+    (Path, "write_text"),
+    (store_module, "save_file"),
+    (ActivationStore, "enter"),
+)
+"""The functions by which a store's files change, by where they are looked up."""
 
 
 def plan_of(*shards: Sequence[int]) -> Plan:

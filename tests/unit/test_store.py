@@ -24,7 +24,7 @@ from interp.errors import InputError
 from interp.store import KEPT_OPEN, Cells
 from interp.store import ActivationStore as Store
 from interp.stores import is_merged, merged, part_folder, parts_beside, stores_below, whole_folder
-from tests.stored import contents, filled, plan_of, store_of
+from tests.stored import WRITE_STEPS, contents, filled, plan_of, store_of
 
 ACTIVATIONS = torch.randn(2, 2, 7, 5, generator=torch.Generator().manual_seed(0))
 PLAN = plan_of([6, 0], [3, 1, 2], [5], [4])
@@ -87,16 +87,7 @@ class Steps:
         self.count = 0
         self.at: int | None = None
         self.act: Callable[[str, tuple[Any, ...]], None] = lambda name, arguments: None
-        for module, name in (
-            (tempfile, "mkstemp"),
-            (os, "fsync"),
-            (os, "replace"),
-            (Path, "chmod"),
-            (Path, "unlink"),
-            (Path, "write_text"),
-            (store_module, "save_file"),
-            (Store, "enter"),
-        ):
+        for module, name in WRITE_STEPS:
             patch.setattr(module, name, self._counted(name, getattr(module, name)))
 
     def _counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
