@@ -1,19 +1,23 @@
 """Capture against the bare forward pass, and against `run_with_cache`: the same vectors, and how fast.
 
-What is captured: `resid_post` of every layer at 15 positions of SmolLM2-135M's answers to city questions. Shard by
-shard, in turn, so that a machine whose speed drifts is slow for all of them,
+What is captured: `resid_post` of every layer at 15 positions of SmolLM2-135M's answers to city questions. Batch by
+batch, in turn, so that a machine whose speed drifts is slow for all of them,
 
-1. the bare forward pass of Hugging Face's own model over the shard's batches: no hooks, logits or cache;
+1. the bare forward pass of Hugging Face's own model: no hooks, logits or cache;
 2. the same of TransformerLens's bridge to it, which has a module at every hook;
-3. capture of the same batches;
+3. capture of the same batch;
+
+and then, shard by shard,
+
 4. capture as it is by default, with the tokens that prompts begin with run once a shard;
 5. the usual script, TransformerLens's `run_with_cache(names_filter=resid_post)` on one prompt at a time, with every
    token kept, on a sample of the shard.
 
 In a real run a shard is written, flushed and hashed while the next one is computed. Here a capture's time is that of
 computing and the processor's time of writing, in full, without the waiting for the disk that the next shard would hide.
-The machine's matrix peak is measured with one large product in the same dtype. Vectors are compared with the usual
-script's on the samples.
+What a way holds in memory is what it keeps: the usual script everything, capture the shard that is computed and the one
+that is written. The machine's matrix peak is measured with one large product in the same dtype. Vectors are compared
+with the usual script's on the samples.
 
     python -m benchmarks.capture --dtype bfloat16 --n 1000      about 20 minutes on 2 cores
     python -m benchmarks.capture --dtype float32 --n 250
@@ -28,24 +32,37 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import numpy as np
+import torch
 import tyro
+import xarray as xr
+from jaxtyping import Float, Int
+from transformers import AutoModelForCausalLM
 
 from benchmarks.city_answers import city_answers, median_ratio
-
-if TYPE_CHECKING:
-    import torch
-    import xarray as xr
-    from jaxtyping import Float, Int
-
-    from interp.capture import CaptureWorker
-    from interp.examples import Answer
-    from interp.models import HookedModel
-    from interp.store import ActivationStore
+from interp.activations import HooksOfSites
+from interp.capture import (
+    CaptureJob,
+    CaptureWorker,
+    SiteActivations,
+    default_token_budget,
+    examples_to_capture,
+    planned_stores,
+)
+from interp.devices import resolve_device
+from interp.examples import Answer
+from interp.models import HookedModel, load_model
+from interp.plan import Shard, examples_of
+from interp.positions import MISSING, position_table
+from interp.store import ActivationStore
 
 HUGGING_FACE, BRIDGE = "bare pass, Hugging Face", "bare pass, bridge"
+BarePass = Callable[[Sequence[int]], None]
+"""Runs a batch of some of the examples."""
 OURS, REUSING, USUAL = "capture", "capture, prefixes once", "run_with_cache, each alone"
 
 
@@ -69,15 +86,6 @@ class Config:
 
 def main(config: Config) -> int:
     """Compare, print a table, and one JSON object as the last line."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    from interp.capture import default_token_budget, examples_to_capture
-    from interp.devices import resolve_device
-    from interp.models import load_model
-    from interp.plan import capture_plan, examples_of
-    from interp.positions import position_table
-
     source, answers = city_answers(config.runs, config.n)
     table = position_table(answers)
     examples = examples_to_capture(answers, table)
@@ -87,40 +95,36 @@ def main(config: Config) -> int:
     hugging_face = AutoModelForCausalLM.from_pretrained(source.folder, dtype=dtype, attn_implementation="eager")
     hugging_face.to(device).eval()
     budget = default_token_budget(device)
-    plan = capture_plan(examples.sequences, token_budget=budget, reuse_prefixes=False)
-    padded = [
-        [_padded([examples.sequences[row] for row in batch.examples]).to(device) for batch in shard] for shard in plan
-    ]
-    sampled = [examples_of(shard)[:: max(len(examples_of(shard)) // config.sample, 1)] for shard in plan]
+    sequences = examples.sequences
 
+    def bare(model: Any) -> BarePass:
+        return lambda rows: _run_bare(model, _padded([sequences[row] for row in rows]).to(device))
+
+    bare_passes = {HUGGING_FACE: bare(hugging_face.model), BRIDGE: bare(model.original_model.model)}
     with tempfile.TemporaryDirectory() as folder:
-        workers = {
-            reuse: _worker(Path(folder) / f"{reuse}", answers, table, model, budget, reuse) for reuse in (False, True)
-        }
-
-        def captured(reuse: bool, shard: int) -> float:
-            if shard >= len(workers[reuse].job.plan):
-                return 0.0
-            started = time.perf_counter()
-            computed = workers[reuse].computed(shard)
-            seconds, before = time.perf_counter() - started, time.thread_time()
-            workers[reuse].written(shard, computed)
-            return seconds + time.thread_time() - before
-
-        ways: dict[str, Callable[[int], float]] = {
-            HUGGING_FACE: lambda shard: _seconds(lambda: _run_bare(hugging_face.model, padded[shard])),
-            BRIDGE: lambda shard: _seconds(lambda: _run_bare(model.original_model.model, padded[shard])),
-            OURS: lambda shard: captured(False, shard),
-            REUSING: lambda shard: captured(True, shard),
-            USUAL: lambda shard: _seconds(lambda: [_whole_stream(model, answers[row]) for row in sampled[shard]]),
-        }
-        times = _seconds_in_turn(ways, len(plan), config.repeats)
+        alone = BesideBarePasses(_job(Path(folder) / "alone", answers, table, model, budget, False), model, bare_passes)
+        reusing = _job(Path(folder) / "reusing", answers, table, model, budget, True)()
+        plan = alone.job.plan
+        sampled = [examples_of(shard)[:: max(len(examples_of(shard)) // config.sample, 1)] for shard in plan]
         picked = [row for rows in sampled for row in rows]
-        differences = _differences(
-            model, answers, picked, table["token"].values, workers[True].job.stores["resid_post"]
-        )
-    counts = dict.fromkeys(ways, len(answers)) | {USUAL: len(picked)}
-    each = {name: [1e3 * second / counts[name] for second in seconds] for name, seconds in times.items()}
+
+        def turn(shard: int) -> dict[str, float]:
+            seconds = alone.seconds_of(shard)
+            if shard < len(reusing.job.plan):  # It has no more shards than the other, and may have fewer.
+                seconds[REUSING] = _captured_seconds(reusing, shard)
+            seconds[USUAL] = _seconds(lambda: [_whole_stream(model, answers[row]) for row in sampled[shard]])
+            return seconds
+
+        turn(0)
+        times = [_sums([turn(shard) for shard in range(len(plan))]) for _ in range(config.repeats)]
+        store = reusing.job.stores["resid_post"]
+        differences = _differences(model, answers, picked, table["token"].values, store)
+        held = {
+            OURS: 2 * max(store.shard(number).nbytes for number in range(len(store.plan))),
+            USUAL: round(statistics.mean(_whole_stream(model, answers[row]).nbytes for row in picked) * len(answers)),
+        }
+    counts = dict.fromkeys(times[0], len(answers)) | {USUAL: len(picked)}
+    each = {name: [1e3 * seconds[name] / n for seconds in times] for name, n in counts.items()}
     peak = _matrix_peak(torch.device(device), dtype)
     # Those of the sequences alone: what padding adds is no work that anyone asked for.
     work = 2 * _block_parameters(hugging_face) * sum(len(sequence) for sequence in examples.sequences)
@@ -139,6 +143,7 @@ def main(config: Config) -> int:
         "share_of_matrix_peak": round(share[OURS], 3),
         "share_of_matrix_peak_bare": round(share[HUGGING_FACE], 3),
         "matrix_peak_gflops": round(peak / 1e9),
+        "mb_held": {name: round(n_bytes / 1e6) for name, n_bytes in held.items()},
         "max_abs_diff": differences[0],
         "max_rel_diff": differences[1],
         "n": len(answers),
@@ -148,17 +153,37 @@ def main(config: Config) -> int:
     for name in ("of_bare_pass_of_bridge", "of_bare_pass_of_hugging_face"):
         print(f"capture has {summary[name]} {name.replace('_', ' ')}'s tokens a second")
     print(f"capture runs at {share[OURS]:.2f} of the matrix peak ({peak / 1e9:,.0f} GFLOP/s)")
+    print(f"held in memory: {held[OURS] / 1e6:,.0f} MB, run_with_cache {held[USUAL] / 1e6:,.0f} MB")
     print(f"largest difference from run_with_cache: {differences[0]:.3g}, {differences[1]:.2g} of the vector's norm")
     print(json.dumps(summary))
     return 0
 
 
-def _worker(
-    folder: Path, answers: Sequence[Answer], table: xr.Dataset, model: HookedModel, budget: int, reuse_prefixes: bool
-) -> CaptureWorker:
-    """What captures shards into a store in a folder."""
-    from interp.capture import CaptureJob, examples_to_capture, planned_stores
+class BesideBarePasses(CaptureWorker):
+    """Captures, and runs the bare passes of every batch just before it, whose time is kept apart."""
 
+    def __init__(self, job: CaptureJob, model: HookedModel, bare_passes: Mapping[str, BarePass]) -> None:
+        super().__init__(job, model)
+        self.bare_passes = bare_passes
+        self._seconds = dict.fromkeys(bare_passes, 0.0)
+
+    def batch(self, shard: Shard, shared: int, hooks: HooksOfSites, rows: tuple[int, ...]) -> list[SiteActivations]:
+        """As any worker does, after the bare passes."""
+        for name, bare_pass in self.bare_passes.items():
+            self._seconds[name] += _seconds(partial(bare_pass, rows))
+        return super().batch(shard, shared, hooks, rows)
+
+    def seconds_of(self, shard: int) -> dict[str, float]:
+        """The seconds of the bare passes and of capture over a shard."""
+        self._seconds = dict.fromkeys(self.bare_passes, 0.0)
+        both = _captured_seconds(self, shard)
+        return self._seconds | {OURS: both - sum(self._seconds.values())}
+
+
+def _job(
+    folder: Path, answers: Sequence[Answer], table: xr.Dataset, model: HookedModel, budget: int, reuse_prefixes: bool
+) -> CaptureJob:
+    """The capture of all shards into a store in a folder."""
     stores = planned_stores(
         {"resid_post": folder},
         {"resid_post": {}},
@@ -170,22 +195,20 @@ def _worker(
     )
     folder.mkdir()
     todo = dict.fromkeys(range(len(stores["resid_post"].plan)), ("resid_post",))
-    return CaptureJob(lambda: model, stores, examples_to_capture(answers, table), todo)()
+    return CaptureJob(lambda: model, stores, examples_to_capture(answers, table), todo)
 
 
-def _seconds_in_turn(ways: Mapping[str, Callable[[int], float]], n_shards: int, repeats: int) -> dict[str, list[float]]:
-    """The seconds of each way over all shards, for every turn; the ways take turns shard by shard."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for way in ways.values():
-        way(0)
-    for _ in range(repeats):
-        spent = dict.fromkeys(ways, 0.0)
-        for shard in range(n_shards):
-            for name, way in ways.items():
-                spent[name] += way(shard)
-        for name, seconds in spent.items():
-            times[name].append(seconds)
-    return times
+def _captured_seconds(worker: CaptureWorker, shard: int) -> float:
+    """The seconds in which a shard is computed, and the processor's in which it is written."""
+    started = time.perf_counter()
+    computed = worker.computed(shard)
+    seconds, before = time.perf_counter() - started, time.thread_time()
+    worker.written(shard, computed)
+    return seconds + time.thread_time() - before
+
+
+def _sums(of_shards: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: sum(seconds.get(name, 0.0) for seconds in of_shards) for name in of_shards[0]}
 
 
 def _seconds(function: Callable[[], object]) -> float:
@@ -195,27 +218,20 @@ def _seconds(function: Callable[[], object]) -> float:
 
 
 def _padded(sequences: Sequence[Sequence[int]]) -> Int[torch.Tensor, "batch pos"]:
-    import torch
-
     tokens = torch.zeros(len(sequences), max(map(len, sequences)), dtype=torch.long)
     for row, sequence in enumerate(sequences):
         tokens[row, : len(sequence)] = torch.tensor(sequence)
     return tokens
 
 
-def _run_bare(model: Any, batches: Sequence[Int[torch.Tensor, "batch pos"]]) -> None:
-    """A model's layers over the batches, without its unembedding."""
-    import torch
-
+def _run_bare(model: Any, tokens: Int[torch.Tensor, "batch pos"]) -> None:
+    """A model's layers over a batch, without its unembedding."""
     with torch.inference_mode():
-        for tokens in batches:
-            last = model(tokens, use_cache=False).last_hidden_state
-        last.sum().item()  # Waits for a device that works on its own.
+        # One number is asked for, which waits for a device that works on its own.
+        model(tokens, use_cache=False).last_hidden_state[-1, -1, -1].item()
 
 
 def _whole_stream(model: HookedModel, answer: Answer) -> Float[torch.Tensor, "layer pos d_model"]:
-    import torch
-
     tokens = torch.tensor([answer.token_ids], device=model.cfg.device)
     with torch.inference_mode():
         _, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("hook_resid_post"))
@@ -226,10 +242,6 @@ def _differences(
     model: HookedModel, answers: Sequence[Answer], picked: Sequence[int], cells: Any, store: ActivationStore
 ) -> tuple[float, float]:
     """The largest difference of an entry, and of a vector relative to its norm, from the usual script's."""
-    import numpy as np
-
-    from interp.positions import MISSING
-
     found = []
     streams = {row: _whole_stream(model, answers[row]).float() for row in picked}
     for layer in store.layers:
@@ -253,8 +265,6 @@ def _block_parameters(model: Any) -> int:
 
 def _matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
     """Floating-point operations a second of one large product, the best of several."""
-    import torch
-
     size = 8192 if device.type == "cuda" else 3072
     left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     best = float("inf")

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange
 from jaxtyping import Float, Int
 
 from interp.errors import InputError
@@ -51,8 +50,8 @@ class Prefix:
         return cache
 
     def activations_at(
-        self, hook: str, cells: Int[np.ndarray, "example position"]
-    ) -> Float[torch.Tensor, "example position width"]:
+        self, hook: str, cells: Int[np.ndarray, "position example"]
+    ) -> Float[torch.Tensor, "position example width"]:
         """A hook at those cells that are in the prefix; any other cell is anything."""
         place = np.searchsorted(self.places, np.minimum(np.maximum(cells, 0), len(self.tokens) - 1))
         index = torch.from_numpy(np.minimum(place, len(self.places) - 1))
@@ -98,9 +97,9 @@ def prefix_of(model: HookedModel, tokens: TokenIds, cells: Int[np.ndarray, ...],
 
     cache = DynamicCache(config=model.original_model.config)  # type: ignore[attr-defined]
     places = sorted({int(cell) for cell in cells.flat if 0 <= cell < len(tokens)}) or [0]
-    index = torch.tensor([places])
+    index = torch.tensor(places)[:, None]
     gathered = _gathered(model, [tokens], index, hooks, past_key_values=cache)
-    return Prefix(tuple(tokens), cache, tuple(places), {name: each[0] for name, each in gathered.items()})
+    return Prefix(tuple(tokens), cache, tuple(places), {name: each[:, 0] for name, each in gathered.items()})
 
 
 def batch_activations(
@@ -133,6 +132,8 @@ def batch_activations(
     """
     start = len(prefix.tokens) if prefix else 0
     passed = {"past_key_values": prefix.cache_for(len(sequences))} if prefix else {}
+    # In the order in which they are kept: gathering costs the same in any, and another copy does not.
+    cells = np.ascontiguousarray(cells.T)
     index = torch.from_numpy(np.maximum(cells - start, 0))
     gathered = _gathered(model, [sequence[start:] for sequence in sequences], index, hooks, **passed)
     if prefix:
@@ -163,15 +164,15 @@ def site_activations(
 def _gathered(
     model: HookedModel,
     sequences: Sequence[TokenIds],
-    index: Int[torch.Tensor, "example position"],
+    index: Int[torch.Tensor, "position example"],
     hooks: HooksOfSites,
     **passed: Any,
-) -> dict[str, Float[torch.Tensor, "example position width"]]:
+) -> dict[str, Float[torch.Tensor, "position example width"]]:
     """Each hook at some tokens of each sequence, on the device on which it was computed."""
     tokens = torch.zeros(len(sequences), max(map(len, sequences)), dtype=torch.long)
     for row, sequence in enumerate(sequences):
         tokens[row, : len(sequence)] = torch.tensor(sequence)
-    rows = torch.arange(len(sequences))[:, None]
+    rows = torch.arange(len(sequences))
     index_on: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
     gathered: dict[str, torch.Tensor] = {}
 
@@ -186,8 +187,10 @@ def _gathered(
     return gathered
 
 
-def _of_layers(layers: list[torch.Tensor], absent: torch.Tensor) -> Float[torch.Tensor, "layer position example width"]:
+def _of_layers(
+    layers: list[Float[torch.Tensor, "position example width"]], absent: torch.Tensor
+) -> Float[torch.Tensor, "layer position example width"]:
     one_device = len({layer.device for layer in layers}) == 1
     stacked = torch.stack(layers if one_device else [layer.cpu() for layer in layers]).cpu()
     stacked[:, absent] = float("nan")
-    return rearrange(stacked, "layer example position width -> layer position example width")
+    return stacked

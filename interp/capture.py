@@ -33,6 +33,7 @@ from interp.errors import InputError
 from interp.examples import Answer
 from interp.executors import Executor, Local
 from interp.models import HookedModel
+from interp.norms import norms_run_once
 from interp.plan import Batch, Plan, Shard, capture_plan, examples_of, planned_tokens
 from interp.progress import progress
 from interp.store import ActivationStore
@@ -220,25 +221,21 @@ class CaptureWorker:
         hooks = hooks_of_sites(self.model, sites, self.job.layers)
         activations: SiteActivations = {}
         start = 0
-        for batch in shard:
-            began = time.monotonic()
-            for part in in_halves_if_need_be(partial(self._batch, shard, batch.shared, hooks), batch.examples):
-                n = next(iter(part.values())).shape[2]
-                for site, captured in part.items():
-                    if site not in activations:
-                        shape = (*captured.shape[:2], len(examples_of(shard)), captured.shape[3])
-                        activations[site] = torch.empty(shape, dtype=captured.dtype)
-                    activations[site][:, :, start : start + n] = captured
-                start += n
-            if not self._has_foretold:
-                self._foretell(activations, batch, time.monotonic() - began)
+        with norms_run_once(self.model, [name for names in hooks.values() for name in names]):
+            for batch in shard:
+                began = time.monotonic()
+                for part in in_halves_if_need_be(partial(self.batch, shard, batch.shared, hooks), batch.examples):
+                    start += _put(activations, part, start, len(examples_of(shard)))
+                if not self._has_foretold:
+                    self._foretell(activations, batch, time.monotonic() - began)
         return activations
 
     def written(self, task: int, computed: SiteActivations) -> dict[str, str]:
         """The SHA-256 of the shard of each site, once it is on the disk."""
         return {site: self.job.stores[site].write(task, activations) for site, activations in computed.items()}
 
-    def _batch(self, shard: Shard, shared: int, hooks: HooksOfSites, rows: tuple[int, ...]) -> list[SiteActivations]:
+    def batch(self, shard: Shard, shared: int, hooks: HooksOfSites, rows: tuple[int, ...]) -> list[SiteActivations]:
+        """Every hook at the wanted cells of some examples, whose first `shared` tokens are those of all of them."""
         sequences = [self.job.examples.sequences[row] for row in rows]
         prefix = self._prefix_of(shard, sequences[0][:shared], hooks) if shared and self.takes_prefixes else None
         return [batch_activations(self.model, sequences, self.job.examples.cells[list(rows)], hooks, prefix)]
@@ -276,6 +273,17 @@ class CaptureWorker:
 
     def _is_written(self, shard: int) -> bool:
         return all(self.job.stores[site].has_file(shard) for site in self.job.todo[shard])
+
+
+def _put(
+    whole: dict[str, Float[torch.Tensor, "layer position n width"]], part: SiteActivations, start: int, n: int
+) -> int:
+    """Put the activations of some examples into place among those of `n`, and return of how many they were."""
+    for site, captured in part.items():
+        if site not in whole:
+            whole[site] = captured.new_empty(*captured.shape[:2], n, captured.shape[3])
+        whole[site][:, :, start : start + captured.shape[2]] = captured
+    return next(iter(part.values())).shape[2]
 
 
 def _size(n_bytes: float) -> str:

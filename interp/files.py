@@ -6,14 +6,17 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from interp.errors import InputError, first_line
+from interp.errors import InputError
 
 DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 """What the system says of a disk that is full, over its quota or its largest file, failing, or read-only."""
+
+CHUNK = 1 << 20
+"""Bytes that are hashed and written at a time: they stay in the processor's cache between the two."""
 
 
 @contextmanager
@@ -67,6 +70,22 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def written_sha256(path: Path, parts: Iterable[bytes | memoryview]) -> str:
+    """Fill a file that is there, and return the SHA-256 of what was written, without a second reading."""
+    digest = hashlib.sha256()
+    descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC)
+    try:
+        for part in parts:
+            for start in range(0, len(part), CHUNK):
+                chunk = memoryview(part)[start : start + CHUNK]
+                digest.update(chunk)
+                while chunk:
+                    chunk = chunk[os.write(descriptor, chunk) :]
+    finally:
+        os.close(descriptor)
+    return digest.hexdigest()
+
+
 def _flush(path: Path) -> None:
     """Make the file's contents, or the folder's entries, durable: a rename alone may overtake the data it names."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -82,9 +101,9 @@ def _umask() -> int:
     return mask
 
 
-def cannot_write(folder: Path, error: Exception) -> InputError:
+def cannot_write(folder: Path, error: OSError) -> InputError:
     """The one line for whatever kept something from being written to a folder."""
-    reason = first_line(error) if not isinstance(error, OSError) else (error.strerror or str(error)).lower()
+    reason = (error.strerror or str(error)).lower()
     return InputError(
         f"cannot write to {folder}: {reason}; make room and rights there, or choose another folder; what was finished "
         "before is kept, and the same command goes on from there"

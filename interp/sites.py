@@ -51,9 +51,10 @@ def hook_names(model: HookedModel, site: str) -> list[str]:
     why = _why_not(model, site)
     if why is not None:
         raise InputError(f"this model has no {site}: {why}")
-    absent = [block for block, name in zip(blocks, names, strict=True) if name not in model.hook_dict]
+    hooks = model.hook_dict  # Which a bridge makes anew each time it is asked for.
+    absent = [block for block, name in zip(blocks, names, strict=True) if name not in hooks]
     if len(absent) == len(names):
-        known = {name.removeprefix("blocks.0.") for name in model.hook_dict if name.startswith("blocks.0.")}
+        known = {name.removeprefix("blocks.0.") for name in hooks if name.startswith("blocks.0.")}
         raise unknown_name("site", site, {*SITES, *known}, "Or give a hook of a block by TransformerLens's name")
     if absent:
         raise InputError(

@@ -26,11 +26,10 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from filelock import FileLock, Timeout
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
 
 from interp.errors import InputError
-from interp.files import cannot_write, make_folder, sha256, whole_file
+from interp.files import cannot_write, make_folder, sha256, whole_file, written_sha256
 from interp.plan import Batch, Plan, examples_of
 
 log = logging.getLogger(__name__)
@@ -38,6 +37,8 @@ log = logging.getLogger(__name__)
 TENSOR = "activations"
 HEADER = "store.json"
 MANIFEST = "manifest.jsonl"
+DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+"""What safetensors calls the dtypes that models have."""
 KEPT_OPEN = 256
 """A store of more shards than this is opened anew for every read: processes have a limit of open files."""
 
@@ -140,11 +141,8 @@ class ActivationStore:
     def write(self, shard: int, activations: Float[torch.Tensor, "layer position example width"]) -> str:
         """Write one shard and return its SHA-256, with which it is to be entered; until then it does not count."""
         with whole_file(self._path(shard)) as temporary:
-            try:
-                save_file({TENSOR: activations.contiguous()}, temporary)
-            except SafetensorError as error:
-                raise cannot_write(self.folder, error) from error
-            return sha256(temporary)
+            data = activations.contiguous().view(torch.uint8).numpy()
+            return written_sha256(temporary, [_tensor_header(activations), data.reshape(-1).data])
 
     def enter(self, shard: int, digest: str) -> None:
         """Put a shard that is written into the manifest."""
@@ -337,6 +335,17 @@ class ExamplesOfStore:
     def cell(self, layer: int, position: str) -> Float[torch.Tensor, "example width"]:
         """One (layer, position) of every example that is taken; NaN where the position is missing."""
         return self.store.cell(layer, position)[list(self.rows)]
+
+
+def _tensor_header(tensor: torch.Tensor) -> bytes:
+    """What a safetensors file of one tensor has before the tensor's bytes.
+
+    As ``safetensors.torch.save_file`` writes it, which would have the file read again for its hash.
+    """
+    entry = {"dtype": DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [0, tensor.nbytes]}
+    header = json.dumps({TENSOR: entry}, separators=(",", ":")).encode()
+    padded = header + b" " * (-len(header) % 8)
+    return len(padded).to_bytes(8, "little") + padded
 
 
 def _line(shard: int, digest: str) -> str:

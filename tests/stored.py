@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 
-from interp import store as store_module
 from interp.plan import Batch, Plan, examples_of
 from interp.store import ActivationStore
 
@@ -22,7 +21,7 @@ WRITE_STEPS: tuple[tuple[Any, str], ...] = (
     (Path, "chmod"),
     (Path, "unlink"),
     (Path, "write_text"),
-    (store_module, "save_file"),
+    (os, "write"),
     (ActivationStore, "enter"),
 )
 """The functions by which a store's files change, by where they are looked up."""
