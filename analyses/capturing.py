@@ -201,7 +201,8 @@ def _stores(
 
 
 def _executor(config: Config) -> Executor:
-    from interp.executors import Local, Ray
+    from interp.executors import Local
+    from interp.ray_executor import Ray
 
     if config.executor == "local":
         return Local()

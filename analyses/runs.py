@@ -106,12 +106,13 @@ def table_of_values(heatmap: Heatmap) -> str:
     for name in data["position"].values:
         column = data.sel(position=name)
         values = [column.sel(layer=layer) for layer in layers]
-        shown = [_value_in_words(float(v.value), float(v.low), float(v.high)) for v in values]
+        shown = [value_in_words(float(v.value), float(v.low), float(v.high)) for v in values]
         lines.append(f"{name:26}{int(column.n.max()):5d}" + "".join(f"{cell:>25}" for cell in shown))
     return "\n".join(lines)
 
 
-def _value_in_words(value: float, low: float, high: float) -> str:
+def value_in_words(value: float, low: float, high: float) -> str:
+    """A value with its interval."""
     if math.isnan(value):
         return "–"
     digits = 3 if abs(value) < 10 else 1

@@ -112,7 +112,7 @@ def main(config: Config) -> int:
             seconds = alone.seconds_of(shard)
             if shard < len(reusing.job.plan):  # It has no more shards than the other, and may have fewer.
                 seconds[REUSING] = _captured_seconds(reusing, shard)
-            seconds[USUAL] = _seconds(lambda: [_whole_stream(model, answers[row]) for row in sampled[shard]])
+            seconds[USUAL] = _seconds(lambda: [whole_stream(model, answers[row]) for row in sampled[shard]])
             return seconds
 
         turn(0)
@@ -121,7 +121,7 @@ def main(config: Config) -> int:
         differences = _differences(model, answers, picked, table["token"].values, store)
         held = {
             OURS: 2 * max(store.shard(number).nbytes for number in range(len(store.plan))),
-            USUAL: round(statistics.mean(_whole_stream(model, answers[row]).nbytes for row in picked) * len(answers)),
+            USUAL: round(statistics.mean(whole_stream(model, answers[row]).nbytes for row in picked) * len(answers)),
         }
     counts = dict.fromkeys(times[0], len(answers)) | {USUAL: len(picked)}
     each = {name: [1e3 * seconds[name] / n for seconds in times] for name, n in counts.items()}
@@ -231,7 +231,8 @@ def _run_bare(model: Any, tokens: Int[torch.Tensor, "batch pos"]) -> None:
         model(tokens, use_cache=False).last_hidden_state[-1, -1, -1].item()
 
 
-def _whole_stream(model: HookedModel, answer: Answer) -> Float[torch.Tensor, "layer pos d_model"]:
+def whole_stream(model: HookedModel, answer: Answer) -> Float[torch.Tensor, "layer pos d_model"]:
+    """What the usual script keeps of an answer: every token, from a pass of its own."""
     tokens = torch.tensor([answer.token_ids], device=model.cfg.device)
     with torch.inference_mode():
         _, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("hook_resid_post"))
@@ -243,7 +244,7 @@ def _differences(
 ) -> tuple[float, float]:
     """The largest difference of an entry, and of a vector relative to its norm, from the usual script's."""
     found = []
-    streams = {row: _whole_stream(model, answers[row]).float() for row in picked}
+    streams = {row: whole_stream(model, answers[row]).float() for row in picked}
     for layer in store.layers:
         for column, position in enumerate(store.positions):
             cell = store.cell(layer, position).float()

@@ -83,8 +83,9 @@ def ray_beside_local(config: Config, folder: Path) -> tuple[dict[str, list[float
     """Seconds of each way, and whether its store is the local one's bytes."""
     import torch
 
-    from interp.executors import Executor, Local, Ray
+    from interp.executors import Executor, Local
     from interp.models import load_model
+    from interp.ray_executor import Ray
 
     source, answers = city_answers(config.runs, config.n)
     load = partial(load_model, source, device="cpu", dtype="float32")

@@ -38,7 +38,8 @@ def main(config: Config) -> int:
     import torch
 
     from interp.auc import auc_interval, refitting_factor
-    from interp.probe import Labels, cell_scores
+    from interp.labels import Split
+    from interp.probe import Probing, cell_scores
 
     coverage: dict[str, list[float]] = {"ours": [], "delong": []}
     print(f"{'features':>8} {'signal':>6} {'AUC':>5} {'ours':>6} {'DeLong':>6}")
@@ -46,11 +47,12 @@ def main(config: Config) -> int:
         ours, delong = [], []
         for seed in range(config.draws):
             rng = np.random.default_rng(seed)
-            correct = (rng.permutation(config.n) >= config.wrong).tolist()
-            labels = Labels.of(correct, [str(index) for index in range(config.n)], folds=5, seed=seed)
+            wrong = (rng.permutation(config.n) < config.wrong).tolist()
+            labels = Split(5, seed).labels(wrong, [str(index) for index in range(config.n)])
             features = rng.normal(size=(config.n, d))
             features[:, 0] += signal * labels.wrong
-            scores = cell_scores(torch.from_numpy(features), np.ones(config.n, dtype=bool), labels, c=1.0)
+            everyone, probing = np.ones(config.n, dtype=bool), Probing(nested=False)
+            scores = cell_scores(torch.from_numpy(features), everyone, labels, probing).held_out
             ours.append(auc_interval(scores, labels.wrong, variance_factor=refitting_factor(5)))
             delong.append(auc_interval(scores, labels.wrong))
         truth = float(np.mean([interval.value for interval in ours])) if signal else 0.5

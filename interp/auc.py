@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.stats import norm, rankdata
 
 LEVEL = 0.95
@@ -22,22 +22,28 @@ class Interval(NamedTuple):
 
 
 def auc_interval(
-    scores: Float[np.ndarray, " example"], positive: Bool[np.ndarray, " example"], *, variance_factor: float = 1.0
+    scores: Float[np.ndarray, "*seed example"],
+    positive: Bool[np.ndarray, " example"],
+    *,
+    group: Int[np.ndarray, " example"] | None = None,
+    variance_factor: float = 1.0,
 ) -> Interval:
-    """The AUC and its interval by DeLong's variance, on the logit scale.
+    """The AUC, the mean over several scorings if there are, and its interval by DeLong's variance on the logit scale.
 
     DeLong's variance is for the sampling of the scored examples, with the scores taken as given; what else varies
-    comes in as `variance_factor`. On the logit scale the interval stays inside (0, 1) and covers better near the ends
-    (Qin & Hotilovac 2008). A perfect separation has variance 0
-    and no interval of that kind: there, with m examples in the smaller class, m disjoint pairs are all ordered
-    rightly, and the exact binomial bound ((1 - level) / 2) ** (1 / m) is the end that is not 1.
+    comes in as `variance_factor`. Examples of one group come into the sample together (Obuchowski 1997). On the logit
+    scale the interval stays inside (0, 1) and covers better near the ends (Qin & Hotilovac 2008). A perfect separation
+    has variance 0 and no interval of that kind: there, with m examples in the smaller class, m disjoint pairs are all
+    ordered rightly, and the exact binomial bound ((1 - level) / 2) ** (1 / m) is the end that is not 1.
 
     Parameters
     ----------
     scores
-        Higher for the positive class.
+        Higher for the positive class; NaN for examples that a scoring leaves out.
     positive
-        Which examples are of the positive class; both classes must occur.
+        Which examples are of the positive class; both classes must occur in every scoring.
+    group
+        A number for each example; by default each stands alone.
     variance_factor
         What DeLong's variance is multiplied by; see `refitting_factor`.
 
@@ -45,36 +51,125 @@ def auc_interval(
     ----------
     DeLong, DeLong & Clarke-Pearson 1988; the mid-rank form of Sun & Xu 2014.
     """
-    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
-    if n_positive == 0 or n_negative == 0:
-        raise ValueError("both classes must occur")
-    ranks = rankdata(scores)
-    # Placement values: for each example, the share of the other class that it is ordered rightly against.
-    of_positive = (ranks[positive] - rankdata(scores[positive])) / n_negative
-    of_negative = 1 - (ranks[~positive] - rankdata(scores[~positive])) / n_positive
-    value = float(of_positive.mean())
+    each = scores.reshape(-1, scores.shape[-1])
+    values, influences = zip(*[_auc_and_influence(row, positive) for row in each], strict=True)
+    value = float(np.mean(values))
     if value in (0.0, 1.0):
-        bound = ((1 - LEVEL) / 2) ** (1 / min(n_positive, n_negative))
+        scored = np.isfinite(each[0])
+        smaller = min(int((scored & positive).sum()), int((scored & ~positive).sum()))
+        bound = ((1 - LEVEL) / 2) ** (1 / smaller)
         return Interval(value, bound, 1.0) if value == 1.0 else Interval(value, 0.0, 1 - bound)
-    variance = variance_factor * (_variance(of_positive) / n_positive + _variance(of_negative) / n_negative)
+    groups = np.arange(scores.shape[-1]) if group is None else group
+    of_groups = np.bincount(groups, weights=np.mean(influences, axis=0))
+    return _logit_interval(value, variance_factor * float((of_groups**2).sum()))
+
+
+def auc_difference(
+    scores: Float[np.ndarray, " example"],
+    others: Float[np.ndarray, " example"],
+    positive: Bool[np.ndarray, " example"],
+    *,
+    group: Int[np.ndarray, " example"],
+    variance_factor: float = 1.0,
+) -> Interval:
+    """The AUC of some scores minus that of others of the same examples, with DeLong's interval for such pairs.
+
+    As for `auc_interval`, but on the scale of the difference itself.
+    """
+    value, influence = _auc_and_influence(scores, positive)
+    other, other_influence = _auc_and_influence(others, positive)
+    of_groups = np.bincount(group, weights=influence - other_influence)
+    half = float(norm.ppf((1 + LEVEL) / 2)) * math.sqrt(variance_factor * float((of_groups**2).sum()))
+    return Interval(value - other, value - other - half, value - other + half)
+
+
+def _logit_interval(value: float, variance: float) -> Interval:
     logit = math.log(value / (1 - value))
     half = float(norm.ppf((1 + LEVEL) / 2)) * math.sqrt(variance) / (value * (1 - value))
     return Interval(value, _sigmoid(logit - half), _sigmoid(logit + half))
 
 
+def _auc_and_influence(
+    scores: Float[np.ndarray, " example"], positive: Bool[np.ndarray, " example"]
+) -> tuple[float, Float[np.ndarray, " example"]]:
+    """The AUC, and what each example adds to its deviation: the sum of their squares is DeLong's variance."""
+    scored = np.isfinite(scores)
+    positives, negatives = scores[scored & positive], scores[scored & ~positive]
+    if len(positives) == 0 or len(negatives) == 0:
+        raise ValueError("both classes must occur")
+    ranks = rankdata(np.concatenate([positives, negatives]))
+    # Placement values: for each example, the share of the other class that it is ordered rightly against.
+    of_positives = (ranks[: len(positives)] - rankdata(positives)) / len(negatives)
+    of_negatives = 1 - (ranks[len(positives) :] - rankdata(negatives)) / len(positives)
+    value = float(of_positives.mean())
+    influence = np.zeros(len(scores))
+    influence[scored & positive] = (of_positives - value) / _root_of_pairs(len(positives))
+    influence[scored & ~positive] = (of_negatives - value) / _root_of_pairs(len(negatives))
+    return value, influence
+
+
+def bootstrap_interval(
+    scores: Float[np.ndarray, "seed example"],
+    positive: Bool[np.ndarray, " example"],
+    weights: Float[np.ndarray, "draw example"],
+) -> tuple[float, float]:
+    """The ends between which the AUC lies in 95 % of draws of the examples; the scores are taken as given.
+
+    Parameters
+    ----------
+    scores
+        Higher for the positive class; NaN for examples that a scoring leaves out.
+    positive
+        Which examples are of the positive class.
+    weights
+        How often each draw has each example, as `group_draws` gives them.
+    """
+    drawn = np.mean([_drawn_aucs(row, positive, weights) for row in scores], axis=0)
+    low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def _drawn_aucs(
+    scores: Float[np.ndarray, " example"],
+    positive: Bool[np.ndarray, " example"],
+    weights: Float[np.ndarray, "draw example"],
+) -> Float[np.ndarray, " draw"]:
+    """The AUC in each draw; NaN where a draw has one class only."""
+    scored = np.isfinite(scores)
+    above, below = scored & positive, scored & ~positive
+    # 1 where a pair is ordered rightly, 0 where wrongly, .5 where tied.
+    rightly = ((np.sign(scores[above][:, None] - scores[below][None, :]) + 1) / 2).astype(np.float32)
+    of_positive, of_negative = weights[:, above], weights[:, below]
+    pairs = of_positive.sum(1) * of_negative.sum(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn: np.ndarray = ((of_positive @ rightly) * of_negative).sum(1) / pairs
+    return drawn
+
+
+def group_draws(
+    group: Int[np.ndarray, " example"], n_draws: int, rng: np.random.Generator
+) -> Float[np.ndarray, "draw example"]:
+    """How often each draw has each example, when as many groups as there are are drawn with replacement."""
+    numbers, of_example = np.unique(group, return_inverse=True)
+    times = rng.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)), size=n_draws)
+    drawn: np.ndarray = times[:, of_example.reshape(-1)].astype(np.float32)
+    return drawn
+
+
 def refitting_factor(folds: int) -> float:
-    """By how much cross-fitting inflates the variance of a mean over folds: 1 + folds / (folds - 1).
+    """By how much fitting inflates the variance of an AUC over the folds that are scored: 1 + J · n₂ / n₁.
 
     Each fold is scored by another fit, and the fits share most of their examples, so that the folds' AUCs go up and
     down together. This is the correction of Nadeau & Bengio 2003 (Machine Learning 52, the corrected resampled
-    t-test, with n₂/n₁ = 1 / (folds - 1)). It errs on the safe side: intervals at 95 % cover 95 to 100 % with it and 80
-    to 93 % without it (``python -m benchmarks.intervals``).
+    t-test): with J folds of J, n₂/n₁ = 1 / (J - 1); with the one fold of a published split, 1/4. It errs on the safe
+    side: intervals at 95 % cover 95 to 100 % with it and 80 to 93 % without it (``python -m benchmarks.intervals``).
     """
-    return 1 + folds / (folds - 1)
+    return 1 + folds / (folds - 1) if folds > 1 else 1.25
 
 
-def _variance(placements: Float[np.ndarray, " example"]) -> float:
-    return float(placements.var(ddof=1)) if len(placements) > 1 else 0.0
+def _root_of_pairs(n: int) -> float:
+    """Makes the sum of squares over a class the variance of its mean; a class of one has none."""
+    return math.sqrt(n * (n - 1)) if n > 1 else math.inf
 
 
 def _sigmoid(value: float) -> float:

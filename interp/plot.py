@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import QuadMesh
+from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
@@ -49,6 +49,8 @@ STRIP_INCHES, STRIP_SHARE = 0.5, 0.11
 """Height of the strip of n: inches that it adds to the figure, and its share of the map's own height."""
 MISSING_COLOUR = "#d9d9d9"
 MARK_COLOUR = "#7f7f7f"
+OUTLINE_COLOUR = "#d95f02"
+"""Of the cells that are marked; seen on both ends of the colour maps."""
 NO_DATE = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
 DPI = 150
 DEFAULT_SITE = "resid_post"
@@ -208,7 +210,20 @@ def _mark_cells(axes: Axes, heatmap: Heatmap) -> list[str]:
             rows, columns = np.nonzero(cells)
             axes.plot(columns + 0.5, rows + 0.5, marker, color=MARK_COLOUR, markersize=2.5, markeredgewidth=0)
             notes.append(f"{'▾' if marker == 'v' else '▴'}: {sign} {side:g} ({cells.sum()})")
+    if "marked" in heatmap.data:
+        notes += _outline_marked(axes, heatmap.data["marked"].values.astype(bool), str(heatmap.data.attrs["mark"]))
     return notes
+
+
+def _outline_marked(axes: Axes, marked: Bool[np.ndarray, "layer position"], meaning: str) -> list[str]:
+    """Draw a line between cells that are marked and cells that are not, and say what the mark means."""
+    if marked.all() or not marked.any():
+        return [f"{'every' if marked.any() else 'no'} cell is {meaning}"]
+    across, down = np.nonzero(marked[:, 1:] != marked[:, :-1]), np.nonzero(marked[1:] != marked[:-1])
+    sides = [[(column + 1, row), (column + 1, row + 1)] for row, column in zip(*across, strict=True)]
+    sides += [[(column, row + 1), (column + 1, row + 1)] for row, column in zip(*down, strict=True)]
+    axes.add_collection(LineCollection(sides, colors=OUTLINE_COLOUR, linewidths=0.9, capstyle="projecting"))
+    return [f"within the line: {meaning} ({marked.sum()} of {marked.size})"]
 
 
 def _reasons(heatmap: Heatmap, missing: Bool[np.ndarray, "layer position"]) -> dict[str, int]:

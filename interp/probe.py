@@ -2,39 +2,48 @@
 
 For every cell, over the examples that have the position:
 
-1. Split the examples into folds: stratified by label, no group on two sides, the same folds for every cell.
-2. For each fold, standardise the features by the other folds' mean and deviation, fit an L2 logistic regression
-   there to convergence, and score the fold.
-3. The cell's value is the AUC of these out-of-fold scores. Errors are the positive class, as in Orgad et al. 2024
-   (arXiv 2410.02707). The interval is DeLong's, widened for the refits.
+1. The features are centred and divided by their deviation. Labels have no part in it, so that all examples have: one
+   Gram matrix serves all fits of a cell.
+2. The examples are split into folds: stratified by label, no group on two sides, the same folds for every cell; with
+   several seeds in several ways. For each fold an L2 logistic regression is fitted to the other folds, to convergence,
+   and scores the fold.
+3. The cell's value is the AUC of these out-of-fold scores, the mean over the seeds. Errors are the positive class, as
+   in Orgad et al. 2024 (arXiv 2410.02707). The interval is DeLong's, widened for the refits.
+
+What is chosen, the regularisation of a cell or the best cell of the map, is chosen on the other folds, by fits that
+leave out two folds: one that the choice will be scored on, and one that it is made on.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
-from interp.auc import auc_interval, refitting_factor
-from interp.errors import InputError
+from interp.auc import Interval, auc_interval, bootstrap_interval, group_draws, refitting_factor
 from interp.files import whole_file
 from interp.heatmap import Heatmap
-from interp.logistic import fit_logistic
+from interp.labels import NEVER, Labels
+from interp.logistic import fit_each
 from interp.progress import progress
 from interp.store import Cells
+from interp.threads import in_single_threads
 
 log = logging.getLogger(__name__)
 
-MIN_PER_CLASS = 10
+MIN_PER_CLASS = 20
 """A cell with fewer examples of either class than this has no value."""
 METRIC = "AUC of error detection"
+SOLVERS = ("newton", "sklearn")
 
 
 class NoValue(IntEnum):
@@ -46,46 +55,43 @@ class NoValue(IntEnum):
     TOO_FEW_OF_A_CLASS = 3
     A_FOLD_TRAINS_ON_ONE_CLASS = 4
     ACTIVATIONS_NOT_FINITE = 5
+    ACTIVATIONS_ALL_THE_SAME = 6
+    ONE_CLASS_IS_SCORED = 7
 
 
 @dataclass(frozen=True)
-class Labels:
-    """What is to be predicted for each example, and how the examples are split."""
+class Probing:
+    """How the probes of a map are fitted."""
 
-    wrong: Bool[np.ndarray, " example"]
-    fold: Int[np.ndarray, " example"]
+    c: tuple[float, ...] = (1.0,)
+    """Inverse strength of the L2 regularisation, as in scikit-learn. Of several, one is chosen for each fold, by the
+    log-loss within the other folds."""
+    solver: str = "newton"
+    """One of `SOLVERS`: the suite's own, or scikit-learn's LogisticRegression, run to the same optimum."""
+    standardise: bool = True
+    """Whether the features are divided by their deviation."""
+    nested: bool = True
+    """Whether each cell is also scored within the training folds, for `best_cell`."""
 
-    @classmethod
-    def of(cls, correct: Sequence[bool], groups: Sequence[str], *, folds: int, seed: int) -> Labels:
-        """Errors as the positive class, and seeded folds, stratified by it, that keep every group together.
 
-        Raises
-        ------
-        InputError
-            If there are not enough groups for the folds.
-        """
-        from sklearn.model_selection import StratifiedGroupKFold
+class Scores(NamedTuple):
+    """Log-odds of being wrong, by probes that were not trained on the example; NaN where there is none."""
 
-        wrong = ~np.array(correct, dtype=bool)
-        n_groups = len(set(groups))
-        if folds < 2 or n_groups < folds:
-            raise InputError(
-                f"cannot split {len(wrong)} judged answers in {n_groups} groups into {folds} folds; "
-                "ask more questions (--n) or give another --folds (2 at least)"
-            )
-        fold = np.zeros(len(wrong), dtype=np.int64)
-        if min(wrong.sum(), (~wrong).sum()) >= folds:
-            splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-            for number, (_, test) in enumerate(splitter.split(wrong, wrong, list(groups))):
-                fold[test] = number
-        # With fewer examples of a class than folds no cell will have a value, whatever the folds.
-        return cls(wrong, fold)
+    held_out: Float[np.ndarray, "*cells seed example"]
+    inner: Float[np.ndarray, "*cells fold example"]
+    """With the first seed, by a probe that was also not trained on the fold; no folds if that was not asked for."""
 
 
 def out_of_fold_scores(
-    store: Cells, mask: Bool[np.ndarray, "example position"], labels: Labels, *, c: float, parts: Path
-) -> Float[np.ndarray, "layer position example"]:
-    """Score every example of every cell by a probe that was not trained on it; NaN where there is none.
+    store: Cells,
+    mask: Bool[np.ndarray, "example position"],
+    labels: Labels,
+    probing: Probing,
+    *,
+    parts: Path,
+    device: str = "cpu",
+) -> Scores:
+    """Score every example of every cell by probes that were not trained on it.
 
     Parameters
     ----------
@@ -95,11 +101,18 @@ def out_of_fold_scores(
         Which examples have which position.
     labels
         What to predict, and the folds.
-    c
-        Inverse strength of the regularisation.
+    probing
+        How to fit.
     parts
         A folder that receives each layer's scores, and from which an interrupted run goes on. It must belong to
-        exactly these activations and labels.
+        exactly these activations, labels and ways of fitting.
+    device
+        Where to fit.
+
+    Returns
+    -------
+    Scores
+        On layers and positions.
     """
     layers = []
     done = sum(_part(parts, layer).is_file() for layer in store.layers)
@@ -107,47 +120,134 @@ def out_of_fold_scores(
         for layer in store.layers:
             part = _part(parts, layer)
             if not part.is_file():
-                scores = np.stack(
-                    [
-                        cell_scores(store.cell(layer, position), mask[:, column], labels, c)
-                        for column, position in enumerate(store.positions)
-                    ]
-                )
+                cells = _scores_of_layer(store, layer, mask, labels, probing, device)
                 with whole_file(part) as temporary:
-                    np.save(temporary, scores)
+                    arrays = [np.stack(each) for each in zip(*cells, strict=True)]
+                    np.savez(temporary, held_out=arrays[0], inner=arrays[1])
                 shown.update()
-            layers.append(np.load(part))
-    return np.stack(layers)
+            with np.load(part) as saved:
+                layers.append(Scores(saved["held_out"], saved["inner"]))
+    return Scores(*[np.stack(each) for each in zip(*layers, strict=True)])
+
+
+def _scores_of_layer(
+    store: Cells, layer: int, mask: Bool[np.ndarray, "example position"], labels: Labels, probing: Probing, device: str
+) -> list[Scores]:
+    def of_cell(column: int) -> Scores:
+        activations = store.cell(layer, store.positions[column]).to(device)
+        return cell_scores(activations, mask[:, column], labels, probing)
+
+    columns = range(len(store.positions))
+    return in_single_threads(of_cell, columns) if torch.device(device).type == "cpu" else list(map(of_cell, columns))
 
 
 def cell_scores(
-    activations: Float[torch.Tensor, "example d_model"], present: Bool[np.ndarray, " example"], labels: Labels, c: float
-) -> Float[np.ndarray, " example"]:
-    """The out-of-fold log-odds of being wrong for every example of one cell; NaN where there is none."""
-    scores = np.full(len(present), np.nan)
-    features = activations[torch.from_numpy(present)].double()
-    wrong, fold = torch.from_numpy(labels.wrong[present]), torch.from_numpy(labels.fold[present])
-    if _no_value(labels, present) or not bool(features.isfinite().all()):
+    activations: Float[torch.Tensor, "example d_model"],
+    present: Bool[np.ndarray, " example"],
+    labels: Labels,
+    probing: Probing,
+) -> Scores:
+    """The scores of one cell; NaN for every example of a cell that cannot have a value."""
+    n_pairs_of = labels.n_folds if probing.nested and labels.n_folds > 1 else 0
+    scores = Scores(np.full(labels.fold.shape, np.nan), np.full((n_pairs_of, len(present)), np.nan))
+    features = activations[torch.from_numpy(present).to(activations.device)].double()
+    if _no_value(labels, present) or _not_usable(features):
         return scores
-    held_out = torch.full((len(features),), torch.nan, dtype=torch.float64)
-    for number in sorted(set(fold.tolist())):
-        test, train = fold == number, fold != number
-        standard = _standardised(features, train)
-        fit = fit_logistic(standard[train] @ standard[train].T, wrong[train], c)
-        if not fit.converged:
-            raise RuntimeError(f"the probe did not converge in {fit.steps} steps (n {int(train.sum())}, C {c})")
-        held_out[test] = fit.scores(standard[test] @ standard[train].T)
-    scores[present] = held_out.numpy()
+    wrong, fold = labels.wrong[present], labels.fold[:, present]
+    cell = _Cell(scaled_features(features, by_deviation=probing.standardise), wrong, probing.solver)
+    trained = np.stack([fold != number for number in range(labels.n_folds)], axis=1)
+    costs = np.stack([_costs(cell, of_seed, labels.n_folds, probing.c) for of_seed in fold])
+    fitted = cell.scores((costs[:, :, None] * trained).reshape(-1, len(wrong))).reshape(trained.shape)
+    held_out = np.take_along_axis(fitted, np.maximum(fold, 0)[:, None], axis=1)[:, 0]
+    scores.held_out[:, present] = np.where(fold == NEVER, np.nan, held_out)
+    if n_pairs_of:
+        scores.inner[:, present] = _inner_scores(cell, fold[0], costs[0])
     return scores
 
 
-def example_scores(scores: Float[np.ndarray, "layer position example"], labels: Labels, store: Cells) -> xr.Dataset:
+class _Cell:
+    """The features of a cell, which many probes are fitted to."""
+
+    def __init__(self, features: Float[torch.Tensor, "n d_model"], wrong: Bool[np.ndarray, " n"], solver: str) -> None:
+        self.features, self.wrong, self.solver = features, wrong, solver
+        self.gram = gram_matrix(features) if solver == "newton" else None
+
+    def scores(self, cost: Float[np.ndarray, "fit n"]) -> Float[np.ndarray, "fit n"]:
+        """The log-odds of every example by each probe; an example whose cost is 0 is not trained on."""
+        if self.gram is None:
+            return np.stack([self._scores_of_sklearn(each) for each in cost])
+        positive = torch.from_numpy(self.wrong).to(self.gram.device).expand(len(cost), -1)
+        fits = fit_each(self.gram, positive, torch.from_numpy(cost).to(self.gram.device))
+        if not fits.converged:
+            raise RuntimeError(f"a probe did not converge in {fits.steps} steps (n {len(self.wrong)})")
+        scores: np.ndarray = fits.scores(self.gram).cpu().numpy()
+        return scores
+
+    def _scores_of_sklearn(self, cost: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        from sklearn.linear_model import LogisticRegression
+
+        trained, features = cost > 0, self.features.cpu().numpy()
+        probe = LogisticRegression(C=float(cost.max()), solver="newton-cholesky", tol=1e-9, max_iter=1000)
+        scores: np.ndarray = probe.fit(features[trained], self.wrong[trained]).decision_function(features)
+        return scores
+
+
+def gram_matrix(features: Float[torch.Tensor, "n d_model"]) -> Float[torch.Tensor, "n n"]:
+    """Inner products of examples."""
+    if features.device.type != "cpu":
+        return features @ features.T
+    # NumPy sees that the factors are the same, and computes one half.
+    array = features.numpy()
+    return torch.from_numpy(array @ array.T)
+
+
+def _costs(
+    cell: _Cell, fold: Int[np.ndarray, " n"], n_folds: int, candidates: Sequence[float]
+) -> Float[np.ndarray, " fold"]:
+    """For each fold the C of the probe that scores it: the only one, or the best one within the other folds."""
+    if len(candidates) == 1:
+        return np.full(n_folds, candidates[0])
+    losses = np.full((len(candidates), n_folds), np.inf)
+    for row, c in enumerate(candidates):
+        inner = _inner_scores(cell, fold, np.full(n_folds, c))
+        with np.errstate(invalid="ignore"):  # Of a fold's own examples there is no inner score.
+            errors = np.logaddexp(0, np.where(cell.wrong, -inner, inner))
+        losses[row] = np.nanmean(errors, axis=1)
+    return np.asarray(np.array(candidates)[losses.argmin(0)])
+
+
+def _inner_scores(
+    cell: _Cell, fold: Int[np.ndarray, " n"], costs: Float[np.ndarray, " fold"]
+) -> Float[np.ndarray, "fold n"]:
+    """For each fold the others' examples, each scored by a probe that was trained neither on its own fold nor on it.
+
+    `costs` is the C of each of the folds. NaN for the fold's own examples, and where only one class is left.
+    """
+    inner = np.full((len(costs), len(fold)), np.nan)
+    # Fits of two folds serve both of them, if they are to be made with the same C.
+    asked = {(frozenset(pair), costs[outer]) for pair in combinations(range(len(costs)), 2) for outer in pair}
+    fits = [
+        (pair, c, ~np.isin(fold, list(pair))) for pair, c in sorted(asked, key=lambda each: (sorted(each[0]), each[1]))
+    ]
+    fits = [fit for fit in fits if len(set(cell.wrong[fit[2]].tolist())) == 2]
+    if fits:
+        scores = cell.scores(np.stack([c * trained for _, c, trained in fits]))
+        for (pair, c, _), scored in zip(fits, scores, strict=True):
+            for outer in pair:
+                (other,) = pair - {outer}
+                if costs[outer] == c:
+                    inner[outer, fold == other] = scored[fold == other]
+    return inner
+
+
+def example_scores(scores: Scores, labels: Labels, store: Cells) -> xr.Dataset:
     """The scores behind a map, for every example, with its label and fold; for spread, drill-down and resampling."""
     return xr.Dataset(
         {
-            "score": (("layer", "position", "example"), scores.astype(np.float32)),
+            "score": (("layer", "position", "seed", "example"), scores.held_out.astype(np.float32)),
             "wrong": ("example", labels.wrong),
-            "fold": ("example", labels.fold),
+            "fold": (("seed", "example"), labels.fold),
+            "group": ("example", labels.group),
         },
         coords={"layer": list(store.layers), "position": list(store.positions), "example": list(store.examples)},
         attrs={"score": "out-of-fold log-odds of being wrong"},
@@ -155,27 +255,37 @@ def example_scores(scores: Float[np.ndarray, "layer position example"], labels: 
 
 
 def probe_map(
-    scores: Float[np.ndarray, "layer position example"],
-    mask: Bool[np.ndarray, "example position"],
-    labels: Labels,
-    store: Cells,
+    scores: Scores, mask: Bool[np.ndarray, "example position"], labels: Labels, store: Cells, *, draws: int = 0
 ) -> Heatmap:
-    """The AUC of every cell's scores, with its interval, n and, where there is no value, the reason."""
-    shape = scores.shape[:2]
-    value, low, high = (np.full(shape, np.nan) for _ in range(3))
-    n = np.broadcast_to(mask.sum(0), shape).astype(np.int64)
-    n_wrong = np.broadcast_to((mask & labels.wrong[:, None]).sum(0), shape).astype(np.int64)
-    reason = np.zeros(shape, dtype=np.int8)
-    factor = refitting_factor(int(labels.fold.max()) + 1) if labels.fold.any() else 1.0
+    """The AUC of every cell's scores, with its interval, n and, where there is no value, the reason.
+
+    With some `draws` also the interval of as many bootstrap samples of the groups, as ``low_bootstrap`` and
+    ``high_bootstrap``; with several seeds their standard deviation as ``sd_of_seeds``.
+    """
+    shape = scores.held_out.shape[:2]
+    value, low, high, low_bootstrap, high_bootstrap, spread = (np.full(shape, np.nan) for _ in range(6))
+    n = np.zeros(shape, dtype=np.int64)
+    n_wrong, reason = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int8)
+    factor = refitting_factor(labels.n_folds)
+    weights = group_draws(labels.group, draws, np.random.default_rng(0)) if draws else None
     for layer, column in np.ndindex(shape):
         present = mask[:, column]
-        cell = scores[layer, column, present]
-        reason[layer, column] = _no_value(labels, present) or (
-            NoValue.HAS_VALUE if np.isfinite(cell).all() else NoValue.ACTIVATIONS_NOT_FINITE
-        )
-        if not reason[layer, column]:
-            interval = auc_interval(cell, labels.wrong[present], variance_factor=factor)
-            value[layer, column], low[layer, column], high[layer, column] = interval
+        scored = labels.scored.any(0) & present
+        n[layer, column], n_wrong[layer, column] = scored.sum(), labels.wrong[scored].sum()
+        reason[layer, column] = _no_value(labels, present) or _why_not_scored(store, layer, column, scores, present)
+        if reason[layer, column]:
+            continue
+        cell = scores.held_out[layer, column]
+        interval = auc_interval(cell, labels.wrong, group=labels.group, variance_factor=factor)
+        value[layer, column], low[layer, column], high[layer, column] = interval
+        if len(cell) > 1:
+            spread[layer, column] = np.std([auc_interval(of_seed, labels.wrong).value for of_seed in cell], ddof=1)
+        if weights is not None:
+            ends = bootstrap_interval(cell, labels.wrong, weights)
+            low_bootstrap[layer, column], high_bootstrap[layer, column] = ends
+    extra = {"n_wrong": n_wrong, "why_missing": reason}
+    extra |= {"sd_of_seeds": spread} if labels.fold.shape[0] > 1 else {}
+    extra |= {"low_bootstrap": low_bootstrap, "high_bootstrap": high_bootstrap} if draws else {}
     return Heatmap.build(
         value,
         low,
@@ -186,14 +296,88 @@ def probe_map(
         kind="probe",
         metric=METRIC,
         scale=(0.5, 1.0),
-        extra={"n_wrong": n_wrong, "why_missing": reason},
+        extra=extra,
         attributes={"why_missing_meanings": " ".join(member.name.lower() for member in NoValue)},
     )
 
 
+def refitted_aucs(
+    store: Cells,
+    mask: Bool[np.ndarray, "example position"],
+    permuted: Sequence[Labels],
+    probing: Probing,
+    cells: Sequence[tuple[int, int]],
+) -> list[float]:
+    """The AUC of some cells (indices of layer and position) with probes fitted anew to each of the permuted labels."""
+    once = replace(probing, nested=False)
+
+    def of_cell(layer: int, column: int) -> list[float]:
+        activations = store.cell(store.layers[layer], store.positions[column])
+        scores = [(cell_scores(activations, mask[:, column], labels, once).held_out, labels) for labels in permuted]
+        return [auc_interval(each, labels.wrong).value for each, labels in scores if np.isfinite(each).any()]
+
+    return [auc for aucs in in_single_threads(lambda cell: of_cell(*cell), cells) for auc in aucs]
+
+
+class Best(NamedTuple):
+    """The best cell of a map, chosen for each fold on the others and scored on it."""
+
+    cells: list[tuple[int, str]]
+    """The layer and the position that each fold's choice fell on."""
+    auc: Interval
+    """The mean over the folds of the AUC of the cell that was chosen without them."""
+
+
+def best_cell(scores: Scores, labels: Labels, store: Cells) -> Best | None:
+    """Choose the best cell without the answers that it is scored on; None if no fold can choose.
+
+    The best of many cells is better than it will be on new answers, since it is chosen for its luck too. Here for each
+    fold every cell is valued by the AUC within the other folds, and the best of them is scored on the fold.
+    """
+    n_folds = scores.inner.shape[2]
+    cells, chosen = [], np.full((n_folds, len(labels.wrong)), np.nan)
+    for fold in range(n_folds):
+        values = {
+            index: auc_interval(scores.inner[(*index, fold)], labels.wrong).value
+            for index in np.ndindex(scores.inner.shape[:2])
+            if _both_classes(scores.inner[(*index, fold)], labels.wrong)
+        }
+        if not values:
+            return None
+        best = max(values, key=lambda index: values[index])
+        cells.append((store.layers[best[0]], store.positions[best[1]]))
+        own = labels.fold[0] == fold
+        chosen[fold, own] = scores.held_out[best][0][own]
+    usable = [row for row in chosen if _both_classes(row, labels.wrong)]
+    if not usable:
+        return None
+    factor = refitting_factor(n_folds)
+    return Best(cells, auc_interval(np.stack(usable), labels.wrong, group=labels.group, variance_factor=factor))
+
+
+def _both_classes(scores: Float[np.ndarray, " example"], wrong: Bool[np.ndarray, " example"]) -> bool:
+    return len(set(wrong[np.isfinite(scores)].tolist())) == 2
+
+
+def _why_not_scored(
+    store: Cells, layer: int, column: int, scores: Scores, present: Bool[np.ndarray, " example"]
+) -> NoValue:
+    """What about its activations keeps a cell from having a value, once its labels do not."""
+    if np.isfinite(scores.held_out[layer, column]).any():
+        return NoValue.HAS_VALUE
+    activations = store.cell(store.layers[layer], store.positions[column])
+    return _not_usable(activations[torch.from_numpy(present)]) or NoValue.ACTIVATIONS_NOT_FINITE
+
+
+def _not_usable(features: Float[torch.Tensor, "n d_model"]) -> NoValue:
+    if not bool(features.isfinite().all()):
+        return NoValue.ACTIVATIONS_NOT_FINITE
+    return NoValue.ACTIVATIONS_ALL_THE_SAME if bool((features == features[:1]).all()) else NoValue.HAS_VALUE
+
+
 def _no_value(labels: Labels, present: Bool[np.ndarray, " example"]) -> NoValue:
     """Why a cell with these examples cannot have a value, as far as the labels tell; ``HAS_VALUE`` if it can."""
-    wrong, fold = labels.wrong[present], labels.fold[present]
+    wrong, fold = labels.wrong[present], labels.fold[:, present]
     if len(wrong) == 0:
         return NoValue.NO_EXAMPLE
     fewest = min(int(wrong.sum()), int((~wrong).sum()))
@@ -201,18 +385,24 @@ def _no_value(labels: Labels, present: Bool[np.ndarray, " example"]) -> NoValue:
         return NoValue.ONE_CLASS_ONLY
     if fewest < MIN_PER_CLASS:
         return NoValue.TOO_FEW_OF_A_CLASS
-    if any(len(set(wrong[fold != number].tolist())) < 2 for number in set(fold.tolist())):
-        return NoValue.A_FOLD_TRAINS_ON_ONE_CLASS
+    for of_seed in fold:
+        if any(len(set(wrong[of_seed != number].tolist())) < 2 for number in set(of_seed.tolist()) - {NEVER}):
+            return NoValue.A_FOLD_TRAINS_ON_ONE_CLASS
+        if len(set(wrong[of_seed != NEVER].tolist())) < 2:
+            return NoValue.ONE_CLASS_IS_SCORED
     return NoValue.HAS_VALUE
 
 
-def _standardised(
-    features: Float[torch.Tensor, "example d_model"], train: Bool[torch.Tensor, " example"]
-) -> Float[torch.Tensor, "example d_model"]:
-    """All examples by the training examples' mean and deviation; a constant feature is left out of the scaling."""
-    mean, deviation = features[train].mean(0), features[train].std(0, correction=0)
-    return (features - mean) / torch.where(deviation > 0, deviation, 1.0)
+def scaled_features(
+    features: Float[torch.Tensor, "n d_model"], *, by_deviation: bool
+) -> Float[torch.Tensor, "n d_model"]:
+    """Features around their means, and by their deviations; a constant feature is left out of the latter."""
+    centred = features - features.mean(0)
+    if not by_deviation:
+        return centred
+    deviation = features.std(0, correction=0)
+    return centred / torch.where(deviation > 0, deviation, 1.0)
 
 
 def _part(parts: Path, layer: int) -> Path:
-    return parts / f"layer-{layer:03d}.npy"
+    return parts / f"layer-{layer:03d}.npz"

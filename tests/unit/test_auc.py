@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from interp.auc import auc_interval
+from interp.auc import auc_difference, auc_interval, bootstrap_interval, group_draws
 
 
 @given(
@@ -58,3 +58,71 @@ def test_perfect_order_still_has_an_interval() -> None:
 def test_one_class_is_refused() -> None:
     with pytest.raises(ValueError, match="both classes"):
         auc_interval(np.arange(3.0), np.ones(3, dtype=bool))
+
+
+def test_several_scorings_are_averaged() -> None:
+    """Each of its own examples: the mean of the AUCs, and of what every example adds."""
+    rng = np.random.default_rng(2)
+    labels = rng.random(80) < 0.5
+    scores = rng.normal(size=(3, 80)) + labels
+    scores[1, :20] = np.nan
+    values = [roc_auc_score(labels[np.isfinite(row)], row[np.isfinite(row)]) for row in scores]
+    assert auc_interval(scores, labels).value == pytest.approx(np.mean(values))
+    same = auc_interval(np.stack([scores[0]] * 3), labels)
+    np.testing.assert_allclose(same, auc_interval(scores[0], labels))
+
+
+def clustered(rng: np.random.Generator, n_groups: int, shift: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores, labels and groups of three examples each, that share a label and most of their score."""
+    labels = np.repeat(np.arange(n_groups) % 2 == 0, 3)
+    scores = np.repeat(rng.normal(size=n_groups), 3) + 0.3 * rng.normal(size=3 * n_groups) + shift * labels
+    return scores, labels, np.repeat(np.arange(n_groups), 3)
+
+
+def test_intervals_of_groups_cover_where_those_of_examples_do_not() -> None:
+    rng = np.random.default_rng(3)
+    truth = norm.cdf(1.0 / np.sqrt(2 * 1.09))
+    of_groups = of_examples = bootstrapped = 0
+    for _ in range(400):
+        scores, labels, group = clustered(rng, 80, 1.0)
+        _, low, high = auc_interval(scores, labels, group=group)
+        of_groups += low <= truth <= high
+        _, low, high = auc_interval(scores, labels)
+        of_examples += low <= truth <= high
+        low, high = bootstrap_interval(scores[None], labels, group_draws(group, 300, rng))
+        bootstrapped += low <= truth <= high
+    assert 0.93 <= of_groups / 400 <= 0.97
+    assert 0.92 <= bootstrapped / 400 <= 0.97
+    assert of_examples / 400 < 0.85
+
+
+def test_a_draw_has_whole_groups() -> None:
+    group = np.array([4, 4, 9, 7, 7, 7])
+    weights = group_draws(group, 50, np.random.default_rng(0))
+    assert (weights[:, [0, 3, 3]] == weights[:, [1, 4, 5]]).all()
+    assert (weights[:, [0, 2, 3]].sum(1) == 3).all()
+
+
+def test_a_bootstrap_is_the_auc_of_repeated_examples() -> None:
+    rng = np.random.default_rng(5)
+    labels, scores = rng.random(40) < 0.5, rng.integers(0, 9, size=40).astype(float)
+    weights = group_draws(np.arange(40), 1, rng)
+    times = weights[0].astype(int)
+    expected = roc_auc_score(np.repeat(labels, times), np.repeat(scores, times))
+    np.testing.assert_allclose(bootstrap_interval(scores[None], labels, weights), expected, rtol=1e-6)
+
+
+def test_differences_of_two_scores_of_the_same_examples_cover() -> None:
+    """Scores that share most of their noise: a paired interval is much narrower than the difference of two."""
+    rng, runs, covered, widths = np.random.default_rng(6), 600, 0, []
+    labels, everyone = np.arange(150) % 2 == 0, np.arange(150)
+    truth = norm.cdf(1.2 / np.sqrt(2)) - norm.cdf(1.0 / np.sqrt(2 * 1.16))
+    for _ in range(runs):
+        shared = rng.normal(size=150)
+        better, worse = shared + 1.2 * labels, shared + 0.4 * rng.normal(size=150) + labels
+        value, low, high = auc_difference(better, worse, labels, group=everyone)
+        assert value == pytest.approx(roc_auc_score(labels, better) - roc_auc_score(labels, worse))
+        covered += low <= truth <= high
+        widths.append((high - low) / (auc_interval(better, labels).high - auc_interval(better, labels).low))
+    assert 0.93 <= covered / runs <= 0.97
+    assert np.mean(widths) < 0.8

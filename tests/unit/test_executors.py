@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.errors import InputError
-from interp.executors import Local, Ray, Share, Worker, parse_share
+from interp.executors import Local, Share, Worker, parse_share
+from interp.ray_executor import Ray
 
 LONG = 30.0
 """Seconds that nothing takes unless it waits for ever."""

@@ -6,22 +6,24 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_predict
-from sklearn.pipeline import make_pipeline
+from sklearn.metrics import log_loss
+from sklearn.model_selection import cross_val_predict, train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from interp.auc import auc_interval, refitting_factor
 from interp.errors import InputError
 from interp.heatmap import Heatmap
-from interp.probe import Labels, NoValue, cell_scores, out_of_fold_scores, probe_map
+from interp.labels import NEVER, Labels, Split
+from interp.probe import SOLVERS, NoValue, Probing, Scores, best_cell, cell_scores, out_of_fold_scores, probe_map
+from interp.store import ActivationStore
 from tests.stored import store_of
 
 POSITIONS = ("last_q", "-1")
 
 
-def labels_of(n: int, *, seed: int = 0, wrong_rate: float = 0.5, folds: int = 5) -> Labels:
-    correct = (np.random.default_rng(seed).random(n) >= wrong_rate).tolist()
-    return Labels.of(correct, [str(i) for i in range(n)], folds=folds, seed=seed)
+def labels_of(n: int, *, seed: int = 0, wrong_rate: float = 0.5, folds: int = 5, n_seeds: int = 1) -> Labels:
+    wrong = (np.random.default_rng(seed).random(n) < wrong_rate).tolist()
+    return Split(folds, seed, n_seeds).labels(wrong, [str(i) for i in range(n)])
 
 
 def planted(labels: Labels, strength: float, d: int = 16) -> torch.Tensor:
@@ -30,11 +32,19 @@ def planted(labels: Labels, strength: float, d: int = 16) -> torch.Tensor:
     return torch.from_numpy(features).float()
 
 
+def stored(cells: torch.Tensor, folder: Path) -> ActivationStore:
+    """A real store of two shards of ``cells[layer, position, example, d_model]``."""
+    return store_of(folder / "store", cells, positions=POSITIONS)
+
+
 def map_of(cells: torch.Tensor, mask: np.ndarray, labels: Labels, folder: Path) -> Heatmap:
-    """The probe map of ``cells[layer, position, example, d_model]``, through a real store of two shards."""
-    store = store_of(folder / "store", cells, positions=POSITIONS)
-    scores = out_of_fold_scores(store, mask, labels, c=1.0, parts=folder / "scores")
+    store = stored(cells, folder)
+    scores = out_of_fold_scores(store, mask, labels, Probing(), parts=folder / "scores")
     return probe_map(scores, mask, labels, store)
+
+
+def scores_of(features: torch.Tensor, labels: Labels, probing: Probing | None = None) -> Scores:
+    return cell_scores(features, np.ones(len(features), dtype=bool), labels, probing or Probing())
 
 
 def test_a_planted_direction_is_found_and_noise_is_not(tmp_path: Path) -> None:
@@ -55,61 +65,156 @@ def test_a_planted_direction_is_found_and_noise_is_not(tmp_path: Path) -> None:
 def test_intervals_cover_what_a_rerun_on_new_examples_gives(strength: float, d: int) -> None:
     """The AUC that this procedure has on average, over draws of examples; for pure noise it is .5."""
     n, runs = 150, 150
-    present = np.ones(n, dtype=bool)
     intervals = []
     for seed in range(runs):
         labels = labels_of(n, seed=seed)
         features = np.random.default_rng(seed + 10_000).normal(size=(n, d))
         features[:, 0] += strength * labels.wrong
-        scores = cell_scores(torch.from_numpy(features), present, labels, c=1.0)
+        scores = scores_of(torch.from_numpy(features), labels, Probing(nested=False)).held_out
         intervals.append(auc_interval(scores, labels.wrong, variance_factor=refitting_factor(5)))
     truth = np.mean([interval.value for interval in intervals]) if strength else 0.5
     covered = np.mean([interval.low <= truth <= interval.high for interval in intervals])
     assert 0.93 <= covered <= 1.0
 
 
-def test_scores_are_those_of_scikit_learn() -> None:
+def of_scikit_learn(features: np.ndarray, labels: Labels, c: float, seed: int = 0) -> np.ndarray:
+    """Out-of-fold log-odds, from scikit-learn's own cross-validation."""
+    fold = labels.fold[seed]
+    splits = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(labels.n_folds)]
+    reference = LogisticRegression(C=c, tol=1e-12, max_iter=10_000)
+    scores: np.ndarray = cross_val_predict(reference, features, labels.wrong, cv=splits, method="decision_function")
+    return scores
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_scores_are_those_of_scikit_learn(standardise: bool) -> None:
+    labels = labels_of(120, n_seeds=2)
+    features = planted(labels, 1.0)
+    scaled = StandardScaler().fit_transform(features.double().numpy()) if standardise else features.double().numpy()
+    for solver in SOLVERS:
+        scores = scores_of(features, labels, Probing((0.3,), solver, standardise))
+        for seed in range(2):
+            np.testing.assert_allclose(scores.held_out[seed], of_scikit_learn(scaled, labels, 0.3, seed), atol=1e-4)
+
+
+def test_inner_scores_are_by_probes_that_saw_neither_fold() -> None:
     labels = labels_of(120)
     features = planted(labels, 1.0)
-    splits = [(np.flatnonzero(labels.fold != k), np.flatnonzero(labels.fold == k)) for k in range(5)]
-    reference = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, tol=1e-12, max_iter=10_000))
-    expected = cross_val_predict(
-        reference, features.double().numpy(), labels.wrong, cv=splits, method="decision_function"
-    )
-    np.testing.assert_allclose(cell_scores(features, np.ones(120, dtype=bool), labels, c=0.3), expected, atol=1e-4)
+    scaled = StandardScaler().fit_transform(features.double().numpy())
+    inner, fold = scores_of(features, labels).inner, labels.fold[0]
+    for outer in range(5):
+        assert np.isnan(inner[outer, fold == outer]).all()
+        for other in set(range(5)) - {outer}:
+            trained = ~np.isin(fold, [outer, other])
+            reference = LogisticRegression(tol=1e-12, max_iter=10_000).fit(scaled[trained], labels.wrong[trained])
+            expected = reference.decision_function(scaled[fold == other])
+            np.testing.assert_allclose(inner[outer, fold == other], expected, atol=1e-4)
+
+
+def test_the_regularisation_is_chosen_within_the_other_folds() -> None:
+    labels = labels_of(150)
+    features, candidates = planted(labels, 1.5), (1e-4, 1e-2, 1.0, 100.0)
+    scaled, fold = StandardScaler().fit_transform(features.double().numpy()), labels.fold[0]
+    chosen = scores_of(features, labels, Probing(candidates)).held_out[0]
+    taken = set()
+    for outer in range(5):
+        trained = fold != outer
+        losses = []
+        for c in candidates:
+            inner = np.empty(150)
+            for other in set(range(5)) - {outer}:
+                probe = LogisticRegression(C=c, tol=1e-10, max_iter=10_000)
+                probe.fit(scaled[trained & (fold != other)], labels.wrong[trained & (fold != other)])
+                inner[fold == other] = probe.decision_function(scaled[fold == other])
+            losses.append(log_loss(labels.wrong[trained], 1 / (1 + np.exp(-inner[trained]))))
+        best = candidates[int(np.argmin(losses))]
+        taken.add(best)
+        probe = LogisticRegression(C=best, tol=1e-12, max_iter=10_000).fit(scaled[trained], labels.wrong[trained])
+        np.testing.assert_allclose(
+            chosen[fold == outer], probe.decision_function(scaled[fold == outer]), rtol=1e-4, atol=1e-4
+        )
+    assert taken <= {1e-2, 1.0}
+
+
+def test_the_best_cell_is_chosen_without_the_answers_it_is_scored_on(tmp_path: Path) -> None:
+    """Of many cells of noise the best looks good, and is not."""
+    labels = labels_of(150)
+    noise = torch.randn(20, 2, 150, 4, generator=torch.Generator().manual_seed(0))
+    mask = np.ones((150, 2), dtype=bool)
+    store = stored(noise, tmp_path)
+    scores = out_of_fold_scores(store, mask, labels, Probing(), parts=tmp_path / "scores")
+    best = best_cell(scores, labels, store)
+    assert best is not None
+    assert probe_map(scores, mask, labels, store).data["low"].max() > 0.5
+    assert best.auc.low < 0.5 < best.auc.high
+
+    noise[7, 1, :, 0] += 3 * torch.from_numpy(labels.wrong)
+    store = stored(noise, tmp_path / "planted")
+    scores = out_of_fold_scores(store, mask, labels, Probing(), parts=tmp_path / "planted" / "scores")
+    best = best_cell(scores, labels, store)
+    assert best is not None
+    assert best.cells == [(7, "-1")] * 5
+    assert best.auc.value > 0.95
+
+
+def test_the_published_split_scores_one_fifth_once() -> None:
+    groups = [str(i // 2) for i in range(200)]
+    wrong = np.random.default_rng(0).random(200) < 0.4
+    labels = Split(as_published=True, seed=3, n_seeds=2).labels(wrong.tolist(), groups)
+    assert (labels.scored.sum(1) == 40).all()
+    _, test = train_test_split(np.arange(200), test_size=0.2, random_state=3)
+    assert set(np.flatnonzero(labels.fold[0] != NEVER)) == set(test)
+    features = planted(labels, 2.0)
+    scores = scores_of(features, labels)
+    assert (np.isfinite(scores.held_out) == labels.scored).all()
+    assert scores.inner.shape == (0, 200)
+    trained = ~labels.scored[1]
+    scaled = StandardScaler().fit_transform(features.double().numpy())
+    reference = LogisticRegression(tol=1e-12, max_iter=10_000).fit(scaled[trained], wrong[trained])
+    np.testing.assert_allclose(scores.held_out[1, ~trained], reference.decision_function(scaled[~trained]), atol=1e-4)
 
 
 def test_a_constant_feature_does_no_harm() -> None:
     labels = labels_of(60)
     features = planted(labels, 2.0)
     features[:, 0] = 7.0
-    assert np.isfinite(cell_scores(features, np.ones(60, dtype=bool), labels, c=1.0)).all()
+    assert np.isfinite(scores_of(features, labels).held_out).all()
+
+
+def test_activations_that_are_all_the_same_say_so(tmp_path: Path) -> None:
+    labels = labels_of(60)
+    cells = torch.randn(1, 2, 60, 4)
+    cells[0, 0] = cells[0, 0, 0]
+    data = map_of(cells, np.ones((60, 2), dtype=bool), labels, tmp_path).data
+    assert data["why_missing"].values.tolist() == [[NoValue.ACTIVATIONS_ALL_THE_SAME, NoValue.HAS_VALUE]]
 
 
 def test_folds_are_stratified_seeded_and_keep_groups_together() -> None:
     rng = np.random.default_rng(0)
     correct = (rng.random(400) < 0.3).tolist()
     groups = [str(i // 4) for i in range(400)]
-    labels = Labels.of(correct, groups, folds=5, seed=3)
-    assert all(len({fold for fold, g in zip(labels.fold, groups, strict=True) if g == group}) == 1 for group in groups)
-    rates = [labels.wrong[labels.fold == k].mean() for k in range(5)]
-    assert max(rates) - min(rates) < 0.1
-    assert (Labels.of(correct, groups, folds=5, seed=3).fold == labels.fold).all()
-    assert (Labels.of(correct, groups, folds=5, seed=4).fold != labels.fold).any()
+    labels = Split(5, seed=3, n_seeds=2).labels(correct, groups)
+    for fold in labels.fold:
+        sides = {(group, number) for group, number in zip(groups, fold.tolist(), strict=True)}
+        assert len(sides) == 100
+        rates = [labels.wrong[fold == k].mean() for k in range(5)]
+        assert max(rates) - min(rates) < 0.1
+    assert (labels.fold[0] != labels.fold[1]).any()
+    assert (Split(5, seed=4).labels(correct, groups).fold[0] == labels.fold[1]).all()
 
 
 @pytest.mark.parametrize(
     ("wrong", "present", "reason"),
     [
         ([True] * 40, 40, NoValue.ONE_CLASS_ONLY),
-        ([True] * 30 + [False] * 9, 39, NoValue.TOO_FEW_OF_A_CLASS),
+        ([True] * 30 + [False] * 19, 49, NoValue.TOO_FEW_OF_A_CLASS),
         ([True, False] * 20, 0, NoValue.NO_EXAMPLE),
     ],
 )
 def test_a_cell_that_cannot_have_a_value_says_why(
     wrong: list[bool], present: int, reason: NoValue, tmp_path: Path
 ) -> None:
-    labels = Labels.of([not w for w in wrong], [str(i) for i in range(len(wrong))], folds=5, seed=0)
+    labels = Split().labels(wrong, [str(i) for i in range(len(wrong))])
     mask = np.zeros((len(wrong), 2), dtype=bool)
     mask[:present] = True
     data = map_of(torch.randn(1, 2, len(wrong), 4), mask, labels, tmp_path).data
@@ -136,13 +241,13 @@ def test_examples_without_the_position_are_not_scored(tmp_path: Path) -> None:
     cells[:, 1, ::4] = torch.nan
     data = map_of(cells, mask, labels, tmp_path).data
     assert data["n"].values.tolist() == [[100, 75]]
-    scores = np.load(tmp_path / "scores" / "layer-000.npy")
-    assert (np.isnan(scores) == ~mask.T).all()
+    scores = np.load(tmp_path / "scores" / "layer-000.npz")["held_out"]
+    assert (np.isnan(scores[:, 0]) == ~mask.T).all()
 
 
 def test_too_few_groups_for_the_folds_is_an_error() -> None:
     with pytest.raises(InputError, match="4 judged answers in 2 groups into 5 folds"):
-        Labels.of([True, False, True, False], ["a", "a", "b", "b"], folds=5, seed=0)
+        Split().labels([True, False, True, False], ["a", "a", "b", "b"])
 
 
 def test_finished_layers_are_not_computed_again(tmp_path: Path) -> None:
@@ -150,7 +255,7 @@ def test_finished_layers_are_not_computed_again(tmp_path: Path) -> None:
     cells = torch.randn(3, 2, 60, 4)
     mask = np.ones((60, 2), dtype=bool)
     whole = map_of(cells, mask, labels, tmp_path).data
-    (tmp_path / "scores" / "layer-001.npy").unlink()
-    first = (tmp_path / "scores" / "layer-000.npy").stat().st_mtime_ns
+    (tmp_path / "scores" / "layer-001.npz").unlink()
+    first = (tmp_path / "scores" / "layer-000.npz").stat().st_mtime_ns
     assert map_of(cells, mask, labels, tmp_path).data.identical(whole)
-    assert (tmp_path / "scores" / "layer-000.npy").stat().st_mtime_ns == first
+    assert (tmp_path / "scores" / "layer-000.npz").stat().st_mtime_ns == first

@@ -1,0 +1,71 @@
+"""Which cells of a probe map are above chance, corrected for how many were looked at; see `interp.permutations`."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from interp.heatmap import Heatmap
+from interp.labels import Labels, Split
+from interp.permutations import FAMILY_WISE_ERROR, Null, inflation_of, null_aucs, permuted_labels, ranks_of
+from interp.probe import Probing, Scores, refitted_aucs
+from interp.store import Cells
+
+REFIT_CELLS, REFIT_DRAWS = 8, 12
+"""In how many cells, and for how many permutations, probes are fitted anew to permuted labels."""
+
+
+def with_marks(
+    heatmap: Heatmap,
+    scores: Scores,
+    mask: Bool[np.ndarray, "example position"],
+    labels: Labels,
+    store: Cells,
+    split: Split,
+    probing: Probing,
+    *,
+    draws: int,
+    seed: int,
+) -> Heatmap:
+    """The map with what chance would give each cell.
+
+    Adds ``p`` (of the cell alone), ``p_corrected`` (of any cell of the map), ``threshold`` (the AUC from which on a
+    cell is marked) and ``marked``.
+
+    Parameters
+    ----------
+    heatmap, scores, mask, labels, store, split, probing
+        The map and what it was made from.
+    draws
+        Permutations of the labels.
+    seed
+        Decides the permutations, and the cells and permutations that are refitted.
+    """
+    value = heatmap.data["value"].values
+    cells = np.argwhere(np.isfinite(value))
+    if not len(cells):
+        return heatmap
+    rng = np.random.default_rng(seed)
+    permuted = permuted_labels(labels.wrong, labels.group, draws, rng)
+    null = null_aucs(ranks_of(scores.held_out[tuple(cells.T)].swapaxes(0, 1)), permuted)
+    sample = rng.choice(len(cells), size=min(REFIT_CELLS, len(cells)), replace=False)
+    groups = [str(number) for number in labels.group]
+    relabelled = [split.labels(row.tolist(), groups) for row in permuted[:REFIT_DRAWS]]
+    refits = refitted_aucs(store, mask, relabelled, probing, [(int(row), int(column)) for row, column in cells[sample]])
+    chance = Null(null, inflation_of(refits, null[:, sample]))
+
+    def on_map(values: Float[np.ndarray, " cell"]) -> Float[np.ndarray, "layer position"]:
+        whole: np.ndarray = np.full(value.shape, np.nan)
+        whole[tuple(cells.T)] = values
+        return whole
+
+    corrected = on_map(chance.corrected_p_values(value[tuple(cells.T)]))
+    variables = {
+        "p": on_map(chance.p_values(value[tuple(cells.T)])),
+        "p_corrected": corrected,
+        "threshold": on_map(chance.thresholds()),
+        "marked": (corrected <= FAMILY_WISE_ERROR).astype(np.int8),
+    }
+    data = heatmap.data.assign({name: (("layer", "position"), array) for name, array in variables.items()})
+    told = f"above chance ({draws} permutations, family-wise error {100 * FAMILY_WISE_ERROR:g} %)"
+    return Heatmap(data).with_attributes({"mark": told, "refits_spread": chance.inflation})

@@ -1,0 +1,179 @@
+"""What a probe may read off in place of what the model knows: controls on the same cells, examples and folds.
+
+==============  ====================================================================================================
+control         features
+==============  ====================================================================================================
+``token``       which token stands at the position, one-hot: all that layer 0 can know, if the model looks nowhere else
+``shape``       how long prompt and answer are, where in the answer the position is, and whether the answer ended
+``difficulty``  what the question set knows about how hard the question is, and whether it does
+``all``         all of them
+==============  ====================================================================================================
+
+*Beyond the controls* is what a probe adds to them: the AUC of probe and controls together minus that of the controls
+alone. Together means a logistic regression on their two scores, fitted for each fold on the other folds, to scores of
+probes that saw neither the example nor the fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Bool, Float, Int
+
+from interp.auc import LEVEL, Interval, auc_difference, auc_interval, refitting_factor
+from interp.examples import Answer
+from interp.heatmap import Heatmap, Scale
+from interp.labels import Labels
+from interp.positions import MISSING
+from interp.probe import Probing, Scores, cell_scores
+from interp.threads import in_single_threads
+
+CONTROLS = ("token", "shape", "difficulty", "all")
+WEAK = 1e4
+"""The C of the regression on two scores: as good as none."""
+BEYOND_SCALE = Scale(-0.25, 0.25, centre=0.0)
+
+
+def control_features(
+    answers: Sequence[Answer], tokens: Int[np.ndarray, " example"]
+) -> dict[str, Float[np.ndarray, "example feature"]]:
+    """The features of every control at one position; anything where an answer does not have it.
+
+    Parameters
+    ----------
+    answers
+        The examples.
+    tokens
+        For each the index of the position's token, or `MISSING`.
+    """
+    ids = [answer.token_ids[index] for answer, index in zip(answers, tokens.tolist(), strict=True)]
+    names, number = np.unique(ids, return_inverse=True)
+    one_hot = np.eye(len(names))[number.reshape(-1)]
+    of_shape = [
+        [answer.n_prompt, answer.n_generated, index - answer.n_prompt, answer.ended]
+        for answer, index in zip(answers, tokens.tolist(), strict=True)
+    ]
+    given = np.array([np.nan if a.question.difficulty is None else a.question.difficulty for a in answers])
+    known = np.isfinite(given)
+    # On the scale of its ranks: a population is as good as its logarithm then.
+    ranks = np.where(known, np.searchsorted(np.sort(given[known]), np.nan_to_num(given)), 0.0)
+    features = {
+        "token": one_hot,
+        "shape": _standardised(np.array(of_shape, dtype=np.float64), tokens != MISSING),
+        "difficulty": _standardised(np.stack([ranks, known], axis=1).astype(np.float64), tokens != MISSING),
+    }
+    return features | {"all": np.concatenate(list(features.values()), axis=1)}
+
+
+def control_scores(
+    answers: Sequence[Answer],
+    token: Int[np.ndarray, "example position"],
+    labels: Labels,
+    probing: Probing,
+) -> dict[str, list[Scores]]:
+    """Every control's scores at every position, by probes on the same folds."""
+    plain = Probing(probing.c, probing.solver, standardise=False, nested=probing.nested)
+
+    def of_position(tokens: Int[np.ndarray, " example"]) -> dict[str, Scores]:
+        features = control_features(answers, tokens)
+        return {
+            name: cell_scores(torch.from_numpy(each), tokens != MISSING, labels, plain)
+            for name, each in features.items()
+        }
+
+    of_positions = in_single_threads(of_position, token.T)
+    return {name: [scores[name] for scores in of_positions] for name in CONTROLS}
+
+
+def control_values(scores: Mapping[str, Sequence[Scores]], labels: Labels, positions: Sequence[str]) -> xr.Dataset:
+    """The AUC of every control at every position, with its interval: ``control``, ``control_low``, ``control_high``."""
+    values = np.full((3, len(scores), len(positions)), np.nan)
+    factor = refitting_factor(labels.n_folds)
+    for row, of_control in enumerate(scores.values()):
+        for column, cell in enumerate(of_control):
+            if np.isfinite(cell.held_out).any():
+                interval = auc_interval(cell.held_out, labels.wrong, group=labels.group, variance_factor=factor)
+                values[:, row, column] = interval
+    names = ("control", "control_low", "control_high")
+    variables = {name: (("which", "position"), array) for name, array in zip(names, values, strict=True)}
+    return xr.Dataset(variables, coords={"which": list(scores), "position": list(positions)})
+
+
+def beyond_map(
+    heatmap: Heatmap, scores: Scores, controls: Sequence[Scores], labels: Labels, values: xr.Dataset
+) -> Heatmap:
+    """By how much each cell's probe raises the AUC of the controls at its position, with a paired interval.
+
+    Parameters
+    ----------
+    heatmap, scores
+        The probe map and its scores, with those within the training folds.
+    controls
+        The scores of the controls at every position.
+    labels
+        The labels and folds of all of them.
+    values
+        `control_values`, which the map will carry.
+    """
+    shape = heatmap.data["value"].shape
+    value, low, high = (np.full(shape, np.nan) for _ in range(3))
+    for layer, column in np.ndindex(shape):
+        cell = Scores(scores.held_out[layer, column], scores.inner[layer, column])
+        control = controls[column]
+        if np.isfinite(cell.held_out[0]).any() and np.isfinite(control.held_out[0]).any():
+            value[layer, column], low[layer, column], high[layer, column] = _beyond(cell, control, labels)
+    beyond = Heatmap.build(
+        value,
+        low,
+        high,
+        heatmap.data["n"].values,
+        layers=heatmap.layers,
+        positions=[str(name) for name in heatmap.data["position"].values],
+        kind="probe beyond controls",
+        metric="AUC beyond controls (token, shape of the answer, difficulty)",
+        scale=BEYOND_SCALE,
+        extra={name: heatmap.data[name].values for name in ("n_wrong", "why_missing")},
+        attributes={"why_missing_meanings": heatmap.data.attrs["why_missing_meanings"], "level": LEVEL},
+    )
+    return Heatmap(beyond.data.merge(values))
+
+
+def _beyond(cell: Scores, control: Scores, labels: Labels) -> Interval:
+    """What a probe adds to a control: the difference of two AUCs on the same examples."""
+    together, alone = (np.full(len(labels.wrong), np.nan) for _ in range(2))
+    held_out = np.stack([cell.held_out[0], control.held_out[0]], axis=1)
+    for fold in range(labels.n_folds):
+        inner, own = np.stack([cell.inner[fold], control.inner[fold]], axis=1), labels.fold[0] == fold
+        together[own] = _combined(inner, held_out, labels.wrong)[own]
+        alone[own] = _combined(inner[:, 1:], held_out[:, 1:], labels.wrong)[own]
+    factor = refitting_factor(labels.n_folds)
+    return auc_difference(together, alone, labels.wrong, group=labels.group, variance_factor=factor)
+
+
+def _combined(
+    inner: Float[np.ndarray, "example score"],
+    held_out: Float[np.ndarray, "example score"],
+    wrong: Bool[np.ndarray, " example"],
+) -> Float[np.ndarray, " example"]:
+    """One score of several, by a regression that is fitted to the inner scores; NaN where one of them is."""
+    from sklearn.linear_model import LogisticRegression
+
+    combined: np.ndarray = np.full(len(wrong), np.nan)
+    trained, scored = np.isfinite(inner).all(1), np.isfinite(held_out).all(1)
+    if scored.any() and len(set(wrong[trained].tolist())) == 2:
+        probe = LogisticRegression(C=WEAK, solver="newton-cholesky").fit(inner[trained], wrong[trained])
+        combined[scored] = probe.decision_function(held_out[scored])
+    return combined
+
+
+def _standardised(
+    features: Float[np.ndarray, "example feature"], present: Bool[np.ndarray, " example"]
+) -> Float[np.ndarray, "example feature"]:
+    """By the mean and the deviation of the examples that are present; a constant feature is zero."""
+    if not present.any():
+        return features
+    deviation = features[present].std(0)
+    return np.asarray((features - features[present].mean(0)) / np.where(deviation > 0, deviation, 1.0))

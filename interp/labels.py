@@ -1,0 +1,96 @@
+"""What a probe is to predict, and on which examples it is trained and scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from interp.errors import InputError
+
+NEVER = -1
+"""The fold of examples that are only ever trained on."""
+PAPER_TEST_SHARE = 0.2
+"""Of the published split; Orgad et al. 2024 (arXiv 2410.02707)."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is to be predicted for each example, and in how many ways the examples are split into folds."""
+
+    wrong: Bool[np.ndarray, " example"]
+    """The positive class: errors."""
+    fold: Int[np.ndarray, "seed example"]
+    """The fold that an example is scored in, by a probe that is trained on the others; or `NEVER`."""
+    group: Int[np.ndarray, " example"]
+    """Examples of one group have the same number."""
+
+    @property
+    def n_folds(self) -> int:
+        """How many folds are scored with each seed."""
+        return int(self.fold.max()) + 1
+
+    @property
+    def scored(self) -> Bool[np.ndarray, "seed example"]:
+        """Which examples are scored."""
+        return np.asarray(self.fold != NEVER)
+
+
+@dataclass(frozen=True)
+class Split:
+    """How examples are split: into folds, stratified by the label, no group on two sides; or as published."""
+
+    folds: int = 5
+    seed: int = 0
+    n_seeds: int = 1
+    """In how many ways, with consecutive seeds."""
+    as_published: bool = False
+    """One random fifth is scored, by a probe trained on the rest, whatever the groups and the labels."""
+
+    def labels(self, wrong: Sequence[bool], groups: Sequence[str]) -> Labels:
+        """Labels with their folds.
+
+        Raises
+        ------
+        InputError
+            If there are not enough groups for the folds.
+        """
+        positive = np.array(wrong, dtype=bool)
+        numbers = np.unique(np.array(groups, dtype=str), return_inverse=True)[1].reshape(-1).astype(np.int64)
+        n_groups = len(set(groups))
+        if self.folds < 2 or n_groups < self.folds:
+            raise InputError(
+                f"cannot split {len(positive)} judged answers in {n_groups} groups into {self.folds} folds; "
+                "ask more questions (--n) or give another --folds (2 at least)"
+            )
+        split = self._one_fifth if self.as_published else self._all_folds
+        folds = [split(positive, numbers, self.seed + turn) for turn in range(self.n_seeds)]
+        return Labels(positive, np.stack(folds), numbers)
+
+    def _all_folds(
+        self, wrong: Bool[np.ndarray, " example"], group: Int[np.ndarray, " example"], seed: int
+    ) -> Int[np.ndarray, " example"]:
+        from sklearn.model_selection import StratifiedGroupKFold
+
+        fold: np.ndarray = np.zeros(len(wrong), dtype=np.int64)
+        # With fewer examples of a class than folds no cell will have a value, whatever the folds.
+        if min(wrong.sum(), (~wrong).sum()) >= self.folds:
+            splitter = StratifiedGroupKFold(self.folds, shuffle=True, random_state=seed)
+            for number, (_, test) in enumerate(splitter.split(wrong, wrong, group)):
+                fold[test] = number
+        return fold
+
+    def _one_fifth(
+        self,
+        wrong: Bool[np.ndarray, " example"],
+        group: Int[np.ndarray, " example"],  # noqa: ARG002
+        seed: int,
+    ) -> Int[np.ndarray, " example"]:
+        from sklearn.model_selection import train_test_split
+
+        fold: np.ndarray = np.full(len(wrong), NEVER, dtype=np.int64)
+        _, test = train_test_split(np.arange(len(wrong)), test_size=PAPER_TEST_SHARE, random_state=seed)
+        fold[test] = 0
+        return fold

@@ -1,0 +1,109 @@
+"""What a map of AUCs looks like by chance: labels dealt out anew, jointly over all cells.
+
+1. The labels are permuted over the examples, a thousand times. Groups of examples stay together: their labels are
+   exchanged with those of groups of the same size.
+2. For each permutation every cell has the AUC of its held-out scores against the permuted labels.
+3. A cell's *z* is its distance from .5 in deviations of its own such AUCs, so that cells with few examples do not
+   dominate. The largest z of the whole map is taken for each permutation: a cell whose z is above 95 % of these is
+   above chance, whatever the number of cells that were looked at (max-statistic; Westfall & Young 1993, Nichols &
+   Holmes 2002).
+
+Held-out scores are the probes' of the true labels: that they would have been trained on other labels is not in them,
+and makes AUCs vary more. By how much is measured by refits to permuted labels in some cells, and every deviation is
+multiplied with that ratio (at least 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.stats import rankdata
+
+FAMILY_WISE_ERROR = 0.05
+"""The chance that any cell at all is marked where there is nothing anywhere."""
+
+
+@dataclass(frozen=True)
+class Null:
+    """AUCs of cells under permuted labels."""
+
+    values: Float[np.ndarray, "draw cell"]
+    """NaN where a permutation leaves a cell with one class."""
+    inflation: float
+    """How much wider refits to permuted labels spread than held-out scores against permuted labels."""
+
+    @property
+    def deviation(self) -> Float[np.ndarray, " cell"]:
+        """By how much each cell's AUC deviates from .5 by chance."""
+        return np.asarray(self.inflation * np.sqrt(np.nanmean((self.values - 0.5) ** 2, axis=0)))
+
+    @property
+    def largest(self) -> Float[np.ndarray, " draw"]:
+        """The largest z of each permutation, over all cells."""
+        return np.asarray(np.nanmax((self.values - 0.5) * self.inflation / self.deviation, axis=1))
+
+    def thresholds(self) -> Float[np.ndarray, " cell"]:
+        """The AUC above which each cell is marked."""
+        return np.asarray(0.5 + np.quantile(self.largest, 1 - FAMILY_WISE_ERROR) * self.deviation)
+
+    def p_values(self, values: Float[np.ndarray, " cell"]) -> Float[np.ndarray, " cell"]:
+        """For each cell how likely its AUC or a larger one is by chance, were it the only cell."""
+        above = (0.5 + self.inflation * (self.values - 0.5) >= values).sum(0)
+        return np.where(np.isnan(values), np.nan, (1 + above) / (1 + np.isfinite(self.values).sum(0)))
+
+    def corrected_p_values(self, values: Float[np.ndarray, " cell"]) -> Float[np.ndarray, " cell"]:
+        """For each cell how likely it is that any cell of the map has its z or a larger one by chance."""
+        z = (values - 0.5) / self.deviation
+        above = (self.largest[:, None] >= z).sum(0)
+        return np.where(np.isnan(values), np.nan, (1 + above) / (1 + len(self.values)))
+
+
+def permuted_labels(
+    positive: Bool[np.ndarray, " example"], group: Int[np.ndarray, " example"], n_draws: int, rng: np.random.Generator
+) -> Bool[np.ndarray, "draw example"]:
+    """Labels dealt out anew, those of a group together, to a group of the same size."""
+    _, of_example, sizes = np.unique(group, return_inverse=True, return_counts=True)
+    ordered = np.argsort(of_example.reshape(-1), kind="stable")
+    permuted: np.ndarray = np.empty((n_draws, len(positive)), dtype=bool)
+    size_of_ordered = sizes[of_example.reshape(-1)[ordered]]
+    for size in np.unique(sizes):
+        places = ordered[size_of_ordered == size].reshape(-1, size)
+        orders = rng.permuted(np.tile(np.arange(len(places)), (n_draws, 1)), axis=1)
+        permuted[:, places] = positive[places][orders]
+    return permuted
+
+
+def ranks_of(scores: Float[np.ndarray, "... example"]) -> Float[np.ndarray, "... example"]:
+    """The mid-rank of every example among those that are scored in its row; 0 for the others."""
+    return np.asarray(np.nan_to_num(rankdata(scores, axis=-1, nan_policy="omit")))
+
+
+def null_aucs(
+    ranks: Float[np.ndarray, "seed cell example"], permuted: Bool[np.ndarray, "draw example"]
+) -> Float[np.ndarray, "draw cell"]:
+    """The AUC of every cell, the mean over the seeds, against each permutation, from `ranks_of` its scores."""
+    positive = permuted.astype(np.float64)
+    return np.asarray(np.mean([_null_aucs_of_seed(of_seed, positive) for of_seed in ranks], axis=0))
+
+
+def _null_aucs_of_seed(
+    ranks: Float[np.ndarray, "cell example"], positive: Float[np.ndarray, "draw example"]
+) -> Float[np.ndarray, "draw cell"]:
+    present = (ranks > 0).astype(np.float64)
+    n_positive = positive @ present.T
+    n_negative = present.sum(1) - n_positive
+    above = positive @ ranks.T - n_positive * (n_positive + 1) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = above / (n_positive * n_negative)
+    return np.where((n_positive > 0) & (n_negative > 0), values, np.nan)
+
+
+def inflation_of(refits: Sequence[float], null: Float[np.ndarray, "draw cell"]) -> float:
+    """How much wider AUCs of refits spread around .5 than `null`, of the same cells; at least 1."""
+    if not len(refits):
+        return 1.0
+    spread = float(np.mean((np.array(refits) - 0.5) ** 2))
+    return max(1.0, float(np.sqrt(spread / np.nanmean((null - 0.5) ** 2))))
