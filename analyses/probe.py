@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from interp.questions import QuestionSet
 
 
-OF_SCORES = ("site", "folds", "seeds", "splitting", "c", "solver", "standardise", "nested", "labels")
+OF_SCORES = ("site", "group", "folds", "seeds", "splitting", "c", "probe", "solver", "standardise", "nested", "labels")
 """Flags that decide the scores of the examples,"""
 OF_MAPS = ("permutations", "bootstraps", "controls")
 """and flags that decide what is made of them."""
+FOLDS_TO_NEST = 3
+"""`interp.probe.MIN_FOLDS_TO_NEST`, which would take a second to import for --help."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,14 @@ class Config(capturing.Config):
     """In how many ways the answers are split into folds; the value is the mean."""
     splitting: Literal["folds", "paper"] = "folds"
     """'paper' scores one random fifth by a probe trained on the rest, whatever the groups, to replicate it."""
+    group: Literal["question", "answer"] = "question"
+    """What is kept on one side of a split: related questions, or with 'answer' also all that are given one answer, so
+    that a probe cannot learn which answers tend to be wrong."""
     c: tuple[float, ...] = (1.0,)
     """Inverse strength of the L2 regularisation; of several one is chosen for each fold, within the other folds."""
+    probe: Literal["logistic", "mass-mean", "mass-mean-whitened", "lda", "mlp"] = "logistic"
+    """What is fitted: logistic regression; the direction between the classes' means (Marks & Tegmark 2024), as it is
+    or tilted by the covariance; linear discriminant analysis; or one hidden layer."""
     solver: Literal["newton", "sklearn"] = "newton"
     """'sklearn' fits with scikit-learn's LogisticRegression: the same optimum, several times slower."""
     standardise: bool = True
@@ -109,12 +117,13 @@ def run(config: Config) -> None:
 
 def has_controls(config: Config) -> bool:
     """Whether there is a map of what the probe knows beyond the controls: it needs folds within folds."""
-    return config.controls and config.nested and config.splitting == "folds"
+    return config.controls and config.nested and config.splitting == "folds" and config.folds >= FOLDS_TO_NEST
 
 
 def _variants_of(config: Config) -> list[str]:
     """What in the name of a map tells it from the map of correctness with the default split and solver."""
     chosen = {config.labels: "correctness", f"{config.splitting}_split": "folds_split", config.solver: "newton"}
+    chosen |= {f"group_{config.group}": "group_question", config.probe: "logistic"}
     return [value for value, default in chosen.items() if value != default]
 
 
@@ -127,8 +136,10 @@ def _require_usable(config: Config) -> None:
     for flag, least in (("folds", 2), ("seeds", 1), ("permutations", 0), ("bootstraps", 0)):
         if getattr(config, flag) < least:
             raise InputError(f"--{flag} is {getattr(config, flag)}; give a number from {least}")
-    if config.splitting == "paper" and len(config.c) > 1:
+    if len(config.c) > 1 and config.splitting == "paper":
         raise InputError("--splitting paper has no folds within which to choose among several --c; give one")
+    if len(config.c) > 1 and config.folds < FOLDS_TO_NEST:
+        raise InputError(f"--folds {config.folds} leaves nothing to choose among several --c on; give 3 folds or more")
 
 
 def measured_maps(
@@ -145,6 +156,7 @@ def measured_maps(
     from interp.devices import resolve_device
     from interp.files import whole_file
     from interp.labels import Split
+    from interp.metrics import with_metrics
     from interp.positions import resolved_mask
     from interp.probe import Probing, best_cell, example_scores, out_of_fold_scores, probe_map
 
@@ -155,19 +167,23 @@ def measured_maps(
     if config.labels == "shuffled":
         wrong = np.random.default_rng(config.seed).permutation(wrong).tolist()
     split = Split(config.folds, config.seed, config.seeds, as_published=config.splitting == "paper")
-    labels = split.labels(wrong, [answer.question.group for answer in judged])
+    # An answer goes by what it names: "the US" and "America" are one.
+    named = ["|".join(answer.named) or str(answer.exact_text) for answer in judged]
+    groups = [answer.question.group for answer in judged]
+    labels = split.labels(wrong, groups, named if config.group == "answer" else None)
 
     table = captured.table.isel(example=captured.judged)
     with whole_file(work / "positions.nc") as temporary:
         table.to_netcdf(temporary, engine="h5netcdf")
     store = captured.of(config.site, captured.judged)
     mask = resolved_mask(table)
-    probing = Probing(config.c, config.solver, config.standardise, config.nested)
+    probing = Probing(config.c, config.probe, config.solver, config.standardise, config.nested)
     device = resolve_device(config.device)
     scores = out_of_fold_scores(store, mask, labels, probing, parts=parts, device=device)
     with whole_file(work / "examples.nc") as temporary:
         example_scores(scores, labels, store).to_netcdf(temporary, engine="h5netcdf")
     heatmap = probe_map(scores, mask, labels, store, draws=config.bootstraps)
+    heatmap = with_metrics(heatmap, scores, labels, kind=config.probe)
     if config.permutations:
         made_from = (scores, mask, labels, store, split, probing)
         heatmap = with_marks(heatmap, *made_from, draws=config.permutations, seed=config.seed)

@@ -49,8 +49,8 @@ def with_marks(
     permuted = permuted_labels(labels.wrong, labels.group, draws, rng)
     null = null_aucs(ranks_of(scores.held_out[tuple(cells.T)].swapaxes(0, 1)), permuted)
     sample = rng.choice(len(cells), size=min(REFIT_CELLS, len(cells)), replace=False)
-    groups = [str(number) for number in labels.group]
-    relabelled = [split.labels(row.tolist(), groups) for row in permuted[:REFIT_DRAWS]]
+    groups, sides = ([str(number) for number in numbers] for numbers in (labels.group, labels.side))
+    relabelled = [split.labels(row.tolist(), groups, sides) for row in permuted[:REFIT_DRAWS]]
     refits = refitted_aucs(store, mask, relabelled, probing, [(int(row), int(column)) for row, column in cells[sample]])
     chance = Null(null, inflation_of(refits, null[:, sample]))
 

@@ -75,7 +75,7 @@ def control_scores(
     probing: Probing,
 ) -> dict[str, list[Scores]]:
     """Every control's scores at every position, by probes on the same folds."""
-    plain = Probing(probing.c, probing.solver, standardise=False, nested=probing.nested)
+    plain = Probing(probing.c, solver=probing.solver, standardise=False, nested=probing.nested)
 
     def of_position(tokens: Int[np.ndarray, " example"]) -> dict[str, Scores]:
         features = control_features(answers, tokens)

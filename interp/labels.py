@@ -25,7 +25,9 @@ class Labels:
     fold: Int[np.ndarray, "seed example"]
     """The fold that an example is scored in, by a probe that is trained on the others; or `NEVER`."""
     group: Int[np.ndarray, " example"]
-    """Examples of one group have the same number."""
+    """Examples of one group, such as twins, have the same number: they come into the sample together."""
+    side: Int[np.ndarray, " example"]
+    """Examples that are on one side of every split have the same number: those of a group, and maybe more."""
 
     @property
     def n_folds(self) -> int:
@@ -49,8 +51,17 @@ class Split:
     as_published: bool = False
     """One random fifth is scored, by a probe trained on the rest, whatever the groups and the labels."""
 
-    def labels(self, wrong: Sequence[bool], groups: Sequence[str]) -> Labels:
+    def labels(self, wrong: Sequence[bool], groups: Sequence[str], sides: Sequence[str] | None = None) -> Labels:
         """Labels with their folds.
+
+        Parameters
+        ----------
+        wrong
+            What is to be predicted.
+        groups
+            Examples of one group come into the sample together, and are on one side of every split.
+        sides
+            What else is to be on one side, such as examples that are given the same answer.
 
         Raises
         ------
@@ -58,19 +69,20 @@ class Split:
             If there are not enough groups for the folds.
         """
         positive = np.array(wrong, dtype=bool)
-        numbers = np.unique(np.array(groups, dtype=str), return_inverse=True)[1].reshape(-1).astype(np.int64)
-        n_groups = len(set(groups))
-        if self.folds < 2 or n_groups < self.folds:
+        group = _numbers(groups)
+        side = group if sides is None else _connected(group, _numbers(sides))
+        n_sides = len(set(side.tolist()))
+        if self.folds < 2 or n_sides < self.folds:
             raise InputError(
-                f"cannot split {len(positive)} judged answers in {n_groups} groups into {self.folds} folds; "
+                f"cannot split {len(positive)} judged answers in {n_sides} groups into {self.folds} folds; "
                 "ask more questions (--n) or give another --folds (2 at least)"
             )
         split = self._one_fifth if self.as_published else self._all_folds
-        folds = [split(positive, numbers, self.seed + turn) for turn in range(self.n_seeds)]
-        return Labels(positive, np.stack(folds), numbers)
+        folds = [split(positive, side, self.seed + turn) for turn in range(self.n_seeds)]
+        return Labels(positive, np.stack(folds), group, side)
 
     def _all_folds(
-        self, wrong: Bool[np.ndarray, " example"], group: Int[np.ndarray, " example"], seed: int
+        self, wrong: Bool[np.ndarray, " example"], side: Int[np.ndarray, " example"], seed: int
     ) -> Int[np.ndarray, " example"]:
         from sklearn.model_selection import StratifiedGroupKFold
 
@@ -78,14 +90,14 @@ class Split:
         # With fewer examples of a class than folds no cell will have a value, whatever the folds.
         if min(wrong.sum(), (~wrong).sum()) >= self.folds:
             splitter = StratifiedGroupKFold(self.folds, shuffle=True, random_state=seed)
-            for number, (_, test) in enumerate(splitter.split(wrong, wrong, group)):
+            for number, (_, test) in enumerate(splitter.split(wrong, wrong, side)):
                 fold[test] = number
         return fold
 
     def _one_fifth(
         self,
         wrong: Bool[np.ndarray, " example"],
-        group: Int[np.ndarray, " example"],  # noqa: ARG002
+        side: Int[np.ndarray, " example"],  # noqa: ARG002
         seed: int,
     ) -> Int[np.ndarray, " example"]:
         from sklearn.model_selection import train_test_split
@@ -94,3 +106,18 @@ class Split:
         _, test = train_test_split(np.arange(len(wrong)), test_size=PAPER_TEST_SHARE, random_state=seed)
         fold[test] = 0
         return fold
+
+
+def _numbers(names: Sequence[str]) -> Int[np.ndarray, " example"]:
+    return np.unique(np.array(names, dtype=str), return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _connected(these: Int[np.ndarray, " example"], those: Int[np.ndarray, " example"]) -> Int[np.ndarray, " example"]:
+    """One number for all examples that are tied, directly or through others, by either number."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n_these, size = these.max() + 1, these.max() + those.max() + 2
+    ties = coo_array((np.ones(len(these)), (these, n_these + those)), shape=(size, size))
+    _, component = connected_components(ties, directed=False)
+    return np.asarray(component[these], dtype=np.int64)

@@ -30,6 +30,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from interp.auc import Interval, auc_interval, bootstrap_interval, group_draws, refitting_factor
+from interp.classifiers import classifier
 from interp.files import whole_file
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 
 MIN_PER_CLASS = 20
 """A cell with fewer examples of either class than this has no value."""
+MIN_FOLDS_TO_NEST = 3
+"""With two folds nothing is left to train on once both are left out."""
 METRIC = "AUC of error detection"
 SOLVERS = ("newton", "sklearn")
 
@@ -66,8 +69,10 @@ class Probing:
     c: tuple[float, ...] = (1.0,)
     """Inverse strength of the L2 regularisation, as in scikit-learn. Of several, one is chosen for each fold, by the
     log-loss within the other folds."""
+    kind: str = "logistic"
+    """One of `interp.classifiers.CLASSIFIERS`."""
     solver: str = "newton"
-    """One of `SOLVERS`: the suite's own, or scikit-learn's LogisticRegression, run to the same optimum."""
+    """Of logistic regression, one of `SOLVERS`: the suite's own, or scikit-learn's, run to the same optimum."""
     standardise: bool = True
     """Whether the features are divided by their deviation."""
     nested: bool = True
@@ -148,19 +153,19 @@ def cell_scores(
     probing: Probing,
 ) -> Scores:
     """The scores of one cell; NaN for every example of a cell that cannot have a value."""
-    n_pairs_of = labels.n_folds if probing.nested and labels.n_folds > 1 else 0
-    scores = Scores(np.full(labels.fold.shape, np.nan), np.full((n_pairs_of, len(present)), np.nan))
+    n_inner = labels.n_folds if probing.nested and labels.n_folds >= MIN_FOLDS_TO_NEST else 0
+    scores = Scores(np.full(labels.fold.shape, np.nan), np.full((n_inner, len(present)), np.nan))
     features = activations[torch.from_numpy(present).to(activations.device)].double()
     if _no_value(labels, present) or _not_usable(features):
         return scores
     wrong, fold = labels.wrong[present], labels.fold[:, present]
-    cell = _Cell(scaled_features(features, by_deviation=probing.standardise), wrong, probing.solver)
+    cell = _Cell(scaled_features(features, by_deviation=probing.standardise), wrong, probing)
     trained = np.stack([fold != number for number in range(labels.n_folds)], axis=1)
     costs = np.stack([_costs(cell, of_seed, labels.n_folds, probing.c) for of_seed in fold])
     fitted = cell.scores((costs[:, :, None] * trained).reshape(-1, len(wrong))).reshape(trained.shape)
     held_out = np.take_along_axis(fitted, np.maximum(fold, 0)[:, None], axis=1)[:, 0]
     scores.held_out[:, present] = np.where(fold == NEVER, np.nan, held_out)
-    if n_pairs_of:
+    if n_inner:
         scores.inner[:, present] = _inner_scores(cell, fold[0], costs[0])
     return scores
 
@@ -168,14 +173,16 @@ def cell_scores(
 class _Cell:
     """The features of a cell, which many probes are fitted to."""
 
-    def __init__(self, features: Float[torch.Tensor, "n d_model"], wrong: Bool[np.ndarray, " n"], solver: str) -> None:
-        self.features, self.wrong, self.solver = features, wrong, solver
-        self.gram = gram_matrix(features) if solver == "newton" else None
+    def __init__(
+        self, features: Float[torch.Tensor, "n d_model"], wrong: Bool[np.ndarray, " n"], probing: Probing
+    ) -> None:
+        self.features, self.wrong, self.kind = features, wrong, probing.kind
+        self.gram = gram_matrix(features) if (probing.kind, probing.solver) == ("logistic", "newton") else None
 
     def scores(self, cost: Float[np.ndarray, "fit n"]) -> Float[np.ndarray, "fit n"]:
         """The log-odds of every example by each probe; an example whose cost is 0 is not trained on."""
         if self.gram is None:
-            return np.stack([self._scores_of_sklearn(each) for each in cost])
+            return np.stack([self._scores_of_classifier(each) for each in cost])
         positive = torch.from_numpy(self.wrong).to(self.gram.device).expand(len(cost), -1)
         fits = fit_each(self.gram, positive, torch.from_numpy(cost).to(self.gram.device))
         if not fits.converged:
@@ -183,13 +190,10 @@ class _Cell:
         scores: np.ndarray = fits.scores(self.gram).cpu().numpy()
         return scores
 
-    def _scores_of_sklearn(self, cost: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        from sklearn.linear_model import LogisticRegression
-
+    def _scores_of_classifier(self, cost: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         trained, features = cost > 0, self.features.cpu().numpy()
-        probe = LogisticRegression(C=float(cost.max()), solver="newton-cholesky", tol=1e-9, max_iter=1000)
-        scores: np.ndarray = probe.fit(features[trained], self.wrong[trained]).decision_function(features)
-        return scores
+        probe = classifier(self.kind, float(cost.max())).fit(features[trained], self.wrong[trained])
+        return np.asarray(probe.decision_function(features), dtype=np.float64)
 
 
 def gram_matrix(features: Float[torch.Tensor, "n d_model"]) -> Float[torch.Tensor, "n n"]:
@@ -212,7 +216,8 @@ def _costs(
         inner = _inner_scores(cell, fold, np.full(n_folds, c))
         with np.errstate(invalid="ignore"):  # Of a fold's own examples there is no inner score.
             errors = np.logaddexp(0, np.where(cell.wrong, -inner, inner))
-        losses[row] = np.nanmean(errors, axis=1)
+        known = np.isfinite(errors).any(1)
+        losses[row, known] = np.nanmean(errors[known], axis=1)
     return np.asarray(np.array(candidates)[losses.argmin(0)])
 
 

@@ -255,3 +255,37 @@ def test_a_capture_that_cannot_be_is_refused(
 ) -> None:
     captured(source, questions, *flags, status=2)
     assert message in capsys.readouterr().err
+
+
+def test_every_kind_of_probe_is_a_map_of_its_own(
+    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ("France", "Brazil", "Chad", "Peru")
+    rows = [
+        {"question": f"{i}?", "answer": "France", "model_answer": f"It is {names[i % 4] if i % 3 else 'France'}"}
+        for i in range(120)
+    ]
+    rows += [{"question": f"other {name}?", "answer": name, "model_answer": "It is France"} for name in names]
+    path = written(tmp_path / "said.csv", rows)
+    flags = ["--n", "124", "--folds", "3", "--positions=last_q,-1", "--permutations", "50", "--bootstraps", "50"]
+    asked(source, path, *flags, "--seeds", "2", "--c", "0.1", "1", command="probe")
+    told = capsys.readouterr().out
+    assert "chosen without them" in told
+    assert "cells above chance (50 permutations, family-wise error 5 %)" in told
+    asked(source, path, *flags, "--splitting", "paper", command="probe")
+    asked(source, path, *flags, "--probe", "mass-mean", "--no-controls", command="probe")
+    asked(source, path, *flags, "--group", "answer", "--solver", "sklearn", "--no-nested", command="probe")
+    maps = {found.stem: Heatmap.load(found).data for found in Path("figures").rglob("*.nc")}
+    assert set(maps) == {
+        "probe",
+        "probe-beyond",
+        "probe-paper_split",
+        "probe-mass-mean",
+        "probe-sklearn-group_answer",
+    }
+    assert {"sd_of_seeds", "low_bootstrap", "p_corrected", "marked", "f1", "calibration_error"} <= set(maps["probe"])
+    assert "calibration_error" not in maps["probe-mass-mean"]
+    assert (maps["probe-paper_split"]["n"] == 25).all()
+    asked(source, path, *flags, "--splitting", "paper", "--c", "1", "2", command="probe", status=2)
+    assert "--splitting paper has no folds within which to choose among several --c" in capsys.readouterr().err

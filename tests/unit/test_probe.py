@@ -92,7 +92,7 @@ def test_scores_are_those_of_scikit_learn(standardise: bool) -> None:
     features = planted(labels, 1.0)
     scaled = StandardScaler().fit_transform(features.double().numpy()) if standardise else features.double().numpy()
     for solver in SOLVERS:
-        scores = scores_of(features, labels, Probing((0.3,), solver, standardise))
+        scores = scores_of(features, labels, Probing((0.3,), solver=solver, standardise=standardise))
         for seed in range(2):
             np.testing.assert_allclose(scores.held_out[seed], of_scikit_learn(scaled, labels, 0.3, seed), atol=1e-4)
 
@@ -155,6 +155,17 @@ def test_the_best_cell_is_chosen_without_the_answers_it_is_scored_on(tmp_path: P
     assert best is not None
     assert best.cells == [(7, "-1")] * 5
     assert best.auc.value > 0.95
+
+
+def test_what_is_tied_is_on_one_side() -> None:
+    """Questions of a group, answers of a name, and what these tie together."""
+    rng = np.random.default_rng(0)
+    groups, names = ([str(number) for number in rng.integers(0, 150, size=200)] for _ in range(2))
+    names = [name if int(name) < 40 else f"alone {index}" for index, name in enumerate(names)]
+    labels = Split().labels((rng.random(200) < 0.5).tolist(), groups, names)
+    for tied in (groups, names, labels.side.tolist()):
+        assert len({(name, int(fold)) for name, fold in zip(tied, labels.fold[0], strict=True)}) == len(set(tied))
+    assert len(set(labels.group.tolist())) == len(set(groups)) > len(set(labels.side.tolist()))
 
 
 def test_the_published_split_scores_one_fifth_once() -> None:
