@@ -1,5 +1,5 @@
 # The two commands of the README; each makes the environment first if it is not there.
-#   make figures        the maps of SmolLM2-135M on 1,000 questions: activations, the probe and its control
+#   make figures        the maps of SmolLM2-135M on 1,000 questions: activations, the probe and its controls
 #   make test           all tests
 #   make test-hooked    the tests of models with TransformerLens 3.9, which has HookedTransformer, in .venv-hooked
 # Variables: PYTHON (the interpreter), MODEL (a name, folder, GGUF file or hub id), N (questions), FIGURES (folder of
@@ -21,7 +21,8 @@ HOOKED := .venv-hooked
 figures: $(INSTALLED)
 	$(BIN)/interp activation $(RUN)
 	$(BIN)/interp probe $(RUN)
-	$(BIN)/interp probe $(RUN) --labels shuffled
+	$(BIN)/interp probe $(RUN) --group answer
+	$(BIN)/interp probe $(RUN) --labels shuffled --no-controls
 
 test: $(INSTALLED)
 	$(BIN)/pytest
