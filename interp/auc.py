@@ -51,17 +51,28 @@ def auc_interval(
     ----------
     DeLong, DeLong & Clarke-Pearson 1988; the mid-rank form of Sun & Xu 2014.
     """
+    groups = np.arange(scores.shape[-1]) if group is None else group
     each = scores.reshape(-1, scores.shape[-1])
-    values, influences = zip(*[_auc_and_influence(row, positive) for row in each], strict=True)
-    value = float(np.mean(values))
+    value, influence = auc_and_influence(each, positive, groups)
     if value in (0.0, 1.0):
         scored = np.isfinite(each[0])
         smaller = min(int((scored & positive).sum()), int((scored & ~positive).sum()))
         bound = ((1 - LEVEL) / 2) ** (1 / smaller)
         return Interval(value, bound, 1.0) if value == 1.0 else Interval(value, 0.0, 1 - bound)
-    groups = np.arange(scores.shape[-1]) if group is None else group
-    of_groups = np.bincount(groups, weights=np.mean(influences, axis=0))
-    return _logit_interval(value, variance_factor * float((of_groups**2).sum()))
+    return _logit_interval(value, variance_factor * float((influence**2).sum()))
+
+
+def auc_and_influence(
+    scores: Float[np.ndarray, "seed example"],
+    positive: Bool[np.ndarray, " example"],
+    group: Int[np.ndarray, " example"],
+) -> tuple[float, Float[np.ndarray, " group"]]:
+    """The AUC, the mean over the scorings, and what each group adds to its deviation from what it is expected to be.
+
+    The sum of the squares is DeLong's variance (over groups, Obuchowski's).
+    """
+    values, influences = zip(*[_auc_and_influence(row, positive) for row in scores], strict=True)
+    return float(np.mean(values)), np.bincount(group, weights=np.mean(influences, axis=0))
 
 
 def auc_difference(

@@ -5,9 +5,18 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from interp.auc import auc_and_influence
 from interp.heatmap import Heatmap
 from interp.labels import Labels, Split
-from interp.permutations import FAMILY_WISE_ERROR, Null, inflation_of, null_aucs, permuted_labels, ranks_of
+from interp.permutations import (
+    FAMILY_WISE_ERROR,
+    Null,
+    flipped_aucs,
+    inflation_of,
+    null_aucs,
+    permuted_labels,
+    ranks_of,
+)
 from interp.probe import Probing, Scores, refitted_aucs
 from interp.store import Cells
 
@@ -52,7 +61,13 @@ def with_marks(
     groups, sides = ([str(number) for number in numbers] for numbers in (labels.group, labels.side))
     relabelled = [split.labels(row.tolist(), groups, sides) for row in permuted[:REFIT_DRAWS]]
     refits = refitted_aucs(store, mask, relabelled, probing, [(int(row), int(column)) for row, column in cells[sample]])
-    chance = Null(null, inflation_of(refits, null[:, sample]))
+    inflation = inflation_of(refits, null[:, sample])
+    apart = len(set(labels.side.tolist())) == len(set(labels.group.tolist()))
+    if not apart:
+        of_cells = scores.held_out[tuple(cells.T)]
+        influences = [auc_and_influence(of_cell, labels.wrong, labels.side)[1] for of_cell in of_cells]
+        null = flipped_aucs(np.stack(influences), draws, rng)
+    chance = Null(null, inflation)
 
     def on_map(values: Float[np.ndarray, " cell"]) -> Float[np.ndarray, "layer position"]:
         whole: np.ndarray = np.full(value.shape, np.nan)
@@ -67,5 +82,6 @@ def with_marks(
         "marked": (corrected <= FAMILY_WISE_ERROR).astype(np.int8),
     }
     data = heatmap.data.assign({name: (("layer", "position"), array) for name, array in variables.items()})
-    told = f"above chance ({draws} permutations, family-wise error {100 * FAMILY_WISE_ERROR:g} %)"
+    drawn = "permutations" if apart else "sign flips of answers"
+    told = f"above chance ({draws} {drawn}, family-wise error {100 * FAMILY_WISE_ERROR:g} %)"
     return Heatmap(data).with_attributes({"mark": told, "refits_spread": chance.inflation})

@@ -95,7 +95,7 @@ def control_values(scores: Mapping[str, Sequence[Scores]], labels: Labels, posit
     for row, of_control in enumerate(scores.values()):
         for column, cell in enumerate(of_control):
             if np.isfinite(cell.held_out).any():
-                interval = auc_interval(cell.held_out, labels.wrong, group=labels.group, variance_factor=factor)
+                interval = auc_interval(cell.held_out, labels.wrong, group=labels.side, variance_factor=factor)
                 values[:, row, column] = interval
     names = ("control", "control_low", "control_high")
     variables = {name: (("which", "position"), array) for name, array in zip(names, values, strict=True)}
@@ -150,7 +150,7 @@ def _beyond(cell: Scores, control: Scores, labels: Labels) -> Interval:
         together[own] = _combined(inner, held_out, labels.wrong)[own]
         alone[own] = _combined(inner[:, 1:], held_out[:, 1:], labels.wrong)[own]
     factor = refitting_factor(labels.n_folds)
-    return auc_difference(together, alone, labels.wrong, group=labels.group, variance_factor=factor)
+    return auc_difference(together, alone, labels.wrong, group=labels.side, variance_factor=factor)
 
 
 def _combined(

@@ -25,9 +25,10 @@ class Labels:
     fold: Int[np.ndarray, "seed example"]
     """The fold that an example is scored in, by a probe that is trained on the others; or `NEVER`."""
     group: Int[np.ndarray, " example"]
-    """Examples of one group, such as twins, have the same number: they come into the sample together."""
+    """Examples of one group, such as twins, have the same number."""
     side: Int[np.ndarray, " example"]
-    """Examples that are on one side of every split have the same number: those of a group, and maybe more."""
+    """Examples that are on one side of every split have the same number: those of a group, and maybe more. They are
+    the units of intervals."""
 
     @property
     def n_folds(self) -> int:
@@ -59,7 +60,7 @@ class Split:
         wrong
             What is to be predicted.
         groups
-            Examples of one group come into the sample together, and are on one side of every split.
+            Examples of one group are on one side of every split.
         sides
             What else is to be on one side, such as examples that are given the same answer.
 

@@ -8,6 +8,11 @@
    above chance, whatever the number of cells that were looked at (max-statistic; Westfall & Young 1993, Nichols &
    Holmes 2002).
 
+Where examples that share an answer are on one side of every split, both their labels and their scores are alike, and a
+permutation that tears them apart would make chance look too narrow. Their number differs, so that they cannot be
+exchanged either. There the deviation of an AUC, which is a sum over such groups, has the sign of each group's part
+drawn anew, the same for all cells (the wild bootstrap of clusters; Cameron, Gelbach & Miller 2008).
+
 Held-out scores are the probes' of the true labels: that they would have been trained on other labels is not in them,
 and makes AUCs vary more. By how much is measured by refits to permuted labels in some cells, and every deviation is
 multiplied with that ratio (at least 1).
@@ -99,6 +104,14 @@ def _null_aucs_of_seed(
     with np.errstate(divide="ignore", invalid="ignore"):
         values = above / (n_positive * n_negative)
     return np.where((n_positive > 0) & (n_negative > 0), values, np.nan)
+
+
+def flipped_aucs(
+    influences: Float[np.ndarray, "cell group"], n_draws: int, rng: np.random.Generator
+) -> Float[np.ndarray, "draw cell"]:
+    """AUCs around .5, with the sign of what every group adds to them drawn anew; see `interp.auc.auc_and_influence`."""
+    signs = rng.choice([-1.0, 1.0], size=(n_draws, influences.shape[1]))
+    return np.asarray(0.5 + signs @ influences.T)
 
 
 def inflation_of(refits: Sequence[float], null: Float[np.ndarray, "draw cell"]) -> float:

@@ -253,6 +253,7 @@ def example_scores(scores: Scores, labels: Labels, store: Cells) -> xr.Dataset:
             "wrong": ("example", labels.wrong),
             "fold": (("seed", "example"), labels.fold),
             "group": ("example", labels.group),
+            "side": ("example", labels.side),
         },
         coords={"layer": list(store.layers), "position": list(store.positions), "example": list(store.examples)},
         attrs={"score": "out-of-fold log-odds of being wrong"},
@@ -272,7 +273,7 @@ def probe_map(
     n = np.zeros(shape, dtype=np.int64)
     n_wrong, reason = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int8)
     factor = refitting_factor(labels.n_folds)
-    weights = group_draws(labels.group, draws, np.random.default_rng(0)) if draws else None
+    weights = group_draws(labels.side, draws, np.random.default_rng(0)) if draws else None
     for layer, column in np.ndindex(shape):
         present = mask[:, column]
         scored = labels.scored.any(0) & present
@@ -281,7 +282,7 @@ def probe_map(
         if reason[layer, column]:
             continue
         cell = scores.held_out[layer, column]
-        interval = auc_interval(cell, labels.wrong, group=labels.group, variance_factor=factor)
+        interval = auc_interval(cell, labels.wrong, group=labels.side, variance_factor=factor)
         value[layer, column], low[layer, column], high[layer, column] = interval
         if len(cell) > 1:
             spread[layer, column] = np.std([auc_interval(of_seed, labels.wrong).value for of_seed in cell], ddof=1)
@@ -357,7 +358,7 @@ def best_cell(scores: Scores, labels: Labels, store: Cells) -> Best | None:
     if not usable:
         return None
     factor = refitting_factor(n_folds)
-    return Best(cells, auc_interval(np.stack(usable), labels.wrong, group=labels.group, variance_factor=factor))
+    return Best(cells, auc_interval(np.stack(usable), labels.wrong, group=labels.side, variance_factor=factor))
 
 
 def _both_classes(scores: Float[np.ndarray, " example"], wrong: Bool[np.ndarray, " example"]) -> bool:

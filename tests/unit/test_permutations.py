@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from interp import chance
+from interp.auc import auc_and_influence
 from interp.chance import with_marks
 from interp.heatmap import Heatmap
 from interp.labels import Split
-from interp.permutations import Null, inflation_of, null_aucs, permuted_labels, ranks_of
+from interp.permutations import Null, flipped_aucs, inflation_of, null_aucs, permuted_labels, ranks_of
 from interp.probe import Probing, out_of_fold_scores, probe_map
 from tests.stored import store_of
 
@@ -101,3 +102,23 @@ def test_what_is_there_is_marked(tmp_path: Path) -> None:
     assert data["p_corrected"].values[1, 0] == pytest.approx(1 / 201)
     above = data["value"] > data["threshold"]
     assert (above == data["marked"].astype(bool)).all()
+
+
+def test_where_answers_share_labels_and_scores_permutations_are_too_narrow_and_flips_are_not() -> None:
+    """Answers of very different frequency, each with labels and scores that are alike and have nothing in common."""
+    rng = np.random.default_rng(0)
+    side = np.repeat(np.arange(40), rng.integers(2, 30, size=40))
+    rejected = {"permuted": 0, "flipped": 0}
+    for _ in range(200):
+        wrong = rng.random(len(side)) < rng.beta(1, 1, size=40)[side]
+        scores = (rng.normal(size=40)[side] + 0.3 * rng.normal(size=len(side)))[None]
+        value, influence = auc_and_influence(scores, wrong, side)
+        permuted = permuted_labels(wrong, np.arange(len(side)), 200, rng)
+        nulls = {
+            "permuted": null_aucs(ranks_of(scores[:, None]), permuted),
+            "flipped": flipped_aucs(influence[None], 200, rng),
+        }
+        for name, null in nulls.items():
+            rejected[name] += bool(Null(null, 1.0).p_values(np.array([value]))[0] <= 0.05)
+    assert rejected["permuted"] / 200 > 0.2
+    assert rejected["flipped"] / 200 < 0.09
