@@ -1,8 +1,9 @@
 """Map where a linear probe can read off that an answer is wrong.
 
 Asks the questions, captures the residual stream after every layer (or another site) at every position of the answers
-that have an exact answer, and gives each (layer, token) the AUC of a cross-fitted probe for errors, with its interval.
-Writes probe.nc, probe.pdf and probe.png. An interrupted run goes on where it was.
+that have an exact answer, and gives each (layer, token) the AUC of a cross-fitted probe for errors, with its interval;
+marks the cells that are above chance, and maps what the probe knows beyond the token's identity, the answer's shape and
+the question's difficulty. Writes probe.* and probe-beyond.* (.nc, .pdf, .png). An interrupted run goes on where it was.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Config(capturing.Config):
     labels: Literal["correctness", "shuffled"] = "correctness"
     """'shuffled' deals the labels out at random: the control, which must give .5."""
     figures: Path = Path("figures")
-    """Folder of results: <model>/<dataset>/probe.{nc,pdf,png}; probe-shuffled.* for the control, probe-paper.* for
+    """Folder of results: <model>/<dataset>/probe.{nc,pdf,png}, probe-beyond.*; probe-shuffled.*, probe-paper.* for
     the paper's policy, probe-attn_out.* for another site."""
     overwrite: bool = False
     """Replace the result of another run."""
