@@ -128,6 +128,17 @@ def _variants_of(config: Config) -> list[str]:
     return [value for value, default in chosen.items() if value != default]
 
 
+def _variant_in_words(config: Config) -> str:
+    """What a figure must say of how its probes were fitted, for it not to be taken for another; empty by default."""
+    told = {
+        "labels: shuffled": config.labels == "shuffled",
+        "no answer is on both sides of a split": config.group == "answer",
+        "split: one fifth, as published": config.splitting == "paper",
+        f"probe: {config.probe}": config.probe != "logistic",
+    }
+    return ", ".join(words for words, holds in told.items() if holds)
+
+
 def _require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no probe can use."""
     from interp.errors import InputError
@@ -190,6 +201,7 @@ def measured_maps(
         heatmap = with_marks(heatmap, *made_from, draws=config.permutations, seed=config.seed)
     best = best_cell(scores, labels, store) if config.nested else None
     record = capturing.record_of(config, source, questions, captured.answers, table, config.site)
+    record |= {"variant": _variant_in_words(config)}
     if best is not None:
         record |= {"best_nested": json.dumps({"cells": best.cells, "auc": best.auc})}
     heatmaps = [heatmap]

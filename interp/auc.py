@@ -33,7 +33,7 @@ def auc_interval(
     DeLong's variance is for the sampling of the scored examples, with the scores taken as given; what else varies
     comes in as `variance_factor`. Examples of one group come into the sample together (Obuchowski 1997). On the logit
     scale the interval stays inside (0, 1) and covers better near the ends (Qin & Hotilovac 2008). A perfect separation
-    has variance 0 and no interval of that kind: there, with m examples in the smaller class, m disjoint pairs are all
+    has variance 0 and no interval of that kind: there, with m groups in the smaller class, m disjoint pairs are all
     ordered rightly, and the exact binomial bound ((1 - level) / 2) ** (1 / m) is the end that is not 1.
 
     Parameters
@@ -56,7 +56,7 @@ def auc_interval(
     value, influence = auc_and_influence(each, positive, groups)
     if value in (0.0, 1.0):
         scored = np.isfinite(each[0])
-        smaller = min(int((scored & positive).sum()), int((scored & ~positive).sum()))
+        smaller = min(len(set(groups[scored & side].tolist())) for side in (positive, ~positive))
         bound = ((1 - LEVEL) / 2) ** (1 / smaller)
         return Interval(value, bound, 1.0) if value == 1.0 else Interval(value, 0.0, 1 - bound)
     return _logit_interval(value, variance_factor * float((influence**2).sum()))

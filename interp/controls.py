@@ -23,12 +23,12 @@ import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
-from interp.auc import LEVEL, Interval, auc_difference, auc_interval, refitting_factor
+from interp.auc import Interval, auc_difference, auc_interval, refitting_factor
 from interp.examples import Answer
 from interp.heatmap import Heatmap, Scale
 from interp.labels import Labels
 from interp.positions import MISSING
-from interp.probe import Probing, Scores, cell_scores
+from interp.probe import NoValue, Probing, Scores, cell_scores
 from interp.threads import in_single_threads
 
 CONTROLS = ("token", "shape", "difficulty", "all")
@@ -123,8 +123,11 @@ def beyond_map(
     for layer, column in np.ndindex(shape):
         cell = Scores(scores.held_out[layer, column], scores.inner[layer, column])
         control = controls[column]
-        if np.isfinite(cell.held_out[0]).any() and np.isfinite(control.held_out[0]).any():
-            value[layer, column], low[layer, column], high[layer, column] = _beyond(cell, control, labels)
+        difference = _beyond(cell, control, labels)
+        if difference is not None:
+            value[layer, column], low[layer, column], high[layer, column] = difference
+    why = heatmap.data["why_missing"].values
+    lacking = np.isnan(value) & (why == NoValue.HAS_VALUE)
     beyond = Heatmap.build(
         value,
         low,
@@ -135,20 +138,25 @@ def beyond_map(
         kind="probe beyond controls",
         metric="AUC beyond controls (token, shape of the answer, difficulty)",
         scale=BEYOND_SCALE,
-        extra={name: heatmap.data[name].values for name in ("n_wrong", "why_missing")},
-        attributes={"why_missing_meanings": heatmap.data.attrs["why_missing_meanings"], "level": LEVEL},
+        extra={
+            "n_wrong": heatmap.data["n_wrong"].values,
+            "why_missing": np.where(lacking, NoValue.CONTROLS_CANNOT_BE_PROBED, why).astype(np.int8),
+        },
+        attributes={"why_missing_meanings": heatmap.data.attrs["why_missing_meanings"]},
     )
     return Heatmap(beyond.data.merge(values))
 
 
-def _beyond(cell: Scores, control: Scores, labels: Labels) -> Interval:
-    """What a probe adds to a control: the difference of two AUCs on the same examples."""
+def _beyond(cell: Scores, control: Scores, labels: Labels) -> Interval | None:
+    """What a probe adds to a control: the difference of two AUCs on the same examples; None if one has no scores."""
     together, alone = (np.full(len(labels.wrong), np.nan) for _ in range(2))
     held_out = np.stack([cell.held_out[0], control.held_out[0]], axis=1)
     for fold in range(labels.n_folds):
         inner, own = np.stack([cell.inner[fold], control.inner[fold]], axis=1), labels.fold[0] == fold
         together[own] = _combined(inner, held_out, labels.wrong)[own]
         alone[own] = _combined(inner[:, 1:], held_out[:, 1:], labels.wrong)[own]
+    if len(set(labels.wrong[np.isfinite(together) & np.isfinite(alone)].tolist())) < 2:
+        return None
     factor = refitting_factor(labels.n_folds)
     return auc_difference(together, alone, labels.wrong, group=labels.side, variance_factor=factor)
 

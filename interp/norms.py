@@ -1,8 +1,9 @@
 """Norms of a bridge that run once.
 
 TransformerLens's bridge lets Hugging Face's own norm run, and beside it computes the scale and the normalized stream
-for its two hooks there, whether anything watches them or not: 4 % of a forward pass of SmolLM2 in bfloat16 on a CPU.
-Where nothing does, only the norm itself needs to run; what it passes on is the same to the last bit.
+for its two hooks there, whether anything watches them or not: about 2 % of the processor's time for a forward pass of
+SmolLM2 in bfloat16 on a CPU (0.97 to 1.09 times as long in 12 turns). Where nothing does, only the norm itself needs to
+run; what it passes on is the same to the last bit.
 """
 
 from __future__ import annotations

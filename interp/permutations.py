@@ -48,7 +48,9 @@ class Null:
     @property
     def largest(self) -> Float[np.ndarray, " draw"]:
         """The largest z of each permutation, over all cells."""
-        return np.asarray(np.nanmax((self.values - 0.5) * self.inflation / self.deviation, axis=1))
+        varying = self.deviation > 0  # A perfect order has no deviation of its own, and is above whatever chance gives.
+        z = np.where(varying, (self.values - 0.5) * self.inflation / np.where(varying, self.deviation, 1.0), -np.inf)
+        return np.asarray(np.nanmax(z, axis=1))
 
     def thresholds(self) -> Float[np.ndarray, " cell"]:
         """The AUC above which each cell is marked."""
@@ -61,7 +63,8 @@ class Null:
 
     def corrected_p_values(self, values: Float[np.ndarray, " cell"]) -> Float[np.ndarray, " cell"]:
         """For each cell how likely it is that any cell of the map has its z or a larger one by chance."""
-        z = (values - 0.5) / self.deviation
+        with np.errstate(divide="ignore"):
+            z = (values - 0.5) / self.deviation
         above = (self.largest[:, None] >= z).sum(0)
         return np.where(np.isnan(values), np.nan, (1 + above) / (1 + len(self.values)))
 

@@ -91,6 +91,7 @@ def heatmap_figure(heatmap: Heatmap, *, colours: str | None = None, with_n: bool
             notes.append(f"site: {heatmap.data.attrs['site']}")
         if heatmap.data.attrs.get("policy", "strict") != "strict":
             notes.append(f"positions: {heatmap.data.attrs['policy']} policy (clamped)")
+        notes += [str(heatmap.data.attrs["variant"])] if heatmap.data.attrs.get("variant") else []
         if notes:
             _add_notes(figure, notes)
         # Layout is settled here, so that every format that is saved later gets the same one.
@@ -216,13 +217,17 @@ def _mark_cells(axes: Axes, heatmap: Heatmap) -> list[str]:
 
 
 def _outline_marked(axes: Axes, marked: Bool[np.ndarray, "layer position"], meaning: str) -> list[str]:
-    """Draw a line between cells that are marked and cells that are not, and say what the mark means."""
+    """Draw a line around the cells that are marked, and say what the mark means."""
     if marked.all() or not marked.any():
         return [f"{'every' if marked.any() else 'no'} cell is {meaning}"]
-    across, down = np.nonzero(marked[:, 1:] != marked[:, :-1]), np.nonzero(marked[1:] != marked[:-1])
-    sides = [[(column + 1, row), (column + 1, row + 1)] for row, column in zip(*across, strict=True)]
-    sides += [[(column, row + 1), (column + 1, row + 1)] for row, column in zip(*down, strict=True)]
-    axes.add_collection(LineCollection(sides, colors=OUTLINE_COLOUR, linewidths=0.9, capstyle="projecting"))
+    # With a frame of cells that are not marked, a region at the edge of the map is closed too.
+    framed = np.pad(marked, 1)
+    across, down = np.nonzero(np.diff(framed[1:-1], axis=1)), np.nonzero(np.diff(framed[:, 1:-1], axis=0))
+    sides = [[(column, row), (column, row + 1)] for row, column in zip(*across, strict=True)]
+    sides += [[(column, row), (column + 1, row)] for row, column in zip(*down, strict=True)]
+    axes.add_collection(
+        LineCollection(sides, colors=OUTLINE_COLOUR, linewidths=0.9, capstyle="projecting", clip_on=False, zorder=3)
+    )
     return [f"within the line: {meaning} ({marked.sum()} of {marked.size})"]
 
 

@@ -60,6 +60,7 @@ class NoValue(IntEnum):
     ACTIVATIONS_NOT_FINITE = 5
     ACTIVATIONS_ALL_THE_SAME = 6
     ONE_CLASS_IS_SCORED = 7
+    CONTROLS_CANNOT_BE_PROBED = 8
 
 
 @dataclass(frozen=True)

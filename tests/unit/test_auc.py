@@ -55,6 +55,11 @@ def test_perfect_order_still_has_an_interval() -> None:
     assert auc_interval(-scores, scores >= 10).high == pytest.approx(1 - 0.025 ** (1 / 10))
 
 
+def test_perfect_order_of_a_few_groups_is_worth_less() -> None:
+    scores, group = np.arange(30.0), np.arange(30) // 5
+    assert auc_interval(scores, scores >= 10, group=group).low == pytest.approx(0.025 ** (1 / 2))
+
+
 def test_one_class_is_refused() -> None:
     with pytest.raises(ValueError, match="both classes"):
         auc_interval(np.arange(3.0), np.ones(3, dtype=bool))

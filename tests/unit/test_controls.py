@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from interp.controls import CONTROLS, beyond_map, control_features, control_scores, control_values
 from interp.examples import Answer, Question, TokenizedText
@@ -37,11 +38,17 @@ def labels() -> Labels:
 
 
 def beyond(features: np.ndarray) -> tuple[float, float, float]:
-    """By how much a probe of these features raises the controls, as a map of one cell."""
+    """By how much a probe of these features raises the controls."""
+    data = beyond_data(features, control_scores(ANSWERS, TOKENS, labels(), Probing()))
+    assert float(data["control"].sel(which="token").item()) > 0.8
+    return tuple(float(data[name].item()) for name in ("value", "low", "high"))  # type: ignore[return-value]
+
+
+def beyond_data(features: np.ndarray, of_controls: dict[str, list[Scores]]) -> xr.Dataset:
+    """A map of one cell."""
     split, probing = labels(), Probing()
     cell = cell_scores(torch.from_numpy(features), np.ones(N, dtype=bool), split, probing)
     scores = Scores(cell.held_out[None, None], cell.inner[None, None])
-    of_controls = control_scores(ANSWERS, TOKENS, split, probing)
     values = control_values(of_controls, split, ["-1"])
     ones = np.ones((1, 1))
     heatmap = Heatmap.build(
@@ -56,9 +63,7 @@ def beyond(features: np.ndarray) -> tuple[float, float, float]:
         extra={name: np.zeros((1, 1), dtype=np.int64) for name in ("n_wrong", "why_missing")},
         attributes={"why_missing_meanings": "has_value"},
     )
-    data = beyond_map(heatmap, scores, of_controls["all"], split, values).data
-    assert float(data["control"].sel(which="token").item()) > 0.8
-    return tuple(float(data[name].item()) for name in ("value", "low", "high"))  # type: ignore[return-value]
+    return beyond_map(heatmap, scores, of_controls["all"], split, values).data
 
 
 def test_a_probe_that_knows_the_token_alone_adds_nothing() -> None:
@@ -95,3 +100,9 @@ def test_the_features_say_what_they_are_of() -> None:
 def test_a_control_that_is_the_same_everywhere_has_no_value(name: str) -> None:
     values = control_values(control_scores(ANSWERS, TOKENS, labels(), Probing()), labels(), ["-1"])
     assert np.isnan(values["control"].sel(which=name).item())
+
+
+def test_where_the_controls_have_nothing_to_go_by_the_cell_says_so() -> None:
+    same = [replace(each, token_ids=(7, 8, 9)) for each in ANSWERS]
+    of_controls = control_scores(same, TOKENS, labels(), Probing())
+    assert beyond_data(np.random.default_rng(3).normal(size=(N, 8)), of_controls)["why_missing"].item() == 8

@@ -70,6 +70,12 @@ def test_p_values_count_what_is_as_large() -> None:
     assert inflation_of([0.3, 0.7], np.array([[0.4], [0.6]])) == pytest.approx(2.0)
 
 
+def test_a_perfect_order_is_above_chance_whatever_its_deviation() -> None:
+    null = Null(np.array([[0.5, 0.4], [0.5, 0.6], [0.5, 0.55]]), 1.2)
+    assert null.corrected_p_values(np.array([1.0, 0.5]))[0] == pytest.approx(1 / 4)
+    assert np.isfinite(null.thresholds()).all()
+
+
 def marked_map(folder: Path, seed: int, signal: float, *, n: int = 80) -> Heatmap:
     """A map of 3 × 2 cells, of noise but for one cell."""
     rng = np.random.default_rng(seed)

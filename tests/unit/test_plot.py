@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.collections import PolyQuadMesh, QuadMesh
+from matplotlib.collections import LineCollection, PolyQuadMesh, QuadMesh
 from matplotlib.figure import Figure
 
 from interp.heatmap import Heatmap, Scale
@@ -54,6 +54,31 @@ def test_cells_off_the_scale_or_missing_are_marked_and_counted(heatmap: Heatmap)
     (below,) = axes.lines
     assert below.get_xydata().tolist() == [[4.5, 3.5], [14.5, 29.5]]
     assert figure.texts[0].get_text() == "hatched: no value (1)   ▾: < 0.5 (2)"
+
+
+def marked(heatmap: Heatmap, cells: np.ndarray) -> Figure:
+    data = heatmap.data.assign(marked=(("layer", "position"), cells.astype(np.int8)))
+    return heatmap_figure(Heatmap(data).with_attributes({"mark": "above chance", "variant": "labels: shuffled"}))
+
+
+def test_a_line_goes_around_marked_cells_also_at_the_edge(heatmap: Heatmap) -> None:
+    cells = np.zeros((30, 15), dtype=bool)
+    cells[0, 0] = cells[5, 3] = cells[5, 4] = True
+    figure = marked(heatmap, cells)
+    (outline,) = [artist for artist in figure.axes[0].collections if isinstance(artist, LineCollection)]
+    sides = {tuple(sorted(map(tuple, side.tolist()))) for side in outline.get_segments()}
+    corner = {((0, 0), (0, 1)), ((1, 0), (1, 1)), ((0, 0), (1, 0)), ((0, 1), (1, 1))}
+    pair = {((3, 5), (3, 6)), ((5, 5), (5, 6))} | {((x, y), (x + 1, y)) for x in (3, 4) for y in (5, 6)}
+    assert sides == corner | pair
+    assert "within the line: above chance (3 of 450)" in figure.texts[0].get_text()
+    assert "labels: shuffled" in figure.texts[0].get_text()
+
+
+@pytest.mark.parametrize(("rate", "told"), [(0, "no cell is above chance"), (1, "every cell is above chance")])
+def test_no_line_is_drawn_where_all_cells_are_alike(heatmap: Heatmap, rate: int, told: str) -> None:
+    figure = marked(heatmap, np.full((30, 15), bool(rate)))
+    assert not [artist for artist in figure.axes[0].collections if isinstance(artist, LineCollection)]
+    assert told in figure.texts[0].get_text()
 
 
 @pytest.mark.parametrize(("layers", "step"), [(1, 2), (12, 2), (32, 2), (40, 2), (48, 4), (80, 4), (126, 8)])

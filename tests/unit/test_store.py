@@ -145,8 +145,11 @@ def test_a_full_disk_at_any_step_is_one_line_and_the_run_goes_on(
     def full(name: str, arguments: tuple[Any, ...]) -> None:
         if name in ("unlink", "enter"):
             return  # Removing needs no room; entering flushes, which is a step of its own.
+        if name == "write":
+            write_some(arguments[0], arguments[1][: len(arguments[1]) // 2])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    write_some = os.write
     refused = 0
     for step in range(1, n_steps + 1):
         folder = tmp_path / f"full-{step}"
