@@ -30,11 +30,11 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from interp.auc import Interval, auc_interval, bootstrap_interval, group_draws, refitting_factor
-from interp.classifiers import classifier
+from interp.classifiers import Classifier, classifier, weights_of
 from interp.files import whole_file
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels
-from interp.logistic import fit_each
+from interp.logistic import Fits, fit_each
 from interp.progress import progress
 from interp.store import Cells
 from interp.threads import in_single_threads
@@ -157,12 +157,12 @@ def cell_scores(
     n_inner = labels.n_folds if probing.nested and labels.n_folds >= MIN_FOLDS_TO_NEST else 0
     scores = Scores(np.full(labels.fold.shape, np.nan), np.full((n_inner, len(present)), np.nan))
     features = activations[torch.from_numpy(present).to(activations.device)].double()
-    if _no_value(labels, present) or _not_usable(features):
+    if why_no_value(labels, present) or why_not_usable(features):
         return scores
     wrong, fold = labels.wrong[present], labels.fold[:, present]
-    cell = _Cell(scaled_features(features, by_deviation=probing.standardise), wrong, probing)
+    cell = CellFits(scaled_features(features, by_deviation=probing.standardise), wrong, probing)
     trained = np.stack([fold != number for number in range(labels.n_folds)], axis=1)
-    costs = np.stack([_costs(cell, of_seed, labels.n_folds, probing.c) for of_seed in fold])
+    costs = np.stack([costs_of_folds(cell, of_seed, labels.n_folds, probing.c) for of_seed in fold])
     fitted = cell.scores((costs[:, :, None] * trained).reshape(-1, len(wrong))).reshape(trained.shape)
     held_out = np.take_along_axis(fitted, np.maximum(fold, 0)[:, None], axis=1)[:, 0]
     scores.held_out[:, present] = np.where(fold == NEVER, np.nan, held_out)
@@ -171,7 +171,7 @@ def cell_scores(
     return scores
 
 
-class _Cell:
+class CellFits:
     """The features of a cell, which many probes are fitted to."""
 
     def __init__(
@@ -183,18 +183,30 @@ class _Cell:
     def scores(self, cost: Float[np.ndarray, "fit n"]) -> Float[np.ndarray, "fit n"]:
         """The log-odds of every example by each probe; an example whose cost is 0 is not trained on."""
         if self.gram is None:
-            return np.stack([self._scores_of_classifier(each) for each in cost])
-        positive = torch.from_numpy(self.wrong).to(self.gram.device).expand(len(cost), -1)
-        fits = fit_each(self.gram, positive, torch.from_numpy(cost).to(self.gram.device))
-        if not fits.converged:
-            raise RuntimeError(f"a probe did not converge in {fits.steps} steps (n {len(self.wrong)})")
-        scores: np.ndarray = fits.scores(self.gram).cpu().numpy()
+            features = self.features.cpu().numpy()
+            scored = [self._classifier(each).decision_function(features) for each in cost]
+            return np.stack(scored).astype(np.float64)
+        scores: np.ndarray = self._fits(self.gram, cost).scores(self.gram).cpu().numpy()
         return scores
 
-    def _scores_of_classifier(self, cost: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        trained, features = cost > 0, self.features.cpu().numpy()
-        probe = classifier(self.kind, float(cost.max())).fit(features[trained], self.wrong[trained])
-        return np.asarray(probe.decision_function(features), dtype=np.float64)
+    def directions(self, cost: Float[np.ndarray, "fit n"]) -> tuple[np.ndarray, np.ndarray]:
+        """What the probes of `scores` multiply the features with (fit × d_model), and add (fit)."""
+        if self.gram is None:
+            fitted = [weights_of(self._classifier(each)) for each in cost]
+            return np.stack([weight for weight, _ in fitted]), np.array([intercept for _, intercept in fitted])
+        fits = self._fits(self.gram, cost)
+        return (fits.alpha @ self.features).cpu().numpy(), fits.intercept.cpu().numpy()
+
+    def _fits(self, gram: Float[torch.Tensor, "n n"], cost: Float[np.ndarray, "fit n"]) -> Fits:
+        positive = torch.from_numpy(self.wrong).to(gram.device).expand(len(cost), -1)
+        fits = fit_each(gram, positive, torch.from_numpy(cost).to(gram.device))
+        if not fits.converged:
+            raise RuntimeError(f"a probe did not converge in {fits.steps} steps (n {len(self.wrong)})")
+        return fits
+
+    def _classifier(self, cost: Float[np.ndarray, " n"]) -> Classifier:
+        trained = cost > 0
+        return classifier(self.kind, float(cost.max())).fit(self.features.cpu().numpy()[trained], self.wrong[trained])
 
 
 def gram_matrix(features: Float[torch.Tensor, "n d_model"]) -> Float[torch.Tensor, "n n"]:
@@ -206,8 +218,8 @@ def gram_matrix(features: Float[torch.Tensor, "n d_model"]) -> Float[torch.Tenso
     return torch.from_numpy(array @ array.T)
 
 
-def _costs(
-    cell: _Cell, fold: Int[np.ndarray, " n"], n_folds: int, candidates: Sequence[float]
+def costs_of_folds(
+    cell: CellFits, fold: Int[np.ndarray, " n"], n_folds: int, candidates: Sequence[float]
 ) -> Float[np.ndarray, " fold"]:
     """For each fold the C of the probe that scores it: the only one, or the best one within the other folds."""
     if len(candidates) == 1:
@@ -222,8 +234,20 @@ def _costs(
     return np.asarray(np.array(candidates)[losses.argmin(0)])
 
 
+def best_cost(cell: CellFits, fold: Int[np.ndarray, " n"], n_folds: int, candidates: Sequence[float]) -> float:
+    """The C for a probe of all examples: the only one, or the one with the least log-loss out of fold."""
+    if len(candidates) == 1:
+        return candidates[0]
+    trained = np.stack([fold != number for number in range(n_folds)])
+    losses = []
+    for c in candidates:
+        scores = np.take_along_axis(cell.scores(c * trained), np.maximum(fold, 0)[None], axis=0)[0]
+        losses.append(np.logaddexp(0, np.where(cell.wrong, -scores, scores))[fold != NEVER].mean())
+    return candidates[int(np.argmin(losses))]
+
+
 def _inner_scores(
-    cell: _Cell, fold: Int[np.ndarray, " n"], costs: Float[np.ndarray, " fold"]
+    cell: CellFits, fold: Int[np.ndarray, " n"], costs: Float[np.ndarray, " fold"]
 ) -> Float[np.ndarray, "fold n"]:
     """For each fold the others' examples, each scored by a probe that was trained neither on its own fold nor on it.
 
@@ -279,7 +303,7 @@ def probe_map(
         present = mask[:, column]
         scored = labels.scored.any(0) & present
         n[layer, column], n_wrong[layer, column] = scored.sum(), labels.wrong[scored].sum()
-        reason[layer, column] = _no_value(labels, present) or _why_not_scored(store, layer, column, scores, present)
+        reason[layer, column] = why_no_value(labels, present) or _why_not_scored(store, layer, column, scores, present)
         if reason[layer, column]:
             continue
         cell = scores.held_out[layer, column]
@@ -373,16 +397,17 @@ def _why_not_scored(
     if np.isfinite(scores.held_out[layer, column]).any():
         return NoValue.HAS_VALUE
     activations = store.cell(store.layers[layer], store.positions[column])
-    return _not_usable(activations[torch.from_numpy(present)]) or NoValue.ACTIVATIONS_NOT_FINITE
+    return why_not_usable(activations[torch.from_numpy(present)]) or NoValue.ACTIVATIONS_NOT_FINITE
 
 
-def _not_usable(features: Float[torch.Tensor, "n d_model"]) -> NoValue:
+def why_not_usable(features: Float[torch.Tensor, "n d_model"]) -> NoValue:
+    """Why a cell with these activations cannot have a value; ``HAS_VALUE`` if it can."""
     if not bool(features.isfinite().all()):
         return NoValue.ACTIVATIONS_NOT_FINITE
     return NoValue.ACTIVATIONS_ALL_THE_SAME if bool((features == features[:1]).all()) else NoValue.HAS_VALUE
 
 
-def _no_value(labels: Labels, present: Bool[np.ndarray, " example"]) -> NoValue:
+def why_no_value(labels: Labels, present: Bool[np.ndarray, " example"]) -> NoValue:
     """Why a cell with these examples cannot have a value, as far as the labels tell; ``HAS_VALUE`` if it can."""
     wrong, fold = labels.wrong[present], labels.fold[:, present]
     if len(wrong) == 0:
@@ -407,8 +432,13 @@ def scaled_features(
     centred = features - features.mean(0)
     if not by_deviation:
         return centred
+    return centred / deviations(features)
+
+
+def deviations(features: Float[torch.Tensor, "n d_model"]) -> Float[torch.Tensor, " d_model"]:
+    """What features are divided by: their deviations, and 1 where a feature is constant."""
     deviation = features.std(0, correction=0)
-    return centred / torch.where(deviation > 0, deviation, 1.0)
+    return torch.where(deviation > 0, deviation, 1.0)
 
 
 def _part(parts: Path, layer: int) -> Path:
