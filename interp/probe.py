@@ -357,6 +357,8 @@ class Best(NamedTuple):
     """The layer and the position that each fold's choice fell on."""
     auc: Interval
     """The mean over the folds of the AUC of the cell that was chosen without them."""
+    scores: Float[np.ndarray, "fold example"]
+    """Of each fold's examples the held-out scores in its cell; NaN for the other examples."""
 
 
 def best_cell(scores: Scores, labels: Labels, store: Cells) -> Best | None:
@@ -383,7 +385,8 @@ def best_cell(scores: Scores, labels: Labels, store: Cells) -> Best | None:
     if not usable:
         return None
     factor = refitting_factor(n_folds)
-    return Best(cells, auc_interval(np.stack(usable), labels.wrong, group=labels.side, variance_factor=factor))
+    auc = auc_interval(np.stack(usable), labels.wrong, group=labels.side, variance_factor=factor)
+    return Best(cells, auc, np.stack(usable))
 
 
 def _both_classes(scores: Float[np.ndarray, " example"], wrong: Bool[np.ndarray, " example"]) -> bool:

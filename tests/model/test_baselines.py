@@ -16,9 +16,10 @@ from interp.examples import Answer
 from tests.model.conftest import Family
 from tests.random_answers import random_answers
 
+CITIES = ["Lyon", "São Paulo", "東京", "Rio", "Nice", "Kyoto", "Bonn", "X", "Yy"]
 ANSWERS = [
-    replace(answer, question=replace(answer.question, text=f"In which country is {name}?"))
-    for answer, name in zip(random_answers(9), ["Lyon", "São Paulo", "東京", "Rio", "Nice", "Kyoto", "Bonn", "X", "Yy"], strict=False)
+    replace(answer, question=replace(answer.question, text=f"In which country is {city}?"))
+    for answer, city in zip(random_answers(len(CITIES)), CITIES, strict=True)
 ]
 
 
