@@ -19,7 +19,7 @@ AROUND_INCHES = (3.2, 1.1)
 """Width of the plot with the names, and height beside that of the rows."""
 POINT_COLOUR = "#08519c"
 CHANCE = 0.5
-NESTED = "probe: best cell, chosen without these answers"
+NESTED = "best cell of the map,\nchosen without these answers"
 
 
 def forest_figure(estimates: Estimates, *, beside: Heatmap | None = None) -> Figure:
@@ -50,7 +50,7 @@ def forest_figure(estimates: Estimates, *, beside: Heatmap | None = None) -> Fig
             left, axes = figure.subplots(1, 2, width_ratios=[of_map[0], width - 0.6])
             notes = draw_heatmap(left, beside)
         _draw_rows(axes, rows, str(estimates.data.attrs["metric"]))
-        settle(figure, notes)
+        settle(figure, notes, share_of_notes=0.0)
     return figure
 
 

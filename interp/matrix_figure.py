@@ -45,7 +45,7 @@ def matrix_figure(matrix: Matrix) -> Figure:
         axes.set_ylabel("Trained on")
         axes.set_ylim(len(data["train"]), 0)
         axes.tick_params(length=0)
-        settle(figure, ["framed: tested out of fold on the set that it was trained on"])
+        settle(figure, ["framed: tested out of fold on the set that it was trained on"], share_of_notes=0.0)
     return figure
 
 

@@ -101,10 +101,13 @@ def draw_heatmap(axes: Axes, heatmap: Heatmap, *, colours: str | None = None, wi
     return notes + ([str(heatmap.data.attrs["variant"])] if heatmap.data.attrs.get("variant") else [])
 
 
-def settle(figure: Figure, notes: list[str]) -> None:
-    """Write the notes below a figure, and settle its layout, so that every format that is saved gets the same one."""
+def settle(figure: Figure, notes: list[str], *, share_of_notes: float = SHARE_OF_NOTES) -> None:
+    """Write the notes below a figure, and settle its layout, so that every format that is saved gets the same one.
+
+    Notes that take more than so large a share of the figure's width are put below the labels of the axes.
+    """
     if notes:
-        _add_notes(figure, notes)
+        _add_notes(figure, notes, share_of_notes)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
 
@@ -115,12 +118,12 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format=path.suffix[1:], dpi=DPI, metadata=NO_DATE.get(path.suffix, {}))
 
 
-def _add_notes(figure: Figure, notes: list[str]) -> None:
+def _add_notes(figure: Figure, notes: list[str], share_beside: float) -> None:
     """Write notes into the lower left corner, or if they would run into the axis's label, each below it on its own."""
     together = "   ".join(notes)
     text = figure.text(0.01, 0.005, together, fontsize=7, color="#595959", ha="left", va="bottom")
     share = text.get_window_extent().width / figure.bbox.width
-    if share > SHARE_OF_NOTES:
+    if share > share_beside:
         characters = int(0.98 * len(together) / share)
         lines = [line for note in notes for line in textwrap.wrap(note, characters, break_on_hyphens=False)]
         text.set_text("\n".join(lines))
