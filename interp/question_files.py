@@ -118,7 +118,7 @@ def file_questions(path: Path, schema: Schema | None = None, *, n: int, seed: in
         - ``model_answer`` (what the model said, which is then not generated) and ``exact_answer`` (the words of it
           that are the answer, or `NO_ANSWER`; outside CSV also their ``[start, stop]``).
 
-        Case does not matter in these names, and other columns are ignored.
+        Case does not matter in these names, and other columns are ignored, but for those that the schema keeps.
     schema
         Where these cells come from, if the file calls its columns something else.
     n

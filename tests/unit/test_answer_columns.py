@@ -159,6 +159,15 @@ def test_a_field_within_a_column_may_be_kept(tmp_path: Path) -> None:
     assert questions.columns == {"meta.year": {"1": 1990}, "meta.rare": {"1": True}}
 
 
+def test_a_column_of_a_published_set_may_be_kept(tmp_path: Path) -> None:
+    rows = [{"question": f"Who played in the movie '{i}'?", "answer": f"actor {i}", "Decade": f"{i}0s"} for i in (7, 8)]
+    path = written(tmp_path / "movies.csv", rows)
+    questions = load_questions(f"movies:{path}", n=2, seed=0, kept=["decade"])
+    assert sorted(questions.columns["decade"].values()) == ["70s", "80s"]
+    with pytest.raises(InputError, match="unknown column 'decad'; nearest: Decade"):
+        load_questions(f"movies:{path}", n=2, seed=0, kept=["decad"])
+
+
 def test_a_column_that_is_not_there_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "q.csv", ROWS)
     with pytest.raises(InputError, match=r"unknown column 'yaer'; nearest: Year.* Neither .*q.csv has it"):
