@@ -143,6 +143,19 @@ def test_intervals_cover_what_a_rerun_on_new_examples_gives(truth: float) -> Non
     assert 0.93 <= np.mean([interval.low <= mean <= interval.high for interval in intervals]) <= 1.0
 
 
+def test_where_there_is_nothing_an_interval_that_is_above_0_is_rare_though_the_penalty_was_chosen() -> None:
+    above = 0
+    for seed in range(150):
+        features, values = planted(100, 0.0, d=30, seed=seed)
+        numbers = numbers_of(values, split=Split(seed=seed))
+        everyone = np.ones(100, dtype=bool)
+        predicted = number_scores_of_cell(features, everyone, numbers).held_out
+        errors, of_mean = (values - predicted) ** 2, (values - training_means(numbers, everyone)) ** 2
+        interval = r_squared_interval(errors, of_mean, group=numbers.side, variance_factor=refitting_factor(5))
+        above += interval.low > 0
+    assert above / 150 <= 0.05
+
+
 def test_intervals_are_of_groups() -> None:
     """Of twins there is half as much to know as of strangers; a bootstrap of whole groups says the same."""
     rng = np.random.default_rng(0)
