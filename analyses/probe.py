@@ -314,8 +314,9 @@ def _best_in_words(heatmap: Heatmap) -> list[str]:
 
 def _marks_in_words(heatmap: Heatmap) -> list[str]:
     if (kind := heatmap.data.attrs.get("label_kind", "binary")) != "binary":
+        what = "a number has" if kind == "number" else "several classes have"
         shuffled = f"--labels shuffled:{heatmap.data.attrs['labels']} shows what chance gives"
-        return [f"no cell is marked, and there are no controls: they are of two classes, these are {kind}; {shuffled}"]
+        return [f"{what} no cells marked above chance, no controls and no best cell chosen apart; {shuffled}"]
     if "marked" not in heatmap.data:
         return []
     marked, threshold = heatmap.data["marked"], heatmap.data["threshold"]

@@ -77,9 +77,9 @@ class Target:
     @property
     def counts(self) -> dict[str, int]:
         """How many answers are of each class, or have a number, and how many are left out and why."""
-        classes = Counter(self.values) if self.kind != "number" else Counter({None: len(self.values)})
-        told = {f"{self.name}{'' if value is None else f' = {value}'}": n for value, n in classes.most_common()}
-        return told | dict(self.left_out)
+        if self.kind == "number":
+            return {f"with {self.name}": len(self.values), **self.left_out}
+        return {f"{self.name} = {value}": n for value, n in Counter(self.values).most_common()} | dict(self.left_out)
 
 
 def answer_column(

@@ -321,7 +321,7 @@ def test_any_column_gives_a_map(
     assert "1  without kind" in told
     assert "24  kind = Peru" in told
     assert "48  even = yes" in told
-    assert "91  year" in told
+    assert "91  with year" in told
     assert "--labels shuffled:year shows what chance gives" in told
     assert len(found("answers.parquet")) == 1, "what is kept beside the questions decides no answer"
     assert len(found("store.json")) == 1
