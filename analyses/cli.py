@@ -10,7 +10,7 @@ from analyses.command import EXIT_INPUT, execute
 from interp import __version__
 from interp.errors import unknown_name
 
-ANALYSES = ("data", "models", "doctor", "answers", "capture", "activation", "probe", "figures", "store")
+ANALYSES = ("data", "models", "doctor", "answers", "capture", "activation", "probe", "baselines", "figures", "store")
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -98,8 +98,8 @@ def macro_auc_interval(
 
 
 def auc_difference(
-    scores: Float[np.ndarray, " example"],
-    others: Float[np.ndarray, " example"],
+    scores: Float[np.ndarray, "*seed example"],
+    others: Float[np.ndarray, "*seed example"],
     positive: Bool[np.ndarray, " example"],
     *,
     group: Int[np.ndarray, " example"],
@@ -109,10 +109,11 @@ def auc_difference(
 
     As for `auc_interval`, but on the scale of the difference itself.
     """
-    value, influence = _auc_and_influence(scores, positive)
-    other, other_influence = _auc_and_influence(others, positive)
-    of_groups = np.bincount(group, weights=influence - other_influence)
-    half = float(norm.ppf((1 + LEVEL) / 2)) * math.sqrt(variance_factor * float((of_groups**2).sum()))
+    n = scores.shape[-1]
+    value, influence = auc_and_influence(scores.reshape(-1, n), positive, group)
+    other, other_influence = auc_and_influence(others.reshape(-1, n), positive, group)
+    variance = variance_factor * float(((influence - other_influence) ** 2).sum())
+    half = float(norm.ppf((1 + LEVEL) / 2)) * math.sqrt(variance)
     return Interval(value - other, value - other - half, value - other + half)
 
 

@@ -26,17 +26,17 @@ from interp.cross_fitting import chosen_costs, held_out_scores
 from interp.heatmap import Heatmap
 from interp.labels import Labels
 from interp.probe import (
+    CellFits,
     NoValue,
     Probing,
     Scores,
-    TwoClasses,
     gram_matrix,
-    no_value,
-    not_usable,
     present_features,
     scaled_features,
     scores_of_cells,
+    why_no_value,
     why_not_scored,
+    why_not_usable,
 )
 from interp.store import Cells
 
@@ -73,15 +73,15 @@ def class_scores_of_cell(
     """The scores of one cell, on classes; NaN for a class that the cell has too few examples of."""
     fold = next(iter(classes.values())).fold
     scores = Scores(np.full((len(classes), *fold.shape), np.nan), np.full((len(classes), 0, len(present)), np.nan))
-    known = [number for number, labels in enumerate(classes.values()) if not no_value(labels, present)]
+    known = [number for number, labels in enumerate(classes.values()) if not why_no_value(labels, present)]
     features = present_features(activations, present)
-    if len(known) < MIN_CLASSES or not_usable(features):
+    if len(known) < MIN_CLASSES or why_not_usable(features):
         return scores
     features = scaled_features(features, by_deviation=probing.standardise)
     gram = gram_matrix(features)
     for number in known:
         labels = list(classes.values())[number]
-        problem = TwoClasses(features, labels.wrong[present], probing, gram)
+        problem = CellFits(features, labels.wrong[present], probing, gram)
         of_seeds = fold[:, present]
         costs = np.stack([chosen_costs(problem, of_seed, labels.n_folds, probing.c) for of_seed in of_seeds])
         scores.held_out[number][:, present] = held_out_scores(problem, of_seeds, costs)
@@ -176,7 +176,7 @@ def _why_no_class(
     present: Bool[np.ndarray, " example"],
 ) -> NoValue:
     """Why no class of a cell has scores: what most of its classes lack, or else what its activations do."""
-    reasons = [no_value(labels, present) for labels in classes.values()]
+    reasons = [why_no_value(labels, present) for labels in classes.values()]
     if reasons.count(NoValue.HAS_VALUE) >= MIN_CLASSES:
         layer, column = cell
         return why_not_scored(store, layer, column, Scores(scores.held_out.max(2), scores.inner), present)

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float
 
-from interp.errors import unknown_name
+from interp.errors import InputError, unknown_name
 
 CLASSIFIERS = ("logistic", "mass-mean", "mass-mean-whitened", "lda", "mlp")
 WITHOUT_LOG_ODDS = ("mass-mean",)
@@ -101,3 +101,19 @@ def classifier(name: str, c: float) -> Classifier:
     if name not in made:
         raise unknown_name("probe", name, CLASSIFIERS)
     return made[name]
+
+
+def weights_of(fitted: Classifier) -> tuple[Float[np.ndarray, " d_model"], float]:
+    """The direction and the intercept of a fitted classifier that is linear.
+
+    Raises
+    ------
+    InputError
+        If it is not linear.
+    """
+    if isinstance(fitted, MassMean):
+        return fitted.direction, float(-fitted.middle @ fitted.direction)
+    if isinstance(fitted, OneHiddenLayer):
+        raise InputError("--probe mlp is not linear, and has no direction that could be kept; take another --probe")
+    coefficients: Float[np.ndarray, " d_model"] = fitted.coef_[0]  # type: ignore[attr-defined]
+    return coefficients, float(fitted.intercept_[0])  # type: ignore[attr-defined]

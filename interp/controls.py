@@ -25,10 +25,11 @@ from jaxtyping import Bool, Float, Int
 
 from interp.auc import Interval, auc_difference, auc_interval, refitting_factor
 from interp.examples import Answer
-from interp.heatmap import Heatmap, Scale
+from interp.heatmap import Heatmap
 from interp.labels import Labels
 from interp.positions import MISSING
 from interp.probe import METRIC, NoValue, Probing, Scores, cell_scores
+from interp.scales import Scale
 from interp.threads import in_single_threads
 
 CONTROLS = ("token", "shape", "difficulty", "all")

@@ -29,7 +29,7 @@ from interp.auc import group_draws, refitting_factor
 from interp.cross_fitting import chosen_costs, held_out_scores
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Numbers
-from interp.probe import Scores, gram_matrix, not_usable, present_features, scaled_features, scores_of_cells
+from interp.probe import Scores, gram_matrix, present_features, scaled_features, scores_of_cells, why_not_usable
 from interp.r_squared import r_squared_bootstrap, r_squared_interval
 from interp.ridge import ridge_predictions
 from interp.store import Cells
@@ -105,7 +105,7 @@ def number_scores_of_cell(
     """The predictions of one cell; NaN for every example of a cell that cannot have a value."""
     scores = Scores(np.full(numbers.fold.shape, np.nan), np.full((0, len(present)), np.nan))
     features = present_features(activations, present)
-    if _no_number(numbers, present) or not_usable(features):
+    if _no_number(numbers, present) or why_not_usable(features):
         return scores
     gram = gram_matrix(scaled_features(features, by_deviation=standardise))
     problem, fold = NumberProblem(gram, numbers.value[present]), numbers.fold[:, present]
@@ -228,5 +228,5 @@ def _why_not_predicted(
     if np.isfinite(predicted).any():
         return NoNumber.HAS_VALUE
     activations = store.cell(store.layers[cell[0]], store.positions[cell[1]])
-    why = not_usable(present_features(activations, present))
+    why = why_not_usable(present_features(activations, present))
     return NoNumber[why.name] if why else NoNumber.ACTIVATIONS_NOT_FINITE

@@ -26,16 +26,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from interp.answer_columns import MIN_PER_CLASS
 from interp.auc import Interval, auc_interval, bootstrap_interval, group_draws, refitting_factor
-from interp.classifiers import classifier
+from interp.classifiers import Classifier, classifier, weights_of
 from interp.cross_fitting import chosen_costs, held_out_scores, inner_scores
 from interp.files import whole_file
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels
-from interp.logistic import fit_each
+from interp.logistic import Fits, fit_each
 from interp.progress import progress
 from interp.store import Cells
 from interp.threads import in_single_threads
@@ -180,10 +180,10 @@ def cell_scores(
     n_inner = labels.n_folds if probing.nested and labels.n_folds >= MIN_FOLDS_TO_NEST else 0
     scores = Scores(np.full(labels.fold.shape, np.nan), np.full((n_inner, len(present)), np.nan))
     features = present_features(activations, present)
-    if no_value(labels, present) or not_usable(features):
+    if why_no_value(labels, present) or why_not_usable(features):
         return scores
     fold = labels.fold[:, present]
-    problem = TwoClasses(scaled_features(features, by_deviation=probing.standardise), labels.wrong[present], probing)
+    problem = CellFits(scaled_features(features, by_deviation=probing.standardise), labels.wrong[present], probing)
     costs = np.stack([chosen_costs(problem, of_seed, labels.n_folds, probing.c) for of_seed in fold])
     scores.held_out[:, present] = held_out_scores(problem, fold, costs)
     if n_inner:
@@ -191,7 +191,7 @@ def cell_scores(
     return scores
 
 
-class TwoClasses:
+class CellFits:
     """The features of a cell and which of its examples are positive: an `interp.cross_fitting.Problem`.
 
     With `gram`, what `gram_matrix` gives for the features, it is not computed again.
@@ -211,12 +211,10 @@ class TwoClasses:
     def scores(self, cost: Float[np.ndarray, "fit n"]) -> Float[np.ndarray, "fit n"]:
         """The log-odds of every example by each probe; an example whose cost is 0 is not trained on."""
         if self.gram is None:
-            return np.stack([self._scores_of_classifier(each) for each in cost])
-        positive = torch.from_numpy(self.positive).to(self.gram.device).expand(len(cost), -1)
-        fits = fit_each(self.gram, positive, torch.from_numpy(cost).to(self.gram.device))
-        if not fits.converged:
-            raise RuntimeError(f"a probe did not converge in {fits.steps} steps (n {len(self.positive)})")
-        scores: np.ndarray = fits.scores(self.gram).cpu().numpy()
+            features = self.features.cpu().numpy()
+            scored = [self._classifier(each).decision_function(features) for each in cost]
+            return np.stack(scored).astype(np.float64)
+        scores: np.ndarray = self._fits(self.gram, cost).scores(self.gram).cpu().numpy()
         return scores
 
     def losses(self, scores: Float[np.ndarray, "row n"]) -> Float[np.ndarray, "row n"]:
@@ -228,10 +226,26 @@ class TwoClasses:
         """Whether both classes are among these examples."""
         return len(set(self.positive[trained].tolist())) == 2
 
-    def _scores_of_classifier(self, cost: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        trained, features = cost > 0, self.features.cpu().numpy()
-        probe = classifier(self.kind, float(cost.max())).fit(features[trained], self.positive[trained])
-        return np.asarray(probe.decision_function(features), dtype=np.float64)
+    def directions(self, cost: Float[np.ndarray, "fit n"]) -> tuple[np.ndarray, np.ndarray]:
+        """What the probes of `scores` multiply the features with (fit × d_model), and add (fit)."""
+        if self.gram is None:
+            fitted = [weights_of(self._classifier(each)) for each in cost]
+            return np.stack([weight for weight, _ in fitted]), np.array([intercept for _, intercept in fitted])
+        fits = self._fits(self.gram, cost)
+        return (fits.alpha @ self.features).cpu().numpy(), fits.intercept.cpu().numpy()
+
+    def _fits(self, gram: Float[torch.Tensor, "n n"], cost: Float[np.ndarray, "fit n"]) -> Fits:
+        positive = torch.from_numpy(self.positive).to(gram.device).expand(len(cost), -1)
+        fits = fit_each(gram, positive, torch.from_numpy(cost).to(gram.device))
+        if not fits.converged:
+            raise RuntimeError(f"a probe did not converge in {fits.steps} steps (n {len(self.positive)})")
+        return fits
+
+    def _classifier(self, cost: Float[np.ndarray, " n"]) -> Classifier:
+        trained = cost > 0
+        return classifier(self.kind, float(cost.max())).fit(
+            self.features.cpu().numpy()[trained], self.positive[trained]
+        )
 
 
 def present_features(
@@ -248,6 +262,18 @@ def gram_matrix(features: Float[torch.Tensor, "n d_model"]) -> Float[torch.Tenso
     # NumPy sees that the factors are the same, and computes one half.
     array = features.numpy()
     return torch.from_numpy(array @ array.T)
+
+
+def best_cost(cell: CellFits, fold: Int[np.ndarray, " n"], n_folds: int, candidates: Sequence[float]) -> float:
+    """The C for a probe of all examples: the only one, or the one with the least log-loss out of fold."""
+    if len(candidates) == 1:
+        return candidates[0]
+    trained = np.stack([fold != number for number in range(n_folds)])
+    losses = []
+    for c in candidates:
+        scores = np.take_along_axis(cell.scores(c * trained), np.maximum(fold, 0)[None], axis=0)
+        losses.append(cell.losses(scores)[0, fold != NEVER].mean())
+    return candidates[int(np.argmin(losses))]
 
 
 def example_scores(scores: Scores, labels: Labels, store: Cells) -> xr.Dataset:
@@ -290,7 +316,7 @@ def probe_map(
         present = mask[:, column]
         scored = labels.scored.any(0) & present
         n[layer, column], n_wrong[layer, column] = scored.sum(), labels.wrong[scored].sum()
-        reason[layer, column] = no_value(labels, present) or why_not_scored(store, layer, column, scores, present)
+        reason[layer, column] = why_no_value(labels, present) or why_not_scored(store, layer, column, scores, present)
         if reason[layer, column]:
             continue
         cell = scores.held_out[layer, column]
@@ -344,6 +370,8 @@ class Best(NamedTuple):
     """The layer and the position that each fold's choice fell on."""
     auc: Interval
     """The mean over the folds of the AUC of the cell that was chosen without them."""
+    scores: Float[np.ndarray, "fold example"]
+    """Of each fold's examples the held-out scores in its cell; NaN for the other examples."""
 
 
 def best_cell(scores: Scores, labels: Labels, store: Cells) -> Best | None:
@@ -370,7 +398,8 @@ def best_cell(scores: Scores, labels: Labels, store: Cells) -> Best | None:
     if not usable:
         return None
     factor = refitting_factor(n_folds)
-    return Best(cells, auc_interval(np.stack(usable), labels.wrong, group=labels.side, variance_factor=factor))
+    auc = auc_interval(np.stack(usable), labels.wrong, group=labels.side, variance_factor=factor)
+    return Best(cells, auc, np.stack(usable))
 
 
 def _both_classes(scores: Float[np.ndarray, " example"], wrong: Bool[np.ndarray, " example"]) -> bool:
@@ -384,17 +413,17 @@ def why_not_scored(
     if np.isfinite(scores.held_out[layer, column]).any():
         return NoValue.HAS_VALUE
     activations = store.cell(store.layers[layer], store.positions[column])
-    return not_usable(activations[torch.from_numpy(present)]) or NoValue.ACTIVATIONS_NOT_FINITE
+    return why_not_usable(activations[torch.from_numpy(present)]) or NoValue.ACTIVATIONS_NOT_FINITE
 
 
-def not_usable(features: Float[torch.Tensor, "n d_model"]) -> NoValue:
+def why_not_usable(features: Float[torch.Tensor, "n d_model"]) -> NoValue:
     """What about the features of a cell keeps it from having a value; ``HAS_VALUE`` if nothing does."""
     if not bool(features.isfinite().all()):
         return NoValue.ACTIVATIONS_NOT_FINITE
     return NoValue.ACTIVATIONS_ALL_THE_SAME if bool((features == features[:1]).all()) else NoValue.HAS_VALUE
 
 
-def no_value(labels: Labels, present: Bool[np.ndarray, " example"]) -> NoValue:
+def why_no_value(labels: Labels, present: Bool[np.ndarray, " example"]) -> NoValue:
     """Why a cell with these examples cannot have a value, as far as the labels tell; ``HAS_VALUE`` if it can."""
     wrong, fold = labels.wrong[present], labels.fold[:, present]
     if len(wrong) == 0:
@@ -419,8 +448,13 @@ def scaled_features(
     centred = features - features.mean(0)
     if not by_deviation:
         return centred
+    return centred / deviations(features)
+
+
+def deviations(features: Float[torch.Tensor, "n d_model"]) -> Float[torch.Tensor, " d_model"]:
+    """What features are divided by: their deviations, and 1 where a feature is constant."""
     deviation = features.std(0, correction=0)
-    return centred / torch.where(deviation > 0, deviation, 1.0)
+    return torch.where(deviation > 0, deviation, 1.0)
 
 
 def _part(parts: Path, layer: int) -> Path:

@@ -1,0 +1,207 @@
+"""Linear probes that are kept: of every cell one for each fold, trained on the others, and one trained on all examples.
+
+A probe's score of an activation x is the log-odds of being wrong,
+
+    w · (x - mean) / scale + b
+
+with the cell's mean and scale, which are those of the examples it was fitted to, whatever they are scored on. On other
+questions the probe of all examples scores; on the questions that it was trained on, such as other answers to them, an
+example is scored by the probe of its fold, which has not seen it.
+
+In a file (safetensors) there are ``mean`` and ``scale`` [layer, position, d_model], ``weight`` [layer, position, probe,
+d_model] and ``intercept`` [layer, position, probe], in single precision, the last probe being that of all examples; NaN
+where a cell has no probe. Its header has the layers, the positions, the folds of the examples, and what they were.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from interp.cross_fitting import chosen_costs
+from interp.errors import InputError
+from interp.files import whole_file
+from interp.labels import Labels
+from interp.probe import (
+    CellFits,
+    Probing,
+    best_cost,
+    deviations,
+    scaled_features,
+    why_no_value,
+    why_not_usable,
+)
+from interp.store import Cells
+from interp.threads import in_single_threads
+
+ARRAYS = ("mean", "scale", "weight", "intercept")
+HEADER = "interp"
+
+
+class CellProbes(NamedTuple):
+    """The probes of one cell; the last one is that of all examples."""
+
+    mean: Float[np.ndarray, " d_model"]
+    scale: Float[np.ndarray, " d_model"]
+    weight: Float[np.ndarray, "probe d_model"]
+    intercept: Float[np.ndarray, " probe"]
+
+    def scores(
+        self, activations: Float[torch.Tensor, "example d_model"], probe: Int[np.ndarray, " example"]
+    ) -> Float[np.ndarray, " example"]:
+        """The log-odds of being wrong; `probe` says which of them scores each example."""
+        features = (activations.double().cpu().numpy() - self.mean) / self.scale
+        return np.asarray((features * self.weight[probe]).sum(1) + self.intercept[probe], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class LinearProbes:
+    """The probes of a map."""
+
+    layers: tuple[int, ...]
+    positions: tuple[str, ...]
+    fold: Mapping[str, int]
+    """For each example that they were trained on its fold, which is the number of the probe that has not seen it."""
+    arrays: Mapping[str, Float[np.ndarray, "layer position ..."]]
+    """As in the file, by `ARRAYS`."""
+    record: Mapping[str, Any]
+    """What they were trained on: JSON-able values."""
+
+    @property
+    def n_folds(self) -> int:
+        """How many probes a cell has beside that of all examples."""
+        return int(self.arrays["intercept"].shape[2]) - 1
+
+    def cell(self, layer: int, position: str) -> CellProbes:
+        """The probes of a cell.
+
+        Raises
+        ------
+        InputError
+            If there is no such cell, or it has no probe.
+        """
+        if layer not in self.layers or position not in self.positions:
+            raise InputError(
+                f"no probe at layer {layer}, {position}; these are of the layers {_listed(self.layers)} at "
+                f"{_listed(self.positions)}"
+            )
+        place = self.layers.index(layer), self.positions.index(position)
+        cell = CellProbes(*[self.arrays[name][place].astype(np.float64) for name in ARRAYS])
+        if np.isnan(cell.intercept).any():
+            raise InputError(f"layer {layer}, {position} had no value when it was probed, and has no probe")
+        return cell
+
+    def has_cell(self, layer: int, position: str) -> bool:
+        """Whether a cell has a probe."""
+        place = self.layers.index(layer), self.positions.index(position)
+        return not bool(np.isnan(self.arrays["intercept"][place]).any())
+
+    def scoring(self, examples: Sequence[str]) -> Int[np.ndarray, " example"]:
+        """For each example the number of the probe that may score it: that of its fold, or that of all examples."""
+        return np.array([self.fold.get(example, self.n_folds) for example in examples], dtype=np.int64)
+
+    def save(self, path: Path) -> None:
+        """Write a file."""
+        from safetensors.numpy import save_file
+
+        header = {"layers": self.layers, "positions": self.positions, "fold": dict(self.fold), "record": self.record}
+        arrays = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in self.arrays.items()}
+        with whole_file(path) as temporary:
+            save_file(arrays, temporary, metadata={HEADER: json.dumps(header, ensure_ascii=False, sort_keys=True)})
+
+    @classmethod
+    def load(cls, path: Path) -> LinearProbes:
+        """Read a file that `save` wrote.
+
+        Raises
+        ------
+        InputError
+            If it is not there, or not such a file.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        if not path.is_file():
+            raise InputError(f"no probes at {path}; make them with interp probe --save-probes, which prints the path")
+        try:
+            with safe_open(path, framework="numpy") as file:
+                header = json.loads(file.metadata()[HEADER])
+                arrays = {name: file.get_tensor(name) for name in ARRAYS}
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path} is not a file of probes ({error}); make it again") from error
+        return cls(tuple(header["layers"]), tuple(header["positions"]), header["fold"], arrays, header["record"])
+
+
+def fitted_probes(
+    store: Cells,
+    mask: Bool[np.ndarray, "example position"],
+    labels: Labels,
+    probing: Probing,
+    record: Mapping[str, Any],
+) -> LinearProbes:
+    """Fit the probes of a map again, those that `interp.probe.out_of_fold_scores` scores with, and keep them.
+
+    With several seeds those of the first.
+
+    Parameters
+    ----------
+    store, mask, labels, probing
+        What the map was made from.
+    record
+        What they are trained on, as JSON-able values; kept with them.
+
+    Raises
+    ------
+    InputError
+        If the probes are not linear.
+    """
+    places = [(row, column) for row in range(len(store.layers)) for column in range(len(store.positions))]
+
+    def of_place(place: tuple[int, int]) -> CellProbes | None:
+        activations = store.cell(store.layers[place[0]], store.positions[place[1]])
+        return cell_probes(activations, mask[:, place[1]], labels, probing)
+
+    fitted = in_single_threads(of_place, places)
+    width = store.cell(store.layers[0], store.positions[0]).shape[1]
+    n_probes, shape = labels.n_folds + 1, (len(store.layers), len(store.positions))
+    sizes = {"mean": (width,), "scale": (width,), "weight": (n_probes, width), "intercept": (n_probes,)}
+    arrays = {name: np.full(shape + size, np.nan, dtype=np.float32) for name, size in sizes.items()}
+    for place, cell in zip(places, fitted, strict=True):
+        if cell is not None:
+            for name in ARRAYS:
+                arrays[name][place] = getattr(cell, name)
+    fold = {example: int(number) for example, number in zip(store.examples, labels.fold[0], strict=True) if number >= 0}
+    return LinearProbes(tuple(store.layers), tuple(store.positions), fold, arrays, record)
+
+
+def cell_probes(
+    activations: Float[torch.Tensor, "example d_model"],
+    present: Bool[np.ndarray, " example"],
+    labels: Labels,
+    probing: Probing,
+) -> CellProbes | None:
+    """The probes of one cell; None if it cannot have a value."""
+    features = activations[torch.from_numpy(present).to(activations.device)].double()
+    if why_no_value(labels, present) or why_not_usable(features):
+        return None
+    fold = labels.fold[0, present]
+    cell = CellFits(scaled_features(features, by_deviation=probing.standardise), labels.wrong[present], probing)
+    costs = chosen_costs(cell, fold, labels.n_folds, probing.c)
+    trained_on = [cost * (fold != number) for number, cost in enumerate(costs)]
+    of_all = np.full(len(fold), best_cost(cell, fold, labels.n_folds, probing.c))
+    weight, intercept = cell.directions(np.stack([*trained_on, of_all]))
+    mean, scale = features.mean(0).cpu().numpy(), np.ones(features.shape[1])
+    if probing.standardise:
+        scale = deviations(features).cpu().numpy()
+    return CellProbes(mean, scale, weight, intercept)
+
+
+def _listed(names: Sequence[object]) -> str:
+    shown = [str(name) for name in names]
+    return ", ".join(shown if len(shown) <= 16 else [*shown[:15], f"… ({len(shown)})"])

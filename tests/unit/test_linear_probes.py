@@ -1,0 +1,121 @@
+"""Probes that are kept score as those of the map did, and on other activations as scikit-learn's own would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from interp.errors import InputError
+from interp.labels import Labels, Split
+from interp.linear_probes import LinearProbes, fitted_probes
+from interp.probe import Probing, cell_scores
+from tests.stored import store_of
+
+POSITIONS = ("last_q", "-1")
+N, D = 120, 10
+
+
+def labels_of(n: int = N, n_seeds: int = 1) -> Labels:
+    wrong = (np.random.default_rng(0).random(n) < 0.5).tolist()
+    return Split(4, 0, n_seeds).labels(wrong, [str(i // 2) for i in range(n)])
+
+
+def cells_of(labels: Labels) -> torch.Tensor:
+    rng = np.random.default_rng(1)
+    cells = rng.normal(3.0, rng.uniform(0.1, 5.0, size=D), size=(2, 2, N, D))
+    cells[:, 1, :, 2] += 3 * labels.wrong
+    cells[0, 0, :, 4] = 7.0  # Constant: divided by 1.
+    return torch.from_numpy(cells).float()
+
+
+def kept(folder: Path, probing: Probing, mask: np.ndarray | None = None) -> tuple[LinearProbes, torch.Tensor, Labels]:
+    labels = labels_of()
+    cells = cells_of(labels)
+    store = store_of(folder / "store", cells, positions=POSITIONS)
+    present = np.ones((N, 2), dtype=bool) if mask is None else mask
+    fitted_probes(store, present, labels, probing, {"dataset": "café"}).save(folder / "probes.safetensors")
+    return LinearProbes.load(folder / "probes.safetensors"), cells, labels
+
+
+@pytest.mark.parametrize(
+    "probing",
+    [
+        Probing(),
+        Probing(c=(0.01,), standardise=False),
+        Probing(c=(0.001, 0.1, 10.0)),
+        Probing(solver="sklearn"),
+        Probing(kind="mass-mean"),
+        Probing(kind="mass-mean-whitened"),
+        Probing(kind="lda"),
+    ],
+)
+def test_an_examples_own_fold_scores_it_as_in_the_map(tmp_path: Path, probing: Probing) -> None:
+    mask = np.ones((N, 2), dtype=bool)
+    mask[::7, 1] = False
+    probes, cells, labels = kept(tmp_path, probing, mask)
+    for row, layer in enumerate(probes.layers):
+        for column, position in enumerate(POSITIONS):
+            expected = cell_scores(cells[row, column], mask[:, column], labels, probing).held_out[0]
+            own = probes.scoring([f"q{index}" for index in range(N)])
+            scored = probes.cell(layer, position).scores(cells[row, column], own)
+            present = mask[:, column]
+            np.testing.assert_allclose(scored[present], expected[present], rtol=1e-4, atol=1e-4)
+
+
+def test_other_examples_are_scored_by_the_probe_of_all(tmp_path: Path) -> None:
+    probes, cells, labels = kept(tmp_path, Probing())
+    new = torch.from_numpy(np.random.default_rng(2).normal(3.0, 2.0, size=(30, D))).float()
+    reference = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-12, max_iter=10_000))
+    reference.fit(cells[1, 1].double().numpy(), labels.wrong)
+    scored = probes.cell(1, "-1").scores(new, probes.scoring([f"new {i}" for i in range(30)]))
+    np.testing.assert_allclose(scored, reference.decision_function(new.double().numpy()), rtol=1e-3, atol=1e-3)
+
+
+def test_of_several_strengths_the_one_that_scores_best_is_kept(tmp_path: Path) -> None:
+    """On noise the strongest regularisation; where there is a clear direction, not the strongest."""
+    grid = (1e-6, 1.0)
+    probes, _, _ = kept(tmp_path, Probing(c=grid))
+    weak, _, _ = kept(tmp_path / "weak", Probing(c=(grid[1],)))
+    strong, _, _ = kept(tmp_path / "strong", Probing(c=(grid[0],)))
+    np.testing.assert_array_equal(probes.cell(0, "-1").weight[-1], weak.cell(0, "-1").weight[-1])
+    np.testing.assert_array_equal(probes.cell(1, "last_q").weight[-1], strong.cell(1, "last_q").weight[-1])
+
+
+def test_a_cell_without_a_value_has_no_probe(tmp_path: Path) -> None:
+    mask = np.ones((N, 2), dtype=bool)
+    mask[20:, 0] = False
+    probes, _, _ = kept(tmp_path, Probing(), mask)
+    assert [probes.has_cell(0, name) for name in POSITIONS] == [False, True]
+    with pytest.raises(InputError, match="layer 0, last_q had no value"):
+        probes.cell(0, "last_q")
+    with pytest.raises(InputError, match=r"no probe at layer 5, -1; these are of the layers 0, 1 at last_q, -1"):
+        probes.cell(5, "-1")
+
+
+def test_what_is_kept_says_what_it_is_of(tmp_path: Path) -> None:
+    probes, _, labels = kept(tmp_path, Probing())
+    assert probes.record == {"dataset": "café"}
+    assert sorted(probes.fold.values()) == sorted(labels.fold[0].tolist())
+    before = (tmp_path / "probes.safetensors").read_bytes()
+    probes.save(tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == before
+
+
+def test_what_is_not_linear_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="mlp is not linear"):
+        kept(tmp_path, Probing(kind="mlp"))
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "probes.safetensors"
+    with pytest.raises(InputError, match="no probes at"):
+        LinearProbes.load(path)
+    path.write_bytes(b"not one")
+    with pytest.raises(InputError, match="is not a file of probes"):
+        LinearProbes.load(path)
