@@ -3,22 +3,28 @@
 Asks the questions, captures the residual stream after every layer (or another site) at every position of the answers
 that have an exact answer, and gives each (layer, token) the AUC of a cross-fitted probe for errors, with its interval;
 marks the cells that are above chance, and maps what the probe knows beyond the token's identity, the answer's shape and
-the question's difficulty. Writes probe.* and probe-beyond.* (.nc, .pdf, .png). An interrupted run goes on where it was.
+the question's difficulty. With --labels it does the same for any other column of the answers or of the question file;
+for several classes and for numbers without the marks and the controls. Writes probe.* and probe-beyond.* (.nc, .pdf,
+.png). An interrupted run goes on where it was.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from analyses import asking, capturing
+from analyses import asking, capturing, label_maps
 from analyses.capturing import DEFAULT_SITE
 from analyses.command import execute
 from analyses.runs import (
+    Identity,
     provenance,
     publish,
     require_publishable,
@@ -38,6 +44,8 @@ OF_SCORES = ("site", "group", "folds", "seeds", "splitting", "c", "probe", "solv
 """Flags that decide the scores of the examples,"""
 OF_MAPS = ("permutations", "bootstraps", "controls")
 """and flags that decide what is made of them."""
+PENALTIES = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
+"""`interp.number_probe.PENALTIES`, likewise not imported for --help."""
 FOLDS_TO_NEST = 3
 """`interp.probe.MIN_FOLDS_TO_NEST`, which would take a second to import for --help."""
 
@@ -75,11 +83,20 @@ class Config(capturing.Config):
     """Also map what the probe knows beyond the token's identity, the answer's shape and the question's difficulty."""
     nested: bool = True
     """Choose the best cell also without the answers that it is scored on."""
-    labels: Literal["correctness", "shuffled"] = "correctness"
-    """'shuffled' deals the labels out at random: the control, which must give .5."""
+    labels: str = "correctness"
+    """What to probe for: 'correctness' (of the judged answers), or a column of all answers: gold, group, difficulty,
+    subject, n_prompt, n_generated, ended, exact_text, named, found_by, correct, why_missing, or one of the question
+    file's own. 'shuffled' and 'shuffled:COLUMN' deal the labels out at random: the control, which must give .5, or
+    for a number 0."""
+    label_kind: Literal["auto", "binary", "classes", "number"] = "auto"
+    """'binary': AUC of the value that says yes, or of the rarer one. 'classes': mean AUC of each against the rest, of
+    2 to 30 that have 20 answers or more. 'number': R² of ridge regression. auto: as the values are; more than two that
+    are all numbers are numbers."""
+    alpha: tuple[float, ...] = PENALTIES
+    """Penalty of the ridge regression of a number; of several one is chosen for each fold, within the other folds."""
     figures: Path = Path("figures")
-    """Folder of results: <model>/<dataset>/probe.{nc,pdf,png}, probe-beyond.*; probe-shuffled.*, probe-paper.* for
-    the paper's policy, probe-attn_out.* for another site."""
+    """Folder of results: <model>/<dataset>/probe.{nc,pdf,png}, probe-beyond.*; probe-shuffled.*, probe-year.*
+    for another column, probe-paper.* for the paper's policy, probe-attn_out.* for another site."""
     overwrite: bool = False
     """Replace the result of another run."""
 
@@ -88,9 +105,10 @@ def run(config: Config) -> None:
     """Answer, capture, probe, draw."""
     capturing.require_usable(config)
     _require_usable(config)
-    questions = asking.questions_of(config)
+    questions = asking.questions_of(config, label_maps.columns_to_keep(config.labels))
     source = asking.source_of(config)
     settings = {name: getattr(config, name) for name in (*OF_SCORES, *OF_MAPS)} | {"c": list(config.c)}
+    settings |= label_settings(config, questions)
     identity = asking.identity_of(config, source, questions) | capturing.settings_of(config) | settings
 
     name = "-".join(["probe", *_variants_of(config), *capturing.variants_of(config, config.site)])
@@ -101,19 +119,40 @@ def run(config: Config) -> None:
         results[f"{name}-beyond"] = work / "beyond.nc"
     for published in results:
         require_publishable(folder / f"{published}.nc", identity, overwrite=config.overwrite)
-    known = [reusable(result, identity) for result in results.values()]
-    heatmaps = [heatmap for heatmap in known if heatmap is not None]
-    if len(heatmaps) < len(results):
+    heatmaps = finished(results.values(), identity)
+    if not heatmaps:
         of_scores = {key: value for key, value in identity.items() if key not in OF_MAPS}
         scores = run_folder(work.parent, "scores", of_scores)
         made = measured_maps(config, source, questions, work, scores)
         heatmaps = [heatmap.with_attributes(provenance(identity)) for heatmap in made]
-        for heatmap, result in zip(heatmaps, results.values(), strict=True):
+        for heatmap, result in zip(heatmaps, results.values(), strict=False):
             heatmap.save(result)
-    for published, result in results.items():
+    for (published, result), _ in zip(results.items(), heatmaps, strict=False):
         for path in publish(result, folder / f"{published}.nc"):
             print(path)
     print("\n".join(map(in_words, heatmaps)))
+
+
+def finished(results: Iterable[Path], identity: Identity) -> list[Heatmap]:
+    """The heatmaps that an earlier run made, if it made all; of what is not of two classes only the first is made."""
+    known = [reusable(result, identity) for result in results]
+    heatmaps = [heatmap for heatmap in known if heatmap is not None]
+    alone = known[0] is not None and known[0].data.attrs.get("label_kind", "binary") != "binary"
+    return heatmaps if len(heatmaps) == len(known) or alone else []
+
+
+def label_settings(config: Config, questions: QuestionSet) -> dict[str, object]:
+    """What the flags of the labels add to the identity of a map, with the values of a column of the user's file.
+
+    What is as it is by default is left out: results from before there was a choice keep their identity.
+    """
+    values = json.dumps({name: dict(column) for name, column in questions.columns.items()}, sort_keys=True)
+    chosen: dict[str, tuple[object, object]] = {
+        "label_kind": (config.label_kind, "auto"),
+        "alpha": (list(config.alpha), list(PENALTIES)),
+        "label_values": (hashlib.sha256(values.encode()).hexdigest() if questions.columns else None, None),
+    }
+    return {name: value for name, (value, default) in chosen.items() if value != default}
 
 
 def has_controls(config: Config) -> bool:
@@ -123,15 +162,21 @@ def has_controls(config: Config) -> bool:
 
 def _variants_of(config: Config) -> list[str]:
     """What in the name of a map tells it from the map of correctness with the default split and solver."""
-    chosen = {config.labels: "correctness", f"{config.splitting}_split": "folds_split", config.solver: "newton"}
-    chosen |= {f"group_{config.group}": "group_question", config.probe: "logistic"}
-    return [value for value, default in chosen.items() if value != default]
+    chosen = [
+        (re.sub(r"[^\w.-]+", "-", config.labels), "correctness"),
+        (config.label_kind, "auto"),
+        (f"{config.splitting}_split", "folds_split"),
+        (config.solver, "newton"),
+        (f"group_{config.group}", "group_question"),
+        (config.probe, "logistic"),
+    ]
+    return [value for value, default in chosen if value != default]
 
 
 def _variant_in_words(config: Config) -> str:
     """What a figure must say of how its probes were fitted, for it not to be taken for another; empty by default."""
     told = {
-        "labels: shuffled": config.labels == "shuffled",
+        "labels: shuffled": label_maps.column_of(config.labels)[1],
         "no answer is on both sides of a split": config.group == "answer",
         "split: one fifth, as published": config.splitting == "paper",
         f"probe: {config.probe}": config.probe != "logistic",
@@ -145,6 +190,12 @@ def _require_usable(config: Config) -> None:
 
     if not config.c or min(config.c) <= 0:
         raise InputError(f"--c is {' '.join(map(str, config.c)) or 'empty'}; give numbers above 0")
+    if not config.alpha or min(config.alpha) <= 0:
+        raise InputError(f"--alpha is {' '.join(map(str, config.alpha)) or 'empty'}; give numbers above 0")
+    if label_maps.column_of(config.labels)[0] == label_maps.CORRECTNESS and config.label_kind not in ("auto", "binary"):
+        raise InputError(f"--label-kind {config.label_kind} is not that of correctness; leave it out, or give --labels")
+    if config.label_kind == "number":
+        _require_usable_for_numbers(config)
     for flag, least in (("folds", 2), ("seeds", 1), ("permutations", 0), ("bootstraps", 0)):
         if getattr(config, flag) < least:
             raise InputError(f"--{flag} is {getattr(config, flag)}; give a number from {least}")
@@ -154,6 +205,16 @@ def _require_usable(config: Config) -> None:
         raise InputError(f"--folds {config.folds} leaves nothing to choose among several --c on; give 3 folds or more")
 
 
+def _require_usable_for_numbers(config: Config) -> None:
+    """Raise an `InputError` for a flag that ridge regression cannot use."""
+    from interp.errors import InputError
+
+    if (config.probe, config.solver, config.c) != ("logistic", "newton", (1.0,)):
+        raise InputError("a number is probed by ridge regression, with --alpha; leave --probe, --solver and --c out")
+    if len(config.alpha) > 1 and (config.splitting == "paper" or config.folds < FOLDS_TO_NEST):
+        raise InputError("there are no folds within which to choose among several --alpha; give one, or --folds 3")
+
+
 def measured_maps(
     config: Config, source: ModelSource, questions: QuestionSet, work: Path, parts: Path
 ) -> list[Heatmap]:
@@ -161,54 +222,47 @@ def measured_maps(
 
     Every finished part of them is on disk in `work`, in `parts` (the scores) and beside them (answers, activations).
     """
-    import numpy as np
-
-    from interp.chance import with_marks
-    from interp.controls import beyond_map, control_scores, control_values
     from interp.devices import resolve_device
     from interp.files import whole_file
     from interp.labels import Split
-    from interp.metrics import with_metrics
     from interp.positions import resolved_mask
-    from interp.probe import Probing, best_cell, example_scores, out_of_fold_scores, probe_map
+    from interp.probe import Probing
 
     model = cache(lambda: asking.loaded(config, source))
     captured = capturing.captured(config, source, questions, model, [config.site])
-    judged = [captured.answers[row] for row in captured.judged]
-    wrong = [answer.correct is False for answer in judged]
-    if config.labels == "shuffled":
-        wrong = np.random.default_rng(config.seed).permutation(wrong).tolist()
-    split = Split(config.folds, config.seed, config.seeds, as_published=config.splitting == "paper")
-    # An answer goes by what it names: "the US" and "America" are one.
-    named = ["|".join(answer.named) or str(answer.exact_text) for answer in judged]
-    groups = [answer.question.group for answer in judged]
-    labels = split.labels(wrong, groups, named if config.group == "answer" else None)
-
-    table = captured.table.isel(example=captured.judged)
+    target = label_maps.labelled(config.labels, config.label_kind, captured.answers, questions, config.seed)
+    answers = [captured.answers[row] for row in target.rows]
+    table = captured.table.isel(example=list(target.rows))
     with whole_file(work / "positions.nc") as temporary:
         table.to_netcdf(temporary, engine="h5netcdf")
-    store = captured.of(config.site, captured.judged)
-    mask = resolved_mask(table)
+    probed = label_maps.Probed(
+        target=target,
+        answers=answers,
+        groups=[answer.question.group for answer in answers],
+        sides=label_maps.sides_of(answers) if config.group == "answer" else None,
+        split=Split(config.folds, config.seed, config.seeds, as_published=config.splitting == "paper"),
+        store=captured.of(config.site, target.rows),
+        table=table,
+        mask=resolved_mask(table),
+        work=work,
+        parts=parts,
+        device=resolve_device(config.device),
+        bootstraps=config.bootstraps,
+    )
     probing = Probing(config.c, config.probe, config.solver, config.standardise, config.nested)
-    device = resolve_device(config.device)
-    scores = out_of_fold_scores(store, mask, labels, probing, parts=parts, device=device)
-    with whole_file(work / "examples.nc") as temporary:
-        example_scores(scores, labels, store).to_netcdf(temporary, engine="h5netcdf")
-    heatmap = probe_map(scores, mask, labels, store, draws=config.bootstraps)
-    heatmap = with_metrics(heatmap, scores, labels, kind=config.probe)
-    if config.permutations:
-        made_from = (scores, mask, labels, store, split, probing)
-        heatmap = with_marks(heatmap, *made_from, draws=config.permutations, seed=config.seed)
-    best = best_cell(scores, labels, store) if config.nested else None
+    if target.kind == "number":
+        _require_usable_for_numbers(config)
+        heatmaps = label_maps.number_maps(probed, config.alpha, standardise=config.standardise)
+    elif target.kind == "classes":
+        heatmaps = label_maps.class_maps(probed, probing)
+    else:
+        wanted = label_maps.ForTwoClasses(config.permutations, config.nested, has_controls(config), config.seed)
+        heatmaps = label_maps.binary_maps(probed, probing, wanted)
     record = capturing.record_of(config, source, questions, captured.answers, table, config.site)
     record |= {"variant": _variant_in_words(config)}
-    if best is not None:
-        record |= {"best_nested": json.dumps({"cells": best.cells, "auc": best.auc})}
-    heatmaps = [heatmap]
-    if has_controls(config):
-        controls = control_scores(judged, table["token"].values, labels, probing)
-        values = control_values(controls, labels, store.positions)
-        heatmaps.append(beyond_map(heatmap, scores, controls["all"], labels, values))
+    if target.name != label_maps.CORRECTNESS:
+        counts = json.loads(record["counts"]) | target.counts
+        record |= {"labels": target.name, "label_kind": target.kind, "counts": json.dumps(counts)}
     return [each.with_attributes(record) for each in heatmaps]
 
 
@@ -218,7 +272,7 @@ def in_words(heatmap: Heatmap) -> str:
         return "\n".join(["", *_controls_in_words(heatmap), "", table_of_values(heatmap)])
     counts = json.loads(heatmap.data.attrs["counts"])
     lines = [*(f"{count:6d}  {label}" for label, count in counts.items()), "", table_of_values(heatmap), ""]
-    return "\n".join([*lines, *_best_in_words(heatmap), *_marks_in_words(heatmap)])
+    return "\n".join([*lines, *_classes_in_words(heatmap), *_best_in_words(heatmap), *_marks_in_words(heatmap)])
 
 
 def _controls_in_words(heatmap: Heatmap) -> list[str]:
@@ -229,6 +283,18 @@ def _controls_in_words(heatmap: Heatmap) -> list[str]:
         cells = zip(row["control"].values, row["control_low"].values, row["control_high"].values, strict=True)
         lines.append(f"{name:26}" + "".join(f"{value_in_words(*map(float, cell)):>22}" for cell in cells))
     return lines
+
+
+def _classes_in_words(heatmap: Heatmap) -> list[str]:
+    """The columns that some class has too few answers in."""
+    if "n_classes" not in heatmap.data:
+        return []
+    n_classes, of = heatmap.data["n_classes"].max("layer"), heatmap.data.sizes["class"]
+    return [
+        f"{name}: of {int(n)} of {of} classes, the others have too few answers there"
+        for name, n in zip(heatmap.data["position"].values, n_classes.values, strict=True)
+        if 0 < n < of
+    ]
 
 
 def _best_in_words(heatmap: Heatmap) -> list[str]:
@@ -247,6 +313,10 @@ def _best_in_words(heatmap: Heatmap) -> list[str]:
 
 
 def _marks_in_words(heatmap: Heatmap) -> list[str]:
+    if (kind := heatmap.data.attrs.get("label_kind", "binary")) != "binary":
+        what = "a number has" if kind == "number" else "several classes have"
+        shuffled = f"--labels shuffled:{heatmap.data.attrs['labels']} shows what chance gives"
+        return [f"{what} no cells marked above chance, no controls and no best cell chosen apart; {shuffled}"]
     if "marked" not in heatmap.data:
         return []
     marked, threshold = heatmap.data["marked"], heatmap.data["threshold"]

@@ -75,6 +75,28 @@ def auc_and_influence(
     return float(np.mean(values)), np.bincount(group, weights=np.mean(influences, axis=0))
 
 
+def macro_auc_interval(
+    scores: Float[np.ndarray, "class seed example"],
+    positive: Bool[np.ndarray, "class example"],
+    *,
+    group: Int[np.ndarray, " example"],
+    variance_factor: float = 1.0,
+) -> Interval:
+    """The mean over classes of the AUC that tells each from the rest, and its interval; as for `auc_interval`.
+
+    What an example adds to the deviation of the mean is the mean of what it adds to that of each AUC, so that AUCs of
+    the same examples may depend on each other in any way. Where all classes are told apart perfectly, the interval is
+    that of the class that is in the fewest groups.
+    """
+    each = [auc_and_influence(of_class, those, group) for of_class, those in zip(scores, positive, strict=True)]
+    value = float(np.mean([auc for auc, _ in each]))
+    if value in (0.0, 1.0):
+        perfect = [auc_interval(of_class, those, group=group) for of_class, those in zip(scores, positive, strict=True)]
+        return max(perfect, key=lambda interval: interval.high - interval.low)
+    influence = np.mean([of_groups for _, of_groups in each], axis=0)
+    return _logit_interval(value, variance_factor * float((influence**2).sum()))
+
+
 def auc_difference(
     scores: Float[np.ndarray, "*seed example"],
     others: Float[np.ndarray, "*seed example"],
@@ -138,6 +160,20 @@ def bootstrap_interval(
     """
     drawn = np.mean([_drawn_aucs(row, positive, weights) for row in scores], axis=0)
     low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def macro_bootstrap_interval(
+    scores: Float[np.ndarray, "class seed example"],
+    positive: Bool[np.ndarray, "class example"],
+    weights: Float[np.ndarray, "draw example"],
+) -> tuple[float, float]:
+    """The ends between which the mean of the AUCs of classes lies in 95 % of draws; as for `bootstrap_interval`."""
+    drawn = [
+        np.mean([_drawn_aucs(row, those, weights) for row in of_class], axis=0)
+        for of_class, those in zip(scores, positive, strict=True)
+    ]
+    low, high = np.nanquantile(np.mean(drawn, axis=0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 

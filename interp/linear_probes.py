@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from interp.cross_fitting import chosen_costs
 from interp.errors import InputError
 from interp.files import whole_file
 from interp.labels import Labels
@@ -32,7 +33,6 @@ from interp.probe import (
     CellFits,
     Probing,
     best_cost,
-    costs_of_folds,
     deviations,
     scaled_features,
     why_no_value,
@@ -192,7 +192,7 @@ def cell_probes(
         return None
     fold = labels.fold[0, present]
     cell = CellFits(scaled_features(features, by_deviation=probing.standardise), labels.wrong[present], probing)
-    costs = costs_of_folds(cell, fold, labels.n_folds, probing.c)
+    costs = chosen_costs(cell, fold, labels.n_folds, probing.c)
     trained_on = [cost * (fold != number) for number, cost in enumerate(costs)]
     of_all = np.full(len(fold), best_cost(cell, fold, labels.n_folds, probing.c))
     weight, intercept = cell.directions(np.stack([*trained_on, of_all]))

@@ -17,10 +17,9 @@ leave out two folds: one that the choice will be scored on, and one that it is m
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,8 +28,10 @@ import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
+from interp.answer_columns import MIN_PER_CLASS
 from interp.auc import Interval, auc_interval, bootstrap_interval, group_draws, refitting_factor
 from interp.classifiers import Classifier, classifier, weights_of
+from interp.cross_fitting import chosen_costs, held_out_scores, inner_scores
 from interp.files import whole_file
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels
@@ -41,8 +42,6 @@ from interp.threads import in_single_threads
 
 log = logging.getLogger(__name__)
 
-MIN_PER_CLASS = 20
-"""A cell with fewer examples of either class than this has no value."""
 MIN_FOLDS_TO_NEST = 3
 """With two folds nothing is left to train on once both are left out."""
 METRIC = "AUC of error detection"
@@ -120,13 +119,32 @@ def out_of_fold_scores(
     Scores
         On layers and positions.
     """
+
+    def of_cell(activations: Float[torch.Tensor, "example d_model"], present: Bool[np.ndarray, " example"]) -> Scores:
+        return cell_scores(activations, present, labels, probing)
+
+    return scores_of_cells(store, mask, of_cell, parts=parts, device=device)
+
+
+def scores_of_cells(
+    store: Cells,
+    mask: Bool[np.ndarray, "example position"],
+    of_cell: Callable[[torch.Tensor, np.ndarray], Scores],
+    *,
+    parts: Path,
+    device: str,
+) -> Scores:
+    """What a function of a cell's activations, and of which examples have it, gives for every cell.
+
+    Each layer is kept in the folder `parts`, from which an interrupted run goes on.
+    """
     layers = []
     done = sum(_part(parts, layer).is_file() for layer in store.layers)
     with progress("probe", total=len(store.layers), done=done, unit="layers") as shown:
         for layer in store.layers:
             part = _part(parts, layer)
             if not part.is_file():
-                cells = _scores_of_layer(store, layer, mask, labels, probing, device)
+                cells = _scores_of_layer(store, layer, mask, of_cell, device)
                 with whole_file(part) as temporary:
                     arrays = [np.stack(each) for each in zip(*cells, strict=True)]
                     np.savez(temporary, held_out=arrays[0], inner=arrays[1])
@@ -137,14 +155,19 @@ def out_of_fold_scores(
 
 
 def _scores_of_layer(
-    store: Cells, layer: int, mask: Bool[np.ndarray, "example position"], labels: Labels, probing: Probing, device: str
+    store: Cells,
+    layer: int,
+    mask: Bool[np.ndarray, "example position"],
+    of_cell: Callable[[torch.Tensor, np.ndarray], Scores],
+    device: str,
 ) -> list[Scores]:
-    def of_cell(column: int) -> Scores:
-        activations = store.cell(layer, store.positions[column]).to(device)
-        return cell_scores(activations, mask[:, column], labels, probing)
+    def of_column(column: int) -> Scores:
+        return of_cell(store.cell(layer, store.positions[column]).to(device), mask[:, column])
 
     columns = range(len(store.positions))
-    return in_single_threads(of_cell, columns) if torch.device(device).type == "cpu" else list(map(of_cell, columns))
+    return (
+        in_single_threads(of_column, columns) if torch.device(device).type == "cpu" else list(map(of_column, columns))
+    )
 
 
 def cell_scores(
@@ -156,29 +179,34 @@ def cell_scores(
     """The scores of one cell; NaN for every example of a cell that cannot have a value."""
     n_inner = labels.n_folds if probing.nested and labels.n_folds >= MIN_FOLDS_TO_NEST else 0
     scores = Scores(np.full(labels.fold.shape, np.nan), np.full((n_inner, len(present)), np.nan))
-    features = activations[torch.from_numpy(present).to(activations.device)].double()
+    features = present_features(activations, present)
     if why_no_value(labels, present) or why_not_usable(features):
         return scores
-    wrong, fold = labels.wrong[present], labels.fold[:, present]
-    cell = CellFits(scaled_features(features, by_deviation=probing.standardise), wrong, probing)
-    trained = np.stack([fold != number for number in range(labels.n_folds)], axis=1)
-    costs = np.stack([costs_of_folds(cell, of_seed, labels.n_folds, probing.c) for of_seed in fold])
-    fitted = cell.scores((costs[:, :, None] * trained).reshape(-1, len(wrong))).reshape(trained.shape)
-    held_out = np.take_along_axis(fitted, np.maximum(fold, 0)[:, None], axis=1)[:, 0]
-    scores.held_out[:, present] = np.where(fold == NEVER, np.nan, held_out)
+    fold = labels.fold[:, present]
+    problem = CellFits(scaled_features(features, by_deviation=probing.standardise), labels.wrong[present], probing)
+    costs = np.stack([chosen_costs(problem, of_seed, labels.n_folds, probing.c) for of_seed in fold])
+    scores.held_out[:, present] = held_out_scores(problem, fold, costs)
     if n_inner:
-        scores.inner[:, present] = _inner_scores(cell, fold[0], costs[0])
+        scores.inner[:, present] = inner_scores(problem, fold[0], costs[0])
     return scores
 
 
 class CellFits:
-    """The features of a cell, which many probes are fitted to."""
+    """The features of a cell and which of its examples are positive: an `interp.cross_fitting.Problem`.
+
+    With `gram`, what `gram_matrix` gives for the features, it is not computed again.
+    """
 
     def __init__(
-        self, features: Float[torch.Tensor, "n d_model"], wrong: Bool[np.ndarray, " n"], probing: Probing
+        self,
+        features: Float[torch.Tensor, "n d_model"],
+        positive: Bool[np.ndarray, " n"],
+        probing: Probing,
+        gram: Float[torch.Tensor, "n n"] | None = None,
     ) -> None:
-        self.features, self.wrong, self.kind = features, wrong, probing.kind
-        self.gram = gram_matrix(features) if (probing.kind, probing.solver) == ("logistic", "newton") else None
+        self.features, self.positive, self.kind = features, positive, probing.kind
+        in_gram_space = (probing.kind, probing.solver) == ("logistic", "newton")
+        self.gram = (gram_matrix(features) if gram is None else gram) if in_gram_space else None
 
     def scores(self, cost: Float[np.ndarray, "fit n"]) -> Float[np.ndarray, "fit n"]:
         """The log-odds of every example by each probe; an example whose cost is 0 is not trained on."""
@@ -189,6 +217,15 @@ class CellFits:
         scores: np.ndarray = self._fits(self.gram, cost).scores(self.gram).cpu().numpy()
         return scores
 
+    def losses(self, scores: Float[np.ndarray, "row n"]) -> Float[np.ndarray, "row n"]:
+        """The log-loss of each score; NaN where there is none."""
+        with np.errstate(invalid="ignore"):  # Of a fold's own examples there is no inner score.
+            return np.asarray(np.logaddexp(0, np.where(self.positive, -scores, scores)))
+
+    def can_train(self, trained: Bool[np.ndarray, " n"]) -> bool:
+        """Whether both classes are among these examples."""
+        return len(set(self.positive[trained].tolist())) == 2
+
     def directions(self, cost: Float[np.ndarray, "fit n"]) -> tuple[np.ndarray, np.ndarray]:
         """What the probes of `scores` multiply the features with (fit × d_model), and add (fit)."""
         if self.gram is None:
@@ -198,15 +235,24 @@ class CellFits:
         return (fits.alpha @ self.features).cpu().numpy(), fits.intercept.cpu().numpy()
 
     def _fits(self, gram: Float[torch.Tensor, "n n"], cost: Float[np.ndarray, "fit n"]) -> Fits:
-        positive = torch.from_numpy(self.wrong).to(gram.device).expand(len(cost), -1)
+        positive = torch.from_numpy(self.positive).to(gram.device).expand(len(cost), -1)
         fits = fit_each(gram, positive, torch.from_numpy(cost).to(gram.device))
         if not fits.converged:
-            raise RuntimeError(f"a probe did not converge in {fits.steps} steps (n {len(self.wrong)})")
+            raise RuntimeError(f"a probe did not converge in {fits.steps} steps (n {len(self.positive)})")
         return fits
 
     def _classifier(self, cost: Float[np.ndarray, " n"]) -> Classifier:
         trained = cost > 0
-        return classifier(self.kind, float(cost.max())).fit(self.features.cpu().numpy()[trained], self.wrong[trained])
+        return classifier(self.kind, float(cost.max())).fit(
+            self.features.cpu().numpy()[trained], self.positive[trained]
+        )
+
+
+def present_features(
+    activations: Float[torch.Tensor, "example d_model"], present: Bool[np.ndarray, " example"]
+) -> Float[torch.Tensor, "n d_model"]:
+    """The features of the examples that a cell has, in double precision."""
+    return activations[torch.from_numpy(present).to(activations.device)].double()
 
 
 def gram_matrix(features: Float[torch.Tensor, "n d_model"]) -> Float[torch.Tensor, "n n"]:
@@ -218,22 +264,6 @@ def gram_matrix(features: Float[torch.Tensor, "n d_model"]) -> Float[torch.Tenso
     return torch.from_numpy(array @ array.T)
 
 
-def costs_of_folds(
-    cell: CellFits, fold: Int[np.ndarray, " n"], n_folds: int, candidates: Sequence[float]
-) -> Float[np.ndarray, " fold"]:
-    """For each fold the C of the probe that scores it: the only one, or the best one within the other folds."""
-    if len(candidates) == 1:
-        return np.full(n_folds, candidates[0])
-    losses = np.full((len(candidates), n_folds), np.inf)
-    for row, c in enumerate(candidates):
-        inner = _inner_scores(cell, fold, np.full(n_folds, c))
-        with np.errstate(invalid="ignore"):  # Of a fold's own examples there is no inner score.
-            errors = np.logaddexp(0, np.where(cell.wrong, -inner, inner))
-        known = np.isfinite(errors).any(1)
-        losses[row, known] = np.nanmean(errors[known], axis=1)
-    return np.asarray(np.array(candidates)[losses.argmin(0)])
-
-
 def best_cost(cell: CellFits, fold: Int[np.ndarray, " n"], n_folds: int, candidates: Sequence[float]) -> float:
     """The C for a probe of all examples: the only one, or the one with the least log-loss out of fold."""
     if len(candidates) == 1:
@@ -241,33 +271,9 @@ def best_cost(cell: CellFits, fold: Int[np.ndarray, " n"], n_folds: int, candida
     trained = np.stack([fold != number for number in range(n_folds)])
     losses = []
     for c in candidates:
-        scores = np.take_along_axis(cell.scores(c * trained), np.maximum(fold, 0)[None], axis=0)[0]
-        losses.append(np.logaddexp(0, np.where(cell.wrong, -scores, scores))[fold != NEVER].mean())
+        scores = np.take_along_axis(cell.scores(c * trained), np.maximum(fold, 0)[None], axis=0)
+        losses.append(cell.losses(scores)[0, fold != NEVER].mean())
     return candidates[int(np.argmin(losses))]
-
-
-def _inner_scores(
-    cell: CellFits, fold: Int[np.ndarray, " n"], costs: Float[np.ndarray, " fold"]
-) -> Float[np.ndarray, "fold n"]:
-    """For each fold the others' examples, each scored by a probe that was trained neither on its own fold nor on it.
-
-    `costs` is the C of each of the folds. NaN for the fold's own examples, and where only one class is left.
-    """
-    inner = np.full((len(costs), len(fold)), np.nan)
-    # Fits of two folds serve both of them, if they are to be made with the same C.
-    asked = {(frozenset(pair), costs[outer]) for pair in combinations(range(len(costs)), 2) for outer in pair}
-    fits = [
-        (pair, c, ~np.isin(fold, list(pair))) for pair, c in sorted(asked, key=lambda each: (sorted(each[0]), each[1]))
-    ]
-    fits = [fit for fit in fits if len(set(cell.wrong[fit[2]].tolist())) == 2]
-    if fits:
-        scores = cell.scores(np.stack([c * trained for _, c, trained in fits]))
-        for (pair, c, _), scored in zip(fits, scores, strict=True):
-            for outer in pair:
-                (other,) = pair - {outer}
-                if costs[outer] == c:
-                    inner[outer, fold == other] = scored[fold == other]
-    return inner
 
 
 def example_scores(scores: Scores, labels: Labels, store: Cells) -> xr.Dataset:
@@ -275,23 +281,30 @@ def example_scores(scores: Scores, labels: Labels, store: Cells) -> xr.Dataset:
     return xr.Dataset(
         {
             "score": (("layer", "position", "seed", "example"), scores.held_out.astype(np.float32)),
-            "wrong": ("example", labels.wrong),
+            labels.called: ("example", labels.wrong),
             "fold": (("seed", "example"), labels.fold),
             "group": ("example", labels.group),
             "side": ("example", labels.side),
         },
         coords={"layer": list(store.layers), "position": list(store.positions), "example": list(store.examples)},
-        attrs={"score": "out-of-fold log-odds of being wrong"},
+        attrs={"score": f"out-of-fold log-odds of being {labels.called}"},
     )
 
 
 def probe_map(
-    scores: Scores, mask: Bool[np.ndarray, "example position"], labels: Labels, store: Cells, *, draws: int = 0
+    scores: Scores,
+    mask: Bool[np.ndarray, "example position"],
+    labels: Labels,
+    store: Cells,
+    *,
+    draws: int = 0,
+    metric: str = METRIC,
 ) -> Heatmap:
     """The AUC of every cell's scores, with its interval, n and, where there is no value, the reason.
 
     With some `draws` also the interval of as many bootstrap samples of the groups, as ``low_bootstrap`` and
-    ``high_bootstrap``; with several seeds their standard deviation as ``sd_of_seeds``.
+    ``high_bootstrap``; with several seeds their standard deviation as ``sd_of_seeds``. `metric` says in words what the
+    AUC is of.
     """
     shape = scores.held_out.shape[:2]
     value, low, high, low_bootstrap, high_bootstrap, spread = (np.full(shape, np.nan) for _ in range(6))
@@ -303,7 +316,7 @@ def probe_map(
         present = mask[:, column]
         scored = labels.scored.any(0) & present
         n[layer, column], n_wrong[layer, column] = scored.sum(), labels.wrong[scored].sum()
-        reason[layer, column] = why_no_value(labels, present) or _why_not_scored(store, layer, column, scores, present)
+        reason[layer, column] = why_no_value(labels, present) or why_not_scored(store, layer, column, scores, present)
         if reason[layer, column]:
             continue
         cell = scores.held_out[layer, column]
@@ -314,7 +327,7 @@ def probe_map(
         if weights is not None:
             ends = bootstrap_interval(cell, labels.wrong, weights)
             low_bootstrap[layer, column], high_bootstrap[layer, column] = ends
-    extra = {"n_wrong": n_wrong, "why_missing": reason}
+    extra = {f"n_{labels.called}": n_wrong, "why_missing": reason}
     extra |= {"sd_of_seeds": spread} if labels.fold.shape[0] > 1 else {}
     extra |= {"low_bootstrap": low_bootstrap, "high_bootstrap": high_bootstrap} if draws else {}
     return Heatmap.build(
@@ -325,7 +338,7 @@ def probe_map(
         layers=store.layers,
         positions=list(store.positions),
         kind="probe",
-        metric=METRIC,
+        metric=metric,
         scale=(0.5, 1.0),
         extra=extra,
         attributes={"why_missing_meanings": " ".join(member.name.lower() for member in NoValue)},
@@ -393,7 +406,7 @@ def _both_classes(scores: Float[np.ndarray, " example"], wrong: Bool[np.ndarray,
     return len(set(wrong[np.isfinite(scores)].tolist())) == 2
 
 
-def _why_not_scored(
+def why_not_scored(
     store: Cells, layer: int, column: int, scores: Scores, present: Bool[np.ndarray, " example"]
 ) -> NoValue:
     """What about its activations keeps a cell from having a value, once its labels do not."""
@@ -404,7 +417,7 @@ def _why_not_scored(
 
 
 def why_not_usable(features: Float[torch.Tensor, "n d_model"]) -> NoValue:
-    """Why a cell with these activations cannot have a value; ``HAS_VALUE`` if it can."""
+    """What about the features of a cell keeps it from having a value; ``HAS_VALUE`` if nothing does."""
     if not bool(features.isfinite().all()):
         return NoValue.ACTIVATIONS_NOT_FINITE
     return NoValue.ACTIVATIONS_ALL_THE_SAME if bool((features == features[:1]).all()) else NoValue.HAS_VALUE

@@ -20,12 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from interp.answer_columns import MIN_PER_CLASS
 from interp.auc import Interval, auc_difference, auc_interval, refitting_factor
 from interp.heatmap import Heatmap
 from interp.labels import Labels
 from interp.linear_probes import LinearProbes
 from interp.matrix import Matrix
-from interp.probe import METRIC, MIN_PER_CLASS, NoValue, Scores, best_cell
+from interp.probe import METRIC, NoValue, Scores, best_cell
 from interp.scales import Scale
 from interp.store import Cells
 

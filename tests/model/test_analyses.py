@@ -289,3 +289,106 @@ def test_every_kind_of_probe_is_a_map_of_its_own(
     assert (maps["probe-paper_split"]["n"] == 25).all()
     asked(source, path, *flags, "--splitting", "paper", "--c", "1", "2", command="probe", status=2)
     assert "--splitting paper has no folds within which to choose among several --c" in capsys.readouterr().err
+
+
+def labelled_questions(folder: Path) -> Path:
+    """Answers that the user has; what the file says of them beside can be read off their first word, or cannot."""
+    words = ("France", "Brazil", "Chad", "Peru")
+    rows = [
+        {
+            "question": f"{i}?",
+            "answer": "France",
+            "model_answer": f"It is {words[i % 4]}",
+            "kind": words[i % 4] if i else "",
+            "even": "yes" if i % 2 else "no",
+            "year": 1900 + 30 * (i % 4) if i > 4 else "",
+            "note": f"note {i}",
+        }
+        for i in range(96)
+    ]
+    return written(folder / "said.csv", rows)
+
+
+def test_any_column_gives_a_map(
+    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = labelled_questions(tmp_path)
+    flags = ["--n", "96", "--folds", "3", "--positions=last_q,-1", "--permutations", "20", "--bootstraps", "20"]
+    for labels in ("kind", "even", "year", "shuffled:year"):
+        asked(source, path, *flags, "--labels", labels, command="probe")
+    told = capsys.readouterr().out
+    assert "1  without kind" in told
+    assert "24  kind = Peru" in told
+    assert "48  even = yes" in told
+    assert "91  with year" in told
+    assert "--labels shuffled:year shows what chance gives" in told
+    assert len(found("answers.parquet")) == 1, "what is kept beside the questions decides no answer"
+    assert len(found("store.json")) == 1
+    maps = {file.stem: Heatmap.load(file).data for file in Path("figures").rglob("*.nc")}
+    assert set(maps) == {"probe-kind", "probe-even", "probe-even-beyond", "probe-year", "probe-shuffled-year"}
+    assert maps["probe-kind"].attrs["metric"] == "macro AUC of kind (one against the rest)"
+    assert maps["probe-even"].attrs["metric"] == "AUC of even"
+    assert maps["probe-year"].attrs["metric"] == "R² of year"
+    assert {name: data["n"].values.max() for name, data in maps.items()} == {
+        "probe-kind": 95,
+        "probe-even": 96,
+        "probe-even-beyond": 96,
+        "probe-year": 91,
+        "probe-shuffled-year": 91,
+    }
+    for name in ("probe-kind", "probe-even", "probe-year"):
+        last = maps[name]["value"].sel(position="-1")
+        assert (last > 0.9).all(), f"{name}: the last word says it"
+    assert (maps["probe-shuffled-year"]["value"] < 0.2).all()
+    assert {"n_positive", "marked"} <= set(maps["probe-even"])
+
+    capsys.readouterr()
+    monkeypatch.setattr("interp.models.load_model", None)
+    monkeypatch.setattr("analyses.probe.measured_maps", None)
+    for labels in ("kind", "even", "year"):
+        asked(source, path, *flags, "--labels", labels, command="probe")
+    assert "probe-year.png" in capsys.readouterr().out, "nothing is made again"
+
+
+def test_values_of_the_file_are_in_the_identity_of_their_map(
+    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = labelled_questions(tmp_path)
+    flags = ["--n", "96", "--folds", "3", "--positions=-1", "--bootstraps", "0", "--labels", "year"]
+    asked(source, path, *flags, command="probe")
+    before = Heatmap.load(*Path("figures").rglob("probe-year.nc"))
+    path.write_text(path.read_text().replace(",1930,", ",1931,"))
+    asked(source, path, *flags, command="probe", status=2)
+    assert "is the result of another run (label_values: " in capsys.readouterr().err
+    asked(source, path, *flags, "--overwrite", command="probe")
+    after = Heatmap.load(*Path("figures").rglob("probe-year.nc"))
+    assert before.identity | {"label_values": after.identity["label_values"]} == after.identity
+    assert len(found("answers.parquet")) == len(found("store.json")) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--labels", "yaer"], "unknown column 'yaer'; nearest: year"),
+        (["--labels", "note"], "note has 96 values in 96 answers"),
+        (["--labels", "ended"], "ended is 'true' in every answer that has it"),
+        (["--labels", "year", "--c", "0.1"], "a number is probed by ridge regression, with --alpha"),
+        (["--labels", "year", "--label-kind", "binary"], "year has 4 values"),
+        (["--label-kind", "number"], "--label-kind number is not that of correctness"),
+        (["--labels", "year", "--alpha", "0"], "--alpha is 0.0; give numbers above 0"),
+    ],
+)
+def test_labels_that_cannot_be_are_refused(
+    source: ModelSource,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    flags: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = labelled_questions(tmp_path)
+    asked(source, path, "--n", "96", "--folds", "3", "--positions=-1", *flags, command="probe", status=2)
+    assert message in capsys.readouterr().err

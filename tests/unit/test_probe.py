@@ -257,7 +257,7 @@ def test_examples_without_the_position_are_not_scored(tmp_path: Path) -> None:
 
 
 def test_too_few_groups_for_the_folds_is_an_error() -> None:
-    with pytest.raises(InputError, match="4 judged answers in 2 groups into 5 folds"):
+    with pytest.raises(InputError, match="4 answers in 2 groups into 5 folds"):
         Split().labels([True, False, True, False], ["a", "a", "b", "b"])
 
 
