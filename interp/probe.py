@@ -30,7 +30,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from interp.auc import Interval, auc_interval, bootstrap_interval, group_draws, refitting_factor
-from interp.classifiers import classifier
+from interp.classifiers import K, classifier
 from interp.files import whole_file
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels
@@ -78,6 +78,8 @@ class Probing:
     """Whether the features are divided by their deviation."""
     nested: bool = True
     """Whether each cell is also scored within the training folds, for `best_cell`."""
+    k: int = K
+    """Coordinates of the sparse probe."""
 
 
 class Scores(NamedTuple):
@@ -177,7 +179,7 @@ class _Cell:
     def __init__(
         self, features: Float[torch.Tensor, "n d_model"], wrong: Bool[np.ndarray, " n"], probing: Probing
     ) -> None:
-        self.features, self.wrong, self.kind = features, wrong, probing.kind
+        self.features, self.wrong, self.probing = features, wrong, probing
         self.gram = gram_matrix(features) if (probing.kind, probing.solver) == ("logistic", "newton") else None
 
     def scores(self, cost: Float[np.ndarray, "fit n"]) -> Float[np.ndarray, "fit n"]:
@@ -193,7 +195,9 @@ class _Cell:
 
     def _scores_of_classifier(self, cost: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         trained, features = cost > 0, self.features.cpu().numpy()
-        probe = classifier(self.kind, float(cost.max())).fit(features[trained], self.wrong[trained])
+        probe = classifier(self.probing.kind, float(cost.max()), k=self.probing.k).fit(
+            features[trained], self.wrong[trained]
+        )
         return np.asarray(probe.decision_function(features), dtype=np.float64)
 
 

@@ -1,0 +1,74 @@
+"""What a probe map, and the maps beside it, say in words."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from analyses.runs import table_of_values, value_in_words
+
+if TYPE_CHECKING:
+    from interp.heatmap import Heatmap
+
+
+def in_words(heatmap: Heatmap) -> str:
+    """The values at four depths, and of a probe map the counts, the best cell, and how many cells are above chance."""
+    if "control_auc" in heatmap.data:
+        return "\n".join(["", *_selectivity_in_words(heatmap), "", table_of_values(heatmap)])
+    if "control" in heatmap.data:
+        return "\n".join(["", *_controls_in_words(heatmap), "", table_of_values(heatmap)])
+    counts = json.loads(heatmap.data.attrs["counts"])
+    lines = [*(f"{count:6d}  {label}" for label, count in counts.items()), "", table_of_values(heatmap), ""]
+    return "\n".join([*lines, *_best_in_words(heatmap), *_marks_in_words(heatmap)])
+
+
+def _controls_in_words(heatmap: Heatmap) -> list[str]:
+    data = heatmap.data
+    lines = ["AUC of the controls [95 % interval]", " " * 26 + "".join(f"{name:>22}" for name in data["which"].values)]
+    for name in data["position"].values:
+        row = data.sel(position=name)
+        cells = zip(row["control"].values, row["control_low"].values, row["control_high"].values, strict=True)
+        lines.append(f"{name:26}" + "".join(f"{value_in_words(*map(float, cell)):>22}" for cell in cells))
+    return lines
+
+
+def _selectivity_in_words(heatmap: Heatmap) -> list[str]:
+    data = heatmap.data
+    n_tasks = len(json.loads(data.attrs["shares_positive_of_tasks"]))
+    lines = [
+        f"{data.attrs['n_types']} names that answers give, each with a random label in {n_tasks} control tasks; of the "
+        f"scored answers {float(data['type_trained'].max()):.0%} give one that their probe was trained on"
+    ]
+    if data["control_auc"].notnull().any():
+        ends = f"{float(data['control_auc'].min()):.3f} to {float(data['control_auc'].max()):.3f}"
+        above = int((data["low"] > 0).sum())
+        lines.append(
+            f"AUC on the control tasks: {ends}; in {above} of {int(data['value'].notnull().sum())} cells the "
+            "AUC is higher than that, by an interval that does not contain 0"
+        )
+    return lines
+
+
+def _best_in_words(heatmap: Heatmap) -> list[str]:
+    best = heatmap.data.where(heatmap.data["value"] == heatmap.data["value"].max(), drop=True)
+    if not best["value"].size:
+        return []
+    best = best.isel(layer=0, position=0)
+    where = f"layer {int(best.layer)}, {best.position.item()}"
+    interval = value_in_words(float(best.value), float(best.low), float(best.high))
+    lines = [f"best cell: {where}: {interval}, chosen on the answers that it is scored on"]
+    if "best_nested" in heatmap.data.attrs:
+        nested = json.loads(heatmap.data.attrs["best_nested"])
+        chosen = ", ".join(sorted({f"layer {layer} {position}" for layer, position in nested["cells"]}))
+        lines.append(f"chosen without them: {value_in_words(*nested['auc'])} ({chosen})")
+    return lines
+
+
+def _marks_in_words(heatmap: Heatmap) -> list[str]:
+    if "marked" not in heatmap.data:
+        return []
+    marked, threshold = heatmap.data["marked"], heatmap.data["threshold"]
+    ends = f"{float(threshold.min()):.3f} to {float(threshold.max()):.3f}"
+    spread = f"refits to permuted labels spread {heatmap.data.attrs['refits_spread']:.2f} times as wide"
+    of = int(heatmap.data["value"].notnull().sum())
+    return [f"{int(marked.sum())} of {of} cells {heatmap.data.attrs['mark']}: AUC above {ends}; {spread}"]
