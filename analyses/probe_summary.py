@@ -35,17 +35,19 @@ def _controls_in_words(heatmap: Heatmap) -> list[str]:
 def _selectivity_in_words(heatmap: Heatmap) -> list[str]:
     data = heatmap.data
     n_tasks = len(json.loads(data.attrs["shares_positive_of_tasks"]))
-    lines = [
-        f"{data.attrs['n_types']} names that answers give, each with a random label in {n_tasks} control tasks; of the "
-        f"scored answers {float(data['type_trained'].max()):.0%} give one that their probe was trained on"
-    ]
-    if data["control_auc"].notnull().any():
-        ends = f"{float(data['control_auc'].min()):.3f} to {float(data['control_auc'].max()):.3f}"
-        above = int((data["low"] > 0).sum())
-        lines.append(
-            f"AUC on the control tasks: {ends}; in {above} of {int(data['value'].notnull().sum())} cells the "
-            "AUC is higher than that, by an interval that does not contain 0"
-        )
+    lines = [f"{data.attrs['n_types']} names that answers give, each with a random label in {n_tasks} control tasks"]
+    of = int(data["value"].notnull().sum())
+    if of:
+        shares, aucs = data["type_trained"], data["control_auc"]
+        above, below = int((data["low"] > 0).sum()), int((data["high"] < 0).sum())
+        least, most = (f"{100 * float(end):.0f} %" for end in (shares.min(), shares.max()))
+        lines += [
+            f"{least if least == most else f'{least} to {most}'} of a cell's answers give a name that their probe was "
+            "trained on",
+            f"AUC on the control tasks: {float(aucs.min()):.3f} to {float(aucs.max()):.3f}; the probe's own "
+            f"is above it in {above} of {of} cells and below it in {below}, by intervals that are each for one cell, not "
+            "corrected for their number",
+        ]
     return lines
 
 

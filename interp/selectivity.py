@@ -22,11 +22,17 @@ cell and on the same folds, says how well it memorises which type goes with whic
    of Student's t with the degrees of freedom of Welch and Satterthwaite. In simulations (300 questions, 30 types of
    unequal size, 2 to 10 tasks, control AUCs of .75 to .995) it covers 92 to 100 % at 95 %, at 1.1 to 1.4 times the
    width that would do; that of the control AUC covers 97 to 99 %, and 90 % where that AUC is .995.
+
+What it says: whether an AUC is higher than this probe could come by memorising alone, in a task that memorising solves
+altogether. Errors are told by the type only in part, since answers of one type are right and wrong. So where a probe
+tells types apart well, as at the exact answer itself, selectivity is negative, whatever else the probe may know: what
+is beyond the types is then asked by keeping them apart (``--group answer``) and by `interp.controls`.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -44,11 +50,13 @@ from interp.labels import NEVER, Labels
 from interp.probe import NoValue, Probing, Scores, out_of_fold_scores
 from interp.store import Cells
 
+log = logging.getLogger(__name__)
+
 TRIES = 1000
 """Draws of a control task's labels, of which one is taken."""
 MIN_TASKS = 2
 """Of one control task nobody can say how far it is from others."""
-SELECTIVITY_SCALE = Scale(-0.5, 0.5, centre=0.0)
+SELECTIVITY_SCALE = Scale(-0.4, 0.4, centre=0.0)
 
 
 class NoSelectivity(IntEnum):
@@ -141,11 +149,12 @@ def control_task_scores(
     parts
         A folder that belongs to exactly these activations, labels, types, folds and seed; each task has one in it.
     """
-    once = replace(probing, nested=False)
-    return [
-        out_of_fold_scores(store, mask, task, once, parts=parts / f"control-task-{number}", device=device)
-        for number, task in enumerate(controls.tasks)
-    ]
+    once, scores = replace(probing, nested=False), []
+    for number, task in enumerate(controls.tasks):
+        log.info("control task %d of %d", number + 1, len(controls.tasks))
+        of_task = parts / f"control-task-{number}"
+        scores.append(out_of_fold_scores(store, mask, task, once, parts=of_task, device=device))
+    return scores
 
 
 def cell_selectivity(

@@ -319,7 +319,8 @@ def test_selectivity_is_a_map_beside_the_others_and_leaves_them_as_they_are(
     monkeypatch.setattr("interp.controls.beyond_map", None)
     asked(source, path, *flags, "--selectivity", command="probe")
     told = capsys.readouterr().out
-    assert re.search(r"^4 names that answers give, each with a random label in 3 control tasks; of the", told, re.M)
+    assert re.search(r"^4 names that answers give, each with a random label in 3 control tasks$", told, re.M)
+    assert re.search(r"^100 % of a cell's answers give a name that their probe was trained on$", told, re.M)
     assert {name: content for name, content in contents_of("figures").items() if name in before} == before
     selective = Heatmap.load(*Path("figures").rglob("probe-selectivity.nc"))
     assert selective.identity["selectivity_tasks"] == 3
