@@ -45,8 +45,8 @@ def _selectivity_in_words(heatmap: Heatmap) -> list[str]:
             f"{least if least == most else f'{least} to {most}'} of a cell's answers give a name that their probe was "
             "trained on",
             f"AUC on the control tasks: {float(aucs.min()):.3f} to {float(aucs.max()):.3f}; the probe's own "
-            f"is above it in {above} of {of} cells and below it in {below}, by intervals that are each for one cell, not "
-            "corrected for their number",
+            f"is above it in {above} of {of} cells and below it in {below}, by intervals that are each for one cell "
+            "and not corrected for their number",
         ]
     return lines
 
