@@ -30,7 +30,7 @@ from jaxtyping import Bool, Float, Int
 
 from interp.answer_columns import MIN_PER_CLASS
 from interp.auc import Interval, auc_interval, bootstrap_interval, group_draws, refitting_factor
-from interp.classifiers import Classifier, classifier, weights_of
+from interp.classifiers import Classifier, K, classifier, weights_of
 from interp.cross_fitting import chosen_costs, held_out_scores, inner_scores
 from interp.files import whole_file
 from interp.heatmap import Heatmap
@@ -77,6 +77,8 @@ class Probing:
     """Whether the features are divided by their deviation."""
     nested: bool = True
     """Whether each cell is also scored within the training folds, for `best_cell`."""
+    k: int = K
+    """Coordinates of the sparse probe."""
 
 
 class Scores(NamedTuple):
@@ -204,7 +206,7 @@ class CellFits:
         probing: Probing,
         gram: Float[torch.Tensor, "n n"] | None = None,
     ) -> None:
-        self.features, self.positive, self.kind = features, positive, probing.kind
+        self.features, self.positive, self.probing = features, positive, probing
         in_gram_space = (probing.kind, probing.solver) == ("logistic", "newton")
         self.gram = (gram_matrix(features) if gram is None else gram) if in_gram_space else None
 
@@ -243,9 +245,8 @@ class CellFits:
 
     def _classifier(self, cost: Float[np.ndarray, " n"]) -> Classifier:
         trained = cost > 0
-        return classifier(self.kind, float(cost.max())).fit(
-            self.features.cpu().numpy()[trained], self.positive[trained]
-        )
+        made = classifier(self.probing.kind, float(cost.max()), k=self.probing.k)
+        return made.fit(self.features.cpu().numpy()[trained], self.positive[trained])
 
 
 def present_features(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,20 @@ def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def asked(source: ModelSource, questions: Path, *flags: str, status: int = 0, command: str = "answers") -> None:
     common = ["--model", str(source.folder), "--dataset", str(questions), "--max-new-tokens", "6", "--dtype", "float32"]
     assert cli.main([command, *common, *flags]) == status
+
+
+def said_rows() -> list[dict[str, str]]:
+    """Questions with given answers that name one of four countries, some of them wrongly."""
+    names = ("France", "Brazil", "Chad", "Peru")
+    said = [names[(number * 7 + number // 5) % 4] for number in range(120)]
+    return [
+        {"question": f"{number}?", "answer": name if number % 3 else "Chad", "model_answer": f"It is {name}"}
+        for number, name in enumerate(said)
+    ]
+
+
+def contents_of(folder: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(folder).rglob("*.*")}
 
 
 def found(name: str) -> list[Path]:
@@ -392,3 +408,46 @@ def test_labels_that_cannot_be_are_refused(
     path = labelled_questions(tmp_path)
     asked(source, path, "--n", "96", "--folds", "3", "--positions=-1", *flags, command="probe", status=2)
     assert message in capsys.readouterr().err
+
+
+def test_selectivity_is_a_map_beside_the_others_and_leaves_them_as_they_are(
+    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path / "said.csv", said_rows())
+    flags = ["--n", "120", "--folds", "3", "--positions=last_q,-1", "--permutations", "0", "--bootstraps", "0"]
+    asked(source, path, *flags, command="probe")
+    before = contents_of("figures")
+    monkeypatch.setattr("interp.chance.with_marks", None)
+    monkeypatch.setattr("interp.controls.beyond_map", None)
+    asked(source, path, *flags, "--selectivity", command="probe")
+    told = capsys.readouterr().out
+    assert re.search(r"^4 names that answers give, each with a random label in 3 control tasks$", told, re.M)
+    assert re.search(r"^100 % of a cell's answers give a name that their probe was trained on$", told, re.M)
+    assert {name: content for name, content in contents_of("figures").items() if name in before} == before
+    selective = Heatmap.load(*Path("figures").rglob("probe-selectivity.nc"))
+    assert selective.identity["selectivity_tasks"] == 3
+    assert {"control_auc", "control_auc_low", "control_auc_high", "sd_of_tasks", "type_trained"} <= set(selective.data)
+    assert (selective.data["n"] == 120).all()
+
+    asked(source, path, *flags, "--selectivity", "--selectivity-tasks", "2", command="probe", status=2)
+    assert "selectivity_tasks: 3 there, 2 here" in capsys.readouterr().err
+
+
+def test_a_sparse_probe_is_a_map_for_each_number_of_coordinates(
+    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path / "said.csv", said_rows())
+    flags = ["--n", "120", "--folds", "3", "--positions=last_q,-1", "--permutations", "0", "--probe", "sparse"]
+    if int(version("transformer-lens").split(".")[0]) < 4:
+        asked(source, path, *flags, command="probe", status=2)
+        assert "--probe sparse is TransformerLens's own, which version 3" in capsys.readouterr().err
+        return
+    asked(source, path, *flags, "--no-controls", command="probe")
+    asked(source, path, *flags, "--no-controls", "--k", "3", command="probe")
+    maps = {found.stem: Heatmap.load(found) for found in Path("figures").rglob("*.nc")}
+    assert {name: each.identity["k"] for name, each in maps.items()} == {"probe-sparse": 16, "probe-sparse-k3": 3}
+    assert maps["probe-sparse-k3"].data.attrs["variant"] == "probe: 3 coordinates"
+    asked(source, path, *flags, "--k", "33", command="probe", status=2)
+    assert "--k is 33, and the activations have 32 coordinates" in capsys.readouterr().err
