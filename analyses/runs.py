@@ -58,7 +58,11 @@ def require_publishable(path: Path, identity: Identity, *, overwrite: bool) -> N
         return
     from interp.heatmap import Heatmap
 
-    found = Heatmap.load(path).identity
+    require_same_run(path, Heatmap.load(path).identity, identity)
+
+
+def require_same_run(path: Path, found: Identity, identity: Identity) -> None:
+    """Raise an `InputError` if the identity that was found in a result is another than that of this run."""
     differing = sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key))
     if differing:
         told = "; ".join(f"{key}: {found.get(key)} there, {identity.get(key)} here" for key in differing)
