@@ -39,12 +39,24 @@ def run(config: Config) -> None:
     targets = {path: config.out / path.name for path in config.paths}
     if not config.paths:
         # A run that was killed while it wrote leaves a hidden, unfinished file.
-        targets = {path: path for path in sorted(config.figures.rglob("*.nc")) if not path.name.startswith(".")}
+        found = [path for path in sorted(config.figures.rglob("*.nc")) if not path.name.startswith(".")]
+        targets = {path: path for path in found if _is_map(path)}
     if not targets:
         raise InputError(f"no .nc file below {config.figures}; run 'interp probe' first, or give --figures")
     for path, beside in targets.items():
         for written in draw(path, beside, with_n=config.with_n):
             print(written)
+
+
+def _is_map(path: Path) -> bool:
+    """Whether a file may be a heatmap: it has no names, as lists of single values have."""
+    import xarray as xr
+
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as data:
+            return "name" not in data.dims
+    except (OSError, ValueError):
+        return True  # So that it is said what is wrong with it.
 
 
 if __name__ == "__main__":
