@@ -102,7 +102,11 @@ def scores_of(setting: sampled.Setting, captured: Captured, draws: list[list[Ans
 
 
 def subsets_of(samples: list[list[Answer]]) -> dict[str, np.ndarray]:
-    """All questions, and those of each type of error if there are samples enough to tell."""
+    """All questions, and those of each type of error if there are samples enough to tell.
+
+    Types are told by the samples that are chosen among, so that how often a random one is correct is in part what they
+    are defined by. Choices can be compared within a type, and not one choice across types.
+    """
     import numpy as np
 
     from interp.error_types import FEWEST_SAMPLES, by_name, counts_of, overlapping_types

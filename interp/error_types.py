@@ -21,7 +21,8 @@ most; many, more than a third of n different answers, the correct one included; 
 written without the article's text at hand and is to be checked against it.
 
 Clusters go by what exact answers name (`Answer.named`), not by one text standing in another, as in the published code:
-"Niger" is not "Nigeria", and "the US" is "America". All correct samples are one cluster.
+"Niger" is not "Nigeria", and "the US" is "America". All correct samples are one cluster. Whatever has no exact answer
+is in the cluster NO ANSWER here, also where a reader copied no words of it, which the published code leaves out.
 
 Disjoint types give each question the first that it has in the order of `TYPES`, which is ours; neither source has one.
 Refusals come first, since nothing else is said of them; two competing before the consistent types, which ask less (with

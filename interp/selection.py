@@ -15,12 +15,13 @@ choice                gives
 (Orgad et al. 2024, arXiv 2410.02707, section 6; github.com/technion-cs-nlp/LLMsKnow, ``src/probe_choose_answer.py``.)
 What is left to chance is not drawn: ties, and random choices, count with their expected value. Samples without an exact
 answer are chosen only where there are no others; they cast no vote and are never correct, so that it is ``random
-answering`` and ``majority`` that the probe is to be held against, not ``random``. The published code instead asks only
-questions whose greedy answer has an exact answer, draws one random answer, counts a tie of the correct cluster with
-another as a lost majority, and lets NO ANSWER vote.
+answering`` and ``majority`` that the probe is to be held against, not ``random``. In the published code NO ANSWER is an
+answer like others: it may be drawn, or chosen by the probe, and it votes. Only samples of which no words could be
+copied are out, and questions whose greedy answer is such a one. A random answer is drawn there, once, and a tie of the
+correct cluster with another is a lost majority.
 
-The probe is trained on the greedy answers of other folds, and scores the samples of a question that neither it nor
-a question of its group was trained on. ``name`` is trained likewise, on nothing but what the greedy answers name: what
+The probe is trained on the greedy answers of other folds: it has seen no question of the group whose samples it scores.
+``name`` is trained likewise, on nothing but what the greedy answers name: what
 the probe has beyond it is not only that some answers are more often correct than others, whatever the question.
 """
 
