@@ -9,20 +9,11 @@ read and judged in the same way, in a file of their own.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from analyses import asking
+from analyses import asking, sampling
 from analyses.command import execute
-from analyses.runs import run_folder
-
-if TYPE_CHECKING:
-    from interp.model_sources import ModelSource
-    from interp.models import HookedModel, Sampling
-    from interp.questions import QuestionSet
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,7 @@ def run(config: Config) -> None:
     asking.require_usable(config)
     if config.samples < 0:
         raise InputError(f"--samples is {config.samples}; give a number from 0")
-    sampling = Sampling(config.temperature, config.seed)
+    drawn = Sampling(config.temperature, config.seed)
     questions = asking.questions_of(config)
     source = asking.source_of(config)
     model = cache(lambda: asking.loaded(config, source))
@@ -52,24 +43,8 @@ def run(config: Config) -> None:
     for label, count in summary(answers, questions).items():
         print(f"{count:6d}  {label}")
     print(folder / "answers.parquet")
-    for path in _sample_files(config, source, questions, model, sampling):
+    for path in sampling.sample_files(config, source, questions, model, drawn, n=config.samples):
         print(path)
-
-
-def _sample_files(
-    config: Config, source: ModelSource, questions: QuestionSet, model: Callable[[], HookedModel], sampling: Sampling
-) -> list[Path]:
-    """One file for each sample; those that are there are kept, so that more samples cost only themselves."""
-    # What a batch draws depends on what is in it.
-    drawn = {"temperature": config.temperature, "batch_size": config.batch_size}
-    identity = asking.identity_of(config, source, questions) | drawn
-    folder = run_folder(config.runs / source.name / questions.name, "samples", identity)
-    generated = replace(questions, given={})
-    paths = [folder / f"sample-{index:04d}.parquet" for index in range(config.samples)]
-    for path in paths:
-        if not path.is_file():
-            asking.answer_into(path, config, generated, model, identity, sampling=sampling, name=path.stem)
-    return paths
 
 
 if __name__ == "__main__":

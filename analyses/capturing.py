@@ -139,13 +139,27 @@ def captured(
 
     With a `share` such as ``"3/16"`` only that part of the shards is captured, into stores of its own.
     """
+    if share is not None:
+        asking.require_answers(config, source, questions)
+    answers, _ = asking.answers_of(config, source, questions, model)
+    return captured_at(config, source, questions, model, sites, answers, share=share)
+
+
+def captured_at(
+    config: Config,
+    source: ModelSource,
+    questions: QuestionSet,
+    model: Callable[[], HookedModel],
+    sites: Sequence[str],
+    answers: list[Answer],
+    *,
+    share: str | None = None,
+) -> Captured:
+    """The activations of some sites at the positions of the given answers, such as sampled ones, as for `captured`."""
     from interp.capture import capture, examples_to_capture
     from interp.executors import parse_share
     from interp.positions import position_table
 
-    if share is not None:
-        asking.require_answers(config, source, questions)
-    answers, _ = asking.answers_of(config, source, questions, model)
     table = position_table(answers, positions_of(config), policy=config.policy)
     stores = _stores(config, source, questions, model, answers, table, sites, share)
     shards = None if share is None else parse_share(share).tasks(len(next(iter(stores.values())).plan))

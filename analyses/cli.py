@@ -1,16 +1,32 @@
-"""The `interp` command: ``interp <analysis>`` is ``python -m analyses.<analysis>``."""
+"""The `interp` command: ``interp <analysis>`` is ``python -m analyses.<analysis>``, but for `MODULES`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 
 from analyses.command import EXIT_INPUT, execute
 from interp import __version__
 from interp.errors import unknown_name
 
-ANALYSES = ("data", "models", "doctor", "answers", "capture", "activation", "probe", "baselines", "figures", "store")
+ANALYSES = (
+    "data",
+    "models",
+    "doctor",
+    "answers",
+    "capture",
+    "activation",
+    "probe",
+    "baselines",
+    "error-types",
+    "select",
+    "figures",
+    "store",
+)
+MODULES = {"error-types": "error_types", "select": "selection"}
+"""Of analyses whose names are no names of modules, or not those of theirs."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -26,13 +42,17 @@ def main(args: Sequence[str] | None = None) -> int:
     if name not in ANALYSES:
         print(f"error: {unknown_name('analysis', name, ANALYSES)}", file=sys.stderr)
         return EXIT_INPUT
-    module = import_module(f"analyses.{name}")
+    module = _module(name)
     return execute(module.Config, module.run, prog=f"interp {name}", args=rest)
 
 
+def _module(name: str) -> ModuleType:
+    return import_module(f"analyses.{MODULES.get(name, name)}")
+
+
 def _overview() -> str:
-    summaries = {name: (import_module(f"analyses.{name}").__doc__ or "").splitlines()[0] for name in ANALYSES}
-    lines = [f"  {name:<10} {summary}" for name, summary in summaries.items()]
+    summaries = {name: (_module(name).__doc__ or "").splitlines()[0] for name in ANALYSES}
+    lines = [f"  {name:<11} {summary}" for name, summary in summaries.items()]
     return "\n".join(
         [
             "usage: interp ANALYSIS [flags]     (interp ANALYSIS --help lists the flags)",

@@ -1,4 +1,4 @@
-"""Draw saved heatmaps again, without the model.
+"""Draw saved results again, without the model.
 
 Without paths, every .nc file below the figures folder is drawn beside itself as PDF and PNG. With paths, those files
 are drawn into the output folder: .nc files of this suite, or .csv files of published maps (a 'layer' column, then one
@@ -20,10 +20,10 @@ from analyses.runs import draw
 
 @dataclass(frozen=True)
 class Config:
-    """Draw saved heatmaps again, without the model."""
+    """Draw saved results again, without the model."""
 
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
-    """Heatmaps to draw (.nc or .csv); none means all below --figures."""
+    """Results to draw (.nc, or .csv); none means all below --figures."""
     figures: Path = Path("figures")
     """Folder of results."""
     out: Path = Path()

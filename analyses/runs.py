@@ -110,7 +110,7 @@ def figure_of(path: Path, *, with_n: bool = False) -> Figure:
 
     result = load_result(path)
     if isinstance(result, Estimates):
-        beside = path.with_name(str(result.data.attrs.get("beside", "")))
+        beside = path.parent / str(result.data.attrs.get("beside", ""))
         return forest_figure(result, beside=Heatmap.load(beside) if beside.is_file() else None)
     return heatmap_figure(result, with_n=with_n)
 

@@ -21,6 +21,10 @@ class Interval(NamedTuple):
     high: float
 
 
+NO_INTERVAL = Interval(math.nan, math.nan, math.nan)
+"""Of what has no value."""
+
+
 def auc_interval(
     scores: Float[np.ndarray, "*seed example"],
     positive: Bool[np.ndarray, " example"],

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from interp.auc import auc_interval
+from interp.auc import NO_INTERVAL, Interval, auc_interval
 from interp.batches import in_halves_if_need_be
 from interp.estimates import Estimates
 from interp.examples import Answer
@@ -160,19 +160,13 @@ def baseline_estimates(
     group
         Examples of one group, such as twins, have the same number.
     """
-    values, n = np.full((3, len(scores)), np.nan), np.zeros(len(scores), dtype=np.int64)
-    for column, confidence in enumerate(scores.values()):
+    found: dict[str, tuple[Interval, int]] = {}
+    for name, confidence in scores.items():
         known = np.isfinite(confidence)
-        n[column] = known.sum()
-        if min((known & wrong).sum(), (known & ~wrong).sum()) >= MIN_PER_CLASS:
-            values[:, column] = auc_interval(-confidence, wrong, group=group)
-    return Estimates.of(
-        (*values, n),
-        names=[list(scores)],
-        kind="baselines",
-        metric=METRIC,
-        scale=SCALE,
-    )
+        enough = min((known & wrong).sum(), (known & ~wrong).sum()) >= MIN_PER_CLASS
+        interval = auc_interval(-confidence, wrong, group=group) if enough else NO_INTERVAL
+        found[name] = (interval, int(known.sum()))
+    return Estimates.named(found, kind="baselines", metric=METRIC, scale=SCALE, reference=0.5)
 
 
 def _readings(logits: Float[torch.Tensor, "pos vocab"], answer: Answer) -> Readings:

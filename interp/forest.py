@@ -18,14 +18,13 @@ ROW_INCHES = 0.17
 AROUND_INCHES = (3.2, 1.1)
 """Width of the plot with the names, and height beside that of the rows."""
 POINT_COLOUR = "#08519c"
-CHANCE = 0.5
 NESTED = "best cell of the map,\nchosen without these answers"
 
 
 def forest_figure(estimates: Estimates, *, beside: Heatmap | None = None) -> Figure:
     """Draw estimates as points on a common axis, each with its interval; the first on top.
 
-    What has no value is named without a point, with a word on it. A dotted line is where chance is.
+    What has no value is named without a point, with a word on it. A dotted line is where a value means nothing.
 
     Parameters
     ----------
@@ -49,7 +48,7 @@ def forest_figure(estimates: Estimates, *, beside: Heatmap | None = None) -> Fig
             FigureCanvasAgg(figure)
             left, axes = figure.subplots(1, 2, width_ratios=[of_map[0], width - 0.6])
             notes = draw_heatmap(left, beside)
-        _draw_rows(axes, rows, str(estimates.data.attrs["metric"]))
+        _draw_rows(axes, rows, estimates)
         settle(figure, notes, share_of_notes=0.0)
     return figure
 
@@ -65,18 +64,20 @@ def _rows(estimates: Estimates, beside: Heatmap | None) -> list[Row]:
     return [(NESTED, *json.loads(nested)["auc"]), *rows] if nested else rows
 
 
-def _draw_rows(axes: Axes, rows: list[Row], metric: str) -> None:
+def _draw_rows(axes: Axes, rows: list[Row], estimates: Estimates) -> None:
     places = range(len(rows))
-    axes.axvline(CHANCE, color=MARK_COLOUR, linestyle=":", linewidth=0.8)
+    if estimates.reference is not None:
+        axes.axvline(estimates.reference, color=MARK_COLOUR, linestyle=":", linewidth=0.8)
     for place, (name, value, low, high) in zip(places, rows, strict=True):
         if np.isnan(value):
-            axes.text(CHANCE, place, " no value", fontsize=7, color=MARK_COLOUR, va="center")
+            inside = axes.get_yaxis_transform()
+            axes.text(0.02, place, "no value", fontsize=7, color=MARK_COLOUR, va="center", transform=inside)
             continue
         colour = OUTLINE_COLOUR if name == NESTED else POINT_COLOUR
         axes.plot([low, high], [place, place], color=colour, linewidth=1.2, solid_capstyle="butt")
         axes.plot([value], [place], "o", color=colour, markersize=3.5)
     axes.set_yticks(list(places), [name for name, *_ in rows], fontsize=8)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(metric)
+    axes.set_xlabel(str(estimates.data.attrs["metric"]))
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(axis="y", length=0)

@@ -49,7 +49,7 @@ def rows_of(figure: Figure) -> dict[str, float]:
 def test_every_estimate_is_a_point_beside_its_name_and_a_missing_one_is_none() -> None:
     figure = forest_figure(estimates_of([0.6, np.nan, 0.7]))
     assert rows_of(figure) == {"baseline 0": 0.6, "baseline 2": 0.7}
-    assert [text.get_text() for axes in figure.axes for text in axes.texts] == [" no value"]
+    assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["no value"]
 
 
 def test_the_best_cell_of_the_map_beside_it_is_a_row_of_its_own() -> None:

@@ -1,0 +1,41 @@
+"""Sampled answers, beside the greedy ones: drawn once, and kept for whatever is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analyses import asking
+from analyses.runs import run_folder
+
+if TYPE_CHECKING:
+    from interp.model_sources import ModelSource
+    from interp.models import HookedModel, Sampling
+    from interp.questions import QuestionSet
+
+
+def sample_files(
+    config: asking.Config,
+    source: ModelSource,
+    questions: QuestionSet,
+    model: Callable[[], HookedModel],
+    sampling: Sampling,
+    *,
+    n: int,
+) -> list[Path]:
+    """One file for each of `n` samples; those that are there are kept, so that more samples cost only themselves.
+
+    In each is one sampled answer to every question, generated even where the user has an answer.
+    """
+    # What a batch draws depends on what is in it.
+    drawn = {"temperature": sampling.temperature, "batch_size": config.batch_size}
+    identity = asking.identity_of(config, source, questions) | drawn
+    folder = run_folder(config.runs / source.name / questions.name, "samples", identity)
+    generated = replace(questions, given={})
+    paths = [folder / f"sample-{index:04d}.parquet" for index in range(n)]
+    for path in paths:
+        if not path.is_file():
+            asking.answer_into(path, config, generated, model, identity, sampling=sampling, name=path.stem)
+    return paths
