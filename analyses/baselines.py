@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from analyses import asking
 from analyses.command import execute
 from analyses.runs import (
+    Identity,
     provenance,
     publish,
     require_publishable,
@@ -56,11 +57,9 @@ def run(config: Config) -> None:
     from interp.estimates import Estimates
 
     asking.require_usable(config)
-    questions = asking.questions_of(config)
-    source = asking.source_of(config)
-    identity = asking.identity_of(config, source, questions) | {"p_true": config.p_true}
-    folder = config.figures / source.name / questions.name
-    work = run_folder(config.runs / source.name / questions.name, "baselines", identity)
+    questions, source = asking.questions_of(config), asking.source_of(config)
+    identity = identity_of(config, source, questions, p_true=config.p_true)
+    work, folder = work_folder(config, source, questions, identity), config.figures / source.name / questions.name
     require_publishable(folder / "baselines.nc", identity, overwrite=config.overwrite)
     estimates = reusable_result(Estimates, work / "baselines.nc", identity)
     if estimates is None:
@@ -70,6 +69,16 @@ def run(config: Config) -> None:
     for path in publish(work / "baselines.nc", folder / "baselines.nc"):
         print(path)
     print(in_words(estimates))
+
+
+def identity_of(config: asking.Config, source: ModelSource, questions: QuestionSet, *, p_true: bool) -> dict[str, Any]:
+    """All that decides the baselines."""
+    return asking.identity_of(config, source, questions) | {"p_true": p_true}
+
+
+def work_folder(config: asking.Config, source: ModelSource, questions: QuestionSet, identity: Identity) -> Path:
+    """Where what is computed for them is kept."""
+    return run_folder(config.runs / source.name / questions.name, "baselines", identity)
 
 
 def measured(config: Config, source: ModelSource, questions: QuestionSet, work: Path) -> Estimates:
@@ -84,26 +93,28 @@ def measured(config: Config, source: ModelSource, questions: QuestionSet, work: 
     judged = [answer for answer in answers if answer.correct is not None]
     wrong = np.array([answer.correct is False for answer in judged], dtype=bool)
     _, group = np.unique([answer.question.group for answer in judged], return_inverse=True)
-    estimates = baseline_estimates(baseline_scores(config, judged, model, work), wrong, group.reshape(-1))
+    scores = baseline_scores(judged, model, work, p_true=config.p_true)
+    estimates = baseline_estimates(scores, wrong, group.reshape(-1))
     record = {"model": source.name, "revision": source.revision, **asking.form_of(config, source)}
     record |= {"dataset": questions.name, "credit": questions.credit}
     return estimates.with_attributes(record | {"counts": json.dumps(summary(answers, questions))})
 
 
 def baseline_scores(
-    config: Config, answers: Sequence[Answer], model: Callable[[], HookedModel], work: Path
+    answers: Sequence[Answer], model: Callable[[], HookedModel], work: Path, *, p_true: bool
 ) -> dict[str, Float[np.ndarray, " example"]]:
     """The confidence of every baseline in every answer, by its name."""
-    from interp.baselines import ORDERS, p_true, probability_scores, readings_of
+    from interp.baselines import ORDERS, probability_scores, readings_of
+    from interp.baselines import p_true as asked_whether_true
 
     def of_probabilities() -> dict[str, np.ndarray]:
         return probability_scores(answers, readings_of(model(), answers))
 
     def asked(order: str, exact: bool) -> dict[str, np.ndarray]:
-        return {_name(order, exact): p_true(model(), answers, order, exact=exact)}
+        return {_name(order, exact): asked_whether_true(model(), answers, order, exact=exact)}
 
     scores = _kept(work / "probabilities.npz", of_probabilities)
-    for exact, order in product((False, True), ORDERS if config.p_true else ()):
+    for exact, order in product((False, True), ORDERS if p_true else ()):
         scores |= _kept(work / f"{_name(order, exact)}.npz", partial(asked, order, exact))
     return scores
 

@@ -20,6 +20,8 @@ ANALYSES = (
     "activation",
     "probe",
     "baselines",
+    "apply",
+    "transfer",
     "error-types",
     "select",
     "figures",

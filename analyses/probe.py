@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 OF_MAPS = ("permutations", "bootstraps", "controls")
 """Flags that decide what is made of the scores."""
-PROBES = "probes.safetensors"
 LEAST = {"permutations": 0, "bootstraps": 0, "selectivity_tasks": 2}
 """The smallest number that each of these flags takes."""
 
@@ -95,12 +94,12 @@ def run(config: Config) -> None:
     if config.selectivity and reusable(work / "selectivity.nc", of_tasks) is None:
         selective = selectivity(config, material(), classes)
         selective.with_attributes(provenance(of_tasks)).save(work / "selectivity.nc")
-    if config.save_probes and not (parts / PROBES).is_file():
-        save_probes(material(), classes, of_scores, parts / PROBES)
+    if config.save_probes:
+        probing.kept_probes(material(), classes, of_scores)
 
     show(results, folder)
     if config.save_probes:
-        print(parts / PROBES)
+        print(parts / probing.PROBES)
 
 
 class Planned(NamedTuple):
@@ -232,7 +231,7 @@ def selectivity(config: Config, material: Material, classes: Callable[[], TwoCla
     from interp.probe import probe_map
     from interp.selectivity import control_task_scores, control_tasks, selectivity_map
 
-    require_two_classes(material, "--selectivity")
+    probing.require_two_classes(material, "--selectivity")
     labels, scores = classes()
     controls = control_tasks(labels, material.named, config.selectivity_tasks, seed=config.seed)
     made_from = (material.store, material.mask, controls, material.probing)
@@ -240,24 +239,6 @@ def selectivity(config: Config, material: Material, classes: Callable[[], TwoCla
     heatmap = probe_map(scores, material.mask, labels, material.store)
     selective = selectivity_map(heatmap, scores, of_tasks, material.mask, labels, controls)
     return selective.with_attributes(material.record)
-
-
-def save_probes(material: Material, classes: Callable[[], TwoClasses], identity: Identity, path: Path) -> None:
-    """Fit the probes again that gave the scores, and keep them with what they are of."""
-    from interp.linear_probes import fitted_probes
-
-    require_two_classes(material, "--save-probes")
-    store = material.store.store
-    record = {"identity": dict(identity), "store": store.identity, "labels": material.target.name}
-    fitted_probes(material.store, material.mask, classes().labels, material.probing, record).save(path)
-
-
-def require_two_classes(material: Material, flag: str) -> None:
-    """Raise an `InputError` if what is predicted is not one of two classes."""
-    from interp.errors import InputError
-
-    if material.target.kind != "binary":
-        raise InputError(f"{flag} is for labels of two classes, and {material.target.name} is not one; leave it out")
 
 
 if __name__ == "__main__":

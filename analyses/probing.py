@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from analyses import asking, capturing
 from analyses.capturing import DEFAULT_SITE
+from analyses.runs import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from interp.answer_columns import Target
     from interp.examples import Answer
     from interp.labels import Labels, Split
+    from interp.linear_probes import LinearProbes
     from interp.model_sources import ModelSource
     from interp.models import HookedModel
     from interp.probe import Probing, Scores
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 OF_SCORES = ("site", "group", "folds", "seeds", "splitting", "c", "probe", "solver", "standardise", "nested", "labels")
 """Flags that decide the scores of the examples, in the identity of every map; those below are in it if they are not as
 they are by default."""
+PROBES = "probes.safetensors"
 CORRECTNESS, SHUFFLED = "correctness", "shuffled"
 DEFAULT_K = 16
 PENALTIES = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
@@ -293,3 +296,24 @@ def two_classes(config: Config, material: Material) -> TwoClasses:
 def sides_of(config: Config, material: Material) -> list[str] | None:
     """What else than groups is kept on one side of a split."""
     return material.named if config.group == "answer" else None
+
+
+def kept_probes(material: Material, classes: Callable[[], TwoClasses], identity: Identity) -> LinearProbes:
+    """The probes that gave the scores, from their file beside these, or fitted again and kept there."""
+    from interp.linear_probes import LinearProbes, fitted_probes
+
+    require_two_classes(material, "--save-probes")
+    path = material.parts / PROBES
+    if not path.is_file():
+        store = material.store
+        record = {"identity": dict(identity), "store": store.store.identity, "labels": material.target.name}
+        fitted_probes(store, material.mask, classes().labels, material.probing, record).save(path)
+    return LinearProbes.load(path)
+
+
+def require_two_classes(material: Material, flag: str) -> None:
+    """Raise an `InputError` if what is predicted is not one of two classes."""
+    from interp.errors import InputError
+
+    if material.target.kind != "binary":
+        raise InputError(f"{flag} is for labels of two classes, and {material.target.name} is not one; leave it out")

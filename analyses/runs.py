@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from interp.estimates import Estimates
     from interp.heatmap import Heatmap
+    from interp.matrix import Matrix
     from interp.results import Result
 
 R = TypeVar("R", bound="Result")
@@ -106,27 +107,32 @@ def figure_of(path: Path, *, with_n: bool = False) -> Figure:
     from interp.estimates import Estimates
     from interp.forest import forest_figure
     from interp.heatmap import Heatmap
+    from interp.matrix import Matrix
+    from interp.matrix_figure import matrix_figure
     from interp.plot import heatmap_figure
 
     result = load_result(path)
+    if isinstance(result, Matrix):
+        return matrix_figure(result)
     if isinstance(result, Estimates):
         beside = path.parent / str(result.data.attrs.get("beside", ""))
         return forest_figure(result, beside=Heatmap.load(beside) if beside.is_file() else None)
     return heatmap_figure(result, with_n=with_n)
 
 
-def load_result(path: Path) -> Heatmap | Estimates:
-    """What a file holds: a heatmap (.nc, or .csv for a published one), or estimates.
+def load_result(path: Path) -> Heatmap | Estimates | Matrix:
+    """What a file holds: a heatmap (.nc, or .csv for a published one), estimates or a matrix.
 
     Raises
     ------
     InputError
-        If it is neither.
+        If it is none of them.
     """
     import xarray as xr
 
     from interp.estimates import Estimates
     from interp.heatmap import Heatmap
+    from interp.matrix import Matrix
 
     if path.suffix == ".nc" and path.is_file():
         try:
@@ -136,6 +142,8 @@ def load_result(path: Path) -> Heatmap | Estimates:
             raise InputError(f"{path} is not a result: {error}; make it again") from error
         if set(Estimates.axes) <= dimensions:
             return Estimates.load(path)
+        if set(Matrix.axes) <= dimensions:
+            return Matrix.load(path)
     return Heatmap.load(path)
 
 

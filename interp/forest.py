@@ -15,8 +15,10 @@ from interp.heatmap import Heatmap
 from interp.plot import MARK_COLOUR, OUTLINE_COLOUR, STYLE, draw_heatmap, settle, size_of
 
 ROW_INCHES = 0.17
-AROUND_INCHES = (3.2, 1.1)
-"""Width of the plot with the names, and height beside that of the rows."""
+AXIS_INCHES, CHARACTER_INCHES = 1.9, 0.062
+"""Width of the axis, and of a character of the names at its left."""
+AROUND_INCHES = 1.1
+"""Height beside that of the rows."""
 POINT_COLOUR = "#08519c"
 NESTED = "best cell of the map,\nchosen without these answers"
 
@@ -36,7 +38,8 @@ def forest_figure(estimates: Estimates, *, beside: Heatmap | None = None) -> Fig
     """
     rows = _rows(estimates, beside)
     with matplotlib.rc_context(STYLE):
-        width, height = AROUND_INCHES[0], AROUND_INCHES[1] + ROW_INCHES * len(rows)
+        longest = max((len(line) for name, *_ in rows for line in name.split("\n")), default=0)
+        width, height = AXIS_INCHES + CHARACTER_INCHES * longest, AROUND_INCHES + ROW_INCHES * len(rows)
         notes: list[str] = []
         if beside is None:
             figure = Figure(figsize=(width, height), layout="constrained")
@@ -46,7 +49,7 @@ def forest_figure(estimates: Estimates, *, beside: Heatmap | None = None) -> Fig
             of_map = size_of(beside, with_n=False)
             figure = Figure(figsize=(of_map[0] + width, max(of_map[1], height)), layout="constrained")
             FigureCanvasAgg(figure)
-            left, axes = figure.subplots(1, 2, width_ratios=[of_map[0], width - 0.6])
+            left, axes = figure.subplots(1, 2, width_ratios=[of_map[0], AXIS_INCHES + 0.7])
             notes = draw_heatmap(left, beside)
         _draw_rows(axes, rows, estimates)
         settle(figure, notes, share_of_notes=0.0)

@@ -121,11 +121,27 @@ def transferred_map(
     mask: Bool[np.ndarray, "example position"],
     wrong: Bool[np.ndarray, " example"],
     group: Int[np.ndarray, " example"],
+    *,
+    judged: Bool[np.ndarray, " example"] | None = None,
 ) -> tuple[Heatmap, Float[np.ndarray, "layer position example"]]:
-    """The AUC of probes that were trained elsewhere, for each of their cells, and the scores behind it.
+    """The AUC of probes that were trained elsewhere, for each of their cells, and the scores of all examples.
 
     The interval is DeLong's over groups, with the probes taken as given.
+
+    Parameters
+    ----------
+    probes
+        Of the cells of `store`.
+    store, mask
+        The examples that are to be scored, and which have which position.
+    wrong
+        Which of them are wrong.
+    group
+        Examples of one group, such as twins, have the same number.
+    judged
+        Those that the AUC is of; by default all.
     """
+    known: np.ndarray = np.ones(len(wrong), dtype=bool) if judged is None else judged
     shape = (len(store.layers), len(store.positions))
     value, low, high = (np.full(shape, np.nan) for _ in range(3))
     scores = np.full((*shape, len(wrong)), np.nan)
@@ -136,13 +152,13 @@ def transferred_map(
             reason[row, column] = NO_PROBE
             continue
         scores[row, column] = transferred_scores(probes, store, mask, layer, position)
-        scored = np.isfinite(scores[row, column])
+        scored = np.isfinite(scores[row, column]) & known
         if min((scored & wrong).sum(), (scored & ~wrong).sum()) < MIN_PER_CLASS:
             reason[row, column] = NoValue.TOO_FEW_OF_A_CLASS
             continue
-        interval = auc_interval(scores[row, column], wrong, group=group)
+        interval = auc_interval(np.where(known, scores[row, column], np.nan), wrong, group=group)
         value[row, column], low[row, column], high[row, column] = interval
-    present = np.broadcast_to(mask[None], (shape[0], *mask.shape))
+    present = np.broadcast_to((mask & known[:, None])[None], (shape[0], *mask.shape))
     heatmap = Heatmap.build(
         value,
         low,
@@ -208,7 +224,7 @@ def _own_scores(probed: Probed, place: tuple[int, str] | None) -> Float[np.ndarr
 def _scores_elsewhere(train: Probed, test: Probed, place: tuple[int, str]) -> Float[np.ndarray, "row example"]:
     if not train.probes.has_cell(*place):
         return np.full((1, len(test.labels.wrong)), np.nan)
-    return transferred_scores(train.probes, test.store, test.mask, *place)[None]
+    return transferred_scores(train.probes.for_strangers(), test.store, test.mask, *place)[None]
 
 
 def _matrix(
