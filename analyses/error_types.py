@@ -66,10 +66,10 @@ def probes_of(
     setting: sampled.Setting, captured: Captured, questions: Mapping[str, np.ndarray]
 ) -> dict[str, TypeProbe]:
     """For each type a probe of the greedy answers; of all that have the position, whether judged or not."""
+    from interp.cell_probe import Probing
     from interp.error_types import type_probe
     from interp.labels import Split
     from interp.positions import resolved_mask
-    from interp.probe import Probing
 
     config = setting.config
     activations = captured.stores[config.site].cell(setting.layer, config.position)
@@ -88,8 +88,8 @@ def estimates_of(
     record: Mapping[str, str],
 ) -> Estimates:
     """The AUCs, with how many questions are of each type, and why an AUC is missing."""
+    from interp.cell_probe import NoValue
     from interp.estimates import Estimates
-    from interp.probe import NoValue
 
     return Estimates.named(
         {name: (probe.auc, probe.n) for name, probe in probes.items()},

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from interp.answer_columns import Target
+    from interp.cell_probe import Probing, Scores
     from interp.examples import Answer
     from interp.labels import Labels, Split
     from interp.linear_probes import LinearProbes
     from interp.model_sources import ModelSource
     from interp.models import HookedModel
-    from interp.probe import Probing, Scores
     from interp.questions import QuestionSet
     from interp.store import ExamplesOfStore
 
@@ -222,10 +222,10 @@ def material_of(
     config: Config, source: ModelSource, questions: QuestionSet, model: Callable[[], HookedModel], parts: Path
 ) -> Material:
     """Answer and capture, as far as that has not been done; `parts` is a folder that belongs to this identity."""
+    from interp.cell_probe import Probing
     from interp.devices import resolve_device
     from interp.labels import Split
     from interp.positions import resolved_mask
-    from interp.probe import Probing
 
     captured = capturing.captured(config, source, questions, model, [config.site])
     target = labelled(config, captured.answers, questions)

@@ -73,11 +73,11 @@ def run(config: Config) -> None:
 
 def scores_of(setting: sampled.Setting, captured: Captured, draws: list[list[Answer]]) -> dict[str, np.ndarray]:
     """By what the probe knows, and by what names alone tell, how likely correct each sample is (question × sample)."""
+    from interp.cell_probe import Probing, why_no_value
     from interp.errors import InputError
     from interp.labels import Split
     from interp.linear_probes import cell_probes
     from interp.positions import resolved_mask
-    from interp.probe import Probing, why_no_value
     from interp.selection import name_features, scores_of_samples, scoring_fold
 
     config = setting.config

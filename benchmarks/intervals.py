@@ -77,8 +77,8 @@ def coverage(config: Config) -> dict[str, list[float]]:
     import torch
 
     from interp.auc import auc_interval, refitting_factor
+    from interp.cell_probe import Probing, cell_scores
     from interp.labels import Split
-    from interp.probe import Probing, cell_scores
 
     covered: dict[str, list[float]] = {"ours": [], "delong": []}
     print(f"{'features':>8} {'signal':>6} {'AUC':>5} {'ours':>6} {'DeLong':>6}")
@@ -138,10 +138,11 @@ def _marked(config: Config, seed: int, *, answers_apart: bool) -> tuple[bool, bo
     import numpy as np
     import torch
 
+    from interp.cell_probe import Probing
     from interp.chance import with_marks
     from interp.labels import Split
     from interp.permutations import FAMILY_WISE_ERROR
-    from interp.probe import Probing, out_of_fold_scores, probe_map
+    from interp.probe import out_of_fold_scores, probe_map
 
     rng = np.random.default_rng([seed, answers_apart])
     answer, wrong = _drawn_answers(config, rng, alike=answers_apart)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from interp.auc import auc_and_influence
+from interp.cell_probe import Probing, Scores
 from interp.heatmap import Heatmap
 from interp.labels import Labels, Split
 from interp.permutations import (
@@ -17,7 +18,7 @@ from interp.permutations import (
     permuted_labels,
     ranks_of,
 )
-from interp.probe import Probing, Scores, refitted_aucs
+from interp.probe import refitted_aucs
 from interp.store import Cells
 
 REFIT_CELLS, REFIT_DRAWS = 8, 12

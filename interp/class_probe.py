@@ -22,10 +22,7 @@ from interp.auc import (
     macro_bootstrap_interval,
     refitting_factor,
 )
-from interp.cross_fitting import chosen_costs, held_out_scores
-from interp.heatmap import Heatmap
-from interp.labels import Labels
-from interp.probe import (
+from interp.cell_probe import (
     CellFits,
     NoValue,
     Probing,
@@ -33,11 +30,13 @@ from interp.probe import (
     gram_matrix,
     present_features,
     scaled_features,
-    scores_of_cells,
     why_no_value,
-    why_not_scored,
     why_not_usable,
 )
+from interp.cross_fitting import chosen_costs, held_out_scores
+from interp.heatmap import Heatmap
+from interp.labels import Labels
+from interp.probe import scores_of_cells, why_not_scored
 from interp.store import Cells
 
 MIN_CLASSES = 2

@@ -24,11 +24,12 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from interp.auc import Interval, auc_difference, auc_interval, refitting_factor
+from interp.cell_probe import NoValue, Probing, Scores, cell_scores
 from interp.examples import Answer
 from interp.heatmap import Heatmap
 from interp.labels import Labels
 from interp.positions import MISSING
-from interp.probe import METRIC, NoValue, Probing, Scores, cell_scores
+from interp.probe import METRIC
 from interp.scales import Scale
 from interp.threads import in_single_threads
 

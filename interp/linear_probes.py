@@ -25,19 +25,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from interp.cell_probe import CellFits, Probing, best_cost, deviations, scaled_features, why_no_value, why_not_usable
 from interp.cross_fitting import chosen_costs
 from interp.errors import InputError
 from interp.files import whole_file
 from interp.labels import Labels
-from interp.probe import (
-    CellFits,
-    Probing,
-    best_cost,
-    deviations,
-    scaled_features,
-    why_no_value,
-    why_not_usable,
-)
 from interp.store import Cells
 from interp.threads import in_single_threads
 

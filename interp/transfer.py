@@ -22,11 +22,12 @@ from jaxtyping import Bool, Float, Int
 
 from interp.answer_columns import MIN_PER_CLASS
 from interp.auc import Interval, auc_difference, auc_interval, refitting_factor
+from interp.cell_probe import NoValue, Scores
 from interp.heatmap import Heatmap
 from interp.labels import Labels
 from interp.linear_probes import LinearProbes
 from interp.matrix import Matrix
-from interp.probe import METRIC, NoValue, Scores, best_cell
+from interp.probe import METRIC, best_cell
 from interp.scales import Scale
 from interp.store import Cells
 

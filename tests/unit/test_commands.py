@@ -15,12 +15,12 @@ from analyses import cli, probing
 from analyses.capturing import DEFAULT_POSITIONS
 from analyses.runs import publish, require_publishable, run_folder
 from interp.answer_columns import COLUMNS, MAX_CLASSES, MIN_PER_CLASS
+from interp.cell_probe import MIN_FOLDS_TO_NEST
 from interp.classifiers import K
 from interp.datasets import BUILT_IN
 from interp.errors import InputError
 from interp.number_probe import PENALTIES
 from interp.positions import PAPER_POSITIONS
-from interp.probe import MIN_FOLDS_TO_NEST
 from interp.published import PUBLISHED
 from tests.unit.test_heatmap import heatmap_of
 

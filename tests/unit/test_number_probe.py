@@ -12,6 +12,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from interp.auc import group_draws, refitting_factor
+from interp.cell_probe import Scores
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Numbers, Split
 from interp.number_probe import (
@@ -22,7 +23,6 @@ from interp.number_probe import (
     number_scores_of_cell,
     training_means,
 )
-from interp.probe import Scores
 from interp.r_squared import r_squared_bootstrap, r_squared_interval
 from interp.ridge import ridge_predictions
 from interp.store import ActivationStore

@@ -13,11 +13,12 @@ from sklearn.metrics import roc_auc_score
 
 from interp import chance
 from interp.auc import auc_and_influence
+from interp.cell_probe import Probing
 from interp.chance import with_marks
 from interp.heatmap import Heatmap
 from interp.labels import Split
 from interp.permutations import Null, flipped_aucs, inflation_of, null_aucs, permuted_labels, ranks_of
-from interp.probe import Probing, out_of_fold_scores, probe_map
+from interp.probe import out_of_fold_scores, probe_map
 from tests.stored import store_of
 
 

@@ -11,10 +11,11 @@ from sklearn.model_selection import cross_val_predict, train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from interp.auc import auc_interval, refitting_factor
+from interp.cell_probe import SOLVERS, NoValue, Probing, Scores, cell_scores
 from interp.errors import InputError
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels, Split
-from interp.probe import SOLVERS, NoValue, Probing, Scores, best_cell, cell_scores, out_of_fold_scores, probe_map
+from interp.probe import best_cell, out_of_fold_scores, probe_map
 from interp.store import ActivationStore
 from tests.stored import store_of
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from interp.auc import auc_difference, refitting_factor
+from interp.cell_probe import NoValue, Probing, cell_scores
 from interp.heatmap import Heatmap
 from interp.labels import Labels, Split
-from interp.probe import NoValue, Probing, cell_scores, out_of_fold_scores, probe_map
+from interp.probe import out_of_fold_scores, probe_map
 from interp.selectivity import (
     CellSelectivity,
     ControlTasks,

@@ -9,13 +9,14 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from interp.cell_probe import Probing
 from interp.heatmap import Heatmap
 from interp.labels import Split
 from interp.linear_probes import fitted_probes
 from interp.matrix import Matrix
 from interp.matrix_figure import matrix_figure
 from interp.plot import save_figure
-from interp.probe import Probing, best_cell, out_of_fold_scores, probe_map
+from interp.probe import best_cell, out_of_fold_scores, probe_map
 from interp.transfer import NO_PROBE, Probed, transfer_matrices, transferred_map, transferred_scores
 from tests.stored import store_of
 
