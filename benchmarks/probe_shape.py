@@ -76,8 +76,8 @@ def main(config: Config) -> int:
     each = [1e3 * seconds / config.cells for seconds in of_map]
     print(f"{config.cells} cells, n {config.n}, d_model {config.d_model}, on {torch.get_num_threads()} threads")
     print(f"one split: {_spread(of_map)} s for the map, {_spread(each)} ms a cell, peak {peak_once:.0f} MB")
-    for name, seconds in peers.items():
-        print(f"  {name:22} {_spread([1e3 * second for second in seconds])} ms a cell ({len(seconds)} fits)")
+    for name, times in peers.items():
+        print(f"  {name:22} {_spread([1e3 * second for second in times])} ms a cell ({len(times)} fits)")
     print(f"five folds, nested: {nested:.0f} s for the map, peak {_peak_mb():.0f} MB")
     print(f"largest difference of a score from {NEWTON}: {max(differences):.1g}")
     ours = statistics.median(each)
