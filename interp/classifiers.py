@@ -132,13 +132,13 @@ class Sparse:
             raise RuntimeError(
                 f"TransformerLens's sparse probe was fitted to {len(fitted.train_indices)} of {n} examples"
             )
-        self.selected: np.ndarray = fitted.selected_features.numpy()
-        self.coefficients, self.intercept = fitted.coefficients.numpy(), float(fitted.intercept)
+        self.direction, self.intercept = np.zeros(width), float(fitted.intercept)
+        self.direction[fitted.selected_features.numpy()] = fitted.coefficients.numpy()
         return self
 
     def decision_function(self, features: Float[np.ndarray, "m d_model"]) -> Float[np.ndarray, " m"]:
         """Log-odds."""
-        return np.asarray(features[:, self.selected] @ self.coefficients + self.intercept)
+        return np.asarray(features @ self.direction + self.intercept)
 
 
 def fit_sparse_probe() -> Callable[..., Any]:
@@ -193,5 +193,7 @@ def weights_of(fitted: Classifier) -> tuple[Float[np.ndarray, " d_model"], float
         return fitted.direction, float(-fitted.middle @ fitted.direction)
     if isinstance(fitted, OneHiddenLayer):
         raise InputError("--probe mlp is not linear, and has no direction that could be kept; take another --probe")
+    if isinstance(fitted, Sparse):
+        return fitted.direction, fitted.intercept
     coefficients: Float[np.ndarray, " d_model"] = fitted.coef_[0]  # type: ignore[attr-defined]
     return coefficients, float(fitted.intercept_[0])  # type: ignore[attr-defined]

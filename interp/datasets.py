@@ -115,9 +115,24 @@ def load_questions(
 
 def available(dataset: str, n: int) -> int:
     """How many of `n` questions a set that comes with the suite has."""
-    if not BUILT_IN[dataset].asks_each:
-        return n
-    return min(n, 1 + BUILT_IN[dataset].questions(1, 0).dropped["not drawn"])
+    known = BUILT_IN[dataset]
+    if known.asks_each:
+        return min(n, 1 + known.questions(1, 0).dropped["not drawn"])
+    fewest, most = 1, n
+    while fewest < most:
+        # From above: mostly all of them are there.
+        tried = most if fewest == 1 and most == n else (fewest + most + 1) // 2
+        fewest, most = (tried, most) if _has(known, tried) else (fewest, tried - 1)
+    return fewest
+
+
+def _has(known: BuiltIn, n: int) -> bool:
+    """Whether a set has so many questions: what it takes of one state or country depends on how many that are."""
+    try:
+        known.questions(n, 0)
+    except InputError:
+        return False
+    return True
 
 
 def _require_unused(dataset: str, **flags: object) -> None:

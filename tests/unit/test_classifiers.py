@@ -74,7 +74,7 @@ def test_the_sparse_probe_is_the_regression_on_the_coordinates_whose_means_diffe
     probe = Sparse(c, k).fit(features, positive)
     differences = np.abs(features[positive].mean(0) - features[~positive].mean(0))
     chosen = np.argsort(-differences)[:k]
-    assert set(probe.selected.tolist()) == set(chosen.tolist())
+    assert set(np.flatnonzero(probe.direction).tolist()) == set(chosen.tolist())
     reference = LogisticRegression(C=c, solver="newton-cholesky", tol=1e-10).fit(features[:, chosen], positive)
     np.testing.assert_allclose(
         probe.decision_function(new), reference.decision_function(new[:, chosen]), rtol=1e-4, atol=1e-5
@@ -82,7 +82,7 @@ def test_the_sparse_probe_is_the_regression_on_the_coordinates_whose_means_diffe
 
 
 def test_the_sparse_probe_finds_the_coordinates_that_differ() -> None:
-    assert set(Sparse(1.0, 2).fit(*planted(300, 7)).selected.tolist()) == {7, 21}
+    assert set(np.flatnonzero(Sparse(1.0, 2).fit(*planted(300, 7)).direction).tolist()) == {7, 21}
 
 
 def test_a_class_of_two_is_fitted_to_whole() -> None:
@@ -90,7 +90,7 @@ def test_a_class_of_two_is_fitted_to_whole() -> None:
     positive[:] = False
     positive[[3, 30]] = True
     probe = Sparse(1.0, 1).fit(features, positive)
-    assert abs(features[positive].mean(0) - features[~positive].mean(0)).argmax() == probe.selected[0]
+    assert abs(features[positive].mean(0) - features[~positive].mean(0)).argmax() == np.flatnonzero(probe.direction)[0]
 
 
 def test_more_coordinates_than_there_are_are_refused() -> None:

@@ -53,6 +53,7 @@ def kept(folder: Path, probing: Probing, mask: np.ndarray | None = None) -> tupl
         Probing(kind="mass-mean"),
         Probing(kind="mass-mean-whitened"),
         Probing(kind="lda"),
+        Probing(kind="sparse", k=3),
     ],
 )
 def test_an_examples_own_fold_scores_it_as_in_the_map(tmp_path: Path, probing: Probing) -> None:
