@@ -146,6 +146,25 @@ def _auc_and_influence(
     return value, influence
 
 
+def auc_above_chance(
+    scores: Float[np.ndarray, "seed example"],
+    positive: Bool[np.ndarray, " example"],
+    group: Int[np.ndarray, " example"],
+) -> tuple[float, Float[np.ndarray, " group"]]:
+    """The AUC, the mean over the scorings, and what each group adds to it above .5: the sum is that.
+
+    What `auc_and_influence` has says by how much a group is better or worse than the AUC that was found, and adds up to
+    nothing. To it comes the group's share in the AUC itself, by how many of either class it has.
+    """
+    value, influence = auc_and_influence(scores, positive, group)
+    shares = np.zeros((len(scores), len(positive)))
+    for row, of_seed in zip(shares, scores, strict=True):
+        for side in (positive, ~positive):
+            scored = side & np.isfinite(of_seed)
+            row[scored] = 1 / (2 * scored.sum())
+    return value, influence + (value - 0.5) * np.bincount(group, weights=shares.mean(0))
+
+
 def bootstrap_interval(
     scores: Float[np.ndarray, "seed example"],
     positive: Bool[np.ndarray, " example"],

@@ -21,7 +21,7 @@ cell and on the same folds, says how well it memorises which type goes with whic
    a part of the former in it: the interval errs on the wide side. Of few tasks s² is itself uncertain: quantiles are
    of Student's t with the degrees of freedom of Welch and Satterthwaite. In simulations (300 questions, 30 types of
    unequal size, 2 to 10 tasks, control AUCs of .75 to .995) it covers 92 to 100 % at 95 %, at 1.1 to 1.4 times the
-   width that would do; that of the control AUC covers 97 to 99 %, and 90 % where that AUC is .995.
+   width that would do; that of the control AUC covers 98 to 99 %, and 90 % where that AUC is .995.
 
 What it says: whether an AUC is higher than this probe could come by memorising alone, in a task that memorising solves
 altogether. Errors are told by the type only in part, since answers of one type are right and wrong. So where a probe
