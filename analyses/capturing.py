@@ -38,7 +38,7 @@ class Config(asking.Config):
     layers: str = "all"
     """Rows of the map: all, or numbers and ranges such as 0,4,8 or 0-10; nothing above the last one is computed."""
     token_budget: int | None = None
-    """Tokens in one forward pass of the capture, padding included; by default what suits the device (CPU 1024, MPS
+    """Tokens in one forward pass of the capture, padding included; by default what suits the device (CPU 2048, MPS
     4096, CUDA 16384). Give it where parts that are captured on different devices are to be merged."""
     executor: Literal["local", "ray"] = "local"
     """Who captures: this process, or Ray workers that each load the model ('pip install interp-maps[ray]')."""

@@ -192,5 +192,6 @@ def _of_layers(
 ) -> Float[torch.Tensor, "layer position example width"]:
     one_device = len({layer.device for layer in layers}) == 1
     stacked = torch.stack(layers if one_device else [layer.cpu() for layer in layers]).cpu()
-    stacked[:, absent] = float("nan")
+    if bool(absent.any()):
+        stacked[:, absent] = float("nan")
     return stacked

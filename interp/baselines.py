@@ -26,19 +26,18 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from interp.answer_columns import MIN_PER_CLASS
 from interp.auc import NO_INTERVAL, Interval, auc_interval
 from interp.batches import in_halves_if_need_be
 from interp.estimates import Estimates
 from interp.examples import Answer
 from interp.models import HookedModel
 from interp.plan import capture_plan
+from interp.probe import METRIC
 from interp.progress import progress
 from interp.prompts import reply_prompt
 from interp.tokens import encoded_text
 
-MIN_PER_CLASS = 20
-"""A baseline over fewer examples of either class than this has no value, as a cell of a probe map."""
-METRIC = "AUC of error detection"
 SCALE = (0.5, 1.0)
 LOGIT_TOKENS = 2048
 """At most this many tokens in one forward pass: each has a logit for every word of the vocabulary."""
@@ -159,6 +158,12 @@ def baseline_estimates(
         Which answers are wrong.
     group
         Examples of one group, such as twins, have the same number.
+
+    Returns
+    -------
+    Estimates
+        By baseline. One over fewer than `interp.answer_columns.MIN_PER_CLASS` examples of either class has no value, as
+        a cell of a probe map.
     """
     found: dict[str, tuple[Interval, int]] = {}
     for name, confidence in scores.items():

@@ -40,7 +40,7 @@ from interp.store import ActivationStore
 
 log = logging.getLogger(__name__)
 
-TOKEN_BUDGETS = {"cpu": 1024, "mps": 4096, "cuda": 16384}
+TOKEN_BUDGETS = {"cpu": 2048, "mps": 4096, "cuda": 16384}
 """Tokens in one forward pass by kind of device: enough to keep it busy, few enough to fit beside a model."""
 ROOM = 64e6
 """Bytes that are to stay free on the disk."""

@@ -189,8 +189,8 @@ def transfer_matrices(sets: Sequence[Probed], place: tuple[int, str] | None = No
     Returns
     -------
     tuple
-        Both with ``layer`` and ``position`` of each training set's cell; the second with ``baseline`` and
-        ``baseline_auc`` of each test set.
+        Both with ``train_layer`` and ``train_position``, the cell of each training set (-1 and empty if it has none);
+        the second with ``baseline`` and ``baseline_auc`` of each test set.
     """
     shape = (len(sets), len(sets))
     aucs, differences = (np.full((3, *shape), np.nan) for _ in range(2))

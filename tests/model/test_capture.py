@@ -247,7 +247,7 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(
 
 
 def test_the_budget_is_the_devices() -> None:
-    assert [default_token_budget(device) for device in ("cpu", "cuda:1", "mps", "xpu")] == [1024, 16384, 4096, 1024]
+    assert [default_token_budget(device) for device in ("cpu", "cuda:1", "mps", "xpu")] == [2048, 16384, 4096, 2048]
 
 
 def test_bfloat16_is_kept(source: ModelSource) -> None:
