@@ -84,6 +84,9 @@ def planned_stores(
 ) -> dict[str, ActivationStore]:
     """The stores of some sites, to be captured in one pass; nothing is written yet.
 
+    A store that is there, finished or begun, keeps the batches in which it was begun: they say which row of a shard is
+    which example.
+
     Parameters
     ----------
     folders
@@ -105,9 +108,15 @@ def planned_stores(
     plan = capture_plan(sequences, token_budget=token_budget, reuse_prefixes=reuse_prefixes)
     positions, ids = tuple(table["position"].values.tolist()), tuple(answer.question.id for answer in answers)
     return {
-        site: ActivationStore(folder, dict(identities[site]), tuple(layers), positions, ids, plan)
+        site: _as_begun(ActivationStore(folder, dict(identities[site]), tuple(layers), positions, ids, plan))
         for site, folder in folders.items()
     }
+
+
+def _as_begun(store: ActivationStore) -> ActivationStore:
+    """The store, or the same in the batches of an earlier run if it is in its folder."""
+    known = ActivationStore.read(store.folder)
+    return known if known is not None and known.is_same_but_for_plan(store) else store
 
 
 def capture(

@@ -275,3 +275,23 @@ def test_a_prefix_is_run_once_for_the_batches_of_a_shard(
     store = captured(model, answers, tmp_path, token_budget=40)["resid_post"]
     assert sum(len(shard) for shard in store.plan) > 3
     assert ran == [len(BEGINNING)] * len(store.plan)
+
+
+@pytest.mark.parametrize("n_kept", [None, 1], ids=["finished", "begun"])
+@pytest.mark.parametrize("budgets", [(30, 4000), (4000, 30)], ids=["larger", "smaller"])
+def test_a_store_is_read_in_the_batches_in_which_it_was_begun(
+    source: ModelSource, tmp_path: Path, small_shards: None, n_kept: int | None, budgets: tuple[int, int]
+) -> None:
+    """Whatever batches the run that reads it or goes on with it would make: they say which row is which example."""
+    answers = random_answers(23)
+    model = load_model(source, device="cpu", dtype="float32")
+    # Without shared beginnings in the one plan, their examples are in another order, too.
+    first = captured(model, answers, tmp_path, token_budget=budgets[0], reuse_prefixes=False)["resid_post"]
+    reference = {name: first.cell(1, name) for name in POSITIONS}
+    if n_kept is not None:
+        manifest = tmp_path / "resid_post" / "manifest.jsonl"
+        manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[:n_kept]))
+    second = captured(model, answers, tmp_path, token_budget=budgets[1])["resid_post"]
+    assert second.plan == first.plan
+    for name, expected in reference.items():
+        torch.testing.assert_close(second.cell(1, name), expected, rtol=1e-5, atol=1e-5, equal_nan=True)
