@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -116,8 +116,8 @@ def require_usable(config: Config) -> None:
         placement(config.device, parse_device_map(config.device_map), config.n_devices)
 
 
-def questions_of(config: Config) -> QuestionSet:
-    """The questions, with the rules by which their answers are read and judged."""
+def questions_of(config: Config, kept: Sequence[str] = ()) -> QuestionSet:
+    """The questions, with the rules by which their answers are read and judged, and the columns that are to be kept."""
     from dataclasses import replace
 
     from interp.datasets import load_questions
@@ -130,6 +130,7 @@ def questions_of(config: Config) -> QuestionSet:
         columns=_columns(config),
         subset=config.subset,
         split=config.split,
+        kept=kept,
     )
     extraction = questions.extraction if config.extraction == "auto" else config.extraction
     as_found = questions.grading if config.extraction in ("auto", questions.extraction) else GRADING_OF[extraction]

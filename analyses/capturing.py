@@ -80,7 +80,7 @@ def require_usable(config: Config) -> None:
     require_known(positions_of(config))
     if config.token_budget is not None and config.token_budget < 1:
         raise InputError(f"--token-budget is {config.token_budget}; give a number from 1")
-    _layer_numbers(config.layers, n_layers=None)
+    layer_numbers(config.layers, n_layers=None)
 
 
 def positions_of(config: Config) -> list[str]:
@@ -209,7 +209,7 @@ def _stores(
         identities,
         answers,
         table,
-        layers=_layer_numbers(config.layers, n_layers_of(source) or model().cfg.n_layers),
+        layers=layer_numbers(config.layers, n_layers_of(source) or model().cfg.n_layers),
         token_budget=config.token_budget or default_token_budget(resolve_device(config.device)),
     )
 
@@ -228,7 +228,7 @@ def _executor(config: Config) -> Executor:
     )
 
 
-def _layer_numbers(text: str, n_layers: int | None) -> tuple[int, ...]:
+def layer_numbers(text: str, n_layers: int | None) -> tuple[int, ...]:
     """The layers that a flag names, ascending; without the number of layers only its form is checked."""
     from interp.errors import InputError
 

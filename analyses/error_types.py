@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Literal
 
 from analyses import sampled
 from analyses.command import execute
+from analyses.runs import require_publishable
 
 if TYPE_CHECKING:
     import numpy as np
-    import xarray as xr
 
     from analyses.capturing import Captured
     from interp.error_types import TypeProbe
+    from interp.estimates import Estimates
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def run(config: Config) -> None:
         )
     identity = setting.identity() | {"rules": config.rules}
     path = setting.folder / "error-types.nc"
-    sampled.require_replaceable(path, identity, overwrite=config.overwrite)
+    require_publishable(path, identity, overwrite=config.overwrite)
 
     counts = [counts_of(samples) for samples in zip(*setting.samples(), strict=True)]
     overlapping = overlapping_types(counts, config.rules)
@@ -53,7 +54,8 @@ def run(config: Config) -> None:
     captured = setting.greedy()
     probes = probes_of(setting, captured, questions)
     record = sampled.record_of(setting, captured, identity)
-    print(sampled.written(path, dataset_of(questions, disjoint, probes, record)))
+    for written in sampled.published(path, estimates_of(questions, disjoint, probes, record)):
+        print(written)
     print(f"{len(counts):6d}  asked, {config.samples} samples each at temperature {config.temperature:g}")
     print(f"{int((~overlapping.any(1)).sum()):6d}  of no type by the rules of the {config.rules}")
     print(f"        {thresholds_in_words(config.samples, config.rules)}")
@@ -65,10 +67,10 @@ def probes_of(
     setting: sampled.Setting, captured: Captured, questions: Mapping[str, np.ndarray]
 ) -> dict[str, TypeProbe]:
     """For each type a probe of the greedy answers; of all that have the position, whether judged or not."""
+    from interp.cell_probe import Probing
     from interp.error_types import type_probe
     from interp.labels import Split
     from interp.positions import resolved_mask
-    from interp.probe import Probing
 
     config = setting.config
     activations = captured.stores[config.site].cell(setting.layer, config.position)
@@ -80,19 +82,22 @@ def probes_of(
     }
 
 
-def dataset_of(
+def estimates_of(
     questions: Mapping[str, np.ndarray],
     disjoint: Mapping[str, np.ndarray],
     probes: Mapping[str, TypeProbe],
     record: Mapping[str, str],
-) -> xr.Dataset:
+) -> Estimates:
     """The AUCs, with how many questions are of each type, and why an AUC is missing."""
-    from interp.probe import NoValue
+    from interp.cell_probe import NoValue
+    from interp.estimates import Estimates
 
-    return sampled.estimates(
+    return Estimates.named(
         {name: (probe.auc, probe.n) for name, probe in probes.items()},
         kind="error types",
         metric="AUC of a probe for questions of the type",
+        scale=(0.5, 1.0),
+        reference=0.5,
         attributes={**record, "why_missing_meanings": " ".join(reason.name.lower() for reason in NoValue)},
         extra={
             "n_of_type": [probe.n_of_type for probe in probes.values()],

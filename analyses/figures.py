@@ -1,4 +1,4 @@
-"""Draw saved heatmaps again, without the model.
+"""Draw saved results again, without the model.
 
 Without paths, every .nc file below the figures folder is drawn beside itself as PDF and PNG. With paths, those files
 are drawn into the output folder: .nc files of this suite, or .csv files of published maps (a 'layer' column, then one
@@ -20,10 +20,10 @@ from analyses.runs import draw
 
 @dataclass(frozen=True)
 class Config:
-    """Draw saved heatmaps again, without the model."""
+    """Draw saved results again, without the model."""
 
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
-    """Heatmaps to draw (.nc or .csv); none means all below --figures."""
+    """Results to draw (.nc, or .csv); none means all below --figures."""
     figures: Path = Path("figures")
     """Folder of results."""
     out: Path = Path()
@@ -39,24 +39,12 @@ def run(config: Config) -> None:
     targets = {path: config.out / path.name for path in config.paths}
     if not config.paths:
         # A run that was killed while it wrote leaves a hidden, unfinished file.
-        found = [path for path in sorted(config.figures.rglob("*.nc")) if not path.name.startswith(".")]
-        targets = {path: path for path in found if _is_map(path)}
+        targets = {path: path for path in sorted(config.figures.rglob("*.nc")) if not path.name.startswith(".")}
     if not targets:
         raise InputError(f"no .nc file below {config.figures}; run 'interp probe' first, or give --figures")
     for path, beside in targets.items():
         for written in draw(path, beside, with_n=config.with_n):
             print(written)
-
-
-def _is_map(path: Path) -> bool:
-    """Whether a file may be a heatmap: it has no names, as lists of single values have."""
-    import xarray as xr
-
-    try:
-        with xr.open_dataset(path, engine="h5netcdf") as data:
-            return "name" not in data.dims
-    except (OSError, ValueError):
-        return True  # So that it is said what is wrong with it.
 
 
 if __name__ == "__main__":

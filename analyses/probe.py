@@ -3,257 +3,242 @@
 Asks the questions, captures the residual stream after every layer (or another site) at every position of the answers
 that have an exact answer, and gives each (layer, token) the AUC of a cross-fitted probe for errors, with its interval;
 marks the cells that are above chance, and maps what the probe knows beyond the token's identity, the answer's shape and
-the question's difficulty. Writes probe.* and probe-beyond.* (.nc, .pdf, .png). An interrupted run goes on where it was.
+the question's difficulty; with --selectivity also what it knows beyond which answers tend to be wrong. With --labels it
+does the same for any other column of the answers or of the question file; for several classes and for numbers without
+the marks and the controls. Writes probe.*, probe-beyond.* and probe-selectivity.* (.nc, .pdf, .png). An interrupted run
+goes on where it was.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, NamedTuple
 
-from analyses import asking, capturing
-from analyses.capturing import DEFAULT_SITE
+from analyses import asking, probing
 from analyses.command import execute
+from analyses.probe_summary import in_words
+from analyses.probing import Material, TwoClasses
 from analyses.runs import (
+    Identity,
     provenance,
     publish,
     require_publishable,
     reusable,
     run_folder,
-    table_of_values,
-    value_in_words,
 )
 
 if TYPE_CHECKING:
     from interp.heatmap import Heatmap
-    from interp.model_sources import ModelSource
-    from interp.questions import QuestionSet
 
-
-OF_SCORES = ("site", "group", "folds", "seeds", "splitting", "c", "probe", "solver", "standardise", "nested", "labels")
-"""Flags that decide the scores of the examples,"""
 OF_MAPS = ("permutations", "bootstraps", "controls")
-"""and flags that decide what is made of them."""
-FOLDS_TO_NEST = 3
-"""`interp.probe.MIN_FOLDS_TO_NEST`, which would take a second to import for --help."""
+"""Flags that decide what is made of the scores."""
+LEAST = {"permutations": 0, "bootstraps": 0, "selectivity_tasks": 2}
+"""The smallest number that each of these flags takes."""
 
 
 @dataclass(frozen=True)
-class Config(capturing.Config):
+class Config(probing.Config):
     """Map where a linear probe can read off that an answer is wrong."""
 
-    site: str = DEFAULT_SITE
-    """What of a block to probe: resid_pre, resid_mid, resid_post, attn_out, mlp_out (what they add), mlp_hidden,
-    head_z, or a block's hook by TransformerLens's name, such as attn.hook_q."""
-    folds: int = 5
-    """Folds of the cross-fitting."""
-    seeds: int = 1
-    """In how many ways the answers are split into folds; the value is the mean."""
-    splitting: Literal["folds", "paper"] = "folds"
-    """'paper' scores one random fifth by a probe trained on the rest, whatever the groups, to replicate it."""
-    group: Literal["question", "answer"] = "question"
-    """What is kept on one side of a split: related questions, or with 'answer' also all that are given one answer, so
-    that a probe cannot learn which answers tend to be wrong."""
-    c: tuple[float, ...] = (1.0,)
-    """Inverse strength of the L2 regularisation; of several one is chosen for each fold, within the other folds."""
-    probe: Literal["logistic", "mass-mean", "mass-mean-whitened", "lda", "mlp"] = "logistic"
-    """What is fitted: logistic regression; the direction between the classes' means (Marks & Tegmark 2024), as it is
-    or tilted by the covariance; linear discriminant analysis; or one hidden layer."""
-    solver: Literal["newton", "sklearn"] = "newton"
-    """'sklearn' fits with scikit-learn's LogisticRegression: the same optimum, several times slower."""
-    standardise: bool = True
-    """Divide features by their deviation."""
     permutations: int = 1000
     """Permutations of the labels, by which cells above chance are marked, corrected for the number of cells."""
     bootstraps: int = 1000
     """Bootstrap samples of the groups, for a second interval beside DeLong's (low_bootstrap, high_bootstrap)."""
     controls: bool = True
     """Also map what the probe knows beyond the token's identity, the answer's shape and the question's difficulty."""
-    nested: bool = True
-    """Choose the best cell also without the answers that it is scored on."""
-    labels: Literal["correctness", "shuffled"] = "correctness"
-    """'shuffled' deals the labels out at random: the control, which must give .5."""
+    selectivity: bool = False
+    """Also map the probe's selectivity: its AUC minus the one it has on control tasks, which give everything that is
+    answered (such as a country) a random label (Hewitt & Liang 2019). Takes as long again for every two tasks or so."""
+    selectivity_tasks: int = 3
+    """How many control tasks, at least 2: the mean AUC over them is taken."""
+    save_probes: bool = False
+    """Also keep the probes themselves, for interp apply: of every cell one for each fold and one of all answers, in
+    probes.safetensors beside the scores, whose path is printed."""
     figures: Path = Path("figures")
-    """Folder of results: <model>/<dataset>/probe.{nc,pdf,png}, probe-beyond.*; probe-shuffled.*, probe-paper.* for
-    the paper's policy, probe-attn_out.* for another site."""
+    """Folder of results: <model>/<dataset>/probe.{nc,pdf,png}, probe-beyond.*, probe-selectivity.*; probe-shuffled.*,
+    probe-year.* for another column, probe-paper.* for the paper's policy, probe-attn_out.* for another site."""
     overwrite: bool = False
     """Replace the result of another run."""
 
 
 def run(config: Config) -> None:
     """Answer, capture, probe, draw."""
-    capturing.require_usable(config)
-    _require_usable(config)
-    questions = asking.questions_of(config)
-    source = asking.source_of(config)
-    settings = {name: getattr(config, name) for name in (*OF_SCORES, *OF_MAPS)} | {"c": list(config.c)}
-    identity = asking.identity_of(config, source, questions) | capturing.settings_of(config) | settings
+    require_usable(config)
+    questions, source = probing.questions_of(config), asking.source_of(config)
+    of_scores = probing.identity_of(config, source, questions)
+    identity = of_scores | {name: getattr(config, name) for name in OF_MAPS}
+    of_tasks = identity | {"selectivity_tasks": config.selectivity_tasks}
 
-    name = "-".join(["probe", *_variants_of(config), *capturing.variants_of(config, config.site)])
-    folder = config.figures / source.name / questions.name
-    work = run_folder(config.runs / source.name / questions.name, name, identity)
-    results = {name: work / "probe.nc"}
+    name, parent = "-".join(["probe", *probing.variants_of(config)]), config.runs / source.name / questions.name
+    work, parts = run_folder(parent, name, identity), run_folder(parent, "scores", of_scores)
+    results = {name: Planned(work / "probe.nc", identity)}
     if has_controls(config):
-        results[f"{name}-beyond"] = work / "beyond.nc"
-    for published in results:
-        require_publishable(folder / f"{published}.nc", identity, overwrite=config.overwrite)
-    known = [reusable(result, identity) for result in results.values()]
-    heatmaps = [heatmap for heatmap in known if heatmap is not None]
-    if len(heatmaps) < len(results):
-        of_scores = {key: value for key, value in identity.items() if key not in OF_MAPS}
-        scores = run_folder(work.parent, "scores", of_scores)
-        made = measured_maps(config, source, questions, work, scores)
-        heatmaps = [heatmap.with_attributes(provenance(identity)) for heatmap in made]
-        for heatmap, result in zip(heatmaps, results.values(), strict=True):
-            heatmap.save(result)
-    for published, result in results.items():
-        for path in publish(result, folder / f"{published}.nc"):
-            print(path)
-    print("\n".join(map(in_words, heatmaps)))
+        results[f"{name}-beyond"] = Planned(work / "beyond.nc", identity)
+    if config.selectivity:
+        results[f"{name}-selectivity"] = Planned(work / "selectivity.nc", of_tasks)
+    folder = config.figures / source.name / questions.name
+    for published, planned in results.items():
+        require_publishable(folder / f"{published}.nc", planned.identity, overwrite=config.overwrite)
+
+    model = cache(lambda: asking.loaded(config, source))
+    material = cache(lambda: probing.material_of(config, source, questions, model, parts))
+    classes = cache(lambda: probing.two_classes(config, material()))
+    if not is_measured(config, work, identity):
+        for result, heatmap in measured_maps(config, material(), classes, work).items():
+            heatmap.with_attributes(provenance(identity)).save(work / result)
+    if config.selectivity and reusable(work / "selectivity.nc", of_tasks) is None:
+        selective = selectivity(config, material(), classes)
+        selective.with_attributes(provenance(of_tasks)).save(work / "selectivity.nc")
+    if config.save_probes:
+        probing.kept_probes(material(), classes, of_scores)
+
+    show(results, folder)
+    if config.save_probes:
+        print(parts / probing.PROBES)
+
+
+class Planned(NamedTuple):
+    """Where a result is to be, and what decides it."""
+
+    path: Path
+    identity: Identity
+
+
+def show(results: Mapping[str, Planned], folder: Path) -> None:
+    """Publish the results that were made, by their names, and say what they say."""
+    made = {name: planned for name, planned in results.items() if planned.path.is_file()}
+    for name, planned in made.items():
+        for written in publish(planned.path, folder / f"{name}.nc"):
+            print(written)
+    heatmaps = [reusable(*planned) for planned in made.values()]
+    print("\n".join(in_words(heatmap) for heatmap in heatmaps if heatmap is not None))
+
+
+def require_usable(config: Config) -> None:
+    """Raise an `InputError` for a flag that cannot be used, before anything is loaded or written."""
+    from interp.errors import InputError
+
+    probing.require_usable(config)
+    probing.require_least(config, LEAST)
+    if config.selectivity and config.group == "answer":
+        raise InputError("--group answer leaves a probe no answer to memorise, which --selectivity is about; drop one")
+    if config.save_probes and config.probe == "mlp":
+        raise InputError("--probe mlp is not linear, and has no direction that --save-probes could keep; drop one")
 
 
 def has_controls(config: Config) -> bool:
     """Whether there is a map of what the probe knows beyond the controls: it needs folds within folds."""
-    return config.controls and config.nested and config.splitting == "folds" and config.folds >= FOLDS_TO_NEST
+    folds = config.splitting == "folds" and config.folds >= probing.FOLDS_TO_NEST
+    return config.controls and config.nested and folds
 
 
-def _variants_of(config: Config) -> list[str]:
-    """What in the name of a map tells it from the map of correctness with the default split and solver."""
-    chosen = {config.labels: "correctness", f"{config.splitting}_split": "folds_split", config.solver: "newton"}
-    chosen |= {f"group_{config.group}": "group_question", config.probe: "logistic"}
-    return [value for value, default in chosen.items() if value != default]
-
-
-def _variant_in_words(config: Config) -> str:
-    """What a figure must say of how its probes were fitted, for it not to be taken for another; empty by default."""
-    told = {
-        "labels: shuffled": config.labels == "shuffled",
-        "no answer is on both sides of a split": config.group == "answer",
-        "split: one fifth, as published": config.splitting == "paper",
-        f"probe: {config.probe}": config.probe != "logistic",
-    }
-    return ", ".join(words for words, holds in told.items() if holds)
-
-
-def _require_usable(config: Config) -> None:
-    """Raise an `InputError` for a flag that no probe can use."""
-    from interp.errors import InputError
-
-    if not config.c or min(config.c) <= 0:
-        raise InputError(f"--c is {' '.join(map(str, config.c)) or 'empty'}; give numbers above 0")
-    for flag, least in (("folds", 2), ("seeds", 1), ("permutations", 0), ("bootstraps", 0)):
-        if getattr(config, flag) < least:
-            raise InputError(f"--{flag} is {getattr(config, flag)}; give a number from {least}")
-    if len(config.c) > 1 and config.splitting == "paper":
-        raise InputError("--splitting paper has no folds within which to choose among several --c; give one")
-    if len(config.c) > 1 and config.folds < FOLDS_TO_NEST:
-        raise InputError(f"--folds {config.folds} leaves nothing to choose among several --c on; give 3 folds or more")
+def is_measured(config: Config, work: Path, identity: Identity) -> bool:
+    """Whether an earlier run made the maps; of what is not of two classes only the first is made."""
+    first, beyond = (reusable(work / name, identity) for name in ("probe.nc", "beyond.nc"))
+    alone = first is not None and first.data.attrs.get("label_kind", "binary") != "binary"
+    return first is not None and (alone or beyond is not None or not has_controls(config))
 
 
 def measured_maps(
-    config: Config, source: ModelSource, questions: QuestionSet, work: Path, parts: Path
-) -> list[Heatmap]:
-    """The probe map of this configuration, and what it knows beyond the controls, if that is wanted.
+    config: Config, material: Material, classes: Callable[[], TwoClasses], work: Path
+) -> dict[str, Heatmap]:
+    """The maps of this configuration, by the name of their file; what is behind them is left in `work`."""
+    from interp.files import whole_file
 
-    Every finished part of them is on disk in `work`, in `parts` (the scores) and beside them (answers, activations).
-    """
-    import numpy as np
+    with whole_file(work / "positions.nc") as temporary:
+        material.table.to_netcdf(temporary, engine="h5netcdf")
+    if material.target.kind == "number":
+        maps = {"probe.nc": number_map(config, material, work)}
+    elif material.target.kind == "classes":
+        maps = {"probe.nc": map_of_classes(config, material, work)}
+    else:
+        maps = binary_maps(config, material, classes(), work)
+    return {name: heatmap.with_attributes(material.record) for name, heatmap in maps.items()}
 
+
+def binary_maps(config: Config, material: Material, classes: TwoClasses, work: Path) -> dict[str, Heatmap]:
+    """The AUC of one class against the other, with what chance gives, and what it has beyond the controls."""
     from interp.chance import with_marks
     from interp.controls import beyond_map, control_scores, control_values
-    from interp.devices import resolve_device
     from interp.files import whole_file
-    from interp.labels import Split
     from interp.metrics import with_metrics
-    from interp.positions import resolved_mask
-    from interp.probe import Probing, best_cell, example_scores, out_of_fold_scores, probe_map
+    from interp.probe import METRIC, best_cell, example_scores, probe_map
 
-    model = cache(lambda: asking.loaded(config, source))
-    captured = capturing.captured(config, source, questions, model, [config.site])
-    judged = [captured.answers[row] for row in captured.judged]
-    wrong = [answer.correct is False for answer in judged]
-    if config.labels == "shuffled":
-        wrong = np.random.default_rng(config.seed).permutation(wrong).tolist()
-    split = Split(config.folds, config.seed, config.seeds, as_published=config.splitting == "paper")
-    # An answer goes by what it names: "the US" and "America" are one.
-    named = ["|".join(answer.named) or str(answer.exact_text) for answer in judged]
-    groups = [answer.question.group for answer in judged]
-    labels = split.labels(wrong, groups, named if config.group == "answer" else None)
-
-    table = captured.table.isel(example=captured.judged)
-    with whole_file(work / "positions.nc") as temporary:
-        table.to_netcdf(temporary, engine="h5netcdf")
-    store = captured.of(config.site, captured.judged)
-    mask = resolved_mask(table)
-    probing = Probing(config.c, config.probe, config.solver, config.standardise, config.nested)
-    device = resolve_device(config.device)
-    scores = out_of_fold_scores(store, mask, labels, probing, parts=parts, device=device)
+    labels, scores = classes
+    store, mask = material.store, material.mask
     with whole_file(work / "examples.nc") as temporary:
         example_scores(scores, labels, store).to_netcdf(temporary, engine="h5netcdf")
-    heatmap = probe_map(scores, mask, labels, store, draws=config.bootstraps)
+    metric = METRIC if material.target.name == probing.CORRECTNESS else material.target.metric
+    heatmap = probe_map(scores, mask, labels, store, draws=config.bootstraps, metric=metric)
     heatmap = with_metrics(heatmap, scores, labels, kind=config.probe)
     if config.permutations:
-        made_from = (scores, mask, labels, store, split, probing)
+        made_from = (scores, mask, labels, store, material.split, material.probing)
         heatmap = with_marks(heatmap, *made_from, draws=config.permutations, seed=config.seed)
     best = best_cell(scores, labels, store) if config.nested else None
-    record = capturing.record_of(config, source, questions, captured.answers, table, config.site)
-    record |= {"variant": _variant_in_words(config)}
-    if best is not None:
-        record |= {"best_nested": json.dumps({"cells": best.cells, "auc": best.auc})}
-    heatmaps = [heatmap]
+    of_best = {} if best is None else {"best_nested": json.dumps({"cells": best.cells, "auc": best.auc})}
+    maps = {"probe.nc": heatmap}
     if has_controls(config):
-        controls = control_scores(judged, table["token"].values, labels, probing)
+        controls = control_scores(material.answers, material.table["token"].values, labels, material.probing)
         values = control_values(controls, labels, store.positions)
-        heatmaps.append(beyond_map(heatmap, scores, controls["all"], labels, values))
-    return [each.with_attributes(record) for each in heatmaps]
+        maps["beyond.nc"] = beyond_map(heatmap, scores, controls["all"], labels, values)
+    return {name: each.with_attributes(of_best) for name, each in maps.items()}
 
 
-def in_words(heatmap: Heatmap) -> str:
-    """The values at four depths, and of a probe map the counts, the best cell, and how many cells are above chance."""
-    if "control" in heatmap.data:
-        return "\n".join(["", *_controls_in_words(heatmap), "", table_of_values(heatmap)])
-    counts = json.loads(heatmap.data.attrs["counts"])
-    lines = [*(f"{count:6d}  {label}" for label, count in counts.items()), "", table_of_values(heatmap), ""]
-    return "\n".join([*lines, *_best_in_words(heatmap), *_marks_in_words(heatmap)])
+def map_of_classes(config: Config, material: Material, work: Path) -> Heatmap:
+    """The mean AUC of each class against the rest."""
+    from interp.class_probe import class_map, class_scores, example_class_scores
+    from interp.files import whole_file
+
+    store, mask = material.store, material.mask
+    names, sides = [str(value) for value in material.target.values], probing.sides_of(config, material)
+    classes = material.split.one_against_the_rest(names, material.groups, sides)
+    scores = class_scores(store, mask, classes, material.probing, parts=material.parts, device=material.device)
+    with whole_file(work / "examples.nc") as temporary:
+        example_class_scores(scores, classes, store).to_netcdf(temporary, engine="h5netcdf")
+    return class_map(scores, mask, classes, store, metric=material.target.metric, draws=config.bootstraps)
 
 
-def _controls_in_words(heatmap: Heatmap) -> list[str]:
-    data = heatmap.data
-    lines = ["AUC of the controls [95 % interval]", " " * 26 + "".join(f"{name:>22}" for name in data["which"].values)]
-    for name in data["position"].values:
-        row = data.sel(position=name)
-        cells = zip(row["control"].values, row["control_low"].values, row["control_high"].values, strict=True)
-        lines.append(f"{name:26}" + "".join(f"{value_in_words(*map(float, cell)):>22}" for cell in cells))
-    return lines
+def number_map(config: Config, material: Material, work: Path) -> Heatmap:
+    """R² of ridge regression."""
+    from interp.files import whole_file
+    from interp.number_probe import example_numbers, number_scores
+    from interp.number_probe import number_map as map_of_numbers
+
+    store, mask = material.store, material.mask
+    values, sides = [float(value) for value in material.target.values], probing.sides_of(config, material)
+    numbers = material.split.numbers(values, material.groups, sides)
+    scores = number_scores(
+        store,
+        mask,
+        numbers,
+        config.alpha,
+        standardise=config.standardise,
+        parts=material.parts,
+        device=material.device,
+    )
+    with whole_file(work / "examples.nc") as temporary:
+        example_numbers(scores, numbers, store).to_netcdf(temporary, engine="h5netcdf")
+    return map_of_numbers(scores, mask, numbers, store, metric=material.target.metric, draws=config.bootstraps)
 
 
-def _best_in_words(heatmap: Heatmap) -> list[str]:
-    best = heatmap.data.where(heatmap.data["value"] == heatmap.data["value"].max(), drop=True)
-    if not best["value"].size:
-        return []
-    best = best.isel(layer=0, position=0)
-    where = f"layer {int(best.layer)}, {best.position.item()}"
-    interval = value_in_words(float(best.value), float(best.low), float(best.high))
-    lines = [f"best cell: {where}: {interval}, chosen on the answers that it is scored on"]
-    if "best_nested" in heatmap.data.attrs:
-        nested = json.loads(heatmap.data.attrs["best_nested"])
-        chosen = ", ".join(sorted({f"layer {layer} {position}" for layer, position in nested["cells"]}))
-        lines.append(f"chosen without them: {value_in_words(*nested['auc'])} ({chosen})")
-    return lines
+def selectivity(config: Config, material: Material, classes: Callable[[], TwoClasses]) -> Heatmap:
+    """What the probe's AUC has beyond that of the same probe on control tasks."""
+    from interp.probe import probe_map
+    from interp.selectivity import control_task_scores, control_tasks, selectivity_map
 
-
-def _marks_in_words(heatmap: Heatmap) -> list[str]:
-    if "marked" not in heatmap.data:
-        return []
-    marked, threshold = heatmap.data["marked"], heatmap.data["threshold"]
-    ends = f"{float(threshold.min()):.3f} to {float(threshold.max()):.3f}"
-    spread = f"refits to permuted labels spread {heatmap.data.attrs['refits_spread']:.2f} times as wide"
-    of = int(heatmap.data["value"].notnull().sum())
-    return [f"{int(marked.sum())} of {of} cells {heatmap.data.attrs['mark']}: AUC above {ends}; {spread}"]
+    probing.require_two_classes(material, "--selectivity")
+    labels, scores = classes()
+    controls = control_tasks(labels, material.named, config.selectivity_tasks, seed=config.seed)
+    made_from = (material.store, material.mask, controls, material.probing)
+    of_tasks = control_task_scores(*made_from, parts=material.parts, device=material.device)
+    heatmap = probe_map(scores, material.mask, labels, material.store)
+    selective = selectivity_map(heatmap, scores, of_tasks, material.mask, labels, controls)
+    return selective.with_attributes(material.record)
 
 
 if __name__ == "__main__":

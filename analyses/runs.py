@@ -15,15 +15,21 @@ import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from interp import __version__
 from interp.errors import InputError
 from interp.files import make_folder, whole_file
 
 if TYPE_CHECKING:
-    from interp.heatmap import Heatmap
+    from matplotlib.figure import Figure
 
+    from interp.estimates import Estimates
+    from interp.heatmap import Heatmap
+    from interp.matrix import Matrix
+    from interp.results import Result
+
+R = TypeVar("R", bound="Result")
 Identity = Mapping[str, Any]
 
 COMPUTING = ("torch", "transformers", "transformer-lens")
@@ -56,13 +62,7 @@ def require_publishable(path: Path, identity: Identity, *, overwrite: bool) -> N
     make_folder(path.parent)
     if overwrite or not path.exists():
         return
-    from interp.heatmap import Heatmap
-
-    require_same_run(path, Heatmap.load(path).identity, identity)
-
-
-def require_same_run(path: Path, found: Identity, identity: Identity) -> None:
-    """Raise an `InputError` if the identity that was found in a result is another than that of this run."""
+    found = load_result(path).identity
     differing = sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key))
     if differing:
         told = "; ".join(f"{key}: {found.get(key)} there, {identity.get(key)} here" for key in differing)
@@ -71,12 +71,17 @@ def require_same_run(path: Path, found: Identity, identity: Identity) -> None:
 
 def reusable(path: Path, identity: Identity) -> Heatmap | None:
     """The heatmap at `path` if it is there and of this identity."""
-    if not path.exists():
-        return None
     from interp.heatmap import Heatmap
 
-    heatmap = Heatmap.load(path)
-    return heatmap if heatmap.identity == dict(identity) else None
+    return reusable_result(Heatmap, path, identity)
+
+
+def reusable_result(kind: type[R], path: Path, identity: Identity) -> R | None:
+    """The result of this kind at `path` if it is there and of this identity."""
+    if not path.exists():
+        return None
+    result = kind.load(path)
+    return result if result.identity == dict(identity) else None
 
 
 def publish(result: Path, published: Path) -> list[Path]:
@@ -86,16 +91,60 @@ def publish(result: Path, published: Path) -> list[Path]:
     return [published, *draw(published, published)]
 
 
-def draw(heatmap: Path, beside: Path, *, with_n: bool = False) -> list[Path]:
-    """Draw the heatmap of a file as PDF and PNG under the name of `beside`, with a strip of n if that is wanted."""
-    from interp.heatmap import Heatmap
-    from interp.plot import heatmap_figure, save_figure
+def draw(result: Path, beside: Path, *, with_n: bool = False) -> list[Path]:
+    """Draw the result of a file as PDF and PNG under the name of `beside`, with a strip of n if that is wanted."""
+    from interp.plot import save_figure
 
-    figure = heatmap_figure(Heatmap.load(heatmap), with_n=with_n)
+    figure = figure_of(result, with_n=with_n)
     paths = [beside.with_suffix(suffix) for suffix in (".pdf", ".png")]
     for path in paths:
         save_figure(figure, path)
     return paths
+
+
+def figure_of(path: Path, *, with_n: bool = False) -> Figure:
+    """The figure of a file's result; estimates that say which map they belong beside are drawn beside it."""
+    from interp.estimates import Estimates
+    from interp.forest import forest_figure
+    from interp.heatmap import Heatmap
+    from interp.matrix import Matrix
+    from interp.matrix_figure import matrix_figure
+    from interp.plot import heatmap_figure
+
+    result = load_result(path)
+    if isinstance(result, Matrix):
+        return matrix_figure(result)
+    if isinstance(result, Estimates):
+        beside = path.parent / str(result.data.attrs.get("beside", ""))
+        return forest_figure(result, beside=Heatmap.load(beside) if beside.is_file() else None)
+    return heatmap_figure(result, with_n=with_n)
+
+
+def load_result(path: Path) -> Heatmap | Estimates | Matrix:
+    """What a file holds: a heatmap (.nc, or .csv for a published one), estimates or a matrix.
+
+    Raises
+    ------
+    InputError
+        If it is none of them.
+    """
+    import xarray as xr
+
+    from interp.estimates import Estimates
+    from interp.heatmap import Heatmap
+    from interp.matrix import Matrix
+
+    if path.suffix == ".nc" and path.is_file():
+        try:
+            with xr.open_dataset(path, engine="h5netcdf") as data:
+                dimensions = set(data.dims)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} is not a result: {error}; make it again") from error
+        if set(Estimates.axes) <= dimensions:
+            return Estimates.load(path)
+        if set(Matrix.axes) <= dimensions:
+            return Matrix.load(path)
+    return Heatmap.load(path)
 
 
 def table_of_values(heatmap: Heatmap) -> str:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyses import asking, capturing, sampling
 from analyses.capturing import DEFAULT_SITE
-from analyses.runs import Identity, provenance, require_same_run
+from analyses.runs import Identity, draw, provenance
 
 if TYPE_CHECKING:
     import torch
-    import xarray as xr
 
     from interp.auc import Interval
+    from interp.estimates import Estimates
     from interp.examples import Answer
     from interp.model_sources import ModelSource
     from interp.models import HookedModel
@@ -136,28 +136,6 @@ def setting_of(config: Config) -> Setting:
     return Setting(config, source, questions, cache(lambda: asking.loaded(config, source)))
 
 
-def estimates(
-    values: Mapping[str, tuple[Interval, int]],
-    *,
-    kind: str,
-    metric: str,
-    attributes: Mapping[str, str],
-    extra: Mapping[str, Any] | None = None,
-) -> xr.Dataset:
-    """Named values with their intervals and n, as ``value``, ``low``, ``high`` and ``n`` on ``name``."""
-    import numpy as np
-    import xarray as xr
-
-    ends = np.array([interval for interval, _ in values.values()], dtype=np.float64).reshape(-1, 3)
-    n = np.array([number for _, number in values.values()], dtype=np.int64)
-    variables = {"value": ends[:, 0], "low": ends[:, 1], "high": ends[:, 2], "n": n, **(extra or {})}
-    return xr.Dataset(
-        {name: ("name", array) for name, array in variables.items()},
-        coords={"name": list(values)},
-        attrs={"kind": kind, "metric": metric, **attributes},
-    )
-
-
 def record_of(setting: Setting, captured: capturing.Captured, identity: Identity) -> dict[str, str]:
     """The attributes by which a result says what it is of."""
     record = capturing.record_of(
@@ -166,32 +144,10 @@ def record_of(setting: Setting, captured: capturing.Captured, identity: Identity
     return record | {"layer": str(setting.layer), "position": setting.config.position} | provenance(identity)
 
 
-def require_replaceable(path: Path, identity: Identity, *, overwrite: bool) -> None:
-    """Raise an `InputError` if `path` holds the result of another run."""
-    import json
-
-    import xarray as xr
-
-    from interp.errors import InputError
-
-    if overwrite or not path.exists():
-        return
-    try:
-        with xr.open_dataset(path, engine="h5netcdf") as data:
-            found = json.loads(data.attrs["identity"])
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is not a result of this suite ({error}); give --overwrite to replace it") from error
-    require_same_run(path, found, identity)
-
-
-def written(path: Path, dataset: xr.Dataset) -> Path:
-    """Write a result whole, and return its path."""
-    from interp.files import make_folder, whole_file
-
-    make_folder(path.parent)
-    with whole_file(path) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf")
-    return path
+def published(path: Path, estimates: Estimates) -> list[Path]:
+    """Write estimates and draw them; the paths of what was written."""
+    estimates.save(path)
+    return [path, *draw(path, path)]
 
 
 def interval_in_words(interval: Interval) -> str:

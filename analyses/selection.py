@@ -11,10 +11,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analyses import sampled
 from analyses.command import execute
+from analyses.runs import require_publishable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,13 +36,15 @@ class Config(sampled.Config):
 
 def run(config: Config) -> None:
     """Sample, capture, train on the greedy answers, choose, compare."""
+    from interp.estimates import Estimates
+    from interp.scales import Scale
     from interp.selection import accuracies, gains
 
     setting = sampled.setting_of(config)
     identity = setting.identity()
     paths = [setting.folder / f"{name}.nc" for name in ("selection", "selection-gain")]
     for path in paths:
-        sampled.require_replaceable(path, identity, overwrite=config.overwrite)
+        require_publishable(path, identity, overwrite=config.overwrite)
 
     draws = setting.samples()
     captured = setting.greedy()
@@ -52,9 +55,14 @@ def run(config: Config) -> None:
     results = [means_of(values, subsets, groups) for values in (chosen, gains(chosen))]
 
     record = sampled.record_of(setting, captured, identity)
-    for path, result, metric in zip(paths, results, METRICS, strict=True):
-        dataset = sampled.estimates(result, kind="answer selection", metric=metric, attributes=record)
-        print(sampled.written(path, dataset))
+    about: dict[str, Any] = {"kind": "answer selection", "attributes": record}
+    estimates = [
+        Estimates.named(results[0], metric=METRICS[0], scale=(0.0, 1.0), **about),
+        Estimates.named(results[1], metric=METRICS[1], scale=Scale(-0.5, 0.5, centre=0.0), reference=0.0, **about),
+    ]
+    for path, each in zip(paths, estimates, strict=True):
+        for written in sampled.published(path, each):
+            print(written)
     can_matter = (chosen["oracle"] == 1) & (chosen["random answering"] < 1)
     print(f"{len(samples):6d}  asked, {config.samples} samples each at temperature {config.temperature:g}")
     print(f"{int(can_matter.sum()):6d}  where it matters which sample with an exact answer is chosen")
@@ -65,11 +73,11 @@ def run(config: Config) -> None:
 
 def scores_of(setting: sampled.Setting, captured: Captured, draws: list[list[Answer]]) -> dict[str, np.ndarray]:
     """By what the probe knows, and by what names alone tell, how likely correct each sample is (question × sample)."""
+    from interp.cell_probe import Probing, why_no_value
     from interp.errors import InputError
     from interp.labels import Split
     from interp.linear_probes import cell_probes
     from interp.positions import resolved_mask
-    from interp.probe import Probing, why_no_value
     from interp.selection import name_features, scores_of_samples, scoring_fold
 
     config = setting.config

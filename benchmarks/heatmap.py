@@ -34,13 +34,14 @@ from sklearn.linear_model import LogisticRegression
 from benchmarks.capture import whole_stream
 from benchmarks.city_answers import city_answers, median_ratio, spread
 from interp.capture import capture, default_token_budget, examples_to_capture, planned_stores
+from interp.cell_probe import Probing
 from interp.chance import with_marks
 from interp.examples import Answer
 from interp.heatmap import Heatmap
 from interp.labels import Split
 from interp.models import HookedModel, load_model
 from interp.positions import position_table, resolved_mask
-from interp.probe import Probing, best_cell, out_of_fold_scores, probe_map
+from interp.probe import best_cell, out_of_fold_scores, probe_map
 from interp.store import ActivationStore
 
 USUAL, OURS, WHOLE = "the usual script", "the same split", "folds, seeds, intervals, permutations, control"

@@ -1,47 +1,86 @@
-"""How often the probe map's intervals cover, against DeLong's own.
+"""How often the probe map's intervals cover, and how often its marks are of nothing.
 
-Draws examples with a known label signal, cross-fits the probe as the map does, and counts how often the 95 % interval
-contains the AUC that the procedure has on average over draws (.5 where there is no signal). The peer is DeLong's
-interval for the same scores, which takes them as given.
+Coverage: draws examples with a known label signal, cross-fits the probe as the map does, and counts how often the 95 %
+interval contains the AUC that the procedure has on average over draws (.5 where there is no signal). The peer is
+DeLong's interval for the same scores, which takes them as given.
 
-    python -m benchmarks.intervals --draws 80
+Family-wise error: draws whole maps of noise, cells that resemble each other as those of a model do, and counts how many
+maps have any cell that is marked as above chance. Once with questions apart, by permutations; once with answers apart,
+by sign flips, where the answers are of very unequal size and each has its own direction and its own share of errors.
+The peer is the same p-values without correction for the number of cells.
+
+    python -m benchmarks.intervals --draws 80 --maps 500
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
 
 
 @dataclass(frozen=True)
 class Config:
-    """Coverage of the intervals by simulation."""
+    """Coverage of the intervals, and errors of the marks, by simulation."""
 
     draws: int = 80
-    """Draws of examples for each case."""
+    """Draws of examples for each case; 0 leaves coverage out."""
     n: int = 772
     """Examples in a draw."""
     wrong: int = 445
     """How many of them are errors."""
+    maps: int = 500
+    """Maps of noise for each case; 0 leaves the family-wise error out."""
+    n_of_map: int = 120
+    """Examples behind a map of noise; 80 at least, for all cells to have a value."""
+    answers: int = 40
+    """Answers that are kept apart; the k-th is given 1 / k times as often as the first."""
+    permutations: int = 1000
+    """Permutations, or sign flips, for each map."""
 
 
 CASES = ((576, 0.0), (576, 2.0), (576, 3.5), (50, 0.0), (50, 1.5))
 """Features, and by how many deviations one of them differs between errors and right answers."""
+LAYERS, POSITIONS, WIDTH = 4, 5, 20
+"""Of a map of noise."""
+SHARED = 0.7
+"""The share of the variance that all cells of a map of noise have in common; half of the rest is the layer's."""
+OF_AN_ANSWER = 0.5
+"""The share of the variance of features that is the answer's, where answers are kept apart."""
+FEWEST = 1 / 4
+"""The least share of either class in a map of noise."""
 
 
 def main(config: Config) -> int:
-    """Simulate, print a table, and one JSON object as the last line."""
+    """Simulate, print tables, and one JSON object as the last line."""
+    told: dict[str, object] = {"benchmark": "intervals", "draws": config.draws, "maps": config.maps}
+    if config.draws:
+        told["coverage"] = coverage(config)
+    if config.maps:
+        told["family_wise_error"] = family_wise_errors(config)
+    print(json.dumps(told))
+    return 0
+
+
+def coverage(config: Config) -> dict[str, list[float]]:
+    """For each case how often the interval covers, and how often DeLong's own does."""
     import numpy as np
     import torch
 
     from interp.auc import auc_interval, refitting_factor
+    from interp.cell_probe import Probing, cell_scores
     from interp.labels import Split
-    from interp.probe import Probing, cell_scores
 
-    coverage: dict[str, list[float]] = {"ours": [], "delong": []}
+    covered: dict[str, list[float]] = {"ours": [], "delong": []}
     print(f"{'features':>8} {'signal':>6} {'AUC':>5} {'ours':>6} {'DeLong':>6}")
     for d, signal in CASES:
         ours, delong = [], []
@@ -57,12 +96,94 @@ def main(config: Config) -> int:
             delong.append(auc_interval(scores, labels.wrong))
         truth = float(np.mean([interval.value for interval in ours])) if signal else 0.5
         for name, intervals in (("ours", ours), ("delong", delong)):
-            coverage[name].append(float(np.mean([low <= truth <= high for _, low, high in intervals])))
-        print(
-            f"{d:8d} {signal:6.1f} {truth:5.2f} {coverage['ours'][-1]:6.3f} {coverage['delong'][-1]:6.3f}", flush=True
-        )
-    print(json.dumps({"benchmark": "intervals", "draws": config.draws, "coverage": coverage}))
-    return 0
+            covered[name].append(float(np.mean([low <= truth <= high for _, low, high in intervals])))
+        print(f"{d:8d} {signal:6.1f} {truth:5.2f} {covered['ours'][-1]:6.3f} {covered['delong'][-1]:6.3f}", flush=True)
+    return covered
+
+
+def family_wise_errors(config: Config) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """For each way to keep examples apart, the share of maps of noise with a marked cell, with its 95 % interval."""
+    from scipy.stats import binomtest
+
+    print(f"\n{'kept apart':<12} {'maps':>5}  {'any cell marked':<22}  any cell, not corrected")
+    errors: dict[str, dict[str, tuple[float, float, float]]] = {}
+    for apart in ("questions", "answers"):
+        marked = [_marked(config, seed, answers_apart=apart == "answers") for seed in range(config.maps)]
+        errors[apart] = {}
+        for name, found in zip(("corrected", "not_corrected"), zip(*marked, strict=True), strict=True):
+            test = binomtest(sum(found), config.maps)
+            ends = test.proportion_ci(method="exact")
+            errors[apart][name] = (sum(found) / config.maps, float(ends.low), float(ends.high))
+        shown = ["{:.3f} [{:.3f}, {:.3f}]".format(*error) for error in errors[apart].values()]
+        print(f"{apart:<12} {config.maps:5d}  {shown[0]:<22}  {shown[1]}", flush=True)
+    return errors
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """Activations of a map, in memory; see `interp.store.Cells`."""
+
+    activations: torch.Tensor
+    layers: tuple[int, ...]
+    positions: tuple[str, ...]
+    examples: tuple[str, ...]
+
+    def cell(self, layer: int, position: str) -> torch.Tensor:
+        """One (layer, position) of every example."""
+        return self.activations[layer, self.positions.index(position)]
+
+
+def _marked(config: Config, seed: int, *, answers_apart: bool) -> tuple[bool, bool]:
+    """Whether a map of noise has any marked cell, with and without correction for the number of cells."""
+    import numpy as np
+    import torch
+
+    from interp.cell_probe import Probing
+    from interp.chance import with_marks
+    from interp.labels import Split
+    from interp.permutations import FAMILY_WISE_ERROR
+    from interp.probe import out_of_fold_scores, probe_map
+
+    rng = np.random.default_rng([seed, answers_apart])
+    answer, wrong = _drawn_answers(config, rng, alike=answers_apart)
+    activations = _noise(rng, config.n_of_map)
+    if answers_apart:
+        of_answers = _noise(rng, config.answers)[:, :, answer]
+        activations = np.sqrt(1 - OF_AN_ANSWER) * activations + np.sqrt(OF_AN_ANSWER) * of_answers
+    questions = tuple(str(number) for number in range(config.n_of_map))
+    split, probing = Split(5, seed), Probing(nested=False)
+    labels = split.labels(wrong.tolist(), questions, [str(each) for each in answer] if answers_apart else None)
+    positions = tuple(str(column) for column in range(POSITIONS))
+    store = _Noise(torch.from_numpy(activations), tuple(range(LAYERS)), positions, questions)
+    mask = np.ones((config.n_of_map, POSITIONS), dtype=bool)
+    with tempfile.TemporaryDirectory() as parts:
+        scores = out_of_fold_scores(store, mask, labels, probing, parts=Path(parts))
+    made_from = (scores, mask, labels, store)
+    data = with_marks(probe_map(*made_from), *made_from, split, probing, draws=config.permutations, seed=seed).data
+    return bool(data["marked"].any()), bool((data["p"] <= FAMILY_WISE_ERROR).any())
+
+
+def _drawn_answers(config: Config, rng: np.random.Generator, *, alike: bool) -> tuple[np.ndarray, np.ndarray]:
+    """For each example the number of its answer and whether it is wrong, which may be alike within an answer."""
+    import numpy as np
+
+    frequency = 1 / np.arange(1, config.answers + 1)
+    while True:
+        answer = rng.choice(config.answers, size=config.n_of_map, p=frequency / frequency.sum())
+        likely = rng.beta(0.5, 0.5, size=config.answers) if alike else np.full(config.answers, 0.5)
+        wrong = rng.random(config.n_of_map) < likely[answer]
+        if min(wrong.sum(), (~wrong).sum()) >= FEWEST * config.n_of_map:
+            return answer, wrong
+
+
+def _noise(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Activations ``[layer, position, example, width]``, a part of them common to all cells, a part to a layer's."""
+    import numpy as np
+
+    own = (1 - SHARED) / 2
+    shares = ((1, 1, SHARED), (LAYERS, 1, own), (LAYERS, POSITIONS, own))
+    parts = [np.sqrt(share) * rng.normal(size=(rows, columns, n, WIDTH)) for rows, columns, share in shares]
+    return np.asarray(sum(parts))
 
 
 if __name__ == "__main__":

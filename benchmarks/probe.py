@@ -35,9 +35,9 @@ from sklearn.linear_model import LogisticRegression
 
 from analyses import asking, capturing
 from benchmarks.city_answers import alternating_seconds, median_ratio
+from interp.cell_probe import Probing, cell_scores, gram_matrix, scaled_features
 from interp.labels import Labels, Split
 from interp.logistic import fit_each
-from interp.probe import Probing, cell_scores, gram_matrix, scaled_features
 from interp.threads import in_single_threads
 
 OURS, PUBLISHED, NEWTON = "ours", "scikit-learn, as published", "scikit-learn, newton-cholesky"

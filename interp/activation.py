@@ -30,8 +30,9 @@ from scipy.special import expit
 from scipy.stats import binom, norm
 
 from interp.auc import LEVEL, Interval
-from interp.heatmap import Heatmap, Scale, cosine_scale, log_scale, ratio_scale, share_scale
+from interp.heatmap import Heatmap
 from interp.progress import progress
+from interp.scales import Scale, cosine_scale, log_scale, ratio_scale, share_scale
 from interp.store import Cells
 
 Quantity = Literal["norm", "growth", "cosine", "top-direction"]

@@ -21,6 +21,10 @@ class Interval(NamedTuple):
     high: float
 
 
+NO_INTERVAL = Interval(math.nan, math.nan, math.nan)
+"""Of what has no value."""
+
+
 def auc_interval(
     scores: Float[np.ndarray, "*seed example"],
     positive: Bool[np.ndarray, " example"],
@@ -75,9 +79,31 @@ def auc_and_influence(
     return float(np.mean(values)), np.bincount(group, weights=np.mean(influences, axis=0))
 
 
+def macro_auc_interval(
+    scores: Float[np.ndarray, "class seed example"],
+    positive: Bool[np.ndarray, "class example"],
+    *,
+    group: Int[np.ndarray, " example"],
+    variance_factor: float = 1.0,
+) -> Interval:
+    """The mean over classes of the AUC that tells each from the rest, and its interval; as for `auc_interval`.
+
+    What an example adds to the deviation of the mean is the mean of what it adds to that of each AUC, so that AUCs of
+    the same examples may depend on each other in any way. Where all classes are told apart perfectly, the interval is
+    that of the class that is in the fewest groups.
+    """
+    each = [auc_and_influence(of_class, those, group) for of_class, those in zip(scores, positive, strict=True)]
+    value = float(np.mean([auc for auc, _ in each]))
+    if value in (0.0, 1.0):
+        perfect = [auc_interval(of_class, those, group=group) for of_class, those in zip(scores, positive, strict=True)]
+        return max(perfect, key=lambda interval: interval.high - interval.low)
+    influence = np.mean([of_groups for _, of_groups in each], axis=0)
+    return _logit_interval(value, variance_factor * float((influence**2).sum()))
+
+
 def auc_difference(
-    scores: Float[np.ndarray, " example"],
-    others: Float[np.ndarray, " example"],
+    scores: Float[np.ndarray, "*seed example"],
+    others: Float[np.ndarray, "*seed example"],
     positive: Bool[np.ndarray, " example"],
     *,
     group: Int[np.ndarray, " example"],
@@ -87,10 +113,11 @@ def auc_difference(
 
     As for `auc_interval`, but on the scale of the difference itself.
     """
-    value, influence = _auc_and_influence(scores, positive)
-    other, other_influence = _auc_and_influence(others, positive)
-    of_groups = np.bincount(group, weights=influence - other_influence)
-    half = float(norm.ppf((1 + LEVEL) / 2)) * math.sqrt(variance_factor * float((of_groups**2).sum()))
+    n = scores.shape[-1]
+    value, influence = auc_and_influence(scores.reshape(-1, n), positive, group)
+    other, other_influence = auc_and_influence(others.reshape(-1, n), positive, group)
+    variance = variance_factor * float(((influence - other_influence) ** 2).sum())
+    half = float(norm.ppf((1 + LEVEL) / 2)) * math.sqrt(variance)
     return Interval(value - other, value - other - half, value - other + half)
 
 
@@ -119,6 +146,25 @@ def _auc_and_influence(
     return value, influence
 
 
+def auc_above_chance(
+    scores: Float[np.ndarray, "seed example"],
+    positive: Bool[np.ndarray, " example"],
+    group: Int[np.ndarray, " example"],
+) -> tuple[float, Float[np.ndarray, " group"]]:
+    """The AUC, the mean over the scorings, and what each group adds to it above .5: the sum is that.
+
+    What `auc_and_influence` has says by how much a group is better or worse than the AUC that was found, and adds up to
+    nothing. To it comes the group's share in the AUC itself, by how many of either class it has.
+    """
+    value, influence = auc_and_influence(scores, positive, group)
+    shares = np.zeros((len(scores), len(positive)))
+    for row, of_seed in zip(shares, scores, strict=True):
+        for side in (positive, ~positive):
+            scored = side & np.isfinite(of_seed)
+            row[scored] = 1 / (2 * scored.sum())
+    return value, influence + (value - 0.5) * np.bincount(group, weights=shares.mean(0))
+
+
 def bootstrap_interval(
     scores: Float[np.ndarray, "seed example"],
     positive: Bool[np.ndarray, " example"],
@@ -137,6 +183,20 @@ def bootstrap_interval(
     """
     drawn = np.mean([_drawn_aucs(row, positive, weights) for row in scores], axis=0)
     low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def macro_bootstrap_interval(
+    scores: Float[np.ndarray, "class seed example"],
+    positive: Bool[np.ndarray, "class example"],
+    weights: Float[np.ndarray, "draw example"],
+) -> tuple[float, float]:
+    """The ends between which the mean of the AUCs of classes lies in 95 % of draws; as for `bootstrap_interval`."""
+    drawn = [
+        np.mean([_drawn_aucs(row, those, weights) for row in of_class], axis=0)
+        for of_class, those in zip(scores, positive, strict=True)
+    ]
+    low, high = np.nanquantile(np.mean(drawn, axis=0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 

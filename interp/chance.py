@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from interp.auc import auc_and_influence
+from interp.auc import auc_above_chance
+from interp.cell_probe import Probing, Scores
 from interp.heatmap import Heatmap
 from interp.labels import Labels, Split
 from interp.permutations import (
@@ -17,7 +18,7 @@ from interp.permutations import (
     permuted_labels,
     ranks_of,
 )
-from interp.probe import Probing, Scores, refitted_aucs
+from interp.probe import refitted_aucs
 from interp.store import Cells
 
 REFIT_CELLS, REFIT_DRAWS = 8, 12
@@ -65,8 +66,8 @@ def with_marks(
     apart = len(set(labels.side.tolist())) == len(set(labels.group.tolist()))
     if not apart:
         of_cells = scores.held_out[tuple(cells.T)]
-        influences = [auc_and_influence(of_cell, labels.wrong, labels.side)[1] for of_cell in of_cells]
-        null = flipped_aucs(np.stack(influences), draws, rng)
+        parts = [auc_above_chance(of_cell, labels.wrong, labels.side)[1] for of_cell in of_cells]
+        null = flipped_aucs(np.stack(parts), draws, rng)
     chance = Null(null, inflation)
 
     def on_map(values: Float[np.ndarray, " cell"]) -> Float[np.ndarray, "layer position"]:

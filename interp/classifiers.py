@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import version
+from inspect import signature
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from interp.errors import InputError, unknown_name
 
-CLASSIFIERS = ("logistic", "mass-mean", "mass-mean-whitened", "lda", "mlp")
+CLASSIFIERS = ("logistic", "mass-mean", "mass-mean-whitened", "lda", "mlp", "sparse")
 WITHOUT_LOG_ODDS = ("mass-mean",)
 """Those whose scores only order examples."""
 HIDDEN = 128
 """Units of the MLP's hidden layer."""
+SPARSE_PROBE = "fit_sparse_probe"
+K = 16
+"""Coordinates of the sparse probe."""
 
 
 @runtime_checkable
@@ -81,12 +88,82 @@ class OneHiddenLayer:
         return np.asarray(np.log(probability) - np.log1p(-probability))
 
 
-def classifier(name: str, c: float) -> Classifier:
+class Sparse:
+    """TransformerLens's k-sparse probe: logistic regression on the k coordinates whose class means differ most.
+
+    Which coordinates these are is decided by the examples that it is fitted to (Gurnee et al. 2023, arXiv 2305.01610,
+    choose so too). Its selection and its solver are those of ``transformer_lens.tools.analysis.fit_sparse_probe``,
+    which splits the examples that it is given, since it reports metrics on some that it holds out: at least one of
+    each class, and whole `groups`. Here the split is made already. So the examples to fit to go in as one group, and
+    copies of one of each class as the other, of which no more than these two are asked to be held out; nothing of
+    what is held out is in the fit. That it was split so is checked.
+
+    Its weights are those of a regression with scikit-learn's C: the penalty is 1 / (C · n), and classes have the same
+    weight for every example, so that the scores are log-odds.
+    """
+
+    def __init__(self, c: float, k: int) -> None:
+        self.c, self.k = c, k
+
+    def fit(self, features: Float[np.ndarray, "n d_model"], positive: Bool[np.ndarray, " n"]) -> Sparse:
+        """Choose the coordinates and learn their weights.
+
+        Raises
+        ------
+        InputError
+            If there are fewer coordinates than k, or TransformerLens has no such probe.
+        """
+        import torch
+
+        n, width = features.shape
+        if self.k > width:
+            raise InputError(f"--k is {self.k}, and the activations have {width} coordinates; give at most that many")
+        rows = np.concatenate([np.arange(n), [positive.argmax(), positive.argmin()]])
+        fitted = fit_sparse_probe()(
+            torch.from_numpy(features[rows]),
+            torch.from_numpy(positive[rows]),
+            k=self.k,
+            groups=torch.from_numpy((np.arange(len(rows)) >= n).astype(np.int64)),
+            test_fraction=1 / (2 * len(rows)),
+            class_weight=None,
+            l2_strength=1 / (self.c * n),
+        )
+        if fitted.train_indices.tolist() != list(range(n)):
+            raise RuntimeError(
+                f"TransformerLens's sparse probe was fitted to {len(fitted.train_indices)} of {n} examples"
+            )
+        self.direction, self.intercept = np.zeros(width), float(fitted.intercept)
+        self.direction[fitted.selected_features.numpy()] = fitted.coefficients.numpy()
+        return self
+
+    def decision_function(self, features: Float[np.ndarray, "m d_model"]) -> Float[np.ndarray, " m"]:
+        """Log-odds."""
+        return np.asarray(features @ self.direction + self.intercept)
+
+
+def fit_sparse_probe() -> Callable[..., Any]:
+    """TransformerLens's function of this name.
+
+    Raises
+    ------
+    InputError
+        If this version of TransformerLens does not have it (3.9 does not), or not with `groups`.
+    """
+    function: Callable[..., Any] | None = getattr(import_module("transformer_lens.tools.analysis"), SPARSE_PROBE, None)
+    if function is None or "groups" not in signature(function).parameters:
+        raise InputError(
+            f"--probe sparse is TransformerLens's own, which version {version('transformer-lens')} does not have; "
+            "pip install 'transformer-lens>=4.3', or give another --probe"
+        )
+    return function
+
+
+def classifier(name: str, c: float, *, k: int = K) -> Classifier:
     """A classifier by its name, one of `CLASSIFIERS`; `c` is its inverse strength of regularisation, if it has one.
 
     ``logistic`` is scikit-learn's logistic regression, run to convergence; ``lda`` linear discriminant analysis with
     the covariance shrunk by Ledoit and Wolf's rule; ``mass-mean`` and ``mass-mean-whitened`` are `MassMean`; ``mlp`` is
-    `OneHiddenLayer`.
+    `OneHiddenLayer`; ``sparse`` is `Sparse`, with `k` coordinates.
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.linear_model import LogisticRegression
@@ -97,6 +174,7 @@ def classifier(name: str, c: float) -> Classifier:
         "mass-mean-whitened": MassMean(whitened=True),
         "lda": LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
         "mlp": OneHiddenLayer(c),
+        "sparse": Sparse(c, k),
     }
     if name not in made:
         raise unknown_name("probe", name, CLASSIFIERS)
@@ -115,5 +193,7 @@ def weights_of(fitted: Classifier) -> tuple[Float[np.ndarray, " d_model"], float
         return fitted.direction, float(-fitted.middle @ fitted.direction)
     if isinstance(fitted, OneHiddenLayer):
         raise InputError("--probe mlp is not linear, and has no direction that could be kept; take another --probe")
+    if isinstance(fitted, Sparse):
+        return fitted.direction, fitted.intercept
     coefficients: Float[np.ndarray, " d_model"] = fitted.coef_[0]  # type: ignore[attr-defined]
     return coefficients, float(fitted.intercept_[0])  # type: ignore[attr-defined]

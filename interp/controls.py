@@ -24,11 +24,13 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from interp.auc import Interval, auc_difference, auc_interval, refitting_factor
+from interp.cell_probe import NoValue, Probing, Scores, cell_scores
 from interp.examples import Answer
-from interp.heatmap import Heatmap, Scale
+from interp.heatmap import Heatmap
 from interp.labels import Labels
 from interp.positions import MISSING
-from interp.probe import NoValue, Probing, Scores, cell_scores
+from interp.probe import METRIC
+from interp.scales import Scale
 from interp.threads import in_single_threads
 
 CONTROLS = ("token", "shape", "difficulty", "all")
@@ -118,7 +120,7 @@ def beyond_map(
     values
         `control_values`, which the map will carry.
     """
-    shape = heatmap.data["value"].shape
+    shape, metric = heatmap.data["value"].shape, heatmap.data.attrs["metric"]
     value, low, high = (np.full(shape, np.nan) for _ in range(3))
     for layer, column in np.ndindex(shape):
         cell = Scores(scores.held_out[layer, column], scores.inner[layer, column])
@@ -136,10 +138,10 @@ def beyond_map(
         layers=heatmap.layers,
         positions=[str(name) for name in heatmap.data["position"].values],
         kind="probe beyond controls",
-        metric="AUC beyond controls (token, shape of the answer, difficulty)",
+        metric=f"{'AUC' if metric == METRIC else metric} beyond controls (token, shape of the answer, difficulty)",
         scale=BEYOND_SCALE,
         extra={
-            "n_wrong": heatmap.data["n_wrong"].values,
+            f"n_{labels.called}": heatmap.data[f"n_{labels.called}"].values,
             "why_missing": np.where(lacking, NoValue.CONTROLS_CANNOT_BE_PROBED, why).astype(np.int8),
         },
         attributes={"why_missing_meanings": heatmap.data.attrs["why_missing_meanings"]},

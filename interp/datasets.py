@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from interp.answer_columns import COLUMNS as OF_ANSWERS
 from interp.cities import city_questions
 from interp.country_questions import capital_questions, continent_questions, currency_questions
 from interp.errors import InputError, unknown_name
@@ -50,6 +51,7 @@ def load_questions(
     columns: Mapping[str, str] | None = None,
     subset: str | None = None,
     split: str | None = None,
+    kept: Sequence[str] = (),
 ) -> QuestionSet:
     """Draw `n` questions from a question set.
 
@@ -73,6 +75,8 @@ def load_questions(
         column is ``column.field``.
     subset, split
         Of a hub's data set; `split` also of a set of the paper (``"train"``, ``"test"``).
+    kept
+        Other columns of a file or of the hub whose values are to be in `QuestionSet.columns`.
 
     Raises
     ------
@@ -83,13 +87,15 @@ def load_questions(
         raise InputError(f"cannot draw {n} questions; give --n a number from 1")
     if dataset in BUILT_IN:
         _require_unused(dataset, columns=columns, subset=subset, split=split)
+        if kept:
+            raise unknown_name("column", kept[0], OF_ANSWERS, f"Of {dataset} there are no others; a file of yours may")
         return BUILT_IN[dataset].questions(n, seed)
     name, colon, source = dataset.partition(":")
     if name in PUBLISHED:
         _require_unused(dataset, columns=columns, subset=subset)
         path = Path(source).expanduser() if colon else None
-        return published_questions(name, path, split=split, n=n, seed=seed, strict=strict)
-    schema = Schema.mapped(columns or {})
+        return published_questions(name, path, split=split, n=n, seed=seed, strict=strict, kept=kept)
+    schema = Schema.mapped(columns or {}, kept)
     path = Path(dataset).expanduser()
     if path.suffix.lower() in FILE_SUFFIXES or path.is_file():
         _require_unused(dataset, subset=subset, split=split)
@@ -109,9 +115,24 @@ def load_questions(
 
 def available(dataset: str, n: int) -> int:
     """How many of `n` questions a set that comes with the suite has."""
-    if not BUILT_IN[dataset].asks_each:
-        return n
-    return min(n, 1 + BUILT_IN[dataset].questions(1, 0).dropped["not drawn"])
+    known = BUILT_IN[dataset]
+    if known.asks_each:
+        return min(n, 1 + known.questions(1, 0).dropped["not drawn"])
+    fewest, most = 1, n
+    while fewest < most:
+        # From above: mostly all of them are there.
+        tried = most if fewest == 1 and most == n else (fewest + most + 1) // 2
+        fewest, most = (tried, most) if _has(known, tried) else (fewest, tried - 1)
+    return fewest
+
+
+def _has(known: BuiltIn, n: int) -> bool:
+    """Whether a set has so many questions: what it takes of one state or country depends on how many that are."""
+    try:
+        known.questions(n, 0)
+    except InputError:
+        return False
+    return True
 
 
 def _require_unused(dataset: str, **flags: object) -> None:

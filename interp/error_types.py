@@ -43,11 +43,11 @@ import torch
 from jaxtyping import Bool, Float
 
 from interp.auc import Interval, auc_interval, refitting_factor
+from interp.cell_probe import NoValue, Probing, cell_scores, why_no_value, why_not_usable
 from interp.errors import unknown_name
 from interp.examples import Answer
 from interp.grading import normalised
 from interp.labels import Split
-from interp.probe import NoValue, Probing, cell_scores, why_no_value, why_not_usable
 
 FEWEST_SAMPLES = 9
 """With fewer, two different answers would be many."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from interp.errors import InputError
 
@@ -16,19 +16,11 @@ PAPER_TEST_SHARE = 0.2
 """Of the published split; Orgad et al. 2024 (arXiv 2410.02707)."""
 
 
-@dataclass(frozen=True)
-class Labels:
-    """What is to be predicted for each example, and in how many ways the examples are split into folds."""
+class Folded:
+    """Examples that are split into folds, in one or several ways."""
 
-    wrong: Bool[np.ndarray, " example"]
-    """The positive class: errors."""
     fold: Int[np.ndarray, "seed example"]
     """The fold that an example is scored in, by a probe that is trained on the others; or `NEVER`."""
-    group: Int[np.ndarray, " example"]
-    """Examples of one group, such as twins, have the same number."""
-    side: Int[np.ndarray, " example"]
-    """Examples that are on one side of every split have the same number: those of a group, and maybe more. They are
-    the units of intervals."""
 
     @property
     def n_folds(self) -> int:
@@ -42,6 +34,33 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Labels(Folded):
+    """What is to be predicted for each example, and in how many ways the examples are split into folds."""
+
+    wrong: Bool[np.ndarray, " example"]
+    """The positive class: errors, or where something else is to be predicted, what `called` says."""
+    fold: Int[np.ndarray, "seed example"]
+    """The fold that an example is scored in, by a probe that is trained on the others; or `NEVER`."""
+    group: Int[np.ndarray, " example"]
+    """Examples of one group, such as twins, have the same number."""
+    side: Int[np.ndarray, " example"]
+    """Examples that are on one side of every split have the same number: those of a group, and maybe more. They are
+    the units of intervals."""
+    called: str = "wrong"
+    """What the positive class is called in files."""
+
+
+@dataclass(frozen=True)
+class Numbers(Folded):
+    """Numbers that are to be predicted; folds, groups and sides are as those of `Labels`."""
+
+    value: Float[np.ndarray, " example"]
+    fold: Int[np.ndarray, "seed example"]
+    group: Int[np.ndarray, " example"]
+    side: Int[np.ndarray, " example"]
+
+
+@dataclass(frozen=True)
 class Split:
     """How examples are split: into folds, stratified by the label, no group on two sides; or as published."""
 
@@ -52,7 +71,9 @@ class Split:
     as_published: bool = False
     """One random fifth is scored, by a probe trained on the rest, whatever the groups and the labels."""
 
-    def labels(self, wrong: Sequence[bool], groups: Sequence[str], sides: Sequence[str] | None = None) -> Labels:
+    def labels(
+        self, wrong: Sequence[bool], groups: Sequence[str], sides: Sequence[str] | None = None, called: str = "wrong"
+    ) -> Labels:
         """Labels with their folds.
 
         Parameters
@@ -63,6 +84,8 @@ class Split:
             Examples of one group are on one side of every split.
         sides
             What else is to be on one side, such as examples that are given the same answer.
+        called
+            What the positive class is called in files.
 
         Raises
         ------
@@ -70,41 +93,64 @@ class Split:
             If there are not enough groups for the folds.
         """
         positive = np.array(wrong, dtype=bool)
+        return Labels(positive, *self._folded(positive, groups, sides), called)
+
+    def one_against_the_rest(
+        self, classes: Sequence[str], groups: Sequence[str], sides: Sequence[str] | None = None
+    ) -> dict[str, Labels]:
+        """For each class, in alphabetical order, the labels that tell it from all others; folds as for `labels`.
+
+        The folds are the same for every class, and stratified by all of them.
+        """
+        names, number = np.unique(np.array(classes, dtype=str), return_inverse=True)
+        folded = self._folded(number.reshape(-1), groups, sides)
+        return {str(name): Labels(number.reshape(-1) == index, *folded, "positive") for index, name in enumerate(names)}
+
+    def numbers(self, values: Sequence[float], groups: Sequence[str], sides: Sequence[str] | None = None) -> Numbers:
+        """Numbers with their folds, as for `labels`; the folds are stratified by fifths of the numbers."""
+        value = np.array(values, dtype=np.float64)
+        rank = np.argsort(np.argsort(value, kind="stable"), kind="stable")
+        return Numbers(value, *self._folded(5 * rank // len(value), groups, sides))
+
+    def _folded(
+        self, stratum: Shaped[np.ndarray, " example"], groups: Sequence[str], sides: Sequence[str] | None
+    ) -> tuple[Int[np.ndarray, "seed example"], Int[np.ndarray, " example"], Int[np.ndarray, " example"]]:
+        """The folds, and the numbers of groups and sides."""
         group = _numbers(groups)
         side = group if sides is None else _connected(group, _numbers(sides))
         n_sides = len(set(side.tolist()))
         if self.folds < 2 or n_sides < self.folds:
             raise InputError(
-                f"cannot split {len(positive)} judged answers in {n_sides} groups into {self.folds} folds; "
+                f"cannot split {len(stratum)} answers in {n_sides} groups into {self.folds} folds; "
                 "ask more questions (--n) or give another --folds (2 at least)"
             )
         split = self._one_fifth if self.as_published else self._all_folds
-        folds = [split(positive, side, self.seed + turn) for turn in range(self.n_seeds)]
-        return Labels(positive, np.stack(folds), group, side)
+        folds = [split(stratum, side, self.seed + turn) for turn in range(self.n_seeds)]
+        return np.stack(folds), group, side
 
     def _all_folds(
-        self, wrong: Bool[np.ndarray, " example"], side: Int[np.ndarray, " example"], seed: int
+        self, stratum: Shaped[np.ndarray, " example"], side: Int[np.ndarray, " example"], seed: int
     ) -> Int[np.ndarray, " example"]:
         from sklearn.model_selection import StratifiedGroupKFold
 
-        fold: np.ndarray = np.zeros(len(wrong), dtype=np.int64)
+        fold: np.ndarray = np.zeros(len(stratum), dtype=np.int64)
         # With fewer examples of a class than folds no cell will have a value, whatever the folds.
-        if min(wrong.sum(), (~wrong).sum()) >= self.folds:
+        if np.bincount(stratum, minlength=2).min() >= self.folds:
             splitter = StratifiedGroupKFold(self.folds, shuffle=True, random_state=seed)
-            for number, (_, test) in enumerate(splitter.split(wrong, wrong, side)):
+            for number, (_, test) in enumerate(splitter.split(stratum, stratum, side)):
                 fold[test] = number
         return fold
 
     def _one_fifth(
         self,
-        wrong: Bool[np.ndarray, " example"],
+        stratum: Shaped[np.ndarray, " example"],
         side: Int[np.ndarray, " example"],  # noqa: ARG002
         seed: int,
     ) -> Int[np.ndarray, " example"]:
         from sklearn.model_selection import train_test_split
 
-        fold: np.ndarray = np.full(len(wrong), NEVER, dtype=np.int64)
-        _, test = train_test_split(np.arange(len(wrong)), test_size=PAPER_TEST_SHARE, random_state=seed)
+        fold: np.ndarray = np.full(len(stratum), NEVER, dtype=np.int64)
+        _, test = train_test_split(np.arange(len(stratum)), test_size=PAPER_TEST_SHARE, random_state=seed)
         fold[test] = 0
         return fold
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,19 +25,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from interp.cell_probe import CellFits, Probing, best_cost, deviations, scaled_features, why_no_value, why_not_usable
+from interp.cross_fitting import chosen_costs
 from interp.errors import InputError
 from interp.files import whole_file
 from interp.labels import Labels
-from interp.probe import (
-    CellFits,
-    Probing,
-    best_cost,
-    costs_of_folds,
-    deviations,
-    scaled_features,
-    why_no_value,
-    why_not_usable,
-)
 from interp.store import Cells
 from interp.threads import in_single_threads
 
@@ -87,16 +79,20 @@ class LinearProbes:
         InputError
             If there is no such cell, or it has no probe.
         """
-        if layer not in self.layers or position not in self.positions:
-            raise InputError(
-                f"no probe at layer {layer}, {position}; these are of the layers {_listed(self.layers)} at "
-                f"{_listed(self.positions)}"
-            )
+        self.require_cell(layer, position)
         place = self.layers.index(layer), self.positions.index(position)
         cell = CellProbes(*[self.arrays[name][place].astype(np.float64) for name in ARRAYS])
         if np.isnan(cell.intercept).any():
             raise InputError(f"layer {layer}, {position} had no value when it was probed, and has no probe")
         return cell
+
+    def require_cell(self, layer: int, position: str) -> None:
+        """Raise an `InputError` if there is no such cell."""
+        if layer not in self.layers or position not in self.positions:
+            raise InputError(
+                f"no probe at layer {layer}, {position}; these are of the layers {_listed(self.layers)} at "
+                f"{_listed(self.positions)}"
+            )
 
     def has_cell(self, layer: int, position: str) -> bool:
         """Whether a cell has a probe."""
@@ -106,6 +102,10 @@ class LinearProbes:
     def scoring(self, examples: Sequence[str]) -> Int[np.ndarray, " example"]:
         """For each example the number of the probe that may score it: that of its fold, or that of all examples."""
         return np.array([self.fold.get(example, self.n_folds) for example in examples], dtype=np.int64)
+
+    def for_strangers(self) -> LinearProbes:
+        """The same, as if none of the examples that they will score had been trained on."""
+        return replace(self, fold={})
 
     def save(self, path: Path) -> None:
         """Write a file."""
@@ -192,7 +192,7 @@ def cell_probes(
         return None
     fold = labels.fold[0, present]
     cell = CellFits(scaled_features(features, by_deviation=probing.standardise), labels.wrong[present], probing)
-    costs = costs_of_folds(cell, fold, labels.n_folds, probing.c)
+    costs = chosen_costs(cell, fold, labels.n_folds, probing.c)
     trained_on = [cost * (fold != number) for number, cost in enumerate(costs)]
     of_all = np.full(len(fold), best_cost(cell, fold, labels.n_folds, probing.c))
     weight, intercept = cell.directions(np.stack([*trained_on, of_all]))

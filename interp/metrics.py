@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import expit
 
+from interp.cell_probe import Scores
 from interp.classifiers import WITHOUT_LOG_ODDS
 from interp.heatmap import Heatmap
 from interp.labels import Labels
-from interp.probe import Scores
 
 METRICS = ("average_precision", "accuracy", "f1", "calibration_error")
 BINS = 10

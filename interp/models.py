@@ -38,6 +38,9 @@ class HookedModel(Protocol):
     hook_dict: Any
     """Every hook of the model by its name."""
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Logits of tokens."""
+
     def to_tokens(self, *args: Any, **kwargs: Any) -> Any:
         """Tokens of a text or of several."""
 

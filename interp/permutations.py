@@ -10,8 +10,10 @@
 
 Where examples that share an answer are on one side of every split, both their labels and their scores are alike, and a
 permutation that tears them apart would make chance look too narrow. Their number differs, so that they cannot be
-exchanged either. There the deviation of an AUC, which is a sum over such groups, has the sign of each group's part
-drawn anew, the same for all cells (the wild bootstrap of clusters; Cameron, Gelbach & Miller 2008).
+exchanged either. There the AUC above .5, which is a sum over such groups, has the sign of each group's part drawn anew,
+the same for all cells: the wild bootstrap of clusters with the null hypothesis imposed (Cameron, Gelbach & Miller
+2008). Parts around the AUC that was found, in place of .5, mark a cell of nothing in 3 maps of 10: one large group that
+makes an AUC high by chance is then taken for what is normal (``python -m benchmarks.intervals``).
 
 Held-out scores are the probes' of the true labels: that they would have been trained on other labels is not in them,
 and makes AUCs vary more. By how much is measured by refits to permuted labels in some cells, and every deviation is
@@ -110,11 +112,11 @@ def _null_aucs_of_seed(
 
 
 def flipped_aucs(
-    influences: Float[np.ndarray, "cell group"], n_draws: int, rng: np.random.Generator
+    above_chance: Float[np.ndarray, "cell group"], n_draws: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "draw cell"]:
-    """AUCs around .5, with the sign of what every group adds to them drawn anew; see `interp.auc.auc_and_influence`."""
-    signs = rng.choice([-1.0, 1.0], size=(n_draws, influences.shape[1]))
-    return np.asarray(0.5 + signs @ influences.T)
+    """AUCs around .5, with the sign of what every group adds to them drawn anew; see `interp.auc.auc_above_chance`."""
+    signs = rng.choice([-1.0, 1.0], size=(n_draws, above_chance.shape[1]))
+    return np.asarray(0.5 + signs @ above_chance.T)
 
 
 def inflation_of(refits: Sequence[float], null: Float[np.ndarray, "draw cell"]) -> float:

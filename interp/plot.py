@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from interp.files import whole_file
-from interp.heatmap import Heatmap, Scale
+from interp.heatmap import Heatmap
+from interp.scales import Scale
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -74,30 +75,41 @@ def heatmap_figure(heatmap: Heatmap, *, colours: str | None = None, with_n: bool
     with_n
         Whether to draw, under the columns, a strip of bars with the number of examples behind each.
     """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=size_of(heatmap, with_n=with_n), layout="constrained")
+        FigureCanvasAgg(figure)
+        notes = draw_heatmap(figure.add_subplot(), heatmap, colours=colours, with_n=with_n)
+        settle(figure, notes)
+    return figure
+
+
+def draw_heatmap(axes: Axes, heatmap: Heatmap, *, colours: str | None = None, with_n: bool = False) -> list[str]:
+    """Draw a heatmap, as `heatmap_figure` says, and return the notes that are to stand below it."""
     if colours is None:
         colours = SEQUENTIAL if heatmap.scale.centre is None else DIVERGING
     value = heatmap.data["value"].values
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=_size(heatmap, with_n=with_n), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
-        mesh = axes.pcolormesh(value, cmap=colours, norm=_normalised(heatmap.scale), edgecolors="face", linewidth=0.1)
-        _label_axes(axes, heatmap.layers, [str(name) for name in heatmap.data["position"].values])
-        _add_colour_bar(figure, axes, mesh, str(heatmap.data.attrs["metric"]))
-        if with_n:
-            _add_strip_of_n(axes, heatmap.data["n"].values.max(axis=0))
-        notes = _mark_cells(axes, heatmap)
-        if heatmap.data.attrs.get("site", DEFAULT_SITE) != DEFAULT_SITE:
-            notes.append(f"site: {heatmap.data.attrs['site']}")
-        if heatmap.data.attrs.get("policy", "strict") != "strict":
-            notes.append(f"positions: {heatmap.data.attrs['policy']} policy (clamped)")
-        notes += [str(heatmap.data.attrs["variant"])] if heatmap.data.attrs.get("variant") else []
-        if notes:
-            _add_notes(figure, notes)
-        # Layout is settled here, so that every format that is saved later gets the same one.
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-    return figure
+    mesh = axes.pcolormesh(value, cmap=colours, norm=normalised(heatmap.scale), edgecolors="face", linewidth=0.1)
+    _label_axes(axes, heatmap.layers, [str(name) for name in heatmap.data["position"].values])
+    add_colour_bar(axes, mesh, str(heatmap.data.attrs["metric"]))
+    if with_n:
+        _add_strip_of_n(axes, heatmap.data["n"].values.max(axis=0))
+    notes = _mark_cells(axes, heatmap)
+    if heatmap.data.attrs.get("site", DEFAULT_SITE) != DEFAULT_SITE:
+        notes.append(f"site: {heatmap.data.attrs['site']}")
+    if heatmap.data.attrs.get("policy", "strict") != "strict":
+        notes.append(f"positions: {heatmap.data.attrs['policy']} policy (clamped)")
+    return notes + ([str(heatmap.data.attrs["variant"])] if heatmap.data.attrs.get("variant") else [])
+
+
+def settle(figure: Figure, notes: list[str], *, share_of_notes: float = SHARE_OF_NOTES) -> None:
+    """Write the notes below a figure, and settle its layout, so that every format that is saved gets the same one.
+
+    Notes that take more than so large a share of the figure's width are put below the labels of the axes.
+    """
+    if notes:
+        _add_notes(figure, notes, share_of_notes)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -106,12 +118,12 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format=path.suffix[1:], dpi=DPI, metadata=NO_DATE.get(path.suffix, {}))
 
 
-def _add_notes(figure: Figure, notes: list[str]) -> None:
+def _add_notes(figure: Figure, notes: list[str], share_beside: float) -> None:
     """Write notes into the lower left corner, or if they would run into the axis's label, each below it on its own."""
     together = "   ".join(notes)
     text = figure.text(0.01, 0.005, together, fontsize=7, color="#595959", ha="left", va="bottom")
     share = text.get_window_extent().width / figure.bbox.width
-    if share > SHARE_OF_NOTES:
+    if share > share_beside:
         characters = int(0.98 * len(together) / share)
         lines = [line for note in notes for line in textwrap.wrap(note, characters, break_on_hyphens=False)]
         text.set_text("\n".join(lines))
@@ -122,15 +134,16 @@ def _add_notes(figure: Figure, notes: list[str]) -> None:
         figure.set_layout_engine("constrained", rect=(0, bottom, 1, 1 - bottom))
 
 
-def _size(heatmap: Heatmap, *, with_n: bool) -> tuple[float, float]:
-    """Width and height of the figure in inches."""
+def size_of(heatmap: Heatmap, *, with_n: bool) -> tuple[float, float]:
+    """Width and height of a heatmap's figure in inches."""
     n_layers, n_positions = heatmap.data["value"].shape
     row = CELL_INCHES[1] if _follow_each_other(heatmap.layers) else LABELLED_ROW_INCHES
     height = BELOW_INCHES + max(row * n_layers, 1.5) + (STRIP_INCHES if with_n else 0)
     return 2.0 + CELL_INCHES[0] * n_positions, height
 
 
-def _normalised(scale: Scale) -> Normalize:
+def normalised(scale: Scale) -> Normalize:
+    """How matplotlib turns values into places on a colour scale."""
     # What is below a log scale may be 0, which has no logarithm: it takes the colour of the end, and its mark.
     return LogNorm(scale.low, scale.high, clip=True) if scale.kind == "log" else Normalize(scale.low, scale.high)
 
@@ -152,7 +165,11 @@ def _label_axes(axes: Axes, layers: list[int], positions: list[str]) -> None:
     axes.set_yticks(labelled + 0.5, [str(layers[row]) for row in labelled])
 
 
-def _add_colour_bar(figure: Figure, axes: Axes, mesh: QuadMesh, metric: str) -> None:
+def add_colour_bar(axes: Axes, mesh: QuadMesh, metric: str) -> None:
+    """Draw the colours of a map at its right, with what they mean."""
+    figure = axes.get_figure(root=True)
+    if figure is None:
+        raise ValueError("these axes are in no figure")
     bar = figure.colorbar(mesh, ax=axes, pad=0.03, aspect=22)
     characters = int((figure.get_figheight() - BELOW_INCHES) / CHARACTER_INCHES)
     bar.set_label(textwrap.fill(metric, max(characters, 24), break_on_hyphens=False))

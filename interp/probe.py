@@ -17,75 +17,28 @@ leave out two folds: one that the choice will be scored on, and one that it is m
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from enum import IntEnum
-from itertools import combinations
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from interp.auc import Interval, auc_interval, bootstrap_interval, group_draws, refitting_factor
-from interp.classifiers import Classifier, classifier, weights_of
+from interp.cell_probe import NoValue, Probing, Scores, cell_scores, why_no_value, why_not_usable
 from interp.files import whole_file
 from interp.heatmap import Heatmap
-from interp.labels import NEVER, Labels
-from interp.logistic import Fits, fit_each
+from interp.labels import Labels
 from interp.progress import progress
 from interp.store import Cells
 from interp.threads import in_single_threads
 
 log = logging.getLogger(__name__)
 
-MIN_PER_CLASS = 20
-"""A cell with fewer examples of either class than this has no value."""
-MIN_FOLDS_TO_NEST = 3
-"""With two folds nothing is left to train on once both are left out."""
 METRIC = "AUC of error detection"
-SOLVERS = ("newton", "sklearn")
-
-
-class NoValue(IntEnum):
-    """Why a cell of a probe map has no value."""
-
-    HAS_VALUE = 0
-    NO_EXAMPLE = 1
-    ONE_CLASS_ONLY = 2
-    TOO_FEW_OF_A_CLASS = 3
-    A_FOLD_TRAINS_ON_ONE_CLASS = 4
-    ACTIVATIONS_NOT_FINITE = 5
-    ACTIVATIONS_ALL_THE_SAME = 6
-    ONE_CLASS_IS_SCORED = 7
-    CONTROLS_CANNOT_BE_PROBED = 8
-
-
-@dataclass(frozen=True)
-class Probing:
-    """How the probes of a map are fitted."""
-
-    c: tuple[float, ...] = (1.0,)
-    """Inverse strength of the L2 regularisation, as in scikit-learn. Of several, one is chosen for each fold, by the
-    log-loss within the other folds."""
-    kind: str = "logistic"
-    """One of `interp.classifiers.CLASSIFIERS`."""
-    solver: str = "newton"
-    """Of logistic regression, one of `SOLVERS`: the suite's own, or scikit-learn's, run to the same optimum."""
-    standardise: bool = True
-    """Whether the features are divided by their deviation."""
-    nested: bool = True
-    """Whether each cell is also scored within the training folds, for `best_cell`."""
-
-
-class Scores(NamedTuple):
-    """Log-odds of being wrong, by probes that were not trained on the example; NaN where there is none."""
-
-    held_out: Float[np.ndarray, "*cells seed example"]
-    inner: Float[np.ndarray, "*cells fold example"]
-    """With the first seed, by a probe that was also not trained on the fold; no folds if that was not asked for."""
 
 
 def out_of_fold_scores(
@@ -120,13 +73,32 @@ def out_of_fold_scores(
     Scores
         On layers and positions.
     """
+
+    def of_cell(activations: Float[torch.Tensor, "example d_model"], present: Bool[np.ndarray, " example"]) -> Scores:
+        return cell_scores(activations, present, labels, probing)
+
+    return scores_of_cells(store, mask, of_cell, parts=parts, device=device)
+
+
+def scores_of_cells(
+    store: Cells,
+    mask: Bool[np.ndarray, "example position"],
+    of_cell: Callable[[torch.Tensor, np.ndarray], Scores],
+    *,
+    parts: Path,
+    device: str,
+) -> Scores:
+    """What a function of a cell's activations, and of which examples have it, gives for every cell.
+
+    Each layer is kept in the folder `parts`, from which an interrupted run goes on.
+    """
     layers = []
     done = sum(_part(parts, layer).is_file() for layer in store.layers)
     with progress("probe", total=len(store.layers), done=done, unit="layers") as shown:
         for layer in store.layers:
             part = _part(parts, layer)
             if not part.is_file():
-                cells = _scores_of_layer(store, layer, mask, labels, probing, device)
+                cells = _scores_of_layer(store, layer, mask, of_cell, device)
                 with whole_file(part) as temporary:
                     arrays = [np.stack(each) for each in zip(*cells, strict=True)]
                     np.savez(temporary, held_out=arrays[0], inner=arrays[1])
@@ -137,137 +109,19 @@ def out_of_fold_scores(
 
 
 def _scores_of_layer(
-    store: Cells, layer: int, mask: Bool[np.ndarray, "example position"], labels: Labels, probing: Probing, device: str
+    store: Cells,
+    layer: int,
+    mask: Bool[np.ndarray, "example position"],
+    of_cell: Callable[[torch.Tensor, np.ndarray], Scores],
+    device: str,
 ) -> list[Scores]:
-    def of_cell(column: int) -> Scores:
-        activations = store.cell(layer, store.positions[column]).to(device)
-        return cell_scores(activations, mask[:, column], labels, probing)
+    def of_column(column: int) -> Scores:
+        return of_cell(store.cell(layer, store.positions[column]).to(device), mask[:, column])
 
     columns = range(len(store.positions))
-    return in_single_threads(of_cell, columns) if torch.device(device).type == "cpu" else list(map(of_cell, columns))
-
-
-def cell_scores(
-    activations: Float[torch.Tensor, "example d_model"],
-    present: Bool[np.ndarray, " example"],
-    labels: Labels,
-    probing: Probing,
-) -> Scores:
-    """The scores of one cell; NaN for every example of a cell that cannot have a value."""
-    n_inner = labels.n_folds if probing.nested and labels.n_folds >= MIN_FOLDS_TO_NEST else 0
-    scores = Scores(np.full(labels.fold.shape, np.nan), np.full((n_inner, len(present)), np.nan))
-    features = activations[torch.from_numpy(present).to(activations.device)].double()
-    if why_no_value(labels, present) or why_not_usable(features):
-        return scores
-    wrong, fold = labels.wrong[present], labels.fold[:, present]
-    cell = CellFits(scaled_features(features, by_deviation=probing.standardise), wrong, probing)
-    trained = np.stack([fold != number for number in range(labels.n_folds)], axis=1)
-    costs = np.stack([costs_of_folds(cell, of_seed, labels.n_folds, probing.c) for of_seed in fold])
-    fitted = cell.scores((costs[:, :, None] * trained).reshape(-1, len(wrong))).reshape(trained.shape)
-    held_out = np.take_along_axis(fitted, np.maximum(fold, 0)[:, None], axis=1)[:, 0]
-    scores.held_out[:, present] = np.where(fold == NEVER, np.nan, held_out)
-    if n_inner:
-        scores.inner[:, present] = _inner_scores(cell, fold[0], costs[0])
-    return scores
-
-
-class CellFits:
-    """The features of a cell, which many probes are fitted to."""
-
-    def __init__(
-        self, features: Float[torch.Tensor, "n d_model"], wrong: Bool[np.ndarray, " n"], probing: Probing
-    ) -> None:
-        self.features, self.wrong, self.kind = features, wrong, probing.kind
-        self.gram = gram_matrix(features) if (probing.kind, probing.solver) == ("logistic", "newton") else None
-
-    def scores(self, cost: Float[np.ndarray, "fit n"]) -> Float[np.ndarray, "fit n"]:
-        """The log-odds of every example by each probe; an example whose cost is 0 is not trained on."""
-        if self.gram is None:
-            features = self.features.cpu().numpy()
-            scored = [self._classifier(each).decision_function(features) for each in cost]
-            return np.stack(scored).astype(np.float64)
-        scores: np.ndarray = self._fits(self.gram, cost).scores(self.gram).cpu().numpy()
-        return scores
-
-    def directions(self, cost: Float[np.ndarray, "fit n"]) -> tuple[np.ndarray, np.ndarray]:
-        """What the probes of `scores` multiply the features with (fit × d_model), and add (fit)."""
-        if self.gram is None:
-            fitted = [weights_of(self._classifier(each)) for each in cost]
-            return np.stack([weight for weight, _ in fitted]), np.array([intercept for _, intercept in fitted])
-        fits = self._fits(self.gram, cost)
-        return (fits.alpha @ self.features).cpu().numpy(), fits.intercept.cpu().numpy()
-
-    def _fits(self, gram: Float[torch.Tensor, "n n"], cost: Float[np.ndarray, "fit n"]) -> Fits:
-        positive = torch.from_numpy(self.wrong).to(gram.device).expand(len(cost), -1)
-        fits = fit_each(gram, positive, torch.from_numpy(cost).to(gram.device))
-        if not fits.converged:
-            raise RuntimeError(f"a probe did not converge in {fits.steps} steps (n {len(self.wrong)})")
-        return fits
-
-    def _classifier(self, cost: Float[np.ndarray, " n"]) -> Classifier:
-        trained = cost > 0
-        return classifier(self.kind, float(cost.max())).fit(self.features.cpu().numpy()[trained], self.wrong[trained])
-
-
-def gram_matrix(features: Float[torch.Tensor, "n d_model"]) -> Float[torch.Tensor, "n n"]:
-    """Inner products of examples."""
-    if features.device.type != "cpu":
-        return features @ features.T
-    # NumPy sees that the factors are the same, and computes one half.
-    array = features.numpy()
-    return torch.from_numpy(array @ array.T)
-
-
-def costs_of_folds(
-    cell: CellFits, fold: Int[np.ndarray, " n"], n_folds: int, candidates: Sequence[float]
-) -> Float[np.ndarray, " fold"]:
-    """For each fold the C of the probe that scores it: the only one, or the best one within the other folds."""
-    if len(candidates) == 1:
-        return np.full(n_folds, candidates[0])
-    losses = np.full((len(candidates), n_folds), np.inf)
-    for row, c in enumerate(candidates):
-        inner = _inner_scores(cell, fold, np.full(n_folds, c))
-        with np.errstate(invalid="ignore"):  # Of a fold's own examples there is no inner score.
-            errors = np.logaddexp(0, np.where(cell.wrong, -inner, inner))
-        known = np.isfinite(errors).any(1)
-        losses[row, known] = np.nanmean(errors[known], axis=1)
-    return np.asarray(np.array(candidates)[losses.argmin(0)])
-
-
-def best_cost(cell: CellFits, fold: Int[np.ndarray, " n"], n_folds: int, candidates: Sequence[float]) -> float:
-    """The C for a probe of all examples: the only one, or the one with the least log-loss out of fold."""
-    if len(candidates) == 1:
-        return candidates[0]
-    trained = np.stack([fold != number for number in range(n_folds)])
-    losses = []
-    for c in candidates:
-        scores = np.take_along_axis(cell.scores(c * trained), np.maximum(fold, 0)[None], axis=0)[0]
-        losses.append(np.logaddexp(0, np.where(cell.wrong, -scores, scores))[fold != NEVER].mean())
-    return candidates[int(np.argmin(losses))]
-
-
-def _inner_scores(
-    cell: CellFits, fold: Int[np.ndarray, " n"], costs: Float[np.ndarray, " fold"]
-) -> Float[np.ndarray, "fold n"]:
-    """For each fold the others' examples, each scored by a probe that was trained neither on its own fold nor on it.
-
-    `costs` is the C of each of the folds. NaN for the fold's own examples, and where only one class is left.
-    """
-    inner = np.full((len(costs), len(fold)), np.nan)
-    # Fits of two folds serve both of them, if they are to be made with the same C.
-    asked = {(frozenset(pair), costs[outer]) for pair in combinations(range(len(costs)), 2) for outer in pair}
-    fits = [
-        (pair, c, ~np.isin(fold, list(pair))) for pair, c in sorted(asked, key=lambda each: (sorted(each[0]), each[1]))
-    ]
-    fits = [fit for fit in fits if len(set(cell.wrong[fit[2]].tolist())) == 2]
-    if fits:
-        scores = cell.scores(np.stack([c * trained for _, c, trained in fits]))
-        for (pair, c, _), scored in zip(fits, scores, strict=True):
-            for outer in pair:
-                (other,) = pair - {outer}
-                if costs[outer] == c:
-                    inner[outer, fold == other] = scored[fold == other]
-    return inner
+    return (
+        in_single_threads(of_column, columns) if torch.device(device).type == "cpu" else list(map(of_column, columns))
+    )
 
 
 def example_scores(scores: Scores, labels: Labels, store: Cells) -> xr.Dataset:
@@ -275,23 +129,30 @@ def example_scores(scores: Scores, labels: Labels, store: Cells) -> xr.Dataset:
     return xr.Dataset(
         {
             "score": (("layer", "position", "seed", "example"), scores.held_out.astype(np.float32)),
-            "wrong": ("example", labels.wrong),
+            labels.called: ("example", labels.wrong),
             "fold": (("seed", "example"), labels.fold),
             "group": ("example", labels.group),
             "side": ("example", labels.side),
         },
         coords={"layer": list(store.layers), "position": list(store.positions), "example": list(store.examples)},
-        attrs={"score": "out-of-fold log-odds of being wrong"},
+        attrs={"score": f"out-of-fold log-odds of being {labels.called}"},
     )
 
 
 def probe_map(
-    scores: Scores, mask: Bool[np.ndarray, "example position"], labels: Labels, store: Cells, *, draws: int = 0
+    scores: Scores,
+    mask: Bool[np.ndarray, "example position"],
+    labels: Labels,
+    store: Cells,
+    *,
+    draws: int = 0,
+    metric: str = METRIC,
 ) -> Heatmap:
     """The AUC of every cell's scores, with its interval, n and, where there is no value, the reason.
 
     With some `draws` also the interval of as many bootstrap samples of the groups, as ``low_bootstrap`` and
-    ``high_bootstrap``; with several seeds their standard deviation as ``sd_of_seeds``.
+    ``high_bootstrap``; with several seeds their standard deviation as ``sd_of_seeds``. `metric` says in words what the
+    AUC is of.
     """
     shape = scores.held_out.shape[:2]
     value, low, high, low_bootstrap, high_bootstrap, spread = (np.full(shape, np.nan) for _ in range(6))
@@ -303,7 +164,7 @@ def probe_map(
         present = mask[:, column]
         scored = labels.scored.any(0) & present
         n[layer, column], n_wrong[layer, column] = scored.sum(), labels.wrong[scored].sum()
-        reason[layer, column] = why_no_value(labels, present) or _why_not_scored(store, layer, column, scores, present)
+        reason[layer, column] = why_no_value(labels, present) or why_not_scored(store, layer, column, scores, present)
         if reason[layer, column]:
             continue
         cell = scores.held_out[layer, column]
@@ -314,7 +175,7 @@ def probe_map(
         if weights is not None:
             ends = bootstrap_interval(cell, labels.wrong, weights)
             low_bootstrap[layer, column], high_bootstrap[layer, column] = ends
-    extra = {"n_wrong": n_wrong, "why_missing": reason}
+    extra = {f"n_{labels.called}": n_wrong, "why_missing": reason}
     extra |= {"sd_of_seeds": spread} if labels.fold.shape[0] > 1 else {}
     extra |= {"low_bootstrap": low_bootstrap, "high_bootstrap": high_bootstrap} if draws else {}
     return Heatmap.build(
@@ -325,7 +186,7 @@ def probe_map(
         layers=store.layers,
         positions=list(store.positions),
         kind="probe",
-        metric=METRIC,
+        metric=metric,
         scale=(0.5, 1.0),
         extra=extra,
         attributes={"why_missing_meanings": " ".join(member.name.lower() for member in NoValue)},
@@ -357,6 +218,8 @@ class Best(NamedTuple):
     """The layer and the position that each fold's choice fell on."""
     auc: Interval
     """The mean over the folds of the AUC of the cell that was chosen without them."""
+    scores: Float[np.ndarray, "fold example"]
+    """Of each fold's examples the held-out scores in its cell; NaN for the other examples."""
 
 
 def best_cell(scores: Scores, labels: Labels, store: Cells) -> Best | None:
@@ -383,14 +246,15 @@ def best_cell(scores: Scores, labels: Labels, store: Cells) -> Best | None:
     if not usable:
         return None
     factor = refitting_factor(n_folds)
-    return Best(cells, auc_interval(np.stack(usable), labels.wrong, group=labels.side, variance_factor=factor))
+    auc = auc_interval(np.stack(usable), labels.wrong, group=labels.side, variance_factor=factor)
+    return Best(cells, auc, np.stack(usable))
 
 
 def _both_classes(scores: Float[np.ndarray, " example"], wrong: Bool[np.ndarray, " example"]) -> bool:
     return len(set(wrong[np.isfinite(scores)].tolist())) == 2
 
 
-def _why_not_scored(
+def why_not_scored(
     store: Cells, layer: int, column: int, scores: Scores, present: Bool[np.ndarray, " example"]
 ) -> NoValue:
     """What about its activations keeps a cell from having a value, once its labels do not."""
@@ -398,47 +262,6 @@ def _why_not_scored(
         return NoValue.HAS_VALUE
     activations = store.cell(store.layers[layer], store.positions[column])
     return why_not_usable(activations[torch.from_numpy(present)]) or NoValue.ACTIVATIONS_NOT_FINITE
-
-
-def why_not_usable(features: Float[torch.Tensor, "n d_model"]) -> NoValue:
-    """Why a cell with these activations cannot have a value; ``HAS_VALUE`` if it can."""
-    if not bool(features.isfinite().all()):
-        return NoValue.ACTIVATIONS_NOT_FINITE
-    return NoValue.ACTIVATIONS_ALL_THE_SAME if bool((features == features[:1]).all()) else NoValue.HAS_VALUE
-
-
-def why_no_value(labels: Labels, present: Bool[np.ndarray, " example"]) -> NoValue:
-    """Why a cell with these examples cannot have a value, as far as the labels tell; ``HAS_VALUE`` if it can."""
-    wrong, fold = labels.wrong[present], labels.fold[:, present]
-    if len(wrong) == 0:
-        return NoValue.NO_EXAMPLE
-    fewest = min(int(wrong.sum()), int((~wrong).sum()))
-    if fewest == 0:
-        return NoValue.ONE_CLASS_ONLY
-    if fewest < MIN_PER_CLASS:
-        return NoValue.TOO_FEW_OF_A_CLASS
-    for of_seed in fold:
-        if any(len(set(wrong[of_seed != number].tolist())) < 2 for number in set(of_seed.tolist()) - {NEVER}):
-            return NoValue.A_FOLD_TRAINS_ON_ONE_CLASS
-        if len(set(wrong[of_seed != NEVER].tolist())) < 2:
-            return NoValue.ONE_CLASS_IS_SCORED
-    return NoValue.HAS_VALUE
-
-
-def scaled_features(
-    features: Float[torch.Tensor, "n d_model"], *, by_deviation: bool
-) -> Float[torch.Tensor, "n d_model"]:
-    """Features around their means, and by their deviations; a constant feature is left out of the latter."""
-    centred = features - features.mean(0)
-    if not by_deviation:
-        return centred
-    return centred / deviations(features)
-
-
-def deviations(features: Float[torch.Tensor, "n d_model"]) -> Float[torch.Tensor, " d_model"]:
-    """What features are divided by: their deviations, and 1 where a feature is constant."""
-    deviation = features.std(0, correction=0)
-    return torch.where(deviation > 0, deviation, 1.0)
 
 
 def _part(parts: Path, layer: int) -> Path:

@@ -69,19 +69,26 @@ class PublishedSet:
         """Where it can be had, in words."""
         return " or ".join(["the hub"] * bool(self.hub) + ["a file"] * bool(self.files))
 
-    def schema(self, source: str, columns: Sequence[str]) -> Schema:
+    def schema(self, source: str, columns: Sequence[str], kept: Sequence[str] = ()) -> Schema:
         """The schema of the first form whose columns are there; raises an `InputError` if there is none."""
         keys = set(map(column_key, columns))
         for needed, cells in self.forms:
             if keys >= set(needed):
-                return Schema(needed, IDENTIFIERS, partial(_of_whole_row, cells, needed))
+                return Schema(needed, IDENTIFIERS, partial(_of_whole_row, cells, needed), tuple(kept))
         wanted = "; or ".join(", ".join(map(repr, needed)) for needed, _ in self.forms)
         found = ", ".join(map(SHORT.repr, columns)) or "none"
         raise InputError(f"{source} has not the columns of this set (found: {found}; needed: {wanted})")
 
 
 def published_questions(
-    name: str, source: Path | None, *, split: str | None, n: int, seed: int, strict: bool
+    name: str,
+    source: Path | None,
+    *,
+    split: str | None,
+    n: int,
+    seed: int,
+    strict: bool,
+    kept: Sequence[str] = (),
 ) -> QuestionSet:
     """`n` questions of a set of the paper, in an order that `seed` decides.
 
@@ -95,6 +102,8 @@ def published_questions(
         ``"train"`` (as None) or ``"test"``.
     n, seed, strict
         As in `interp.question_files.file_questions`.
+    kept
+        Other columns whose values are kept beside the questions.
 
     Raises
     ------
@@ -105,24 +114,24 @@ def published_questions(
     split = split or "train"
     if split not in SPLITS:
         raise InputError(f"{name} has the splits {', '.join(SPLITS)}, not {split!r}; give --split one of them")
-    table = _table(name, known, source, split)
+    table = _table(name, known, source, split, kept)
     options = {"credit": known.credit, "max_new_tokens": PAPER_TOKENS, **known.options}
-    schema = known.schema(table.source, table.columns) if table.columns else Schema()
+    schema = known.schema(table.source, table.columns, kept) if table.columns else Schema()
     set_name = name if split == "train" else f"{name}-{split}"
     return table_questions(table, schema, name=set_name, n=n, seed=seed, strict=strict, **options)
 
 
-def _table(name: str, known: PublishedSet, source: Path | None, split: str) -> Table:
+def _table(name: str, known: PublishedSet, source: Path | None, split: str, kept: Sequence[str]) -> Table:
     if source is not None:
         path = _file(name, known, source, split)
-        return read_table(path, lambda columns: known.schema(f"{path}", columns).choice(f"{path}", columns))
+        return read_table(path, lambda columns: known.schema(f"{path}", columns, kept).choice(f"{path}", columns))
     if split not in known.hub:
         raise InputError(
             f"{name} is not on the hub; give the folder or the file: --dataset {name}:PATH, of {REPOSITORY} "
             f"(data/{known.files[split][0]})"
         )
     at_hub = known.hub[split]
-    return hub_table(at_hub, lambda columns: known.schema(at_hub.id, columns).choice(at_hub.id, columns))
+    return hub_table(at_hub, lambda columns: known.schema(at_hub.id, columns, kept).choice(at_hub.id, columns))
 
 
 def _file(name: str, known: PublishedSet, source: Path, split: str) -> Path:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from interp.answer_columns import COLUMNS as OF_ANSWERS
+from interp.answer_columns import Value
 from interp.cells import COLUMNS, GIVEN, NEEDED, OPTIONAL, Cells, given_answer_of, groups_of, question_of
 from interp.errors import InputError, unknown_name
 from interp.examples import GivenAnswer, Question
@@ -34,18 +36,22 @@ class Schema:
     """Columns that are read if they are there."""
     cells: Callable[[Mapping[str, object]], Cells] = dict
     """The cells by the names of `COLUMNS` from a row's values by lower-case column; may raise a `Fault`."""
+    kept: tuple[str, ...] = ()
+    """Columns whose values are kept beside the questions, as they are."""
     remedy: str = (
         "name the columns of questions and answers 'question' and 'answer', or say with --columns which they are"
     )
 
     @classmethod
-    def mapped(cls, columns: Mapping[str, str]) -> Schema:
+    def mapped(cls, columns: Mapping[str, str], kept: Sequence[str] = ()) -> Schema:
         """The schema of a file whose columns have other names.
 
         Parameters
         ----------
         columns
             A name of `COLUMNS` -> the file's column; ``answer.value`` is the field ``value`` of the column ``answer``.
+        kept
+            The file's columns, or fields within them, whose values are kept beside the questions.
 
         Raises
         ------
@@ -60,11 +66,12 @@ class Schema:
             needed=tuple(dict.fromkeys([*(paths[name] for name in NEEDED), *columns.values()])),
             optional=tuple(path for name, path in paths.items() if name not in (*NEEDED, *columns)),
             cells=lambda values: {name: _at(values, path) for name, path in paths.items()},
+            kept=tuple(kept),
         )
 
     def choice(self, source: str, columns: Sequence[str]) -> list[str]:
         """The columns that are wanted; raises an `InputError` that names `source` if one is there twice."""
-        wanted = {key for path in (*self.needed, *self.optional) for key in (column_key(path), _head(path))}
+        wanted = {key for path in (*self.needed, *self.optional, *self.kept) for key in (column_key(path), _head(path))}
         chosen = [name for name in columns if column_key(name) in wanted]
         twice = [name for name, count in Counter(map(column_key, chosen)).items() if count > 1]
         if twice:
@@ -83,6 +90,8 @@ class Sorted(NamedTuple):
     questions: list[Question]
     given: dict[str, GivenAnswer]
     faults: list[tuple[str, str]]
+    columns: dict[str, dict[str, Value]]
+    """The columns that are kept, by name and by the question's id."""
 
 
 def file_questions(path: Path, schema: Schema | None = None, *, n: int, seed: int, strict: bool = False) -> QuestionSet:
@@ -109,7 +118,7 @@ def file_questions(path: Path, schema: Schema | None = None, *, n: int, seed: in
         - ``model_answer`` (what the model said, which is then not generated) and ``exact_answer`` (the words of it
           that are the answer, or `NO_ANSWER`; outside CSV also their ``[start, stop]``).
 
-        Case does not matter in these names, and other columns are ignored.
+        Case does not matter in these names, and other columns are ignored, but for those that the schema keeps.
     schema
         Where these cells come from, if the file calls its columns something else.
     n
@@ -155,6 +164,10 @@ def table_questions(
             "dropped": dict(Counter(reason for reason, _ in found.faults)),
             "excluded": excluded,
             "given": given,
+            "columns": {
+                name: {question.id: values[question.id] for question in ordered[:n] if question.id in values}
+                for name, values in found.columns.items()
+            },
             # A user's exact answers need not be names that the file has.
             **({"grading": "match"} if has_exact else {}),
             **options,
@@ -188,6 +201,10 @@ def _require_columns(table: Table, schema: Schema) -> None:
             f"{table.source} has no column {' and no column '.join(map(repr, absent))} (found: {found}{more}); "
             f"{schema.remedy}{encoding}"
         )
+    for path in schema.kept:
+        if not schema.has(table, path):
+            known = (*table.columns, *OF_ANSWERS)
+            raise unknown_name("column", path, known, f"Neither {table.source} has it, nor have answers themselves")
     if not table.rows:
         raise InputError(f"{table.source} has no rows; write a row with a question and an answer for each question")
 
@@ -197,6 +214,7 @@ def _sorted_out(table: Table, schema: Schema, dataset: str, strict: bool) -> Sor
     groups: dict[str, tuple[str, ...]] = {}
     given: dict[str, GivenAnswer] = {}
     faults: list[tuple[str, str]] = []
+    columns: dict[str, dict[str, Value]] = {path: {} for path in schema.kept}
     rows = [_cells(row, schema) for row in table.rows]
     known = {name for cells in rows if not isinstance(cells, Fault) for name in cells}
     for row, cells in zip(table.rows, rows, strict=True):
@@ -211,13 +229,33 @@ def _sorted_out(table: Table, schema: Schema, dataset: str, strict: bool) -> Sor
                 given[question.id] = answer
             groups[question.id] = groups_of(cells) or (question.group,)
             questions[question.id] = question
+            for path, value in _kept(row, schema, f"{table.source}, {table.unit} {row.number}").items():
+                columns[path][question.id] = value
         except Fault as fault:
             line = f"{table.source}, {table.unit} {row.number}: {fault}"
             if strict:
                 raise InputError(line) from fault
             faults.append((fault.reason, line))
     group_of = _joined(groups)
-    return Sorted([replace(question, group=group_of[question.id]) for question in questions.values()], given, faults)
+    grouped = [replace(question, group=group_of[question.id]) for question in questions.values()]
+    return Sorted(grouped, given, faults, columns)
+
+
+def _kept(row: Row, schema: Schema, where: str) -> dict[str, Value]:
+    """The values of the columns that are kept, without the missing; raises an `InputError` for one that is no label.
+
+    A row is not left out for it: the questions that are asked are the same, whatever else is kept.
+    """
+    found: dict[str, Value] = {}
+    for path in schema.kept:
+        value = _at(row.values, path)
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            continue
+        if not isinstance(value, str | bool | int | float) or SURROGATE.search(str(value)):
+            raise InputError(f"{where}: {path!r} is {SHORT.repr(value)}; write a text, a number, true or false")
+        if not isinstance(value, str) or value.strip():
+            found[path] = value
+    return found
 
 
 def _joined(groups: Mapping[str, tuple[str, ...]]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
+from interp.answer_columns import Value
 from interp.examples import GivenAnswer, Question
 from interp.vocabulary import Vocabulary
 
@@ -32,6 +33,9 @@ class QuestionSet:
     a prompt with shots."""
     given: Mapping[str, GivenAnswer] = field(default_factory=dict)
     """What the model said, by the question's id, where the user has it: it is used and not generated."""
+    columns: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    """Other columns of the file that were asked for: by name, the values by the question's id, without the missing.
+    They are not asked and decide no answer, and so are not in the hash."""
     templates: Mapping[str, str] = field(default_factory=dict)
     """What stands around a question of this set, by the style of the prompt, where it is not the usual."""
     extraction: str = "names"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,20 @@ def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def asked(source: ModelSource, questions: Path, *flags: str, status: int = 0, command: str = "answers") -> None:
     common = ["--model", str(source.folder), "--dataset", str(questions), "--max-new-tokens", "6", "--dtype", "float32"]
     assert cli.main([command, *common, *flags]) == status
+
+
+def said_rows() -> list[dict[str, str]]:
+    """Questions with given answers that name one of four countries, some of them wrongly."""
+    names = ("France", "Brazil", "Chad", "Peru")
+    said = [names[(number * 7 + number // 5) % 4] for number in range(120)]
+    return [
+        {"question": f"{number}?", "answer": name if number % 3 else "Chad", "model_answer": f"It is {name}"}
+        for number, name in enumerate(said)
+    ]
+
+
+def contents_of(folder: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(folder).rglob("*.*")}
 
 
 def found(name: str) -> list[Path]:
@@ -289,3 +305,149 @@ def test_every_kind_of_probe_is_a_map_of_its_own(
     assert (maps["probe-paper_split"]["n"] == 25).all()
     asked(source, path, *flags, "--splitting", "paper", "--c", "1", "2", command="probe", status=2)
     assert "--splitting paper has no folds within which to choose among several --c" in capsys.readouterr().err
+
+
+def labelled_questions(folder: Path) -> Path:
+    """Answers that the user has; what the file says of them beside can be read off their first word, or cannot."""
+    words = ("France", "Brazil", "Chad", "Peru")
+    rows = [
+        {
+            "question": f"{i}?",
+            "answer": "France",
+            "model_answer": f"It is {words[i % 4]}",
+            "kind": words[i % 4] if i else "",
+            "even": "yes" if i % 2 else "no",
+            "year": 1900 + 30 * (i % 4) if i > 4 else "",
+            "note": f"note {i}",
+        }
+        for i in range(96)
+    ]
+    return written(folder / "said.csv", rows)
+
+
+def test_any_column_gives_a_map(
+    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = labelled_questions(tmp_path)
+    flags = ["--n", "96", "--folds", "3", "--positions=last_q,-1", "--permutations", "20", "--bootstraps", "20"]
+    for labels in ("kind", "even", "year", "shuffled:year"):
+        asked(source, path, *flags, "--labels", labels, command="probe")
+    told = capsys.readouterr().out
+    assert "1  without kind" in told
+    assert "24  kind = Peru" in told
+    assert "48  even = yes" in told
+    assert "91  with year" in told
+    assert "--labels shuffled:year shows what chance gives" in told
+    assert len(found("answers.parquet")) == 1, "what is kept beside the questions decides no answer"
+    assert len(found("store.json")) == 1
+    maps = {file.stem: Heatmap.load(file).data for file in Path("figures").rglob("*.nc")}
+    assert set(maps) == {"probe-kind", "probe-even", "probe-even-beyond", "probe-year", "probe-shuffled-year"}
+    assert maps["probe-kind"].attrs["metric"] == "macro AUC of kind (one against the rest)"
+    assert maps["probe-even"].attrs["metric"] == "AUC of even"
+    assert maps["probe-year"].attrs["metric"] == "R² of year"
+    assert {name: data["n"].values.max() for name, data in maps.items()} == {
+        "probe-kind": 95,
+        "probe-even": 96,
+        "probe-even-beyond": 96,
+        "probe-year": 91,
+        "probe-shuffled-year": 91,
+    }
+    for name in ("probe-kind", "probe-even", "probe-year"):
+        last = maps[name]["value"].sel(position="-1")
+        assert (last > 0.9).all(), f"{name}: the last word says it"
+    assert (maps["probe-shuffled-year"]["value"] < 0.2).all()
+    assert {"n_positive", "marked"} <= set(maps["probe-even"])
+
+    capsys.readouterr()
+    monkeypatch.setattr("interp.models.load_model", None)
+    monkeypatch.setattr("analyses.probe.measured_maps", None)
+    for labels in ("kind", "even", "year"):
+        asked(source, path, *flags, "--labels", labels, command="probe")
+    assert "probe-year.png" in capsys.readouterr().out, "nothing is made again"
+
+
+def test_values_of_the_file_are_in_the_identity_of_their_map(
+    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = labelled_questions(tmp_path)
+    flags = ["--n", "96", "--folds", "3", "--positions=-1", "--bootstraps", "0", "--labels", "year"]
+    asked(source, path, *flags, command="probe")
+    before = Heatmap.load(*Path("figures").rglob("probe-year.nc"))
+    path.write_text(path.read_text().replace(",1930,", ",1931,"))
+    asked(source, path, *flags, command="probe", status=2)
+    assert "is the result of another run (label_values: " in capsys.readouterr().err
+    asked(source, path, *flags, "--overwrite", command="probe")
+    after = Heatmap.load(*Path("figures").rglob("probe-year.nc"))
+    assert before.identity | {"label_values": after.identity["label_values"]} == after.identity
+    assert len(found("answers.parquet")) == len(found("store.json")) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--labels", "yaer"], "unknown column 'yaer'; nearest: year"),
+        (["--labels", "note"], "note has 96 values in 96 answers"),
+        (["--labels", "ended"], "ended is 'true' in every answer that has it"),
+        (["--labels", "year", "--c", "0.1"], "a number is probed by ridge regression, with --alpha"),
+        (["--labels", "year", "--label-kind", "binary"], "year has 4 values"),
+        (["--label-kind", "number"], "--label-kind number is not that of correctness"),
+        (["--labels", "year", "--alpha", "0"], "--alpha is 0.0; give numbers above 0"),
+    ],
+)
+def test_labels_that_cannot_be_are_refused(
+    source: ModelSource,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    flags: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = labelled_questions(tmp_path)
+    asked(source, path, "--n", "96", "--folds", "3", "--positions=-1", *flags, command="probe", status=2)
+    assert message in capsys.readouterr().err
+
+
+def test_selectivity_is_a_map_beside_the_others_and_leaves_them_as_they_are(
+    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path / "said.csv", said_rows())
+    flags = ["--n", "120", "--folds", "3", "--positions=last_q,-1", "--permutations", "0", "--bootstraps", "0"]
+    asked(source, path, *flags, command="probe")
+    before = contents_of("figures")
+    monkeypatch.setattr("interp.chance.with_marks", None)
+    monkeypatch.setattr("interp.controls.beyond_map", None)
+    asked(source, path, *flags, "--selectivity", command="probe")
+    told = capsys.readouterr().out
+    assert re.search(r"^4 names that answers give, each with a random label in 3 control tasks$", told, re.M)
+    assert re.search(r"^100 % of a cell's answers give a name that their probe was trained on$", told, re.M)
+    assert {name: content for name, content in contents_of("figures").items() if name in before} == before
+    selective = Heatmap.load(*Path("figures").rglob("probe-selectivity.nc"))
+    assert selective.identity["selectivity_tasks"] == 3
+    assert {"control_auc", "control_auc_low", "control_auc_high", "sd_of_tasks", "type_trained"} <= set(selective.data)
+    assert (selective.data["n"] == 120).all()
+
+    asked(source, path, *flags, "--selectivity", "--selectivity-tasks", "2", command="probe", status=2)
+    assert "selectivity_tasks: 3 there, 2 here" in capsys.readouterr().err
+
+
+def test_a_sparse_probe_is_a_map_for_each_number_of_coordinates(
+    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path / "said.csv", said_rows())
+    flags = ["--n", "120", "--folds", "3", "--positions=last_q,-1", "--permutations", "0", "--probe", "sparse"]
+    if int(version("transformer-lens").split(".")[0]) < 4:
+        asked(source, path, *flags, command="probe", status=2)
+        assert "--probe sparse is TransformerLens's own, which version 3" in capsys.readouterr().err
+        return
+    asked(source, path, *flags, "--no-controls", command="probe")
+    asked(source, path, *flags, "--no-controls", "--k", "3", command="probe")
+    maps = {found.stem: Heatmap.load(found) for found in Path("figures").rglob("*.nc")}
+    assert {name: each.identity["k"] for name, each in maps.items()} == {"probe-sparse": 16, "probe-sparse-k3": 3}
+    assert maps["probe-sparse-k3"].data.attrs["variant"] == "probe: 3 coordinates"
+    asked(source, path, *flags, "--k", "33", command="probe", status=2)
+    assert "--k is 33, and the activations have 32 coordinates" in capsys.readouterr().err

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from interp.auc import auc_difference, auc_interval, bootstrap_interval, group_draws
+from interp.auc import (
+    auc_difference,
+    auc_interval,
+    bootstrap_interval,
+    group_draws,
+    macro_auc_interval,
+    macro_bootstrap_interval,
+)
 
 
 @given(
@@ -131,3 +138,53 @@ def test_differences_of_two_scores_of_the_same_examples_cover() -> None:
         widths.append((high - low) / (auc_interval(better, labels).high - auc_interval(better, labels).low))
     assert 0.93 <= covered / runs <= 0.97
     assert np.mean(widths) < 0.8
+
+
+def of_three_classes(rng: np.random.Generator, n: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of three classes, as scikit-learn wants them, and which example is of which class."""
+    label = rng.choice(3, size=n, p=[0.2, 0.3, 0.5])
+    scores = rng.normal(size=(n, 3)) + shift * np.eye(3)[label]
+    probability = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    return probability.T[:, None], np.eye(3, dtype=bool)[label].T
+
+
+def test_the_macro_average_is_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(7)
+    scores, positive = of_three_classes(rng, 120, 1.0)
+    expected = roc_auc_score(positive.argmax(0), scores[:, 0].T, multi_class="ovr", average="macro")
+    value, low, high = macro_auc_interval(scores, positive, group=np.arange(120))
+    assert value == pytest.approx(expected)
+    assert low < value < high
+    weights = group_draws(np.arange(120), 1, rng)
+    times = weights[0].astype(int)
+    drawn = roc_auc_score(
+        np.repeat(positive.argmax(0), times),
+        np.repeat(scores[:, 0].T, times, axis=0),
+        multi_class="ovr",
+        average="macro",
+    )
+    np.testing.assert_allclose(macro_bootstrap_interval(scores, positive, weights), drawn, rtol=1e-6)
+
+
+def test_the_interval_of_a_macro_average_covers_at_its_level() -> None:
+    """The AUCs of the classes are of the same examples; intervals that took them for independent would not cover."""
+    rng, runs = np.random.default_rng(8), 600
+    intervals = [
+        macro_auc_interval(*of_three_classes(rng, 150, 0.7), group=np.arange(150), variance_factor=1.0)
+        for _ in range(runs)
+    ]
+    scores, positive = of_three_classes(rng, 40_000, 0.7)
+    truth = macro_auc_interval(scores, positive, group=np.arange(40_000)).value
+    assert 0.93 <= np.mean([interval.low <= truth <= interval.high for interval in intervals]) <= 0.97
+
+
+def test_two_classes_have_the_interval_of_the_one() -> None:
+    rng = np.random.default_rng(9)
+    positive = rng.random(80) < 0.4
+    scores = rng.normal(size=80) + positive
+    both = macro_auc_interval(
+        np.stack([scores, -scores])[:, None], np.stack([positive, ~positive]), group=np.arange(80)
+    )
+    np.testing.assert_allclose(both, auc_interval(scores, positive))
+    perfect = np.stack([positive, ~positive]).astype(float)[:, None]
+    assert macro_auc_interval(perfect, np.stack([positive, ~positive]), group=np.arange(80)).value == 1.0

@@ -11,11 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analyses import cli
+from analyses import cli, probing
 from analyses.capturing import DEFAULT_POSITIONS
 from analyses.runs import publish, require_publishable, run_folder
+from interp.answer_columns import COLUMNS, MAX_CLASSES, MIN_PER_CLASS
+from interp.cell_probe import MIN_FOLDS_TO_NEST
+from interp.classifiers import K
 from interp.datasets import BUILT_IN
 from interp.errors import InputError
+from interp.number_probe import PENALTIES
 from interp.positions import PAPER_POSITIONS
 from interp.published import PUBLISHED
 from tests.unit.test_heatmap import heatmap_of
@@ -56,6 +60,17 @@ def test_the_default_columns_are_the_papers() -> None:
     assert tuple(DEFAULT_POSITIONS.split(",")) == PAPER_POSITIONS
 
 
+def test_what_the_probe_command_says_without_importing_it_is_so(capsys: pytest.CaptureFixture) -> None:
+    assert probing.PENALTIES == PENALTIES
+    assert probing.FOLDS_TO_NEST == MIN_FOLDS_TO_NEST
+    assert probing.DEFAULT_K == K
+    with pytest.raises(SystemExit):
+        cli.main(["probe", "--help"])
+    told = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
+    assert ", ".join(COLUMNS) in told
+    assert f"of 2 to {MAX_CLASSES} that have {MIN_PER_CLASS} answers or more" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -65,6 +80,15 @@ def test_the_default_columns_are_the_papers() -> None:
         (["answers", "--max-new-tokens", "0"], "--max-new-tokens is 0"),
         (["probe", "--c", "0"], "--c is 0"),
         (["probe", "--folds", "1"], "--folds is 1"),
+        (["probe", "--labels", "dificulty"], "unknown column 'dificulty'; nearest: difficulty"),
+        (["probe", "--labels", "shuffled:yaer"], "unknown column 'yaer'"),
+        (["probe", "--label-kind", "number"], "--label-kind number is not that of correctness"),
+        (["probe", "--label-kind", "number", "--labels", "difficulty", "--c", "2"], "leave --probe, --solver and --c"),
+        (["probe", "--label-kind", "number", "--labels", "difficulty", "--folds", "2"], "several --alpha; give one"),
+        (["probe", "--selectivity", "--selectivity-tasks", "1"], "--selectivity-tasks is 1; give a number from 2"),
+        (["probe", "--selectivity", "--group", "answer"], "--group answer leaves a probe no answer to memorise"),
+        (["probe", "--probe", "sparse", "--k", "0"], "--k is 0; give a number from 1"),
+        (["probe", "--k", "4"], "--k 4 is of --probe sparse, and --probe is logistic"),
         (["doctor", "--sample", "0"], "--sample is 0"),
         (["answers", "--template", "Q: "], "must have {question} in it, once"),
         (["answers", "--tries", "0"], "--tries is 0"),

@@ -9,12 +9,12 @@ import pytest
 import torch
 import xarray as xr
 
+from interp.cell_probe import Probing, Scores, cell_scores
 from interp.controls import CONTROLS, beyond_map, control_features, control_scores, control_values
 from interp.examples import Answer, Question, TokenizedText
 from interp.heatmap import Heatmap
 from interp.labels import Labels, Split
 from interp.positions import MISSING
-from interp.probe import Probing, Scores, cell_scores
 
 N = 400
 RNG = np.random.default_rng(0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from interp.datasets import load_questions
+from interp.datasets import available, load_questions
 from interp.errors import InputError
 
 
@@ -32,3 +32,15 @@ def test_a_number_below_one_is_refused() -> None:
 def test_naming_a_set_needs_no_heavy_import() -> None:
     code = "import sys, interp.datasets; print({'numpy', 'pandas', 'pyarrow'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_as_many_questions_are_available_as_a_set_has() -> None:
+    n = available("us-cities", 1000)
+    assert 300 < n < 1000
+    assert len(load_questions("us-cities", n=n, seed=0).questions) == n
+    with pytest.raises(InputError, match="us-cities has"):
+        load_questions("us-cities", n=n + 1, seed=0)
+    assert available("us-cities", 100) == 100
+    assert available("capitals", 1000) == len(
+        load_questions("capitals", n=available("capitals", 1000), seed=0).questions
+    )

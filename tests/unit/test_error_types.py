@@ -8,6 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interp.answer_columns import MIN_PER_CLASS
+from interp.cell_probe import NoValue, Probing
 from interp.error_types import (
     FEWEST_SAMPLES,
     RULES,
@@ -27,7 +29,6 @@ from interp.error_types import (
 )
 from interp.errors import InputError
 from interp.labels import Split
-from interp.probe import MIN_PER_CLASS, NoValue, Probing
 from tests.sampled_answers import GOLD, NO_ANSWER, sampled, sampled_all
 
 UNANSWERED, COMPETING, ALWAYS, MOSTLY, NEVER, AT_TIMES, MANY_WITHOUT, MANY_WITH = TYPES

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from interp.errors import InputError
-from interp.heatmap import Heatmap, Scale, cosine_scale, log_scale, ratio_scale
+from interp.heatmap import Heatmap
+from interp.scales import Scale, cosine_scale, log_scale, ratio_scale
 
 
 def heatmap_of(

@@ -11,10 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from interp.cell_probe import Probing, cell_scores
 from interp.errors import InputError
 from interp.labels import Labels, Split
 from interp.linear_probes import LinearProbes, fitted_probes
-from interp.probe import Probing, cell_scores
 from tests.stored import store_of
 
 POSITIONS = ("last_q", "-1")
@@ -53,6 +53,7 @@ def kept(folder: Path, probing: Probing, mask: np.ndarray | None = None) -> tupl
         Probing(kind="mass-mean"),
         Probing(kind="mass-mean-whitened"),
         Probing(kind="lda"),
+        Probing(kind="sparse", k=3),
     ],
 )
 def test_an_examples_own_fold_scores_it_as_in_the_map(tmp_path: Path, probing: Probing) -> None:

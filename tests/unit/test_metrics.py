@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 
+from interp.cell_probe import Probing, cell_scores
 from interp.labels import Split
 from interp.metrics import best_threshold, calibration_error, cell_metrics
-from interp.probe import Probing, cell_scores
 
 
 @given(scores=st.lists(st.integers(0, 6), min_size=1, max_size=12), seed=st.integers(0, 999))

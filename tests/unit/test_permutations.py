@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from interp import chance
-from interp.auc import auc_and_influence
+from interp.auc import auc_above_chance, auc_and_influence
+from interp.cell_probe import Probing
 from interp.chance import with_marks
 from interp.heatmap import Heatmap
 from interp.labels import Split
 from interp.permutations import Null, flipped_aucs, inflation_of, null_aucs, permuted_labels, ranks_of
-from interp.probe import Probing, out_of_fold_scores, probe_map
+from interp.probe import out_of_fold_scores, probe_map
 from tests.stored import store_of
 
 
@@ -103,28 +104,51 @@ def test_nothing_is_marked_where_there_is_nothing(tmp_path: Path, monkeypatch: p
 
 
 def test_what_is_there_is_marked(tmp_path: Path) -> None:
-    data = marked_map(tmp_path, 1, 4.0).data
-    assert data["marked"].values.tolist() == [[0, 0], [1, 0], [0, 0]]
-    assert data["p_corrected"].values[1, 0] == pytest.approx(1 / 201)
-    above = data["value"] > data["threshold"]
-    assert (above == data["marked"].astype(bool)).all()
+    """In every map, and beside it nothing, but for what chance gives: at most one of ten maps."""
+    maps = [marked_map(tmp_path, seed, 4.0).data for seed in range(10)]
+    assert all(data["marked"].values[1, 0] == 1 for data in maps)
+    assert all(data["p_corrected"].values[1, 0] == pytest.approx(1 / 201) for data in maps)
+    assert sum(int(data["marked"].sum()) > 1 for data in maps) <= 1
+    for data in maps:
+        above = data["value"] > data["threshold"]
+        assert (above == data["marked"].astype(bool)).all()
 
 
-def test_where_answers_share_labels_and_scores_permutations_are_too_narrow_and_flips_are_not() -> None:
-    """Answers of very different frequency, each with labels and scores that are alike and have nothing in common."""
+@pytest.mark.parametrize(
+    "sizes",
+    [np.random.default_rng(0).integers(2, 30, size=40), np.maximum(60 // np.arange(1, 41), 1)],
+    ids=["different", "very different"],
+)
+def test_where_answers_share_labels_and_scores_permutations_are_too_narrow_and_flips_are_not(sizes: np.ndarray) -> None:
+    """Answers of different frequency, each with labels and scores that are alike and have nothing in common."""
     rng = np.random.default_rng(0)
-    side = np.repeat(np.arange(40), rng.integers(2, 30, size=40))
-    rejected = {"permuted": 0, "flipped": 0}
-    for _ in range(200):
-        wrong = rng.random(len(side)) < rng.beta(1, 1, size=40)[side]
-        scores = (rng.normal(size=40)[side] + 0.3 * rng.normal(size=len(side)))[None]
+    side = np.repeat(np.arange(len(sizes)), sizes)
+    rejected = {"permuted": 0, "around the AUC": 0, "around chance": 0}
+    for _ in range(400):
+        wrong = rng.random(len(side)) < rng.beta(0.5, 0.5, size=len(sizes))[side]
+        scores = (rng.normal(size=len(sizes))[side] + 0.3 * rng.normal(size=len(side)))[None]
         value, influence = auc_and_influence(scores, wrong, side)
         permuted = permuted_labels(wrong, np.arange(len(side)), 200, rng)
         nulls = {
             "permuted": null_aucs(ranks_of(scores[:, None]), permuted),
-            "flipped": flipped_aucs(influence[None], 200, rng),
+            "around the AUC": flipped_aucs(influence[None], 200, rng),
+            "around chance": flipped_aucs(auc_above_chance(scores, wrong, side)[1][None], 200, rng),
         }
         for name, null in nulls.items():
             rejected[name] += bool(Null(null, 1.0).p_values(np.array([value]))[0] <= 0.05)
-    assert rejected["permuted"] / 200 > 0.2
-    assert rejected["flipped"] / 200 < 0.09
+    assert rejected["permuted"] / 400 > 0.2
+    assert rejected["around the AUC"] > rejected["around chance"]
+    assert 0.02 < rejected["around chance"] / 400 < 0.1
+
+
+@given(seed=st.integers(0, 10_000), n=st.integers(8, 40), n_groups=st.integers(1, 6))
+def test_what_groups_add_above_chance_is_the_auc(seed: int, n: int, n_groups: int) -> None:
+    rng = np.random.default_rng(seed)
+    wrong = np.arange(n) % 3 == 0
+    scores = rng.integers(0, 6, size=(2, n)).astype(float)
+    scores[0, rng.choice(n, size=2, replace=False)] = np.nan
+    scores[0, :4] = 1.0  # Both classes have scores.
+    value, parts = auc_above_chance(scores, wrong, rng.integers(0, n_groups, size=n))
+    aucs = [roc_auc_score(wrong[np.isfinite(row)], row[np.isfinite(row)]) for row in scores]
+    assert value == pytest.approx(np.mean(aucs))
+    assert parts.sum() == pytest.approx(value - 0.5)

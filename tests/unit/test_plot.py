@@ -7,9 +7,10 @@ import pytest
 from matplotlib.collections import LineCollection, PolyQuadMesh, QuadMesh
 from matplotlib.figure import Figure
 
-from interp.heatmap import Heatmap, Scale
+from interp.heatmap import Heatmap
 from interp.plot import heatmap_figure, save_figure
 from interp.positions import PAPER_POSITIONS
+from interp.scales import Scale
 from tests.unit.test_heatmap import heatmap_of
 
 

@@ -11,10 +11,11 @@ from sklearn.model_selection import cross_val_predict, train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from interp.auc import auc_interval, refitting_factor
+from interp.cell_probe import SOLVERS, NoValue, Probing, Scores, cell_scores
 from interp.errors import InputError
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels, Split
-from interp.probe import SOLVERS, NoValue, Probing, Scores, best_cell, cell_scores, out_of_fold_scores, probe_map
+from interp.probe import best_cell, out_of_fold_scores, probe_map
 from interp.store import ActivationStore
 from tests.stored import store_of
 
@@ -257,7 +258,7 @@ def test_examples_without_the_position_are_not_scored(tmp_path: Path) -> None:
 
 
 def test_too_few_groups_for_the_folds_is_an_error() -> None:
-    with pytest.raises(InputError, match="4 judged answers in 2 groups into 5 folds"):
+    with pytest.raises(InputError, match="4 answers in 2 groups into 5 folds"):
         Split().labels([True, False, True, False], ["a", "a", "b", "b"])
 
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from interp.cell_probe import Probing
 from interp.examples import Answer
 from interp.labels import Split
 from interp.linear_probes import cell_probes
-from interp.probe import Probing
 from interp.selection import (
     CHOICES,
     COMPARED,

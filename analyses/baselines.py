@@ -1,0 +1,149 @@
+"""What the model's own probabilities tell of its answers' correctness, without a probe.
+
+Reads the log-probabilities and the logits of the generated tokens (mean, min, max, last; of the whole answer and of the
+exact answer), and asks the model whether each answer is true, in both orders of the choices. Gives each of these
+baselines its AUC for errors with its interval, on the answers of the probe map, and draws them beside it if it is
+there. Writes baselines.nc, .pdf and .png. An interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analyses import asking
+from analyses.command import execute
+from analyses.runs import (
+    Identity,
+    provenance,
+    publish,
+    require_publishable,
+    reusable_result,
+    run_folder,
+    value_in_words,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
+
+    from interp.estimates import Estimates
+    from interp.examples import Answer
+    from interp.model_sources import ModelSource
+    from interp.models import HookedModel
+    from interp.questions import QuestionSet
+
+
+@dataclass(frozen=True)
+class Config(asking.Config):
+    """What the model's own probabilities tell of its answers' correctness, without a probe."""
+
+    p_true: bool = True
+    """Also ask the model whether each answer is true, four times: the whole and the exact answer, in both orders."""
+    figures: Path = Path("figures")
+    """Folder of results: <model>/<dataset>/baselines.{nc,pdf,png}."""
+    overwrite: bool = False
+    """Replace the result of another run."""
+
+
+def run(config: Config) -> None:
+    """Answer, read the probabilities, ask, draw."""
+    from interp.estimates import Estimates
+
+    asking.require_usable(config)
+    questions, source = asking.questions_of(config), asking.source_of(config)
+    identity = identity_of(config, source, questions, p_true=config.p_true)
+    work, folder = work_folder(config, source, questions, identity), config.figures / source.name / questions.name
+    require_publishable(folder / "baselines.nc", identity, overwrite=config.overwrite)
+    estimates = reusable_result(Estimates, work / "baselines.nc", identity)
+    if estimates is None:
+        made = measured(config, source, questions, work)
+        estimates = made.with_attributes(provenance(identity) | {"beside": "probe.nc"})
+        estimates.save(work / "baselines.nc")
+    for path in publish(work / "baselines.nc", folder / "baselines.nc"):
+        print(path)
+    print(in_words(estimates))
+
+
+def identity_of(config: asking.Config, source: ModelSource, questions: QuestionSet, *, p_true: bool) -> dict[str, Any]:
+    """All that decides the baselines."""
+    return asking.identity_of(config, source, questions) | {"p_true": p_true}
+
+
+def work_folder(config: asking.Config, source: ModelSource, questions: QuestionSet, identity: Identity) -> Path:
+    """Where what is computed for them is kept."""
+    return run_folder(config.runs / source.name / questions.name, "baselines", identity)
+
+
+def measured(config: Config, source: ModelSource, questions: QuestionSet, work: Path) -> Estimates:
+    """The baselines of this configuration; every finished part is on disk in `work`."""
+    import numpy as np
+
+    from interp.answers import summary
+    from interp.baselines import baseline_estimates
+
+    model = cache(lambda: asking.loaded(config, source))
+    answers, _ = asking.answers_of(config, source, questions, model)
+    judged = [answer for answer in answers if answer.correct is not None]
+    wrong = np.array([answer.correct is False for answer in judged], dtype=bool)
+    _, group = np.unique([answer.question.group for answer in judged], return_inverse=True)
+    scores = baseline_scores(judged, model, work, p_true=config.p_true)
+    estimates = baseline_estimates(scores, wrong, group.reshape(-1))
+    record = {"model": source.name, "revision": source.revision, **asking.form_of(config, source)}
+    record |= {"dataset": questions.name, "credit": questions.credit}
+    return estimates.with_attributes(record | {"counts": json.dumps(summary(answers, questions))})
+
+
+def baseline_scores(
+    answers: Sequence[Answer], model: Callable[[], HookedModel], work: Path, *, p_true: bool
+) -> dict[str, Float[np.ndarray, " example"]]:
+    """The confidence of every baseline in every answer, by its name."""
+    from interp.baselines import ORDERS, probability_scores, readings_of
+    from interp.baselines import p_true as asked_whether_true
+
+    def of_probabilities() -> dict[str, np.ndarray]:
+        return probability_scores(answers, readings_of(model(), answers))
+
+    def asked(order: str, exact: bool) -> dict[str, np.ndarray]:
+        return {_name(order, exact): asked_whether_true(model(), answers, order, exact=exact)}
+
+    scores = _kept(work / "probabilities.npz", of_probabilities)
+    for exact, order in product((False, True), ORDERS if p_true else ()):
+        scores |= _kept(work / f"{_name(order, exact)}.npz", partial(asked, order, exact))
+    return scores
+
+
+def _name(order: str, exact: bool) -> str:
+    return f"{order}-exact" if exact else order
+
+
+def _kept(path: Path, computed: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays from a file if an earlier run has left it; else they are computed, and left there."""
+    import numpy as np
+
+    from interp.files import whole_file
+
+    if not path.is_file():
+        with whole_file(path) as temporary:
+            arrays: dict[str, Any] = computed()
+            np.savez(temporary, **arrays)
+    with np.load(path) as saved:
+        return {name: saved[name] for name in saved.files}
+
+
+def in_words(estimates: Estimates) -> str:
+    """Every baseline with its interval and its n."""
+    data = estimates.data
+    columns = zip(estimates.names, *(data[name].values.tolist() for name in ("value", "low", "high", "n")), strict=True)
+    lines = [f"{name:24}{value_in_words(*interval):>24}{n:6d}" for name, *interval, n in columns]
+    return "\n".join(["", f"{data.attrs['metric']} [95 % interval], n", *lines])
+
+
+if __name__ == "__main__":
+    sys.exit(execute(Config, run, prog="python -m analyses.baselines"))

@@ -1,0 +1,92 @@
+"""What a probe map, and the maps beside it, say in words."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from analyses.runs import table_of_values, value_in_words
+
+if TYPE_CHECKING:
+    from interp.heatmap import Heatmap
+
+
+def in_words(heatmap: Heatmap) -> str:
+    """The values at four depths, and of a probe map the counts, the best cell, and how many cells are above chance."""
+    if "control_auc" in heatmap.data:
+        return "\n".join(["", *_selectivity_in_words(heatmap), "", table_of_values(heatmap)])
+    if "control" in heatmap.data:
+        return "\n".join(["", *_controls_in_words(heatmap), "", table_of_values(heatmap)])
+    counts = json.loads(heatmap.data.attrs["counts"])
+    lines = [*(f"{count:6d}  {label}" for label, count in counts.items()), "", table_of_values(heatmap), ""]
+    return "\n".join([*lines, *_classes_in_words(heatmap), *_best_in_words(heatmap), *_marks_in_words(heatmap)])
+
+
+def _controls_in_words(heatmap: Heatmap) -> list[str]:
+    data = heatmap.data
+    lines = ["AUC of the controls [95 % interval]", " " * 26 + "".join(f"{name:>22}" for name in data["which"].values)]
+    for name in data["position"].values:
+        row = data.sel(position=name)
+        cells = zip(row["control"].values, row["control_low"].values, row["control_high"].values, strict=True)
+        lines.append(f"{name:26}" + "".join(f"{value_in_words(*map(float, cell)):>22}" for cell in cells))
+    return lines
+
+
+def _selectivity_in_words(heatmap: Heatmap) -> list[str]:
+    data = heatmap.data
+    n_tasks = len(json.loads(data.attrs["shares_positive_of_tasks"]))
+    lines = [f"{data.attrs['n_types']} names that answers give, each with a random label in {n_tasks} control tasks"]
+    of = int(data["value"].notnull().sum())
+    if of:
+        shares, aucs = data["type_trained"], data["control_auc"]
+        above, below = int((data["low"] > 0).sum()), int((data["high"] < 0).sum())
+        least, most = (f"{100 * float(end):.0f} %" for end in (shares.min(), shares.max()))
+        lines += [
+            f"{least if least == most else f'{least} to {most}'} of a cell's answers give a name that their probe was "
+            "trained on",
+            f"AUC on the control tasks: {float(aucs.min()):.3f} to {float(aucs.max()):.3f}; the probe's own "
+            f"is above it in {above} of {of} cells and below it in {below}, by intervals that are each for one cell "
+            "and not corrected for their number",
+        ]
+    return lines
+
+
+def _classes_in_words(heatmap: Heatmap) -> list[str]:
+    """The columns that some class has too few answers in."""
+    if "n_classes" not in heatmap.data:
+        return []
+    n_classes, of = heatmap.data["n_classes"].max("layer"), heatmap.data.sizes["class"]
+    return [
+        f"{name}: of {int(n)} of {of} classes, the others have too few answers there"
+        for name, n in zip(heatmap.data["position"].values, n_classes.values, strict=True)
+        if 0 < n < of
+    ]
+
+
+def _best_in_words(heatmap: Heatmap) -> list[str]:
+    best = heatmap.data.where(heatmap.data["value"] == heatmap.data["value"].max(), drop=True)
+    if not best["value"].size:
+        return []
+    best = best.isel(layer=0, position=0)
+    where = f"layer {int(best.layer)}, {best.position.item()}"
+    interval = value_in_words(float(best.value), float(best.low), float(best.high))
+    lines = [f"best cell: {where}: {interval}, chosen on the answers that it is scored on"]
+    if "best_nested" in heatmap.data.attrs:
+        nested = json.loads(heatmap.data.attrs["best_nested"])
+        chosen = ", ".join(sorted({f"layer {layer} {position}" for layer, position in nested["cells"]}))
+        lines.append(f"chosen without them: {value_in_words(*nested['auc'])} ({chosen})")
+    return lines
+
+
+def _marks_in_words(heatmap: Heatmap) -> list[str]:
+    if (kind := heatmap.data.attrs.get("label_kind", "binary")) != "binary":
+        what = "a number has" if kind == "number" else "several classes have"
+        shuffled = f"--labels shuffled:{heatmap.data.attrs['labels']} shows what chance gives"
+        return [f"{what} no cells marked above chance, no controls and no best cell chosen apart; {shuffled}"]
+    if "marked" not in heatmap.data:
+        return []
+    marked, threshold = heatmap.data["marked"], heatmap.data["threshold"]
+    ends = f"{float(threshold.min()):.3f} to {float(threshold.max()):.3f}"
+    spread = f"refits to permuted labels spread {heatmap.data.attrs['refits_spread']:.2f} times as wide"
+    of = int(heatmap.data["value"].notnull().sum())
+    return [f"{int(marked.sum())} of {of} cells {heatmap.data.attrs['mark']}: AUC above {ends}; {spread}"]

@@ -1,0 +1,319 @@
+"""What every probe begins with: how the answers are split and probed, and the scores of all of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from analyses import asking, capturing
+from analyses.capturing import DEFAULT_SITE
+from analyses.runs import Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import xarray as xr
+
+    from interp.answer_columns import Target
+    from interp.cell_probe import Probing, Scores
+    from interp.examples import Answer
+    from interp.labels import Labels, Split
+    from interp.linear_probes import LinearProbes
+    from interp.model_sources import ModelSource
+    from interp.models import HookedModel
+    from interp.questions import QuestionSet
+    from interp.store import ExamplesOfStore
+
+OF_SCORES = ("site", "group", "folds", "seeds", "splitting", "c", "probe", "solver", "standardise", "nested", "labels")
+"""Flags that decide the scores of the examples, in the identity of every map; those below are in it if they are not as
+they are by default."""
+PROBES = "probes.safetensors"
+CORRECTNESS, SHUFFLED = "correctness", "shuffled"
+DEFAULT_K = 16
+PENALTIES = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
+"""`interp.number_probe.PENALTIES`, and"""
+FOLDS_TO_NEST = 3
+"""`interp.probe.MIN_FOLDS_TO_NEST`, which would take a second to import for --help."""
+LEAST = {"folds": 2, "seeds": 1, "k": 1}
+"""The smallest number that each of these flags takes."""
+
+
+@dataclass(frozen=True)
+class Config(capturing.Config):
+    """How answers are split and probed."""
+
+    site: str = DEFAULT_SITE
+    """What of a block to probe: resid_pre, resid_mid, resid_post, attn_out, mlp_out (what they add), mlp_hidden,
+    head_z, or a block's hook by TransformerLens's name, such as attn.hook_q."""
+    folds: int = 5
+    """Folds of the cross-fitting."""
+    seeds: int = 1
+    """In how many ways the answers are split into folds; the value is the mean."""
+    splitting: Literal["folds", "paper"] = "folds"
+    """'paper' scores one random fifth by a probe trained on the rest, whatever the groups, to replicate it."""
+    group: Literal["question", "answer"] = "question"
+    """What is kept on one side of a split: related questions, or with 'answer' also all that are given one answer, so
+    that a probe cannot learn which answers tend to be wrong."""
+    c: tuple[float, ...] = (1.0,)
+    """Inverse strength of the L2 regularisation; of several one is chosen for each fold, within the other folds."""
+    probe: Literal["logistic", "mass-mean", "mass-mean-whitened", "lda", "mlp", "sparse"] = "logistic"
+    """What is fitted: logistic regression; the direction between the classes' means (Marks & Tegmark 2024), as it is
+    or tilted by the covariance; linear discriminant analysis; one hidden layer; or TransformerLens's own k-sparse
+    probe, which reads --k coordinates (Gurnee et al. 2023)."""
+    k: int = DEFAULT_K
+    """Coordinates of the sparse probe."""
+    solver: Literal["newton", "sklearn"] = "newton"
+    """'sklearn' fits with scikit-learn's LogisticRegression: the same optimum, several times slower."""
+    standardise: bool = True
+    """Divide features by their deviation."""
+    nested: bool = True
+    """Choose the best cell also without the answers that it is scored on."""
+    labels: str = CORRECTNESS
+    """What to probe for: 'correctness' (of the judged answers), or a column of all answers: gold, group, difficulty,
+    subject, n_prompt, n_generated, ended, exact_text, named, found_by, correct, why_missing, or one of the question
+    file's own. 'shuffled' and 'shuffled:COLUMN' deal the labels out at random: the control, which must give .5, or
+    for a number 0."""
+    label_kind: Literal["auto", "binary", "classes", "number"] = "auto"
+    """'binary': AUC of the value that says yes, or of the rarer one. 'classes': mean AUC of each against the rest, of
+    2 to 30 that have 20 answers or more. 'number': R² of ridge regression. auto: as the values are; more than two that
+    are all numbers are numbers."""
+    alpha: tuple[float, ...] = PENALTIES
+    """Penalty of the ridge regression of a number; of several one is chosen for each fold, within the other folds."""
+
+
+def require_usable(config: Config) -> None:
+    """Raise an `InputError` for a flag that no probe can use, before anything is loaded or written."""
+    from interp.classifiers import fit_sparse_probe
+    from interp.errors import InputError
+
+    capturing.require_usable(config)
+    for flag in ("c", "alpha"):
+        values = getattr(config, flag)
+        if not values or min(values) <= 0:
+            raise InputError(f"--{flag} is {' '.join(map(str, values)) or 'empty'}; give numbers above 0")
+    if column_of(config.labels)[0] == CORRECTNESS and config.label_kind not in ("auto", "binary"):
+        raise InputError(f"--label-kind {config.label_kind} is not that of correctness; leave it out, or give --labels")
+    if config.label_kind == "number":
+        require_usable_for_numbers(config)
+    require_least(config, LEAST)
+    if len(config.c) > 1 and config.splitting == "paper":
+        raise InputError("--splitting paper has no folds within which to choose among several --c; give one")
+    if len(config.c) > 1 and config.folds < FOLDS_TO_NEST:
+        raise InputError(f"--folds {config.folds} leaves nothing to choose among several --c on; give 3 folds or more")
+    if config.probe == "sparse":
+        fit_sparse_probe()
+    elif config.k != DEFAULT_K:
+        raise InputError(f"--k {config.k} is of --probe sparse, and --probe is {config.probe}; drop --k or give that")
+
+
+def require_usable_for_numbers(config: Config) -> None:
+    """Raise an `InputError` for a flag that ridge regression cannot use."""
+    from interp.errors import InputError
+
+    if (config.probe, config.solver, config.c) != ("logistic", "newton", (1.0,)):
+        raise InputError("a number is probed by ridge regression, with --alpha; leave --probe, --solver and --c out")
+    if len(config.alpha) > 1 and (config.splitting == "paper" or config.folds < FOLDS_TO_NEST):
+        raise InputError("there are no folds within which to choose among several --alpha; give one, or --folds 3")
+
+
+def require_least(config: Config, least: dict[str, int]) -> None:
+    """Raise an `InputError` for a flag whose number is too small."""
+    from interp.errors import InputError
+
+    for flag, number in least.items():
+        if getattr(config, flag) < number:
+            raise InputError(f"--{flag.replace('_', '-')} is {getattr(config, flag)}; give a number from {number}")
+
+
+def questions_of(config: Config) -> QuestionSet:
+    """The questions, with the column of their file that is to be predicted, if it is one of these."""
+    from interp.answer_columns import COLUMNS
+
+    name, _ = column_of(config.labels)
+    return asking.questions_of(config, () if name in (CORRECTNESS, *COLUMNS) else (name,))
+
+
+def column_of(labels: str) -> tuple[str, bool]:
+    """The column that a flag names, and whether its values are to be shuffled: ``shuffled``, ``shuffled:year``."""
+    word, _, name = labels.partition(":")
+    return (name or CORRECTNESS, True) if word == SHUFFLED else (labels, False)
+
+
+def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
+    """All that decides the scores of the examples."""
+    settings = {name: getattr(config, name) for name in OF_SCORES} | {"c": list(config.c)}
+    values = json.dumps({name: dict(column) for name, column in questions.columns.items()}, sort_keys=True)
+    # What is as it is by default is left out: results from before there was a choice keep their identity.
+    chosen: dict[str, tuple[object, object]] = {
+        "k": (config.k if config.probe == "sparse" else None, None),
+        "label_kind": (config.label_kind, "auto"),
+        "alpha": (list(config.alpha), list(PENALTIES)),
+        "label_values": (hashlib.sha256(values.encode()).hexdigest() if questions.columns else None, None),
+    }
+    settings |= {name: value for name, (value, default) in chosen.items() if value != default}
+    return asking.identity_of(config, source, questions) | capturing.settings_of(config) | settings
+
+
+def variants_of(config: Config) -> list[str]:
+    """What in the name of a map tells it from the map of correctness with the default split and solver."""
+    chosen = [
+        (re.sub(r"[^\w.-]+", "-", config.labels), CORRECTNESS),
+        (config.label_kind, "auto"),
+        (f"{config.splitting}_split", "folds_split"),
+        (config.solver, "newton"),
+        (f"group_{config.group}", "group_question"),
+        (config.probe, "logistic"),
+        (f"k{config.k}", f"k{DEFAULT_K}"),
+    ]
+    return [value for value, default in chosen if value != default] + capturing.variants_of(config, config.site)
+
+
+def variant_in_words(config: Config) -> str:
+    """What a figure must say of how its probes were fitted, for it not to be taken for another; empty by default."""
+    told = {
+        "labels: shuffled": column_of(config.labels)[1],
+        "no answer is on both sides of a split": config.group == "answer",
+        "split: one fifth, as published": config.splitting == "paper",
+        f"probe: {config.probe}": config.probe not in ("logistic", "sparse"),
+        f"probe: {config.k} coordinates": config.probe == "sparse",
+    }
+    return ", ".join(words for words, holds in told.items() if holds)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is to be predicted, of which answers, from which activations."""
+
+    target: Target
+    answers: list[Answer]
+    named: list[str]
+    """What each answer names: "the US" and "America" are one."""
+    split: Split
+    probing: Probing
+    store: ExamplesOfStore
+    table: xr.Dataset
+    mask: np.ndarray
+    parts: Path
+    """Receives the scores of every layer."""
+    device: str
+    record: dict[str, str]
+    """The attributes of every map of it."""
+
+    @property
+    def groups(self) -> list[str]:
+        """What questions are kept together by."""
+        return [answer.question.group for answer in self.answers]
+
+
+class TwoClasses(NamedTuple):
+    """Labels of two classes, and the scores that probes give for them."""
+
+    labels: Labels
+    scores: Scores
+
+
+def material_of(
+    config: Config, source: ModelSource, questions: QuestionSet, model: Callable[[], HookedModel], parts: Path
+) -> Material:
+    """Answer and capture, as far as that has not been done; `parts` is a folder that belongs to this identity."""
+    from interp.cell_probe import Probing
+    from interp.devices import resolve_device
+    from interp.labels import Split
+    from interp.positions import resolved_mask
+
+    captured = capturing.captured(config, source, questions, model, [config.site])
+    target = labelled(config, captured.answers, questions)
+    if target.kind == "number":
+        require_usable_for_numbers(config)
+    answers = [captured.answers[row] for row in target.rows]
+    table = captured.table.isel(example=list(target.rows))
+    record = capturing.record_of(config, source, questions, captured.answers, table, config.site)
+    record |= {"variant": variant_in_words(config)}
+    if target.name != CORRECTNESS:
+        counts = json.loads(record["counts"]) | target.counts
+        record |= {"labels": target.name, "label_kind": target.kind, "counts": json.dumps(counts)}
+    return Material(
+        target=target,
+        answers=answers,
+        named=names_of(answers),
+        split=Split(config.folds, config.seed, config.seeds, as_published=config.splitting == "paper"),
+        probing=Probing(config.c, config.probe, config.solver, config.standardise, config.nested, config.k),
+        store=captured.of(config.site, target.rows),
+        table=table,
+        mask=resolved_mask(table),
+        parts=parts,
+        device=resolve_device(config.device),
+        record=record,
+    )
+
+
+def labelled(config: Config, answers: Sequence[Answer], questions: QuestionSet) -> Target:
+    """What is to be predicted, of which answers."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from interp.answer_columns import Target, answer_column, target_of
+
+    name, shuffled = column_of(config.labels)
+    if name == CORRECTNESS:
+        judged = {row: answer.correct for row, answer in enumerate(answers) if answer.correct is not None}
+        said = tuple("right" if correct else "wrong" for correct in judged.values())
+        target = Target(name, "binary", tuple(judged), said, "wrong")
+    else:
+        target = target_of(name, answer_column(name, answers, questions.columns), config.label_kind)
+    if not shuffled:
+        return target
+    order = np.random.default_rng(config.seed).permutation(len(target.rows)).tolist()
+    return replace(target, values=tuple(target.values[index] for index in order))
+
+
+def names_of(answers: Sequence[Answer]) -> list[str]:
+    """What each answer goes by, where answers that are alike are kept together: what it names ("the US", "America")."""
+    return [
+        "|".join(answer.named) or answer.exact_text or f"no exact answer to {answer.question.id}" for answer in answers
+    ]
+
+
+def two_classes(config: Config, material: Material) -> TwoClasses:
+    """The labels of two classes and the scores of every answer; every finished layer is on disk."""
+    from interp.probe import out_of_fold_scores
+
+    target, sides = material.target, sides_of(config, material)
+    positive = [value == target.positive for value in target.values]
+    called = "wrong" if target.name == CORRECTNESS else "positive"
+    labels = material.split.labels(positive, material.groups, sides, called)
+    made_from = (material.store, material.mask, labels, material.probing)
+    return TwoClasses(labels, out_of_fold_scores(*made_from, parts=material.parts, device=material.device))
+
+
+def sides_of(config: Config, material: Material) -> list[str] | None:
+    """What else than groups is kept on one side of a split."""
+    return material.named if config.group == "answer" else None
+
+
+def kept_probes(material: Material, classes: Callable[[], TwoClasses], identity: Identity) -> LinearProbes:
+    """The probes that gave the scores, from their file beside these, or fitted again and kept there."""
+    from interp.linear_probes import LinearProbes, fitted_probes
+
+    require_two_classes(material, "--save-probes")
+    path = material.parts / PROBES
+    if not path.is_file():
+        store = material.store
+        record = {"identity": dict(identity), "store": store.store.identity, "labels": material.target.name}
+        fitted_probes(store, material.mask, classes().labels, material.probing, record).save(path)
+    return LinearProbes.load(path)
+
+
+def require_two_classes(material: Material, flag: str) -> None:
+    """Raise an `InputError` if what is predicted is not one of two classes."""
+    from interp.errors import InputError
+
+    if material.target.kind != "binary":
+        raise InputError(f"{flag} is for labels of two classes, and {material.target.name} is not one; leave it out")

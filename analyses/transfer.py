@@ -1,0 +1,146 @@
+"""Train probes on each of several question sets, and test them on each other.
+
+Probes every set, takes for each the cell that is best on it (or the one that is given), and scores the answers to every
+other set there. Writes a matrix of AUCs, and one of what they are above the test set's best baseline, the model's own
+probabilities: transfer.* and transfer-beyond-baseline.* (.nc, .pdf, .png). An interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from analyses import asking, baselines, probing
+from analyses.command import execute
+from analyses.runs import draw, provenance, require_publishable, run_folder, value_in_words
+
+if TYPE_CHECKING:
+    from interp.matrix import Matrix
+    from interp.model_sources import ModelSource
+    from interp.models import HookedModel
+    from interp.questions import QuestionSet
+    from interp.transfer import Probed
+
+NAMES = ("transfer", "transfer-beyond-baseline")
+
+
+@dataclass(frozen=True)
+class Config(probing.Config):
+    """Train probes on each of several question sets, and test them on each other."""
+
+    datasets: tuple[str, ...] = ("cities", "us-cities", "capitals", "currencies", "continents")
+    """The question sets, as for --dataset of the other analyses; of a set with fewer questions than --n, all."""
+    layer: int | None = None
+    """The cell of all probes, with --position; by default the best cell of each training set, chosen on it alone."""
+    position: str | None = None
+    """Its token."""
+    p_true: bool = False
+    """Also take the model's own verdict (p-true, see interp baselines) for a baseline; it takes a few minutes a set."""
+    dataset: tyro.conf.Suppress[str] = "cities"
+    figures: Path = Path("figures")
+    """Folder of results: <model>/transfer/transfer.{nc,pdf,png}, transfer-beyond-baseline.*."""
+    overwrite: bool = False
+    """Replace the result of another run."""
+
+
+def run(config: Config) -> None:
+    """Probe every set, test every pair, draw."""
+    from interp.transfer import transfer_matrices
+
+    require_usable(config)
+    source = asking.source_of(config)
+    configs = [for_set(config, dataset) for dataset in config.datasets]
+    sets = [(each, probing.questions_of(each)) for each in configs]
+    identity = {
+        "sets": [probing.identity_of(each, source, questions) for each, questions in sets],
+        "cell": None if config.layer is None else [config.layer, config.position],
+        "p_true": config.p_true,
+    }
+    paths = [config.figures / source.name / "transfer" / f"{name}.nc" for name in NAMES]
+    for path in paths:
+        require_publishable(path, identity, overwrite=config.overwrite)
+    model = cache(lambda: asking.loaded(config, source))
+    probed = [probed_set(each, source, questions, model, p_true=config.p_true) for each, questions in sets]
+    place = None if config.layer is None or config.position is None else (config.layer, config.position)
+    matrices = transfer_matrices(probed, place)
+    record = provenance(identity) | {"model": source.name, "revision": source.revision, "site": config.site}
+    for path, matrix in zip(paths, matrices, strict=True):
+        matrix.with_attributes(record | asking.form_of(config, source)).save(path)
+        for written in (path, *draw(path, path)):
+            print(written)
+    print("\n".join(map(in_words, matrices)))
+
+
+def require_usable(config: Config) -> None:
+    """Raise an `InputError` for a flag that cannot be used, before anything is loaded or written."""
+    from interp.errors import InputError
+    from interp.positions import require_known
+
+    probing.require_usable(config)
+    if len(config.datasets) < 2 or len(set(config.datasets)) < len(config.datasets):
+        raise InputError(f"--datasets is {' '.join(config.datasets) or 'empty'}; give two sets or more, each once")
+    if (config.layer is None) != (config.position is None):
+        raise InputError("a cell has a layer and a token; give both --layer and --position, or neither")
+    if config.position is not None:
+        require_known([config.position])
+        if config.position not in config.positions.split(","):
+            raise InputError(f"--position {config.position} is not among --positions; add it there")
+    if config.labels != probing.CORRECTNESS or config.splitting != "folds" or not config.nested:
+        raise InputError("transfer is of correctness, over folds, with nested choice; leave --labels, --splitting out")
+    if config.probe == "mlp":
+        raise InputError("--probe mlp is not linear, and has no direction that could be kept; take another --probe")
+
+
+def for_set(config: Config, dataset: str) -> Config:
+    """The flags for one of the sets, with as many questions as it has."""
+    from interp.datasets import BUILT_IN, available
+
+    return replace(config, dataset=dataset, n=available(dataset, config.n) if dataset in BUILT_IN else config.n)
+
+
+def probed_set(
+    config: Config, source: ModelSource, questions: QuestionSet, model: Callable[[], HookedModel], *, p_true: bool
+) -> Probed:
+    """A set with the scores and the probes of its answers, and its baselines; every finished part is on disk."""
+    from interp.transfer import Probed
+
+    identity = probing.identity_of(config, source, questions)
+    parts = run_folder(config.runs / source.name / questions.name, "scores", identity)
+    material = probing.material_of(config, source, questions, model, parts)
+    classes = cache(partial(probing.two_classes, config, material))
+    of_baselines = baselines.identity_of(config, source, questions, p_true=p_true)
+    work = baselines.work_folder(config, source, questions, of_baselines)
+    return Probed(
+        name=questions.name,
+        store=material.store,
+        mask=material.mask,
+        labels=classes().labels,
+        scores=classes().scores,
+        probes=probing.kept_probes(material, classes, identity),
+        baselines=baselines.baseline_scores(material.answers, model, work, p_true=p_true),
+    )
+
+
+def in_words(matrix: Matrix) -> str:
+    """A line for each pair: trained on, in which cell, tested on, and what came of it."""
+    data = matrix.data
+    lines = ["", f"{data.attrs['metric']} [95 % interval]"]
+    for train in data["train"].values:
+        row = data.sel(train=train)
+        lines.append(f"{train}: layer {int(row['train_layer'])}, {row['train_position'].item()}")
+        for test in data["test"].values:
+            cell = row.sel(test=test)
+            interval = value_in_words(float(cell["value"]), float(cell["low"]), float(cell["high"]))
+            beyond = f"   {cell['baseline'].item()} {float(cell['baseline_auc']):.3f}" if "baseline" in cell else ""
+            lines.append(f"    {test:28}{interval:>24}   n {int(cell['n'])}{beyond}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(execute(Config, run, prog="python -m analyses.transfer"))

@@ -1,0 +1,227 @@
+"""Baselines: what a model's own probabilities tell of an answer's correctness, without a probe.
+
+=====================================  ===============================================================================
+baseline                               confidence in an answer
+=====================================  ===============================================================================
+``logprob-mean``, ``-min``, ``-max``,  of the log-probabilities of its generated tokens, the end token included
+``-last``
+``logit-mean``, …                      of their logits
+``logprob-mean-exact``, …              of the tokens of the exact answer alone
+``p-true``                             the model's probability that the answer is true, asked for it as a choice
+                                       between (A) True and (B) False (Kadavath et al. 2022, arXiv 2207.05221)
+``p-true-reversed``                    the same with (A) False and (B) True
+``p-true-exact``, …                    about the exact answer in place of the whole one
+=====================================  ===============================================================================
+
+They are those of Orgad et al. 2024 (arXiv 2410.02707, section 3). An answer scores as wrong by how little confident the
+model is in it, so that a baseline below .5 is worse than chance, and is not turned around.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from interp.auc import NO_INTERVAL, Interval, auc_interval
+from interp.batches import in_halves_if_need_be
+from interp.estimates import Estimates
+from interp.examples import Answer
+from interp.models import HookedModel
+from interp.plan import capture_plan
+from interp.progress import progress
+from interp.prompts import reply_prompt
+from interp.tokens import encoded_text
+
+MIN_PER_CLASS = 20
+"""A baseline over fewer examples of either class than this has no value, as a cell of a probe map."""
+METRIC = "AUC of error detection"
+SCALE = (0.5, 1.0)
+LOGIT_TOKENS = 2048
+"""At most this many tokens in one forward pass: each has a logit for every word of the vocabulary."""
+READINGS = ("logprob", "logit")
+AGGREGATES: Mapping[str, Callable[[np.ndarray], float]] = {
+    "mean": np.mean,
+    "min": np.min,
+    "max": np.max,
+    "last": lambda values: values[-1],
+}
+REQUEST = """\
+{question}
+Proposed answer: {answer}
+Is the proposed answer true or false?
+(A) {first}
+(B) {second}
+The proposed answer is:"""
+CHOICES = ("(A", "(B")
+"""What the model may go on with: up to the letter, which is what is read."""
+ORDERS = {"p-true": ("True", "False"), "p-true-reversed": ("False", "True")}
+
+
+class Readings(NamedTuple):
+    """What the model gave each generated token of an answer when it was its turn."""
+
+    logprob: Float[np.ndarray, " generated"]
+    logit: Float[np.ndarray, " generated"]
+
+
+def readings_of(model: HookedModel, answers: Sequence[Answer], *, token_budget: int = LOGIT_TOKENS) -> list[Readings]:
+    """The log-probability and the logit of every generated token of answers, from one forward pass over each.
+
+    Parameters
+    ----------
+    model
+        The model that gave the answers, or another that is to judge them.
+    answers
+        What was said.
+    token_budget
+        Tokens in one forward pass, padding included.
+    """
+
+    def of_batch(rows: tuple[int, ...]) -> list[Readings]:
+        batch = [answers[row] for row in rows]
+        logits = _logits(model, [answer.token_ids for answer in batch])
+        return [_readings(of_answer, answer) for of_answer, answer in zip(logits, batch, strict=True)]
+
+    return _in_batches(of_batch, [answer.token_ids for answer in answers], token_budget, "log-probabilities")
+
+
+def probability_scores(
+    answers: Sequence[Answer], readings: Sequence[Readings]
+) -> dict[str, Float[np.ndarray, " example"]]:
+    """The confidence that each baseline of probabilities has in each answer; NaN where it has no such tokens."""
+    scores: dict[str, np.ndarray] = {}
+    for suffix, tokens_of in (("", _all_tokens), ("-exact", _exact_tokens)):
+        for reading in READINGS:
+            values = [getattr(each, reading)[tokens_of(answer)] for answer, each in zip(answers, readings, strict=True)]
+            for name, aggregate in AGGREGATES.items():
+                aggregated = [aggregate(of_tokens) if len(of_tokens) else np.nan for of_tokens in values]
+                scores[f"{reading}-{name}{suffix}"] = np.array(aggregated, dtype=np.float64)
+    return scores
+
+
+def p_true(
+    model: HookedModel,
+    answers: Sequence[Answer],
+    order: str,
+    *,
+    exact: bool,
+    token_budget: int = LOGIT_TOKENS,
+) -> Float[np.ndarray, " example"]:
+    """The probability that the model gives to an answer's being true, of that of its being true or false.
+
+    Parameters
+    ----------
+    model
+        Who is asked, in its chat template if it has one.
+    answers
+        What it is asked about.
+    order
+        One of `ORDERS`: which of the two choices comes first.
+    exact
+        Whether it is asked about the exact answer alone; NaN where there is none.
+    token_budget
+        Tokens in one forward pass, padding included.
+    """
+    first, second = ORDERS[order]
+    lead, letters = _letters(model)
+    asked = [row for row, answer in enumerate(answers) if not exact or answer.exact is not None]
+    prompts = [
+        (*reply_prompt(model.tokenizer, (), _request(answers[row], first, second, exact=exact)), *lead) for row in asked
+    ]
+
+    def of_batch(rows: tuple[int, ...]) -> list[float]:
+        batch = [prompts[row] for row in rows]
+        last = [of_prompt[len(prompt) - 1] for of_prompt, prompt in zip(_logits(model, batch), batch, strict=True)]
+        return torch.stack(last)[:, list(letters)].float().softmax(1)[:, (first, second).index("True")].tolist()
+
+    about = f"{order}{'-exact' if exact else ''}"
+    probability: np.ndarray = np.full(len(answers), np.nan)
+    probability[asked] = _in_batches(of_batch, prompts, token_budget, about)
+    return probability
+
+
+def baseline_estimates(
+    scores: Mapping[str, Float[np.ndarray, " example"]],
+    wrong: Bool[np.ndarray, " example"],
+    group: Int[np.ndarray, " example"],
+) -> Estimates:
+    """How well each baseline tells wrong answers from right ones: its AUC with its interval over groups.
+
+    Parameters
+    ----------
+    scores
+        The confidence in each answer, by baseline; NaN where there is none.
+    wrong
+        Which answers are wrong.
+    group
+        Examples of one group, such as twins, have the same number.
+    """
+    found: dict[str, tuple[Interval, int]] = {}
+    for name, confidence in scores.items():
+        known = np.isfinite(confidence)
+        enough = min((known & wrong).sum(), (known & ~wrong).sum()) >= MIN_PER_CLASS
+        interval = auc_interval(-confidence, wrong, group=group) if enough else NO_INTERVAL
+        found[name] = (interval, int(known.sum()))
+    return Estimates.named(found, kind="baselines", metric=METRIC, scale=SCALE, reference=0.5)
+
+
+def _readings(logits: Float[torch.Tensor, "pos vocab"], answer: Answer) -> Readings:
+    """Of each generated token, from what was computed at the token before it."""
+    rows = logits[answer.n_prompt - 1 : len(answer.token_ids) - 1].float()
+    chosen = torch.tensor(answer.token_ids[answer.n_prompt :], device=rows.device)[:, None]
+    logit = rows.gather(1, chosen)[:, 0]
+    logprob = logit - rows.logsumexp(1)
+    return Readings(logprob.double().cpu().numpy(), logit.double().cpu().numpy())
+
+
+def _all_tokens(answer: Answer) -> slice:
+    return slice(0, answer.n_generated)
+
+
+def _exact_tokens(answer: Answer) -> slice:
+    if answer.exact is None:
+        return slice(0, 0)
+    return slice(answer.generated.first_token(answer.exact), answer.generated.last_token(answer.exact) + 1)
+
+
+def _request(answer: Answer, first: str, second: str, *, exact: bool) -> str:
+    question = answer.question
+    asked = (
+        f"Question: {question.text}" if question.context is None else f"{question.context}\nQuestion: {question.text}"
+    )
+    said = str(answer.exact_text) if exact else " ".join(answer.text.split())
+    return REQUEST.format(question=asked, answer=said, first=first, second=second)
+
+
+def _letters(model: HookedModel) -> tuple[tuple[int, ...], tuple[int, int]]:
+    """The tokens that both choices begin with, which are fed, and those in which they first differ, which are read."""
+    these, those = (encoded_text(model.tokenizer, choice, add_special_tokens=False)[0] for choice in CHOICES)
+    n_shared = next(place for place, (a, b) in enumerate(zip(these, those, strict=False)) if a != b)
+    return these[:n_shared], (these[n_shared], those[n_shared])
+
+
+def _logits(model: HookedModel, sequences: Sequence[Sequence[int]]) -> Float[torch.Tensor, "example pos vocab"]:
+    """Padded on the right, where padding cannot reach a real token of a causal model."""
+    tokens = torch.zeros(len(sequences), max(map(len, sequences)), dtype=torch.long)
+    for row, sequence in enumerate(sequences):
+        tokens[row, : len(sequence)] = torch.tensor(sequence)
+    with torch.inference_mode():
+        logits: torch.Tensor = model(tokens.to(model.cfg.device), return_type="logits")
+    return logits
+
+
+def _in_batches(
+    of_batch: Callable[[tuple[int, ...]], list], sequences: Sequence[Sequence[int]], token_budget: int, about: str
+) -> list:
+    """What a function gives for each sequence, which is given batches of their indices."""
+    found: dict[int, object] = {}
+    plan = capture_plan(sequences, token_budget=token_budget, reuse_prefixes=False)
+    with progress(about, total=len(sequences), unit="answers") as shown:
+        for batch in (batch for shard in plan for batch in shard):
+            found |= zip(batch.examples, in_halves_if_need_be(of_batch, batch.examples), strict=True)
+            shown.update(len(batch.examples))
+    return [found[row] for row in range(len(sequences))]

@@ -1,0 +1,86 @@
+"""Drawing: estimates with their intervals as a forest plot, alone or beside a heatmap of the same measure."""
+
+from __future__ import annotations
+
+import json
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from interp.estimates import Estimates
+from interp.heatmap import Heatmap
+from interp.plot import MARK_COLOUR, OUTLINE_COLOUR, STYLE, draw_heatmap, settle, size_of
+
+ROW_INCHES = 0.17
+AXIS_INCHES, CHARACTER_INCHES = 1.9, 0.062
+"""Width of the axis, and of a character of the names at its left."""
+AROUND_INCHES = 1.1
+"""Height beside that of the rows."""
+POINT_COLOUR = "#08519c"
+NESTED = "best cell of the map,\nchosen without these answers"
+
+
+def forest_figure(estimates: Estimates, *, beside: Heatmap | None = None) -> Figure:
+    """Draw estimates as points on a common axis, each with its interval; the first on top.
+
+    What has no value is named without a point, with a word on it. A dotted line is where a value means nothing.
+
+    Parameters
+    ----------
+    estimates
+        What to draw.
+    beside
+        A heatmap of the same measure, which is drawn at the left; if it says what its best cell is worth, chosen
+        without the answers that it is scored on, this is a row of its own.
+    """
+    rows = _rows(estimates, beside)
+    with matplotlib.rc_context(STYLE):
+        longest = max((len(line) for name, *_ in rows for line in name.split("\n")), default=0)
+        width, height = AXIS_INCHES + CHARACTER_INCHES * longest, AROUND_INCHES + ROW_INCHES * len(rows)
+        notes: list[str] = []
+        if beside is None:
+            figure = Figure(figsize=(width, height), layout="constrained")
+            FigureCanvasAgg(figure)
+            axes = figure.add_subplot()
+        else:
+            of_map = size_of(beside, with_n=False)
+            figure = Figure(figsize=(of_map[0] + width, max(of_map[1], height)), layout="constrained")
+            FigureCanvasAgg(figure)
+            left, axes = figure.subplots(1, 2, width_ratios=[of_map[0], AXIS_INCHES + 0.7])
+            notes = draw_heatmap(left, beside)
+        _draw_rows(axes, rows, estimates)
+        settle(figure, notes, share_of_notes=0.0)
+    return figure
+
+
+Row = tuple[str, float, float, float]
+"""A name with its value and the ends of its interval."""
+
+
+def _rows(estimates: Estimates, beside: Heatmap | None) -> list[Row]:
+    columns = [estimates.data[name].values.tolist() for name in ("value", "low", "high")]
+    rows: list[Row] = list(zip(estimates.names, *columns, strict=True))
+    nested = beside.data.attrs.get("best_nested") if beside is not None else None
+    return [(NESTED, *json.loads(nested)["auc"]), *rows] if nested else rows
+
+
+def _draw_rows(axes: Axes, rows: list[Row], estimates: Estimates) -> None:
+    places = range(len(rows))
+    if estimates.reference is not None:
+        axes.axvline(estimates.reference, color=MARK_COLOUR, linestyle=":", linewidth=0.8)
+    for place, (name, value, low, high) in zip(places, rows, strict=True):
+        if np.isnan(value):
+            inside = axes.get_yaxis_transform()
+            axes.text(0.02, place, "no value", fontsize=7, color=MARK_COLOUR, va="center", transform=inside)
+            continue
+        colour = OUTLINE_COLOUR if name == NESTED else POINT_COLOUR
+        axes.plot([low, high], [place, place], color=colour, linewidth=1.2, solid_capstyle="butt")
+        axes.plot([value], [place], "o", color=colour, markersize=3.5)
+    axes.set_yticks(list(places), [name for name, *_ in rows], fontsize=8)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(str(estimates.data.attrs["metric"]))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)

@@ -1,0 +1,140 @@
+"""Results: values with their intervals and n, and all that says where they came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import xarray as xr
+
+from interp.errors import InputError
+from interp.files import whole_file
+from interp.scales import Scale
+
+R = TypeVar("R", bound="Result")
+
+VARIABLES = ("value", "low", "high", "n")
+ATTRIBUTES = ("kind", "metric", "scale_low", "scale_high")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A validated `xarray.Dataset` on the axes of its class.
+
+    Variables: ``value``, the ends ``low`` and ``high`` of its 95 % interval, ``n``, the number of examples behind it,
+    and whatever else a method has. What has no value is NaN, with the cause in ``why_missing`` where known: a code, the
+    number of a word in the attribute ``why_missing_meanings``.
+    Attributes: ``kind`` and ``metric`` in words, the ends of the colour scale (with ``scale_kind`` where it is not
+    linear and ``centre`` where there is one), and the run that made it.
+    """
+
+    data: xr.Dataset
+
+    axes: ClassVar[tuple[str, ...]] = ()
+    noun: ClassVar[str] = "result"
+    """What an error calls it."""
+
+    def __post_init__(self) -> None:
+        problems = [f"no variable {name!r}" for name in VARIABLES if name not in self.data]
+        problems += [f"no attribute {name!r}" for name in ATTRIBUTES if name not in self.data.attrs]
+        problems += [
+            f"{name!r} is on {self.data[name].dims}, not on {self.axes}"
+            for name in VARIABLES
+            if name in self.data and self.data[name].dims != self.axes
+        ]
+        problems = problems or self._other_problems()
+        if problems:
+            raise ValueError(f"not a {self.noun}: {'; '.join(problems)}")
+
+    def _other_problems(self) -> list[str]:
+        """What is wrong with it though it has its variables and attributes."""
+        return [] if self.scale.problem is None else [self.scale.problem]
+
+    @classmethod
+    def of(
+        cls: type[R],
+        values: Sequence[np.ndarray],
+        *,
+        names: Sequence[Any],
+        kind: str,
+        metric: str,
+        scale: Scale | tuple[float, float],
+        extra: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, str | float | int] | None = None,
+    ) -> R:
+        """Put arrays together.
+
+        Parameters
+        ----------
+        values
+            The variables, in the order of `VARIABLES`.
+        names
+            For each axis the names along it.
+        kind, metric
+            What the result is of, and what its values are, in words.
+        scale
+            What the colours mean; two numbers are the ends of a linear scale.
+        extra
+            More variables on the same axes; one on others is an `xarray.DataArray`.
+        attributes
+            Whatever the run adds.
+        """
+        colours = scale if isinstance(scale, Scale) else Scale(*scale)
+        others = {
+            name: each if isinstance(each, xr.DataArray) else (cls.axes, each) for name, each in (extra or {}).items()
+        }
+        return cls(
+            xr.Dataset(
+                {name: (cls.axes, array) for name, array in zip(VARIABLES, values, strict=True)} | others,
+                coords=dict(zip(cls.axes, names, strict=True)),
+                attrs={"kind": kind, "metric": metric} | colours.attributes | dict(attributes or {}),
+            )
+        )
+
+    @property
+    def scale(self) -> Scale:
+        """What the colours mean."""
+        attributes = self.data.attrs
+        centre = attributes.get("centre")
+        return Scale(
+            float(attributes["scale_low"]),
+            float(attributes["scale_high"]),
+            str(attributes.get("scale_kind", "linear")),
+            None if centre is None else float(centre),
+        )
+
+    def with_attributes(self: R, attributes: Mapping[str, str | float | int]) -> R:
+        """The same with more attributes."""
+        return type(self)(self.data.assign_attrs(dict(attributes)))
+
+    def save(self, path: Path) -> None:
+        """Write netCDF (HDF5)."""
+        with whole_file(path) as temporary:
+            self.data.to_netcdf(temporary, engine="h5netcdf")
+
+    @classmethod
+    def load(cls: type[R], path: Path) -> R:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            If the file is not there or is something else.
+        """
+        if not path.is_file():
+            raise InputError(f"no {cls.noun} at {path}; give the path of a .nc file")
+        try:
+            with xr.open_dataset(path, engine="h5netcdf") as data:
+                return cls(data.load())
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{path} is not a {cls.noun}: {error}; make it again") from error
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decided the values, as the run recorded it; empty for what was published."""
+        identity: dict[str, Any] = json.loads(self.data.attrs.get("identity", "{}"))
+        return identity

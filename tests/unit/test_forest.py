@@ -1,0 +1,79 @@
+"""The forest plot: what it shows of estimates, and beside a map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from analyses.runs import figure_of, load_result
+from interp.errors import InputError
+from interp.estimates import Estimates
+from interp.forest import NESTED, forest_figure
+from interp.heatmap import Heatmap
+from interp.plot import save_figure
+
+
+def estimates_of(value: list[float], **attributes: str) -> Estimates:
+    middle = np.array(value)
+    names = [f"baseline {index}" for index in range(len(value))]
+    return Estimates.of(
+        (middle, middle - 0.05, middle + 0.05, np.full(len(value), 90)),
+        names=[names],
+        kind="baselines",
+        metric="AUC",
+        scale=(0.5, 1.0),
+        attributes=attributes,
+    )
+
+
+def map_of(**attributes: str) -> Heatmap:
+    value = np.linspace(0.5, 0.9, 12).reshape(4, 3)
+    bounds = (value, value - 0.1, value + 0.1, np.full(value.shape, 90))
+    names = (np.arange(4), ["a", "b", "c"])
+    return Heatmap.of(bounds, names=names, kind="probe", metric="AUC", scale=(0.5, 1.0), attributes=attributes)
+
+
+def rows_of(figure: Figure) -> dict[str, float]:
+    """The points of the rightmost axes, by the names beside them."""
+    axes = next(axes for axes in reversed(figure.axes) if axes.get_yticklabels() and axes.get_xlabel() == "AUC")
+    names = {
+        float(tick): label.get_text() for tick, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
+    }
+    points = [line for line in axes.lines if line.get_marker() == "o"]
+    return {names[float(np.asarray(point.get_ydata())[0])]: float(np.asarray(point.get_xdata())[0]) for point in points}
+
+
+def test_every_estimate_is_a_point_beside_its_name_and_a_missing_one_is_none() -> None:
+    figure = forest_figure(estimates_of([0.6, np.nan, 0.7]))
+    assert rows_of(figure) == {"baseline 0": 0.6, "baseline 2": 0.7}
+    assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["no value"]
+
+
+def test_the_best_cell_of_the_map_beside_it_is_a_row_of_its_own() -> None:
+    beside = map_of(best_nested='{"cells": [[1, "a"]], "auc": [0.83, 0.78, 0.88]}')
+    assert rows_of(forest_figure(estimates_of([0.6]), beside=beside)) == {NESTED: 0.83, "baseline 0": 0.6}
+    assert rows_of(forest_figure(estimates_of([0.6]), beside=map_of())) == {"baseline 0": 0.6}
+
+
+def test_a_file_of_estimates_is_drawn_beside_the_map_that_it_names(tmp_path: Path) -> None:
+    estimates_of([0.6, 0.7], beside="probe.nc").save(tmp_path / "baselines.nc")
+    assert isinstance(load_result(tmp_path / "baselines.nc"), Estimates)
+    alone = figure_of(tmp_path / "baselines.nc").get_size_inches()
+    map_of().save(tmp_path / "probe.nc")
+    assert isinstance(load_result(tmp_path / "probe.nc"), Heatmap)
+    beside = figure_of(tmp_path / "baselines.nc")
+    assert beside.get_size_inches()[0] > alone[0]
+    for name in ("a.png", "b.png"):
+        save_figure(figure_of(tmp_path / "baselines.nc"), tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.nc").write_bytes(b"not one")
+    with pytest.raises(InputError, match="is not a result"):
+        load_result(tmp_path / "x.nc")
+    with pytest.raises(ValueError, match="not a list of estimates"):
+        Estimates(map_of().data)

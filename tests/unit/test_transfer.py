@@ -1,0 +1,153 @@
+"""Transfer of planted directions: what two sets share goes over, what they do not share does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from interp.cell_probe import Probing
+from interp.heatmap import Heatmap
+from interp.labels import Split
+from interp.linear_probes import fitted_probes
+from interp.matrix import Matrix
+from interp.matrix_figure import matrix_figure
+from interp.plot import save_figure
+from interp.probe import best_cell, out_of_fold_scores, probe_map
+from interp.transfer import NO_PROBE, Probed, transfer_matrices, transferred_map, transferred_scores
+from tests.stored import store_of
+
+POSITIONS = ("last_q", "-1")
+N, D = 160, 12
+
+
+def probed(name: str, folder: Path, directions: dict[tuple[int, int], tuple[int, float]], seed: int) -> Probed:
+    """A set with, for (layer, position), a dimension along which wrong answers lie so far away."""
+    rng = np.random.default_rng(seed)
+    wrong = rng.random(N) < 0.45
+    cells = rng.normal(size=(2, 2, N, D))
+    for (layer, column), (dimension, strength) in directions.items():
+        cells[layer, column, :, dimension] += strength * wrong
+    store = store_of(folder / name, torch.from_numpy(cells).float(), positions=POSITIONS)
+    mask = rng.random((N, 2)) < 0.95
+    labels = Split(4, 0).labels(wrong.tolist(), [str(index // 2) for index in range(N)])
+    scores = out_of_fold_scores(store, mask, labels, Probing(), parts=folder / f"{name}-scores")
+    probes = fitted_probes(store, mask, labels, Probing(), {"dataset": name})
+    # A stranger's examples have other ids than these.
+    probes = type(probes)(
+        probes.layers, probes.positions, {f"{name}/{k}": v for k, v in probes.fold.items()}, probes.arrays, {}
+    )
+    baselines = {"weak": rng.normal(size=N) - 0.5 * wrong, "weaker": rng.normal(size=N), "absent": np.full(N, np.nan)}
+    return Probed(name, store, mask, labels, scores, probes, baselines)
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> list[Probed]:
+    folder = tmp_path_factory.mktemp("sets")
+    shared, own, turned = {(1, 1): (3, 3.0)}, {(0, 0): (5, 3.0)}, {(1, 1): (3, -3.0)}
+    return [
+        probed("a", folder, shared, 0),
+        probed("b", folder, shared, 1),
+        probed("c", folder, own, 2),
+        probed("d", folder, turned, 3),
+    ]
+
+
+def test_what_is_shared_goes_over_and_what_is_not_does_not(sets: list[Probed]) -> None:
+    aucs, _ = transfer_matrices(sets)
+    value = aucs.data["value"]
+    assert float(value.sel(train="a", test="b")) > 0.95
+    assert float(value.sel(train="b", test="a")) > 0.95
+    assert abs(float(value.sel(train="c", test="a")) - 0.5) < 0.15
+    assert float(value.sel(train="a", test="d")) < 0.05, "worse than chance is not turned around"
+    places = list(
+        zip(aucs.data["train_layer"].values.tolist(), aucs.data["train_position"].values.tolist(), strict=True)
+    )
+    assert places == [(1, "-1"), (1, "-1"), (0, "last_q"), (1, "-1")]
+    assert (aucs.data["low"] <= value).all()
+    assert (value <= aucs.data["high"]).all()
+
+
+def test_on_its_own_set_a_probe_is_scored_out_of_fold(sets: list[Probed]) -> None:
+    aucs, _ = transfer_matrices(sets, (1, "-1"))
+    for probed in sets:
+        heatmap = probe_map(probed.scores, probed.mask, probed.labels, probed.store)
+        expected = heatmap.data.sel(layer=1, position="-1")
+        own = aucs.data.sel(train=probed.name, test=probed.name)
+        for name in ("value", "low", "high", "n"):
+            assert float(own[name]) == pytest.approx(float(expected[name]))
+    chosen, _ = transfer_matrices(sets)
+    for probed in sets:
+        best = best_cell(probed.scores, probed.labels, probed.store)
+        assert best is not None
+        assert float(chosen.data["value"].sel(train=probed.name, test=probed.name)) == pytest.approx(best.auc.value)
+
+
+def test_the_difference_is_to_the_best_baseline_of_the_test_set(sets: list[Probed]) -> None:
+    aucs, differences = transfer_matrices(sets, (1, "-1"))
+    for probed in sets:
+        of_baselines = {
+            name: roc_auc_score(probed.labels.wrong, -probed.baselines[name]) for name in ("weak", "weaker")
+        }
+        best = max(of_baselines, key=lambda name: of_baselines[name])
+        test = differences.data.sel(test=probed.name)
+        assert str(test["baseline"].values) == best
+        assert float(test["baseline_auc"]) == pytest.approx(of_baselines[best])
+        scored = probed.mask[:, 1]
+        on_same = roc_auc_score(probed.labels.wrong[scored], -probed.baselines[best][scored])
+        for train in sets:
+            expected = float(aucs.data["value"].sel(train=train.name, test=probed.name)) - on_same
+            assert float(test["value"].sel(train=train.name)) == pytest.approx(expected)
+
+
+def test_a_map_of_transfer_is_scored_by_the_probe_of_all(sets: list[Probed]) -> None:
+    a, b = sets[:2]
+    heatmap, scores = transferred_map(a.probes, b.store, b.mask, b.labels.wrong, b.labels.side)
+    cell = a.probes.cell(1, "-1")
+    expected = cell.scores(b.store.cell(1, "-1"), np.full(N, a.probes.n_folds))
+    np.testing.assert_allclose(scores[1, 1, b.mask[:, 1]], expected[b.mask[:, 1]])
+    assert np.isnan(scores[1, 1, ~b.mask[:, 1]]).all()
+    value = heatmap.data["value"].sel(layer=1, position="-1")
+    assert float(value) == pytest.approx(roc_auc_score(b.labels.wrong[b.mask[:, 1]], expected[b.mask[:, 1]]))
+
+
+def test_examples_that_were_trained_on_are_scored_out_of_fold(sets: list[Probed]) -> None:
+    a = sets[0]
+    own = type(a.probes)(
+        a.probes.layers,
+        a.probes.positions,
+        {k.removeprefix("a/"): v for k, v in a.probes.fold.items()},
+        a.probes.arrays,
+        {},
+    )
+    scores = transferred_scores(own, a.store, a.mask, 1, "-1")
+    np.testing.assert_allclose(scores, a.scores.held_out[1, 1, 0], rtol=1e-4, atol=1e-4)
+
+
+def test_where_nothing_was_probed_there_is_no_value(sets: list[Probed]) -> None:
+    a, b = sets[:2]
+    arrays = {name: array.copy() for name, array in a.probes.arrays.items()}
+    for array in arrays.values():
+        array[0, 0] = np.nan
+    probes = type(a.probes)(a.probes.layers, a.probes.positions, a.probes.fold, arrays, {})
+    heatmap, _ = transferred_map(probes, b.store, b.mask, b.labels.wrong, b.labels.side)
+    assert np.isnan(heatmap.data["value"].values[0, 0])
+    assert heatmap.data["why_missing"].values[0, 0] == NO_PROBE
+    assert heatmap.data.attrs["why_missing_meanings"].split()[NO_PROBE] == "no_probe"
+    heatmap, _ = transferred_map(a.probes, b.store, b.mask, np.zeros(N, dtype=bool), b.labels.side)
+    assert np.isnan(heatmap.data["value"].values).all()
+
+
+def test_matrices_survive_their_files_and_are_drawn_the_same(sets: list[Probed], tmp_path: Path) -> None:
+    for matrix in transfer_matrices(sets):
+        matrix.save(tmp_path / "m.nc")
+        again = Matrix.load(tmp_path / "m.nc")
+        assert again.data.identical(matrix.data)
+        for name in ("a.pdf", "b.pdf"):
+            save_figure(matrix_figure(again), tmp_path / name)
+        assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
+        with pytest.raises(Exception, match="not a heatmap"):
+            Heatmap(matrix.data)
