@@ -58,6 +58,7 @@ def run(config: Config) -> None:
         print(written)
     print(f"{len(counts):6d}  asked, {config.samples} samples each at temperature {config.temperature:g}")
     print(f"{int((~overlapping.any(1)).sum()):6d}  of no type by the rules of the {config.rules}")
+    print(f"        {thresholds_in_words(config.samples, config.rules)}")
     print(f"        probed: {config.site}, layer {setting.layer}, {config.position} of the greedy answer\n")
     print("\n".join(in_words(questions, disjoint, probes)))
 
@@ -104,6 +105,20 @@ def estimates_of(
             "questions_disjoint": [int(of_type.sum()) for of_type in disjoint.values()],
             "why_missing": [int(probe.why_missing) for probe in probes.values()],
         },
+    )
+
+
+def thresholds_in_words(samples: int, rules: str) -> str:
+    """What the shares of the samples come to, which with few samples is little."""
+    if rules == "code":
+        half, third, sixth = samples // 2, samples // 3, samples // 6
+        return (
+            f"consistent: {half} samples or more; many: {third} other clusters, or {third - 1} beside a correct one; "
+            f"competing: more than {sixth} each, and at most {sixth} apart"
+        )
+    return (
+        f"consistent: {samples / 2:g} samples or more; many: more than {samples / 3:.3g} answers; "
+        f"competing: {samples / 6:.3g} or more each, and at most {samples / 6:.3g} apart"
     )
 
 

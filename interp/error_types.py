@@ -6,27 +6,29 @@ one, and those without an exact answer. Their sizes say how it errs (Orgad et al
 =============================  ========================================================================================
 type                           of n samples, by the published code
 =============================  ========================================================================================
-``refuses to answer``          no exact answer is the largest cluster that is not correct, and larger than the correct
+``no answer``                  no exact answer is the largest cluster that is not correct, and larger than the correct
 ``two competing``              the correct cluster and the largest other one differ by at most ⌊n/6⌋, both are larger
 ``consistently correct``       always: all samples; mostly: at least ⌊n/2⌋ are correct, and there is another cluster
-``consistently incorrect``     the largest other cluster has at least ⌊n/2⌋, and the model does not refuse; a correct
-                               sample never occurs, or it does
+``consistently incorrect``     the largest other cluster has at least ⌊n/2⌋, and the question is not of the first type;
+                               a correct sample never occurs, or it does
 ``many answers``               at least ⌊n/3⌋ other clusters, or one less where a correct sample occurs
 =============================  ========================================================================================
 
 ``"code"``, the default, is that: github.com/technion-cs-nlp/LLMsKnow, ``src/resamples_utils.py``. NO ANSWER is one of
 the other clusters. Types overlap, there as here. ``"paper"`` is how the article words them for 30 samples, scaled:
-refuses, at least half have no exact answer; competing, both clusters have a sixth or more and differ by a sixth at
+no answer, at least half have no exact one; competing, both clusters have a sixth or more and differ by a sixth at
 most; many, more than a third of n different answers, the correct one included; NO ANSWER is no answer there. It was
 written without the article's text at hand and is to be checked against it.
 
 Clusters go by what exact answers name (`Answer.named`), not by one text standing in another, as in the published code:
 "Niger" is not "Nigeria", and "the US" is "America". All correct samples are one cluster. Whatever has no exact answer
-is in the cluster NO ANSWER here, also where a reader copied no words of it, which the published code leaves out.
+is in the cluster NO ANSWER here, also where a reader copied no words of it, which the published code leaves out. The
+article's name for the first type is that the model refuses to answer. Here it may also have named what is no answer of
+the set, such as a country that there is not.
 
-Disjoint types give each question the first that it has in the order of `TYPES`, which is ours; neither source has one.
-Refusals come first, since nothing else is said of them; two competing before the consistent types, which ask less (with
-halves of equal size all three hold); many answers last, since they say nothing of which answer prevails.
+Disjoint types give each question the first that it has in the order of `TYPES`. The order is ours; the published code
+has none. No answer comes first, since it leaves little to compare; two competing before the consistent types, which ask
+less (with halves of equal size all three hold); many answers last, since they say nothing of which answer prevails.
 """
 
 from __future__ import annotations
@@ -47,8 +49,8 @@ from interp.examples import Answer
 from interp.grading import normalised
 from interp.labels import Split
 
-FEWEST_SAMPLES = 6
-"""With fewer a sixth of them is less than one."""
+FEWEST_SAMPLES = 9
+"""With fewer, two different answers would be many."""
 RULES = ("code", "paper")
 
 
@@ -83,7 +85,7 @@ class Counts(NamedTuple):
 class ErrorType(StrEnum):
     """How a model errs on a question, in the order in which disjoint types are given."""
 
-    REFUSES = "refuses to answer"
+    NO_ANSWER = "no answer"
     COMPETING = "two competing"
     ALWAYS_CORRECT = "consistently correct: always"
     MOSTLY_CORRECT = "consistently correct: mostly"
@@ -136,10 +138,10 @@ def _by_code(counts: Counts) -> dict[ErrorType, bool]:
     correct, n = counts.correct, counts.samples
     others = [size for size in (*counts.wrong, counts.no_answer) if size]
     largest, ever = max(others, default=0), correct > 0
-    refuses = counts.no_answer == largest and counts.no_answer > correct
-    incorrect = largest >= n // 2 and not refuses
+    unanswered = counts.no_answer == largest and counts.no_answer > correct
+    incorrect = largest >= n // 2 and not unanswered
     return {
-        ErrorType.REFUSES: refuses,
+        ErrorType.NO_ANSWER: unanswered,
         ErrorType.COMPETING: abs(correct - largest) <= n // 6 and min(correct, largest) > n // 6,
         ErrorType.ALWAYS_CORRECT: correct == n,
         ErrorType.MOSTLY_CORRECT: correct >= n // 2 and bool(others),
@@ -155,7 +157,7 @@ def _by_paper(counts: Counts) -> dict[ErrorType, bool]:
     largest, ever = max(counts.wrong, default=0), correct > 0
     incorrect, many = 2 * largest >= n, 3 * (len(counts.wrong) + ever) > n
     return {
-        ErrorType.REFUSES: 2 * counts.no_answer >= n,
+        ErrorType.NO_ANSWER: 2 * counts.no_answer >= n,
         ErrorType.COMPETING: 6 * abs(correct - largest) <= n <= 6 * min(correct, largest),
         ErrorType.ALWAYS_CORRECT: correct == n,
         ErrorType.MOSTLY_CORRECT: n <= 2 * correct < 2 * n,

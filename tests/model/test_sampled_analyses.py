@@ -57,9 +57,9 @@ def result(name: str) -> xr.Dataset:
 def test_both_commands_are_of_the_same_samples(
     source: ModelSource, questions: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    run(source, questions, "error-types", "--samples", "6")
+    run(source, questions, "error-types", "--samples", "9")
     told = capsys.readouterr().out
-    assert "120  asked, 6 samples each at temperature 1" in told
+    assert "120  asked, 9 samples each at temperature 1" in told
     assert "probed: resid_post, layer 2, exact_answer_last of the greedy answer" in told
     types = result("error-types")
     assert {"value", "low", "high", "n", "n_of_type", "questions", "questions_disjoint"} <= set(types)
@@ -73,12 +73,12 @@ def test_both_commands_are_of_the_same_samples(
     assert (types["why_missing"].where(few, drop=True) > 0).all()
 
     files = sorted(Path("runs").rglob("sample-*.parquet"))
-    assert len(files) == 6
+    assert len(files) == 9
     before = [path.read_bytes() for path in files]
-    run(source, questions, "select", "--samples", "6")
+    run(source, questions, "select", "--samples", "9")
     assert [path.read_bytes() for path in sorted(Path("runs").rglob("sample-*.parquet"))] == before
     stores = [ActivationStore.read(path.parent) for path in Path("runs").rglob("store.json")]
-    assert len(stores) == 7, "the greedy answers and each draw"
+    assert len(stores) == 10, "the greedy answers and each draw"
     assert {(store.layers, store.positions, store.is_whole()) for store in stores if store} == {
         ((2,), ("exact_answer_last",), True)
     }
@@ -95,13 +95,13 @@ def test_both_commands_are_of_the_same_samples(
     # Everything is there: the model is not asked again, and the numbers are the same.
     monkeypatch.setattr("interp.models.load_model", None)
     first = result("selection")
-    run(source, questions, "select", "--samples", "6")
+    run(source, questions, "select", "--samples", "9")
     xr.testing.assert_identical(result("selection"), first)
-    run(source, questions, "select", "--samples", "6", "--layer", "2")
+    run(source, questions, "select", "--samples", "9", "--layer", "2")
     capsys.readouterr()
-    run(source, questions, "error-types", "--samples", "6", "--rules", "paper", status=2)
+    run(source, questions, "error-types", "--samples", "9", "--rules", "paper", status=2)
     assert "is the result of another run (rules: code there, paper here); give --overwrite" in capsys.readouterr().err
-    run(source, questions, "error-types", "--samples", "6", "--rules", "paper", "--overwrite")
+    run(source, questions, "error-types", "--samples", "9", "--rules", "paper", "--overwrite")
     drawn = sorted(Path("figures").rglob("*.pdf"))
     assert {path.stem for path in drawn} == {"error-types", "selection", "selection-gain"}
     before = [path.read_bytes() for path in drawn]
@@ -112,7 +112,7 @@ def test_both_commands_are_of_the_same_samples(
 @pytest.mark.parametrize(
     ("command", "flags", "message"),
     [
-        ("error-types", ["--samples", "5"], "--samples is 5; types of errors are told by"),
+        ("error-types", ["--samples", "8"], "--samples is 8; types of errors are told by"),
         ("select", ["--samples", "0"], "--samples is 0; give a number from 1"),
         ("select", ["--layer", "3"], "--layer is 3, and the model has the layers 0 to 2"),
         ("select", ["--position", "last_q,-1"], "unknown position 'last_q,-1'"),

@@ -31,7 +31,7 @@ from interp.errors import InputError
 from interp.labels import Split
 from tests.sampled_answers import GOLD, NO_ANSWER, sampled, sampled_all
 
-REFUSES, COMPETING, ALWAYS, MOSTLY, NEVER, AT_TIMES, MANY_WITHOUT, MANY_WITH = TYPES
+UNANSWERED, COMPETING, ALWAYS, MOSTLY, NEVER, AT_TIMES, MANY_WITHOUT, MANY_WITH = TYPES
 WRONG = ["Chad", "Peru", "Niger", "Nigeria", "Mali"]
 NAMES = st.lists(st.sampled_from([GOLD, NO_ANSWER, *WRONG]), min_size=FEWEST_SAMPLES, max_size=30)
 
@@ -58,9 +58,9 @@ NAMES = st.lists(st.sampled_from([GOLD, NO_ANSWER, *WRONG]), min_size=FEWEST_SAM
         (3, (3,) * 8 + (2, 1), 0, {MANY_WITH}, {MANY_WITH}),
         (3, (4, 4, 4, 4, 4, 4, 3), 0, set(), set()),
         # No answer is the largest cluster by the code, half of all by the article.
-        (3, (6, 6, 6), 9, {REFUSES}, set()),
-        (0, (15,), 15, {REFUSES}, {REFUSES, NEVER}),
-        (15, (), 15, {MOSTLY, AT_TIMES, COMPETING}, {REFUSES, MOSTLY}),
+        (3, (6, 6, 6), 9, {UNANSWERED}, set()),
+        (0, (15,), 15, {UNANSWERED}, {UNANSWERED, NEVER}),
+        (15, (), 15, {MOSTLY, AT_TIMES, COMPETING}, {UNANSWERED, MOSTLY}),
         (10, (), 10, {COMPETING}, set()),
     ],
 )
@@ -115,11 +115,11 @@ def test_more_correct_samples_leave_it_consistently_correct(names: list[str], ru
 
 
 @given(NAMES, st.sampled_from(RULES), st.data())
-def test_more_refusals_leave_it_refusing(names: list[str], rules: str, data: st.DataObject) -> None:
+def test_fewer_answers_leave_it_without_one(names: list[str], rules: str, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(names) - 1))
     fewer = [*names[:place], NO_ANSWER, *names[place + 1 :]]
-    if REFUSES in types_of(counts_of(sampled_all(names)), rules):
-        assert REFUSES in types_of(counts_of(sampled_all(fewer)), rules)
+    if UNANSWERED in types_of(counts_of(sampled_all(names)), rules):
+        assert UNANSWERED in types_of(counts_of(sampled_all(fewer)), rules)
 
 
 @given(NAMES, st.sampled_from(RULES))
@@ -131,14 +131,14 @@ def test_a_type_that_is_halved_is_the_one_or_the_other(names: list[str], rules: 
         halves = [value for name, value in held.items() if name.startswith(f"{whole}:")]
         assert held[whole] == any(halves)
         assert sum(halves) <= 1
-    assert list(held)[:3] == ["refuses to answer", "two competing", "consistently correct"]
+    assert list(held)[:3] == ["no answer", "two competing", "consistently correct"]
 
 
 def test_what_cannot_be_typed_is_refused() -> None:
-    with pytest.raises(ValueError, match="5 samples are too few"):
-        types_of(Counts(5, (), 0, 5))
+    with pytest.raises(ValueError, match="8 samples are too few"):
+        types_of(Counts(8, (), 0, 8))
     with pytest.raises(InputError, match="unknown rules 'pepar'; nearest: paper"):
-        types_of(Counts(6, (), 0, 6), "pepar")
+        types_of(Counts(9, (), 0, 9), "pepar")
     assert overlapping_types([]).shape == (0, len(TYPES))
 
 
