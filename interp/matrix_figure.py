@@ -60,7 +60,8 @@ def _write_values(axes: Axes, matrix: Matrix) -> None:
                 interval = f"{_short(low)} to {_short(high)}"
                 axes.text(column + 0.5, row + 0.74, interval, ha="center", va="center", fontsize=6, color=colour)
             if train == test:
-                axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=OUTLINE_COLOUR, linewidth=1.2))
+                frame = Rectangle((column, row), 1, 1, fill=False, edgecolor=OUTLINE_COLOUR, linewidth=1.2)
+                axes.add_patch(frame).set_clip_on(False)
 
 
 def _is_dark(matrix: Matrix, value: float) -> bool:
