@@ -20,6 +20,7 @@ import tyro
 from analyses import asking, capturing
 from analyses.capturing import DEFAULT_POSITIONS
 from analyses.command import execute
+from analyses.probing import CORRECTNESS
 from analyses.runs import Identity, provenance, publish, require_publishable, reusable, run_folder, table_of_values
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def run(config: Config) -> None:
     from interp.linear_probes import LinearProbes
 
     probes = LinearProbes.load(config.probes)
+    require_of_errors(config, probes)
     config = with_cells_of(config, probes)
     capturing.require_usable(config)
     questions, source = asking.questions_of(config), asking.source_of(config)
@@ -82,6 +84,17 @@ def with_cells_of(config: Config, probes: LinearProbes) -> Config:
             probes.require_cell(layer, position)
     policy = probes.record["identity"].get("policy", "strict")
     return replace(config, positions=",".join(positions), layers=",".join(map(str, layers)), policy=policy)
+
+
+def require_of_errors(config: Config, probes: LinearProbes) -> None:
+    """Raise an `InputError` if the probes were trained to tell something else than errors."""
+    from interp.errors import InputError
+
+    labels = probes.record["identity"]["labels"]
+    if labels != CORRECTNESS:
+        raise InputError(
+            f"{config.probes} has probes of {labels}, not of errors; give those of interp probe without --labels"
+        )
 
 
 def require_same_model(config: Config, source: ModelSource, probes: LinearProbes) -> None:

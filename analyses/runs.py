@@ -103,7 +103,7 @@ def draw(result: Path, beside: Path, *, with_n: bool = False) -> list[Path]:
 
 
 def figure_of(path: Path, *, with_n: bool = False) -> Figure:
-    """The figure of a file's result; estimates that say which map they belong beside are drawn beside it."""
+    """The figure of a file's result; estimates are drawn beside the map that they name, if it is of the same answers."""
     from interp.estimates import Estimates
     from interp.forest import forest_figure
     from interp.heatmap import Heatmap
@@ -116,8 +116,15 @@ def figure_of(path: Path, *, with_n: bool = False) -> Figure:
         return matrix_figure(result)
     if isinstance(result, Estimates):
         beside = path.parent / str(result.data.attrs.get("beside", ""))
-        return forest_figure(result, beside=Heatmap.load(beside) if beside.is_file() else None)
+        heatmap = Heatmap.load(beside) if beside.is_file() else None
+        return forest_figure(result, beside=heatmap if heatmap and _are_of_one(result, heatmap) else None)
     return heatmap_figure(result, with_n=with_n)
+
+
+def _are_of_one(result: Result, other: Result) -> bool:
+    """Whether two results are of the same answers: what decides both of them is the same."""
+    shared = result.identity.keys() & other.identity.keys()
+    return all(result.identity[key] == other.identity[key] for key in shared)
 
 
 def load_result(path: Path) -> Heatmap | Estimates | Matrix:

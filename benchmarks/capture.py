@@ -4,7 +4,7 @@ What is captured: `resid_post` of every layer at 15 positions of SmolLM2-135M's 
 batch, in turn, so that a machine whose speed drifts is slow for all of them,
 
 1. the bare forward pass of Hugging Face's own model: no hooks, logits or cache;
-2. the same of TransformerLens's bridge to it, which has a module at every hook;
+2. the same of TransformerLens's bridge to it, which has a module at every hook, its norms run once as in capture;
 3. capture of the same batch;
 
 and then, shard by shard,

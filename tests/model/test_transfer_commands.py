@@ -95,6 +95,10 @@ def test_probes_of_another_model_are_refused(
     capsys.readouterr()
     command(source, "apply", "other.safetensors", "--dataset", str(first), "--n", str(N), status=2)
     assert "has probes of another model (revision: another there" in capsys.readouterr().err
+    record = probes.record | {"identity": probes.record["identity"] | {"labels": "shuffled"}}
+    LinearProbes(probes.layers, probes.positions, probes.fold, probes.arrays, record).save(Path("dealt.safetensors"))
+    command(source, "apply", "dealt.safetensors", "--dataset", str(first), "--n", str(N), status=2)
+    assert "has probes of shuffled, not of errors" in capsys.readouterr().err
     command(source, "apply", "nowhere.safetensors", status=2)
     assert "no probes at nowhere.safetensors" in capsys.readouterr().err
 

@@ -66,6 +66,11 @@ def test_a_file_of_estimates_is_drawn_beside_the_map_that_it_names(tmp_path: Pat
     assert isinstance(load_result(tmp_path / "probe.nc"), Heatmap)
     beside = figure_of(tmp_path / "baselines.nc")
     assert beside.get_size_inches()[0] > alone[0]
+    map_of(identity='{"n": 500}').save(tmp_path / "probe.nc")
+    estimates_of([0.6, 0.7], beside="probe.nc", identity='{"n": 1000}').save(tmp_path / "baselines.nc")
+    assert figure_of(tmp_path / "baselines.nc").get_size_inches()[0] == alone[0], (
+        "a map of other answers is no neighbour"
+    )
     for name in ("a.png", "b.png"):
         save_figure(figure_of(tmp_path / "baselines.nc"), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
