@@ -103,7 +103,7 @@ def draw(result: Path, beside: Path, *, with_n: bool = False) -> list[Path]:
 
 
 def figure_of(path: Path, *, with_n: bool = False) -> Figure:
-    """The figure of a file's result; estimates are drawn beside the map that they name, if it is of the same answers."""
+    """The figure of a file's result; estimates beside the map that they name, if it is of the same answers."""
     from interp.estimates import Estimates
     from interp.forest import forest_figure
     from interp.heatmap import Heatmap
