@@ -27,6 +27,7 @@ WEIGHTS = ("raw", "processed")
 UNKNOWN_ARCHITECTURE = "supported architecture"
 """What TransformerLens's error says of a model that it has no adapter for."""
 HookFunction = Callable[["torch.Tensor"], None]
+WritingHook = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 @runtime_checkable
@@ -241,16 +242,28 @@ def continued(
 
 
 def run_until(
-    model: HookedModel, tokens: Int[torch.Tensor, "batch pos"], hooks: Mapping[str, HookFunction], **passed: Any
+    model: HookedModel,
+    tokens: Int[torch.Tensor, "batch pos"],
+    hooks: Mapping[str, HookFunction],
+    writing: Mapping[str, WritingHook] | None = None,
+    **passed: Any,
 ) -> None:
     """Run the model with a function at each hook, and stop as soon as every one of them has been called.
 
-    Nothing above the last hook is computed; in particular no logits. The hooks are removed whatever happens. `passed`
-    goes to the model's forward pass.
+    Nothing above the last hook is computed; in particular no logits. The hooks are removed whatever happens. Functions
+    of `writing` replace a hook's activation by what they return, before `hooks` see it. `passed` goes to the model's
+    forward pass.
     """
     import torch
 
-    waiting = set(hooks)
+    waiting = {*hooks, *(writing or {})}
+
+    def write(name: str, function: WritingHook) -> Callable[[Any, Any], Any]:
+        def run(activation: Float[torch.Tensor, "batch pos ..."], hook: Any) -> torch.Tensor:  # noqa: ARG001
+            waiting.discard(name)
+            return function(activation)
+
+        return run
 
     def once(name: str, function: HookFunction) -> Callable[[Any, Any], None]:
         def run(activation: Float[torch.Tensor, "batch pos d_model"], hook: Any) -> None:  # noqa: ARG001
@@ -263,7 +276,8 @@ def run_until(
 
     with torch.inference_mode():
         try:
-            fwd_hooks = [(name, once(name, function)) for name, function in hooks.items()]
+            fwd_hooks = [(name, write(name, function)) for name, function in (writing or {}).items()]
+            fwd_hooks += [(name, once(name, function)) for name, function in hooks.items()]
             model.run_with_hooks(tokens, return_type=None, fwd_hooks=fwd_hooks, **passed)
         except _AllSeen:
             return
