@@ -19,6 +19,7 @@ ANALYSES = (
     "capture",
     "activation",
     "probe",
+    "patch",
     "baselines",
     "apply",
     "transfer",

@@ -6,7 +6,7 @@ receives from a clean one; to noise, the other way round.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,6 +41,11 @@ class Run:
     def places(self) -> tuple[int, ...]:
         """Where the output is read, each place once, ascending."""
         return tuple(sorted({target.place for target in self.targets}))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """At how many places the output is read, and for how many targets: what runs that are read together share."""
+        return len(self.places), len(self.targets)
 
 
 class Unit(NamedTuple):
@@ -96,7 +101,7 @@ def readings_of(
     model: HookedModel,
     stream: Float[torch.Tensor, "row place d_model"],
     runs: Sequence[Run],
-    references: Mapping[Run, Float[torch.Tensor, " vocab"]] | None = None,
+    references: Sequence[Float[torch.Tensor, " vocab"]] | None = None,
 ) -> Readings:
     """What is read of runs, from their residual stream after the last block.
 
@@ -109,7 +114,7 @@ def readings_of(
     runs
         For each row the run that says what is read.
     references
-        For each run the log-probabilities at its first place from which the divergence is measured; None measures none
+        For each row the log-probabilities at its first place from which the divergence is measured; None measures none
         (NaN).
     """
     places = stream.shape[1]
@@ -121,7 +126,7 @@ def readings_of(
             rows = slice(start, start + at_once)
             flat = rearrange(stream[rows], "row place d_model -> (row place) d_model")
             logits = rearrange(output_logits(model, flat).float(), "(row place) vocab -> row place vocab", place=places)
-            reference = None if references is None else torch.stack([references[run] for run in runs[rows]])
+            reference = None if references is None else torch.stack(list(references[rows]))
             parts.append(_readings(logits, targets[rows], reference))
     return Readings(*(torch.cat(each).cpu() for each in zip(*parts, strict=True)))
 
@@ -179,7 +184,7 @@ def target_table(runs: Sequence[Run]) -> Int[torch.Tensor, "row target 2"]:
     InputError
         If runs have different numbers of targets or of places.
     """
-    shapes = {(len(run.places), len(run.targets)) for run in runs}
+    shapes = {run.shape for run in runs}
     if len(shapes) != 1:
         raise InputError(f"runs that are patched together are read in different ways (places, targets): {shapes}")
     tables = {

@@ -52,6 +52,8 @@ MISSING_COLOUR = "#d9d9d9"
 MARK_COLOUR = "#7f7f7f"
 OUTLINE_COLOUR = "#d95f02"
 """Of the cells that are marked; seen on both ends of the colour maps."""
+ROUNDING = 1e-6
+"""By so small a share of its scale a value may lie outside without a mark."""
 NO_DATE = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
 DPI = 150
 DEFAULT_SITE = "resid_post"
@@ -124,7 +126,7 @@ def _add_notes(figure: Figure, notes: list[str], share_beside: float) -> None:
     text = figure.text(0.01, 0.005, together, fontsize=7, color="#595959", ha="left", va="bottom")
     share = text.get_window_extent().width / figure.bbox.width
     if share > share_beside:
-        characters = int(0.98 * len(together) / share)
+        characters = int(0.94 * len(together) / share)
         lines = [line for note in notes for line in textwrap.wrap(note, characters, break_on_hyphens=False)]
         text.set_text("\n".join(lines))
         width, height = figure.get_size_inches()
@@ -212,7 +214,8 @@ def _log_ticks(low: float, high: float) -> list[float]:
 def _mark_cells(axes: Axes, heatmap: Heatmap) -> list[str]:
     """Mark cells that are missing or outside the scale, and say in words how many there are, and why."""
     value, low, high = heatmap.data["value"].values, heatmap.scale.low, heatmap.scale.high
-    missing, below, above = np.isnan(value), value < low, value > high
+    rounding = ROUNDING * (high - low)
+    missing, below, above = np.isnan(value), value < low - rounding, value > high + rounding
     notes = []
     if missing.any():
         axes.pcolor(

@@ -118,7 +118,7 @@ def prompt_of(
         token_ids, tokens = encoded_text(tokenizer, before + turn, add_special_tokens=True)
         return Prompt(token_ids, tokens, _shifted(spans, len(before), Span(len(before), len(before) + len(turn))))
     earlier = [(_turn(shot, style, prompting)[0], shot.gold) for shot in shots]
-    text = _rendered(tokenizer, earlier, turn)
+    text = rendered(tokenizer, earlier, turn)
     token_ids, tokens = encoded_text(tokenizer, text, add_special_tokens=False)
     inside = _place_of_turn(tokenizer, earlier, turn, text)
     if inside is None:
@@ -133,7 +133,7 @@ def reply_prompt(tokenizer: Any, shots: Sequence[tuple[str, str]], request: str)
     Earlier turns of the chat template, with its generation prompt; a base model is given all of it as one text.
     """
     if tokenizer.chat_template is not None:
-        return encoded_text(tokenizer, _rendered(tokenizer, shots, request), add_special_tokens=False)[0]
+        return encoded_text(tokenizer, rendered(tokenizer, shots, request), add_special_tokens=False)[0]
     before = "".join(f"{asked} {replied}{BETWEEN_SHOTS}" for asked, replied in shots)
     return encoded_text(tokenizer, before + request, add_special_tokens=True)[0]
 
@@ -168,7 +168,8 @@ def _require_context(question: Question, template: str) -> None:
         )
 
 
-def _rendered(tokenizer: Any, earlier: Sequence[tuple[str, str]], turn: str) -> str:
+def rendered(tokenizer: Any, earlier: Sequence[tuple[str, str]], turn: str) -> str:
+    """A chat as the tokenizer's template has it: earlier turns, the user's, and what opens the assistant's."""
     messages = [
         {"role": role, "content": content}
         for asked, answered in earlier
@@ -182,7 +183,7 @@ def _rendered(tokenizer: Any, earlier: Sequence[tuple[str, str]], turn: str) -> 
 
 def _place_of_turn(tokenizer: Any, earlier: Sequence[tuple[str, str]], turn: str, text: str) -> Span | None:
     """Where the user turn stands in the rendered chat; None if the template has changed its text."""
-    before, _, after = _rendered(tokenizer, earlier, STAND_IN).partition(STAND_IN)
+    before, _, after = rendered(tokenizer, earlier, STAND_IN).partition(STAND_IN)
     # Many templates strip what the user says.
     for given in (turn, turn.strip()):
         if text == before + given + after:

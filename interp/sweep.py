@@ -6,7 +6,7 @@ of its own: the passes are the cheapest partition of the columns, in the order o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from interp.batches import batched, in_halves_if_need_be
 from interp.models import HookedModel
-from interp.patching import Job, Readings, Run, Unit, readings_of
+from interp.patching import Job, Readings, Unit, readings_of
 from interp.plain_patching import plain_patches
 from interp.recordings import Recording
 from interp.wavefront import takes_wavefronts, wavefront
@@ -44,7 +44,7 @@ def patched_readings(
     units: Sequence[Unit],
     receivers: Sequence[Recording],
     jobs: Sequence[Job],
-    references: Mapping[Run, Float[torch.Tensor, " vocab"]] | None = None,
+    references: Sequence[Float[torch.Tensor, " vocab"]] | None = None,
     *,
     plain: bool = False,
 ) -> list[Readings]:
@@ -55,7 +55,7 @@ def patched_readings(
     model, site, units, receivers, jobs
         As for `interp.wavefront.wavefront`; receivers with their keys and values, if the model `takes_wavefronts`.
     references
-        For each receiver's run the log-probabilities from which the divergence is measured.
+        For each receiver the log-probabilities from which the divergence is measured.
     plain
         Run every patch as a whole forward pass, also where that is not the only way.
 
@@ -85,10 +85,15 @@ def patched_readings(
     streams: dict[int, torch.Tensor] = {}
     for batch in passes:
         streams |= zip(batch, in_halves_if_need_be(streams_of, batch), strict=True)
-    runs = [receivers[job.receiver].run for job in jobs for _ in units]
-    readings = readings_of(model, torch.cat([streams[index] for index in range(len(jobs))]), runs, references)
+    own = [job.receiver for job in jobs for _ in units]
+    readings = readings_of(
+        model,
+        torch.cat([streams[index] for index in range(len(jobs))]),
+        [receivers[receiver].run for receiver in own],
+        None if references is None else [references[receiver] for receiver in own],
+    )
     return [
-        Readings(*(each[start : start + len(units)] for each in readings)) for start in range(0, len(runs), len(units))
+        Readings(*(each[start : start + len(units)] for each in readings)) for start in range(0, len(own), len(units))
     ]
 
 

@@ -1,0 +1,59 @@
+"""What every patch of every pair gave, as a file beside the map: for other metrics, and to look at single pairs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from interp.errors import InputError
+from interp.files import whole_file
+from interp.pair_runs import READINGS
+from interp.patch import PatchedPairs
+
+
+def save_patched(
+    patched: PatchedPairs, path: Path, *, rows: Sequence[str], positions: Sequence[str], attributes: Mapping[str, str]
+) -> None:
+    """Write netCDF: ``values (reading, pair, row, position)``, ``clean`` and ``corrupt (reading, pair)``.
+
+    Rows are what is patched together, such as a layer.
+    """
+    dataset = xr.Dataset(
+        {
+            "values": (("reading", "pair", "row", "position"), patched.values),
+            "clean": (("reading", "pair"), patched.clean),
+            "corrupt": (("reading", "pair"), patched.corrupt),
+            "is_after": (("pair", "position"), patched.is_after.astype(np.int8)),
+        },
+        coords={"reading": list(READINGS), "pair": list(patched.ids), "row": list(rows), "position": list(positions)},
+        attrs=dict(attributes) | {"dropped": json.dumps(patched.dropped)},
+    )
+    with whole_file(path) as temporary:
+        dataset.to_netcdf(temporary, engine="h5netcdf")
+
+
+def load_patched(path: Path) -> PatchedPairs:
+    """Read what `save_patched` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file is something else.
+    """
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as data:
+            return PatchedPairs(
+                ids=tuple(str(each) for each in data["pair"].values),
+                values=data["values"].values,
+                clean=data["clean"].values,
+                corrupt=data["corrupt"].values,
+                is_after=data["is_after"].values.astype(bool),
+                dropped=Counter(json.loads(data.attrs["dropped"])),
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is not a file of patched pairs: {error}; delete it, and patch again") from error

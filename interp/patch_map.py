@@ -1,0 +1,258 @@
+"""Maps of patched pairs: the mean over pairs of what every patch gives, with its interval, and which cells do anything.
+
+======================  ==============================================================================================
+metric                  of each pair
+======================  ==============================================================================================
+``recovery``            how far the patch takes the score from that of the corrupted run, 0, to that of the clean one,
+                        1 (Wang et al. 2023); values outside are as they are
+``score``               the change of the score by the patch: of the difference of the two answers' logits
+``logprob``             the change of the clean answer's log-probability
+``probability``         the change of its probability
+``kl``                  the change of the divergence of the clean run's distribution from the run's: below 0, the patch
+                        brings it closer
+======================  ==============================================================================================
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from interp.heatmap import Heatmap
+from interp.pair_runs import READINGS
+from interp.patch import PatchedPairs
+from interp.permutations import FAMILY_WISE_ERROR
+from interp.scales import Scale
+
+METRICS = ("recovery", "score", "logprob", "probability", "kl")
+MIN_PAIRS = 8
+"""Over fewer pairs a cell of a data set has no value."""
+LEVEL = 0.95
+BOOTSTRAPS = 2_000
+
+
+class NoValue(IntEnum):
+    """Why a cell has no value."""
+
+    HAS_VALUE = 0
+    AFTER_THE_READ_OUT = 1
+    NO_PAIR_HAS_THE_POSITION = 2
+    TOO_FEW_PAIRS = 3
+
+
+class Effects(NamedTuple):
+    """A metric of every pair, and what it is of a run that is not patched."""
+
+    values: Float[np.ndarray, "pair layer position"]
+    unpatched: float
+    words: str
+
+
+def effects_of(patched: PatchedPairs, metric: str, *, receives_clean: bool, is_contrast: bool) -> Effects:
+    """A metric of every pair.
+
+    Parameters
+    ----------
+    patched
+        What every patch gives.
+    metric
+        One of `METRICS`.
+    receives_clean
+        Whether it is the clean run that is patched.
+    is_contrast
+        Whether the score is the difference of two answers, or the log-probability of one.
+    """
+    score, logprob, _ = patched.values
+    clean, corrupt = patched.clean[:, :, None, None], patched.corrupt[:, :, None, None]
+    own = clean if receives_clean else corrupt
+    of_score = "logit difference" if is_contrast else "log-probability"
+    if metric == "recovery":
+        return Effects((score - corrupt[0]) / (clean[0] - corrupt[0]), float(receives_clean), f"Recovery of {of_score}")
+    if metric == "probability":
+        return Effects(np.exp(logprob) - np.exp(own[1]), 0.0, "Change in probability of the clean answer")
+    words = {
+        "score": of_score,
+        "logprob": "log-probability of the clean answer",
+        "kl": "divergence from the clean run, nats",
+    }
+    row = READINGS.index(metric)
+    return Effects(patched.values[row] - own[row], 0.0, f"Change in {words[metric]}")
+
+
+def patch_map(
+    patched: PatchedPairs,
+    effects: Effects,
+    *,
+    layers: list[int],
+    positions: list[str],
+    draws: int,
+    seed: int,
+) -> Heatmap:
+    """The mean over pairs of every cell.
+
+    Parameters
+    ----------
+    patched
+        What every patch gives.
+    effects
+        What is drawn of it.
+    layers, positions
+        Of the rows and the columns.
+    draws
+        Bootstrap samples of the pairs, and sign flips of what they add.
+    seed
+        Decides them.
+
+    Returns
+    -------
+    Heatmap
+        ``value`` is the mean, ``low`` and ``high`` its 95 % interval over bootstrap samples of the pairs (the same for
+        all cells; percentiles). Also ``median``; ``over_half``, the share of pairs whose value is past half-way from
+        the unpatched value to 1 less it (of recovery); ``peak``, the share of pairs whose largest effect in a column
+        is at that layer; ``p`` and ``p_corrected``, how likely a mean so far from the unpatched value is by chance, of
+        the cell alone and of any cell of the map; ``marked``, where the latter is at most .05.
+    """
+    values, rng = effects.values, np.random.default_rng(seed)
+    n = np.isfinite(values).sum(0)
+    enough = n >= MIN_PAIRS
+    kept = np.where(enough, values, np.nan)
+    low, high = bootstrap_interval(kept, draws=draws, rng=rng)
+    p, corrected = sign_flip_p_values(kept - effects.unpatched, draws=draws, rng=rng)
+    away = np.abs(values - effects.unpatched)
+    return Heatmap.build(
+        _mean(kept),
+        low,
+        high,
+        n,
+        layers=layers,
+        positions=positions,
+        kind="patch",
+        metric=f"{effects.words}, mean",
+        scale=symmetric_scale(_mean(kept), effects),
+        extra={
+            "median": _median(kept),
+            "over_half": _share(away > 0.5, kept),
+            "peak": peak_shares(values - effects.unpatched),
+            "p": p,
+            "p_corrected": corrected,
+            "marked": (corrected <= FAMILY_WISE_ERROR).astype(np.int8),
+            "why_missing": why_missing(patched, n),
+        },
+        attributes={
+            "unpatched": effects.unpatched,
+            "mark": f"other than unpatched ({draws} sign flips, family-wise error {100 * FAMILY_WISE_ERROR:g} %)",
+            "why_missing_meanings": " ".join(member.name.lower() for member in NoValue),
+        },
+    )
+
+
+def pair_map(patched: PatchedPairs, effects: Effects, *, layers: list[int], positions: list[str]) -> Heatmap:
+    """The map of a single pair: what every patch gives, without intervals."""
+    value = effects.values[0]
+    unknown = np.full_like(value, np.nan)
+    n = np.isfinite(value).astype(np.int64)
+    return Heatmap.build(
+        value,
+        unknown,
+        unknown,
+        n,
+        layers=layers,
+        positions=positions,
+        kind="patch",
+        metric=effects.words,
+        scale=symmetric_scale(value, effects),
+        extra={"why_missing": np.where(n > 0, NoValue.HAS_VALUE, why_missing(patched, n)).astype(np.int8)},
+        attributes={
+            "unpatched": effects.unpatched,
+            "why_missing_meanings": " ".join(member.name.lower() for member in NoValue),
+        },
+    )
+
+
+def bootstrap_interval(
+    values: Float[np.ndarray, "pair layer position"], *, draws: int, rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "layer position"], Float[np.ndarray, "layer position"]]:
+    """The percentiles of the mean over bootstrap samples of the pairs, the same samples for all cells."""
+    times = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=draws).astype(np.float64)
+    flat = values.reshape(len(values), -1)
+    known = np.isfinite(flat)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = (times @ np.where(known, flat, 0.0)) / (times @ known)
+    low, high = np.full(flat.shape[1], np.nan), np.full(flat.shape[1], np.nan)
+    some = known.any(0)
+    low[some], high[some] = np.nanquantile(means[:, some], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return low.reshape(values.shape[1:]), high.reshape(values.shape[1:])
+
+
+def sign_flip_p_values(
+    effects: Float[np.ndarray, "pair layer position"], *, draws: int, rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "layer position"], Float[np.ndarray, "layer position"]]:
+    """How likely a mean so far from 0 is by chance: of each cell alone, and of any cell of the map.
+
+    Each pair's effects have their signs drawn anew, the same sign for all of its cells, which keeps how cells go
+    together; for each draw the largest mean of the map is taken (max-statistic; Nichols & Holmes 2002). Means are not
+    divided by their errors: all cells are in one unit, and one that does next to nothing, but in every pair alike,
+    should not stand out.
+    """
+    flat = effects.reshape(len(effects), -1)
+    known = np.isfinite(flat)
+    part = np.where(known, flat, 0.0) / np.maximum(known.sum(0), 1)
+    found = np.abs(part.sum(0))
+    drawn = np.abs(rng.choice([-1.0, 1.0], size=(draws, len(effects))) @ part)
+    rounding = 1e-9 * found.max(initial=0.0)  # By which the same sum in another order may differ.
+    p = (1 + (drawn >= found - rounding).sum(0)) / (1 + draws)
+    largest = np.sort(drawn.max(1))
+    corrected = (1 + draws - np.searchsorted(largest, found - rounding)) / (1 + draws)
+    p, corrected = (np.where(known.any(0), each, np.nan).reshape(effects.shape[1:]) for each in (p, corrected))
+    return p, corrected
+
+
+def peak_shares(effects: Float[np.ndarray, "pair layer position"]) -> Float[np.ndarray, "layer position"]:
+    """In which share of the pairs that have an effect in a column it is largest at each layer."""
+    filled = np.where(np.isfinite(effects), np.abs(effects), -np.inf)
+    has_effect = filled.max(1) > 0
+    peaks = (filled.argmax(1)[:, None] == np.arange(effects.shape[1])[:, None]) & has_effect[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares: np.ndarray = peaks.sum(0) / has_effect.sum(0)
+    return shares
+
+
+def symmetric_scale(value: Float[np.ndarray, "layer position"], effects: Effects) -> Scale:
+    """A scale around the unpatched value: of 1 to both sides for recovery, else as far as the values go."""
+    if effects.words.startswith("Recovery"):
+        reach = 1.0
+    else:
+        away = np.abs(value - effects.unpatched)
+        reach = float(f"{max(np.nanmax(away, initial=0.0), 1e-6):.2g}")
+    return Scale(effects.unpatched - reach, effects.unpatched + reach, centre=effects.unpatched)
+
+
+def why_missing(patched: PatchedPairs, n: Int[np.ndarray, "layer position"]) -> Int[np.ndarray, "layer position"]:
+    """For each cell a code of `NoValue`."""
+    after = np.broadcast_to(patched.is_after.any(0), n.shape)
+    none = np.where(after, NoValue.AFTER_THE_READ_OUT, NoValue.NO_PAIR_HAS_THE_POSITION)
+    codes = np.where(n >= MIN_PAIRS, NoValue.HAS_VALUE, np.where(n > 0, NoValue.TOO_FEW_PAIRS, none))
+    return codes.astype(np.int8)
+
+
+def _mean(values: Float[np.ndarray, "pair layer position"]) -> Float[np.ndarray, "layer position"]:
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean: np.ndarray = np.where(known, values, 0.0).sum(0) / known.sum(0)
+    return mean
+
+
+def _median(values: Float[np.ndarray, "pair layer position"]) -> Float[np.ndarray, "layer position"]:
+    median: np.ndarray = np.full(values.shape[1:], np.nan)
+    some = np.isfinite(values).any(0)
+    median[some] = np.nanmedian(values[:, some], axis=0)
+    return median
+
+
+def _share(
+    holds: Bool[np.ndarray, "pair layer position"], values: Float[np.ndarray, "pair layer position"]
+) -> Float[np.ndarray, "layer position"]:
+    return _mean(np.where(np.isfinite(values), holds.astype(np.float64), np.nan))
