@@ -192,7 +192,7 @@ class _Patcher:
         read = unpatched(self.model, trials, clean, corrupt)
         why = {number: self._why_dropped(number, read) for number in numbers}
         entering = [number for number in numbers if why[number] is None][:most]
-        tried = numbers[: numbers.index(entering[-1]) + 1] if len(entering) == most else numbers
+        tried = numbers[: numbers.index(entering[-1]) + 1] if entering and len(entering) == most else numbers
         chosen = [trial for trial in trials if trial.pair in entering]
         receivers = [self._receiver(trial, clean, corrupt) for trial in chosen]
         values, is_after = self._swept(entering, chosen, receivers, read)
@@ -245,7 +245,7 @@ class _Patcher:
         n_positions = self.cells[0].shape[1]
         values: np.ndarray = np.full((len(READINGS), len(entering), len(self.units), n_positions), np.nan)
         is_after: np.ndarray = np.zeros((len(entering), n_positions), dtype=bool)
-        donors = self._donors(trials)
+        donors = self._donors(trials) if trials else torch.empty(0)
         jobs: dict[tuple[int, int], list[tuple[Job, int]]] = defaultdict(list)
         for index, (trial, receiver) in enumerate(zip(trials, receivers, strict=True)):
             row = entering.index(trial.pair)

@@ -1,0 +1,69 @@
+"""One pair of texts, patched token by token: interp patch --clean TEXT --corrupt TEXT."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from analyses import asking, patching
+from analyses.runs import provenance, publish, require_publishable, reusable, run_folder, table_of_values
+
+if TYPE_CHECKING:
+    from interp.model_sources import ModelSource
+    from interp.models import HookedModel
+    from interp.text_pairs import TextPair
+
+
+def run(config: patching.Config, source: ModelSource, model: Callable[[], HookedModel]) -> None:
+    """Patch one pair of texts, token by token, and draw it."""
+    from interp.patch import patched_pairs
+    from interp.patch_map import pair_map
+
+    identity = identity_of(config, source)
+    folder = run_folder(config.runs / source.name / "texts", "patch", identity)
+    published = config.figures / source.name / "texts" / f"{'-'.join(['patch', *patching.variants_of(config)])}.nc"
+    require_publishable(published, identity, overwrite=config.overwrite)
+    heatmap = reusable(folder / "patch.nc", identity)
+    if heatmap is None:
+        pair = text_pair_of(config, model())
+        layers, units = patching.units_of_rows(config, source, model())
+        cells = (pair.clean_cells, pair.corrupt_cells)
+        # Which tokens are read is the user's choice, whatever the model says.
+        intervention = replace(patching.intervention_of(config), only_said=False)
+        patched = patched_pairs(model(), [pair.candidate], cells, units, intervention, n=1)
+        record = {"model": source.name, "revision": source.revision, **asking.form_of(config, source)}
+        record |= {"clean": config.clean or "", "corrupt": config.corrupt or "", "answers": json.dumps(pair.answers)}
+        record |= {"site": config.site, "variant": f"{pair.answers[0]} against {pair.answers[1]}"}
+        heatmap = pair_map(patched, patching.effects(config, patched), layers=layers, positions=list(pair.columns))
+        heatmap = heatmap.with_attributes(record | provenance(identity))
+        heatmap.save(folder / "patch.nc")
+    for path in publish(folder / "patch.nc", published):
+        print(path)
+    print(table_of_values(heatmap))
+
+
+def identity_of(config: patching.Config, source: ModelSource) -> dict[str, Any]:
+    """All that decides the map of one pair of texts."""
+    names = ("clean", "corrupt", "clean_answer", "corrupt_answer", "prompt", "site", "window", "layers", "direction")
+    settings = {name: getattr(config, name) for name in (*names, "margin")}
+    return asking.model_identity(config, source) | settings | {"metric": patching.metric_of(config)}
+
+
+def text_pair_of(config: patching.Config, model: HookedModel) -> TextPair:
+    """The pair of texts, as it is run."""
+    from interp.prompts import rendered
+    from interp.text_pairs import text_pair
+    from interp.tokens import encoded_text
+
+    def tokens(text: str) -> tuple[int, ...]:
+        if config.prompt == "chat":
+            return encoded_text(model.tokenizer, rendered(model.tokenizer, [], text), add_special_tokens=False)[0]
+        return encoded_text(model.tokenizer, text, add_special_tokens=True)[0]
+
+    def first_token(text: str | None) -> int | None:
+        return None if text is None else encoded_text(model.tokenizer, text, add_special_tokens=False)[0][0]
+
+    answers = first_token(config.clean_answer), first_token(config.corrupt_answer)
+    return text_pair(model, tokens(str(config.clean)), tokens(str(config.corrupt)), answers)

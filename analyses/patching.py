@@ -1,0 +1,204 @@
+"""How runs are patched into each other: the flags of interp patch, and what they decide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from analyses import asking
+from analyses.capturing import layer_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from interp.model_sources import ModelSource
+    from interp.models import HookedModel
+    from interp.patch import Intervention, PatchedPairs
+    from interp.patch_map import Effects
+    from interp.patching import Unit
+    from interp.questions import QuestionSet
+
+BEFORE_ANSWER = "subject_first,subject_last,question_last,last_q,first_answer,second_answer,exact_answer_before_first"
+WITH_ANSWER = (
+    "last_q,first_answer,second_answer,"
+    "exact_answer_before_first,exact_answer_first,exact_answer_last,exact_answer_after_last,-8,-7,-6,-5,-4,-3,-2,-1"
+)
+DEFAULT_SITE = "resid_post"
+OF_VALUES = ("readout", "site", "window", "layers", "direction", "corruption", "margin", "pairs", "only_said")
+"""Flags that decide what every patch gives, in the identity of every map; those of noise are if there is noise."""
+
+
+@dataclass(frozen=True)
+class Config(asking.Config):
+    """Map where a model's answer is caused: activation patching, layer by token."""
+
+    readout: Literal["answer", "whole", "verdict"] = "answer"
+    """What is read: 'answer', which answer the model is about to name, at the token before it; 'whole', both whole
+    answers, spelt out; 'verdict', Yes or No to 'is this answer correct?', which right answers are contrasted by with
+    wrong ones, so that cells within and after the answer can cause something."""
+    positions: str | None = None
+    """Columns of the map, separated by commas; runs are aligned by these names. By default subject, question and answer
+    up to its exact part, or for verdict the columns of the probe map."""
+    site: str = DEFAULT_SITE
+    """What is patched: resid_pre, resid_mid, resid_post, attn_out, mlp_out (what they add), or head_z, head by head."""
+    window: int = 1
+    """How many layers are patched together, around each row's; what many restore, none of them need restore alone."""
+    layers: str = "all"
+    """Rows of the map: all, or numbers and ranges such as 0,4,8 or 0-10."""
+    direction: Literal["denoise", "noise"] = "denoise"
+    """'denoise' puts clean activations into the corrupted run: what suffices to restore the answer. 'noise' puts
+    corrupted ones into the clean run: what is needed for it."""
+    corruption: Literal["question", "noise", "zero", "mean", "resample"] = "question"
+    """'question': another question with another answer. 'noise': Gaussian noise on the subject's embeddings (causal
+    tracing, Meng et al. 2022). 'zero', 'mean', 'resample' ablate cells of the clean run: by zeros, by the pairs' mean,
+    by another question's; read as the change of the answer's log-probability."""
+    sigmas: float = 3.0
+    """Of --corruption noise: in deviations of the embeddings."""
+    draws: int = 3
+    """Of --corruption noise: how often it is drawn; what is read is the mean."""
+    pairs: int = 100
+    """How many pairs of questions to patch."""
+    margin: float = 1.0
+    """By how much the scores of clean and corrupted run must differ for a pair to enter, in nats."""
+    only_said: bool = True
+    """Only pairs in which either run's most probable token is its own answer's; not for verdict."""
+    lead: str | None = None
+    """Text that every answer begins with in place of the model's own words, which may repeat the subject and hint at
+    the answer: with one text for all, a run knows of the subject by the question alone."""
+    metric: Literal["auto", "recovery", "score", "logprob", "probability", "kl"] = "auto"
+    """What is drawn: recovery (0 corrupted, 1 clean), or the change, against the run without a patch, of the score (the
+    logit difference), of the clean answer's log-probability or probability, or of the divergence from the clean run.
+    auto: recovery; for ablations, which have no corrupted run, logprob."""
+    bootstraps: int = 2000
+    """Bootstrap samples of the pairs, and sign flips by which cells are marked."""
+    plain: bool = False
+    """Run every patch as a whole forward pass: slow, the same values; what models without a wavefront get anyway."""
+    clean: str | None = None
+    """One pair of texts in place of a data set: the text whose next token is to be restored. In a chat turn with
+    --prompt chat, else as it stands."""
+    corrupt: str | None = None
+    """The other text of the pair."""
+    clean_answer: str | None = None
+    """What goes on from --clean; by default what the model goes on with. Its first token is read."""
+    corrupt_answer: str | None = None
+    """What goes on from --corrupt."""
+    figures: Path = Path("figures")
+    """Folder of results: <model>/<dataset>/patch.{nc,pdf,png}, patch-pairs.nc; patch-verdict.* for another read-out,
+    patch-attn_out.* for another site; <model>/texts/patch.* for one pair of texts."""
+    overwrite: bool = False
+    """Replace the result of another run."""
+
+
+def require_usable(config: Config) -> None:
+    """Raise an `InputError` for flags that no run can use, before anything is loaded or written."""
+    from interp.errors import InputError
+    from interp.patch import ABLATIONS
+    from interp.positions import require_known
+
+    asking.require_usable(config)
+    require_known(positions_of(config))
+    layer_numbers(config.layers, n_layers=None)
+    for flag, least in (("pairs", 1), ("window", 1), ("draws", 1), ("bootstraps", 1)):
+        if getattr(config, flag) < least:
+            raise InputError(f"--{flag} is {getattr(config, flag)}; give a number from {least}")
+    if (config.clean is None) != (config.corrupt is None):
+        raise InputError("one pair of texts needs both --clean and --corrupt")
+    if config.corruption in ABLATIONS and config.metric == "recovery":
+        raise InputError(f"--corruption {config.corruption} has no corrupted run to recover from; leave --metric out")
+    if config.corruption == "noise" and config.direction == "noise":
+        raise InputError("noise on the embeddings is denoised only; leave --direction out, or --corruption")
+    if config.readout == "verdict" and (config.corruption != "question" or config.lead is not None):
+        raise InputError("--readout verdict contrasts right answers with wrong ones; leave --corruption and --lead out")
+
+
+def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
+    """All that decides what every patch gives."""
+    settings: dict[str, Any] = {name: getattr(config, name) for name in OF_VALUES}
+    settings |= {"positions": positions_of(config), "lead": config.lead}
+    if config.corruption == "noise":
+        settings |= {"sigmas": config.sigmas, "draws": config.draws}
+    return asking.identity_of(config, source, questions) | settings
+
+
+def positions_of(config: Config) -> list[str]:
+    """The columns."""
+    default = WITH_ANSWER if config.readout == "verdict" else BEFORE_ANSWER
+    return (default if config.positions is None else config.positions).split(",")
+
+
+def metric_of(config: Config) -> str:
+    """What is drawn."""
+    from interp.patch import ABLATIONS
+
+    if config.metric != "auto":
+        return config.metric
+    return "logprob" if config.corruption in ABLATIONS else "recovery"
+
+
+def variants_of(config: Config) -> list[str]:
+    """What in the name of a map tells it from the map of the default."""
+    chosen = [
+        (config.readout, "answer"),
+        (config.site, DEFAULT_SITE),
+        (f"window{config.window}", "window1"),
+        (config.direction, "denoise"),
+        (f"by-{config.corruption}", "by-question"),
+        ("led" if config.lead else "", ""),
+        (config.metric, "auto"),
+        (config.layers.replace(",", "_"), "all"),
+    ]
+    return [value for value, default in chosen if value != default]
+
+
+def variant_in_words(config: Config) -> str:
+    """What a figure must say of how it was made, for it not to be taken for another."""
+    told = {
+        f"read-out: {config.readout}": config.readout != "answer",
+        f"windows of {config.window} layers": config.window > 1,
+        "corrupted into clean": config.direction == "noise",
+        f"corruption: {config.corruption}": config.corruption != "question",
+        f"every answer begins with '{config.lead}'": config.lead is not None,
+    }
+    return ", ".join(words for words, holds in told.items() if holds)
+
+
+def intervention_of(config: Config) -> Intervention:
+    """What is patched into what."""
+    from interp.patch import Intervention
+
+    return Intervention(
+        site=config.site,
+        direction=config.direction,
+        corruption=config.corruption,
+        sigmas=config.sigmas,
+        draws=config.draws,
+        seed=config.seed,
+        margin=config.margin,
+        only_said=config.only_said and config.readout != "verdict",
+        plain=config.plain,
+    )
+
+
+def layers_of(config: Config, source: ModelSource, model: Callable[[], HookedModel]) -> list[int]:
+    """The rows of the map."""
+    from interp.model_sources import n_layers_of
+
+    return list(layer_numbers(config.layers, n_layers_of(source) or model().cfg.n_layers))
+
+
+def units_of_rows(config: Config, source: ModelSource, model: HookedModel) -> tuple[list[int], list[Unit]]:
+    """The rows of the map, and what is patched for each of them."""
+    from interp.patching import units_of
+
+    layers = layers_of(config, source, lambda: model)
+    n_heads = model.cfg.n_heads if config.site == "head_z" else None
+    return layers, units_of(layers, n_layers=model.cfg.n_layers, window=config.window, n_heads=n_heads)
+
+
+def effects(config: Config, patched: PatchedPairs) -> Effects:
+    """What is drawn of every pair."""
+    from interp.patch_map import effects_of
+
+    clean = intervention_of(config).receives_clean
+    return effects_of(patched, metric_of(config), receives_clean=clean, is_contrast=config.corruption == "question")
