@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ from analyses.runs import (
 )
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Sequence
 
     import numpy as np
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from interp.model_sources import ModelSource
     from interp.models import HookedModel
     from interp.pair_runs import Candidate
+    from interp.pairs import Pair
     from interp.patch import PatchedPairs
     from interp.questions import QuestionSet
     from interp.readouts import Reader
@@ -60,7 +62,7 @@ def run(config: Config) -> None:
     if config.clean is not None or config.corrupt is not None:
         patch_texts.run(config, source, model)
         return
-    questions = asking.questions_of(config)
+    questions = asking.questions_of(config, () if config.pair_column is None else (config.pair_column,))
     of_values = patching.identity_of(config, source, questions)
     identity = of_values | {"metric": patching.metric_of(config), "bootstraps": config.bootstraps}
     parent, name = config.runs / source.name / questions.name, "-".join(["patch", *patching.variants_of(config)])
@@ -118,9 +120,10 @@ def patch_into(
     from interp.patch import patched_pairs
     from interp.patch_files import save_patched
 
-    candidates, cells = candidates_of(config, questions, model, answers)
+    candidates, cells, alone = candidates_of(config, questions, model, answers)
     _, units = patching.units_of_rows(config, source, model)
     patched = patched_pairs(model, candidates, cells, units, patching.intervention_of(config), n=config.pairs)
+    patched = replace(patched, dropped=patched.dropped + alone)
     rows = [f"{unit.first}-{unit.last}" + ("" if unit.head is None else f" head {unit.head}") for unit in units]
     identity = provenance(patching.identity_of(config, source, questions))
     save_patched(patched, path, rows=rows, positions=patching.positions_of(config), attributes=identity)
@@ -128,32 +131,54 @@ def patch_into(
 
 def candidates_of(
     config: Config, questions: QuestionSet, model: HookedModel, answers: Sequence[Answer]
-) -> tuple[list[Candidate], tuple[np.ndarray, np.ndarray]]:
-    """Pairs of answers as they are run, and the tokens of their positions on either side."""
-    from interp import readouts
+) -> tuple[list[Candidate], tuple[np.ndarray, np.ndarray], Counter[str]]:
+    """Pairs of answers as they are run, the tokens of their positions on either side, and how many are in no pair."""
     from interp.pair_runs import candidate_of
-    from interp.pairs import matched
     from interp.positions import position_table
-    from interp.questions import seeded_order
 
-    judged = [answer for answer in answers if answer.correct is not None]
-    if config.lead is not None:
-        # In the order in which they are paired: of those that the model says, no more are looked for than are used.
-        judged.sort(key=lambda answer: seeded_order(answer.question.id, config.seed))
-        judged = [readouts.led(model.tokenizer, answer, config.lead) for answer in judged]
-        if config.only_said:
-            judged = readouts.said(model, judged, most=int(SPARE * 2 * config.pairs))
-    right = [answer for answer in judged if answer.correct or config.readout != "verdict"]
-    wrong = [answer for answer in judged if not answer.correct or config.readout != "verdict"]
-    misfit = readouts.misfit_of_verdicts if config.readout == "verdict" else readouts.misfit_of_answers
-    pairs, _ = matched(right, wrong, misfit=misfit, seed=config.seed)
-    reader = reader_of(config, questions, model)
-    names = patching.positions_of(config)
+    usable, unsaid = usable_answers(config, model, [answer for answer in answers if answer.correct is not None])
+    pairs, alone = pairs_of(config, questions, usable)
+    reader, names = reader_of(config, questions, model), patching.positions_of(config)
     clean, corrupt = (
         position_table(side, names)["token"].values
         for side in ([pair.clean for pair in pairs], [pair.corrupt for pair in pairs])
     )
-    return [candidate_of(pair, reader) for pair in pairs], (clean, corrupt)
+    return [candidate_of(pair, reader) for pair in pairs], (clean, corrupt), alone + unsaid
+
+
+def usable_answers(
+    config: Config, model: HookedModel, judged: Sequence[Answer]
+) -> tuple[Sequence[Answer], Counter[str]]:
+    """The answers with their lead, if there is one, and how many the model does not say after it."""
+    from collections import Counter
+
+    from interp import readouts
+    from interp.questions import seeded_order
+
+    if config.lead is None:
+        return judged, Counter()
+    led = [readouts.led(model.tokenizer, answer, config.lead) for answer in judged]
+    if config.pair_column is not None or not config.only_said:
+        return led, Counter()
+    # In the order in which they are paired: no more of those that the model says are looked for than are used.
+    led.sort(key=lambda answer: seeded_order(answer.question.id, config.seed))
+    said, n_tried = readouts.said(model, led, most=int(SPARE * 2 * config.pairs))
+    return said, Counter({"the model says another answer after the lead": n_tried - len(said)})
+
+
+def pairs_of(config: Config, questions: QuestionSet, answers: Sequence[Answer]) -> tuple[list[Pair], Counter[str]]:
+    """Pairs of answers, and how many are in none, by reason."""
+    from interp import readouts
+    from interp.pairs import given_pairs, matched
+
+    verdict = config.readout == "verdict"
+    misfit = readouts.misfit_of_verdicts if verdict else readouts.misfit_of_answers
+    if config.pair_column is not None:
+        names = {identifier: str(name) for identifier, name in questions.columns[config.pair_column].items()}
+        return given_pairs(answers, names, misfit=misfit)
+    right = [answer for answer in answers if answer.correct or not verdict]
+    wrong = [answer for answer in answers if not answer.correct or not verdict]
+    return matched(right, wrong, misfit=misfit, seed=config.seed)
 
 
 def reader_of(config: Config, questions: QuestionSet, model: HookedModel) -> Reader:

@@ -59,6 +59,9 @@ class Config(asking.Config):
     """Of --corruption noise: how often it is drawn; what is read is the mean."""
     pairs: int = 100
     """How many pairs of questions to patch."""
+    pair_column: str | None = None
+    """Column of the question file that says which two questions are a pair, by a name that both have, the clean one
+    first. By default questions are paired that have different answers, of as many subject tokens if there are."""
     margin: float = 1.0
     """By how much the scores of clean and corrupted run must differ for a pair to enter, in nats."""
     only_said: bool = True
@@ -104,6 +107,8 @@ def require_usable(config: Config) -> None:
             raise InputError(f"--{flag} is {getattr(config, flag)}; give a number from {least}")
     if (config.clean is None) != (config.corrupt is None):
         raise InputError("one pair of texts needs both --clean and --corrupt")
+    if "" in (config.clean_answer, config.corrupt_answer):
+        raise InputError("an answer of no tokens cannot be read; leave --clean-answer and --corrupt-answer out")
     if config.corruption in ABLATIONS and config.metric == "recovery":
         raise InputError(f"--corruption {config.corruption} has no corrupted run to recover from; leave --metric out")
     if config.corruption == "noise" and config.direction == "noise":
@@ -115,7 +120,8 @@ def require_usable(config: Config) -> None:
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
     """All that decides what every patch gives."""
     settings: dict[str, Any] = {name: getattr(config, name) for name in OF_VALUES}
-    settings |= {"positions": positions_of(config), "lead": config.lead}
+    settings |= {"positions": positions_of(config), "lead": config.lead, "pair_column": config.pair_column}
+    settings |= {"pair_names": dict(questions.columns.get(config.pair_column or "", {}))}
     if config.corruption == "noise":
         settings |= {"sigmas": config.sigmas, "draws": config.draws}
     return asking.identity_of(config, source, questions) | settings

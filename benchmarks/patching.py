@@ -281,7 +281,8 @@ def city_candidates(
 
     _, answers = city_answers(flags.runs, 1000)
     config = patch.Config(**{name: getattr(flags, name) for name in flags.__dataclass_fields__})
-    return patch.candidates_of(config, asking.questions_of(config), model, answers)
+    candidates, cells, _ = patch.candidates_of(config, asking.questions_of(config), model, answers)
+    return candidates, cells
 
 
 def plain_seconds_a_cell(

@@ -281,7 +281,7 @@ def run_until(
             model.run_with_hooks(tokens, return_type=None, fwd_hooks=fwd_hooks, **passed)
         except _AllSeen:
             return
-    raise RuntimeError(f"the model ran without calling {', '.join(sorted(waiting))}")
+    raise InputError(f"this model ran without calling its {', '.join(sorted(waiting))}; take another --site")
 
 
 class _AllSeen(Exception):

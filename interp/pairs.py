@@ -7,10 +7,11 @@ tokens come first. No question is in two pairs, so that pairs are independent of
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from interp.errors import InputError
 from interp.examples import Answer
 from interp.questions import seeded_order
 
@@ -73,6 +74,47 @@ def matched(
         for used in (identifier, partner.question.id):
             left.pop(used, None)
     return pairs, alone
+
+
+def given_pairs(
+    answers: Sequence[Answer], pair_of: Mapping[str, str], *, misfit: Misfit
+) -> tuple[list[Pair], Counter[str]]:
+    """The pairs that a column of the question file says, the first of two rows being the clean one.
+
+    Parameters
+    ----------
+    answers
+        In the order of the file.
+    pair_of
+        For each question's id what its pair is called; questions without are in none.
+    misfit
+        Why two answers cannot be a pair.
+
+    Returns
+    -------
+    tuple
+        The pairs, and how many of those in the file cannot be patched, by reason.
+
+    Raises
+    ------
+    InputError
+        If a name is that of more than two rows.
+    """
+    members: dict[str, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        if answer.question.id in pair_of:
+            members[pair_of[answer.question.id]].append(answer)
+    pairs: list[Pair] = []
+    dropped: Counter[str] = Counter()
+    for name, both in members.items():
+        if len(both) > 2:
+            raise InputError(f"pair {name!r} has {len(both)} rows; give each pair a clean row and a corrupted one")
+        why = misfit(*both) if len(both) == 2 else "one of the two has no answer that is judged"
+        if why is None:
+            pairs.append(Pair(*both))
+        else:
+            dropped[why] += 1
+    return pairs, dropped
 
 
 def subject_tokens(answer: Answer) -> int | None:

@@ -51,7 +51,7 @@ from interp.pair_runs import (
     trials_of,
     unpatched,
 )
-from interp.patching import Job, Run, Unit
+from interp.patching import Job, Readings, Run, Unit
 from interp.positions import MISSING
 from interp.progress import progress
 from interp.recordings import Recording
@@ -153,6 +153,7 @@ def patched_pairs(
     InputError
         If no pair can be patched.
     """
+    _require_fitting(model, candidates)
     patcher = _Patcher(model, candidates, cells, units, intervention)
     parts: list[PatchedPairs] = []
     with progress("patched", total=min(n, len(candidates)), unit="pairs") as shown:
@@ -173,6 +174,18 @@ def patched_pairs(
         is_after=np.concatenate([part.is_after for part in parts]),
         dropped=dropped,
     )
+
+
+def _require_fitting(model: HookedModel, candidates: Sequence[Candidate]) -> None:
+    """Raise an `InputError` for the first pair that is longer than what the model reads."""
+    most = getattr(model.cfg, "n_ctx", None)
+    for candidate in candidates:
+        longest = max(len(run.tokens) for each in candidate.variants for run in (each.clean, each.corrupt))
+        if most and longest > most:
+            raise InputError(
+                f"pair {candidate.id} has a run of {longest} tokens, and the model reads at most {most}; shorten the "
+                "questions, or leave it out"
+            )
 
 
 @dataclass(frozen=True)
@@ -277,8 +290,24 @@ class _Patcher:
             )
             for (job, position), readings in zip(of_shape, found, strict=True):
                 trial = trials[job.receiver]
-                values[:, entering.index(trial.pair), :, position] += trial.readings(readings).numpy()
+                values[:, entering.index(trial.pair), :, position] += self._numbers(trial, readings)
         return values, is_after
+
+    def _numbers(self, trial: Trial, readings: Readings) -> Float[np.ndarray, "reading unit"]:
+        """What is read of a column of patched runs.
+
+        Raises
+        ------
+        InputError
+            If anything of it is not a number.
+        """
+        numbers: np.ndarray = trial.readings(readings).numpy()
+        if not np.isfinite(numbers).all():
+            raise InputError(
+                f"pair {self.candidates[trial.pair].id}: a patched run gives {numbers[~np.isfinite(numbers)][0]}; take "
+                "--dtype float32, or leave the pair out"
+            )
+        return numbers
 
     def _places(self, trial: Trial, position: int) -> tuple[int, int]:
         """The receiver's token and the donor's at a position."""

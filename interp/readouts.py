@@ -188,10 +188,14 @@ def led(tokenizer: Any, answer: Answer, lead: str) -> Answer:
     )
 
 
-def said(model: HookedModel, answers: Sequence[Answer], *, most: int) -> list[Answer]:
-    """The first `most` answers whose exact part the model says itself, after what stands before it."""
+def said(model: HookedModel, answers: Sequence[Answer], *, most: int) -> tuple[list[Answer], int]:
+    """The first answers whose exact part the model says itself, after what stands before it, and how many were tried.
+
+    No more are tried once there are `most`.
+    """
     hooks = hooks_of_sites(model, ["resid_post"], [model.cfg.n_layers - 1])
     found: list[Answer] = []
+    n_tried = 0
     for batch in batched([answer for answer in answers if answer.exact is not None], ANSWERS_AT_ONCE):
         before = [_before(answer) for answer in batch]
         last = np.array([[len(tokens) - 1] for tokens in before])
@@ -199,6 +203,7 @@ def said(model: HookedModel, answers: Sequence[Answer], *, most: int) -> list[An
         with torch.inference_mode():
             tokens = output_logits(model, stream).argmax(1).tolist()
         found += [answer for answer, token in zip(batch, tokens, strict=True) if token == _exact_tokens(answer)[0]]
+        n_tried += len(batch)
         if len(found) >= most:
             break
-    return found[:most]
+    return found, n_tried
