@@ -34,7 +34,8 @@ def save_patched(
         attrs=dict(attributes) | {"dropped": json.dumps(patched.dropped)},
     )
     with whole_file(path) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf")
+        # Models compute in float32 at most.
+        dataset.to_netcdf(temporary, engine="h5netcdf", encoding={"values": {"dtype": "float32", "zlib": True}})
 
 
 def load_patched(path: Path) -> PatchedPairs:
@@ -49,7 +50,7 @@ def load_patched(path: Path) -> PatchedPairs:
         with xr.open_dataset(path, engine="h5netcdf") as data:
             return PatchedPairs(
                 ids=tuple(str(each) for each in data["pair"].values),
-                values=data["values"].values,
+                values=data["values"].values.astype(np.float64),
                 clean=data["clean"].values,
                 corrupt=data["corrupt"].values,
                 is_after=data["is_after"].values.astype(bool),
