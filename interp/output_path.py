@@ -44,6 +44,7 @@ def require_own_logits(ours: Float[torch.Tensor, "row vocab"], own: Float[torch.
 
 
 def largest_difference(ours: Float[torch.Tensor, "row vocab"], own: Float[torch.Tensor, "row vocab"]) -> float:
-    """By how much log-probabilities differ at most, of what is not `NEGLIGIBLE` in both."""
+    """By how much log-probabilities differ at most, of what is not `NEGLIGIBLE` in both; NaN where any is NaN."""
     first, second = ours.double().log_softmax(1), own.double().log_softmax(1)
-    return float((first - second).abs()[torch.maximum(first, second) > NEGLIGIBLE].max())
+    negligible = torch.maximum(first, second) <= NEGLIGIBLE  # Which NaN is not.
+    return float((first - second).abs()[~negligible].max())

@@ -72,9 +72,11 @@ def wavefront(
     """
     wave = _Wave(model, site, units, [receivers[job.receiver] for job in jobs], jobs)
     stream = rearrange(wave.final_stream(), "(unit job) pos d_model -> unit job pos d_model", job=len(jobs))
-    places = torch.tensor([receivers[job.receiver].run.places for job in jobs], device=stream.device) - wave.start
-    read: torch.Tensor = stream[:, torch.arange(len(jobs), device=stream.device)[:, None], places]
-    return read
+    places = torch.tensor([receiver.run.places for receiver in wave.receivers], device=stream.device) - wave.start
+    ran = stream[:, torch.arange(len(jobs), device=stream.device)[:, None], places.clamp(min=0)]
+    # What is read before the first token that is run is before every patch: the receiver's own.
+    own = torch.stack([receiver.final for receiver in wave.receivers]).to(stream.device)
+    return torch.where((places < 0)[:, :, None], own, ran)
 
 
 @dataclass(frozen=True)

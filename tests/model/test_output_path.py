@@ -1,0 +1,60 @@
+"""The output path in every family: from the recorded stream to the model's own logits, and held to them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from interp.errors import InputError
+from interp.model_sources import ModelSource
+from interp.models import HookedModel
+from interp.output_path import largest_difference, output_logits, require_own_logits
+from interp.patching import Run, Target
+from interp.recordings import recorded
+
+TOKENS = tuple(torch.randint(2, 380, (9,), generator=torch.Generator().manual_seed(0)).tolist())
+RUN = Run(TOKENS, tuple(Target(place, 5) for place in range(len(TOKENS))))
+
+
+def ours_and_own(model: HookedModel) -> tuple[torch.Tensor, torch.Tensor]:
+    """The logits of the path, and the model's own, at every token."""
+    (recording,) = recorded(model, [RUN], with_cache=False)
+    with torch.inference_mode():
+        return output_logits(model, recording.final), model(torch.tensor([TOKENS]))[0]
+
+
+def test_the_path_gives_the_models_own_logits(family_model: HookedModel) -> None:
+    ours, own = ours_and_own(family_model)
+    torch.testing.assert_close(ours, own, rtol=1e-5, atol=1e-5)
+    require_own_logits(ours, own)
+
+
+def test_logits_are_capped_where_a_family_caps_them(
+    family_source: ModelSource, family_model: HookedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if family_source.name != "tiny-gemma2":
+        pytest.skip("its logits are not capped")
+    ours, own = ours_and_own(family_model)
+    assert float(ours.abs().max()) < family_model.cfg.output_logits_soft_cap
+    monkeypatch.setattr(family_model.adapter, "apply_output_logits_transform", lambda logits: logits)
+    uncapped, own = ours_and_own(family_model)
+    assert float((uncapped - ours).abs().max()) > 1e-3, "the cap is felt"
+    with pytest.raises(InputError, match="do not give this model's own output"):
+        require_own_logits(uncapped, own)
+
+
+def test_a_part_that_is_missing_shows_in_one_line(family_model: HookedModel) -> None:
+    """As of a family that divides its logits by a scale, which the path would not know."""
+    ours, own = ours_and_own(family_model)
+    with pytest.raises(InputError, match=r"log-probabilities differ by .*, where rounding explains 0\.001") as raised:
+        require_own_logits(ours, own / 2)
+    assert "\n" not in str(raised.value)
+    with pytest.raises(InputError, match="differ by nan"):
+        require_own_logits(ours.index_fill(0, torch.tensor([2]), torch.nan), own)
+
+
+def test_what_all_logits_have_in_common_and_what_is_negligible_do_not_count() -> None:
+    logits = torch.tensor([[0.0, 1.0, -40.0]], dtype=torch.float64)
+    assert largest_difference(logits + 7, logits) == pytest.approx(0, abs=1e-12)
+    assert largest_difference(logits - torch.tensor([0.0, 0.0, 5.0]), logits) == pytest.approx(0, abs=1e-12)
+    assert largest_difference(logits + torch.tensor([0.0, 0.0, 45.0]), logits) > 1

@@ -1,0 +1,310 @@
+"""Exact patching in every family: the wavefront is the plain sweep, and both are what others compute.
+
+A bridge takes the wavefront, HookedTransformer the plain sweep, both through `patched_readings`. Every comparison also
+asserts that patching did something: an effect that is many times the error allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import Float
+from transformer_lens import patching as lens_patching
+
+from interp import patching, sweep
+from interp.activations import site_activations
+from interp.model_sources import ModelSource
+from interp.models import HookedModel
+from interp.patching import Job, Readings, Run, Target, Unit, readings_of, units_of
+from interp.recordings import Corruption, Recording, recorded
+from interp.sweep import patched_readings
+from interp.wavefront import takes_wavefronts, wavefront
+from tests.tiny_models import PARALLEL
+
+SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head_z")
+TOLERANCE = 1e-5
+CLEAR = 1e-3
+"""An effect on a logit that no rounding makes: a hundred times the tolerance."""
+
+
+def tokens_of(length: int, seed: int) -> tuple[int, ...]:
+    return tuple(torch.randint(2, 380, (length,), generator=torch.Generator().manual_seed(seed)).tolist())
+
+
+def read_at(tokens: tuple[int, ...], *places: int) -> Run:
+    return Run(tokens, tuple(Target(place, token) for place in places for token in (5, 111)))
+
+
+CLEAN = tokens_of(10, seed=1)
+FIRST = 3
+"""The first token at which `CORRUPT` is not `CLEAN`."""
+CORRUPT = (*CLEAN[:FIRST], 77, 99, *CLEAN[FIRST + 2 :])
+OTHER = tokens_of(10, seed=2)
+"""Which differs from `CLEAN` everywhere."""
+PLACES = range(len(CLEAN))
+LONG, SHORT = tokens_of(13, seed=3), tokens_of(7, seed=4)
+RUNS = [read_at(OTHER, 9, 7), read_at(LONG, 12, 8), read_at(SHORT, 6, 5)]
+"""Receivers of different lengths, each read at its last token and at one before it."""
+COLUMNS = [(1, 11), (0, 9), (2, 2), (0, 0), (1, 5), (2, 6), (1, 12), (0, 4)]
+"""Receivers and tokens, in no order: the first token, the last, and tokens past one of the places that are read."""
+
+
+def sites_of(source: ModelSource) -> list[str]:
+    parallel = source.name.removeprefix("tiny-") in PARALLEL
+    return [site for site in SITES if not (parallel and site == "resid_mid")]
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest, family_source: ModelSource) -> str:
+    if request.param not in sites_of(family_source):
+        pytest.skip(f"this family has no {request.param}")
+    return str(request.param)
+
+
+each_site = pytest.mark.parametrize("site", SITES, indirect=True)
+
+
+def of_run(model: HookedModel, tokens: tuple[int, ...], site: str) -> Float[torch.Tensor, "layer pos width"]:
+    return site_activations(model, [tokens], np.arange(len(tokens))[None], site)[:, :, 0]
+
+
+def rows_of(model: HookedModel, site: str, window: int = 1) -> list[Unit]:
+    n_layers = model.cfg.n_layers
+    heads = model.cfg.n_heads if site == "head_z" else None
+    return units_of(range(n_layers), n_layers=n_layers, window=window, n_heads=heads)
+
+
+def records(model: HookedModel, runs: Sequence[Run], corruption: Corruption | None = None) -> list[Recording]:
+    return recorded(model, runs, with_cache=takes_wavefronts(model), corruption=corruption)
+
+
+def own_readings(model: HookedModel, recording: Recording) -> Readings:
+    return readings_of(model, recording.final[None], [recording.run])
+
+
+def logits_of(model: HookedModel, *sequences: tuple[int, ...]) -> Float[torch.Tensor, "row pos vocab"]:
+    with torch.inference_mode():
+        logits: torch.Tensor = model(torch.tensor(sequences))
+        return logits
+
+
+def at_targets(logits: Float[torch.Tensor, "*row pos vocab"], run: Run) -> Float[torch.Tensor, "*row target"]:
+    return torch.stack([logits[..., target.place, target.token] for target in run.targets], -1)
+
+
+def column_by_column(
+    model: HookedModel, site: str, donor: Float[torch.Tensor, "layer pos width"], run: Run
+) -> Float[torch.Tensor, "place unit target"]:
+    """The logits that are read where each token's column of a run is patched from the donor's same token."""
+    jobs = [Job(0, place, donor[:, place]) for place in PLACES]
+    readings = patched_readings(model, site, rows_of(model, site), records(model, [run]), jobs)
+    return torch.stack([each.logit for each in readings])
+
+
+def assert_near(ours: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(ours, expected, rtol=0, atol=TOLERANCE)
+
+
+def assert_same_effect(ours: torch.Tensor, expected: torch.Tensor, baseline: torch.Tensor) -> None:
+    """Equal, and the effect is there, and the error is small beside it."""
+    assert_near(ours, expected)
+    error, effect = float((ours - expected).abs().max()), float((expected - baseline).abs().max())
+    assert effect > CLEAR
+    assert error < effect / 1000
+
+
+def noise(tokens: Sequence[int]) -> Corruption:
+    """Noise on some tokens of every run, the same whatever runs beside it."""
+
+    def corrupted(stream: Float[torch.Tensor, "run pos d_model"]) -> Float[torch.Tensor, "run pos d_model"]:
+        drawn = torch.randn(20, stream.shape[-1], generator=torch.Generator().manual_seed(0))
+        stream = stream.clone()
+        stream[:, list(tokens)] += drawn[list(tokens)]
+        return stream
+
+    return corrupted
+
+
+def test_only_a_bridge_takes_wavefronts(family_model: HookedModel) -> None:
+    assert takes_wavefronts(family_model) == (type(family_model).__name__ == "TransformerBridge")
+
+
+@pytest.mark.parametrize("window", [1, 2, 3])
+@each_site
+def test_a_wavefront_is_the_plain_sweep_however_columns_share_passes(
+    family_model: HookedModel, site: str, window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not takes_wavefronts(family_model):
+        pytest.skip("it takes no wavefronts")
+    donor = of_run(family_model, tokens_of(13, seed=5), site)
+    receivers = records(family_model, RUNS, noise([1, 2]))
+    jobs = [Job(receiver, place, donor[:, place]) for receiver, place in COLUMNS]
+    patched = partial(patched_readings, family_model, site, rows_of(family_model, site, window), receivers, jobs)
+    plain = patched(plain=True)
+    passes: list[int] = []
+    monkeypatch.setattr(sweep, "wavefront", lambda *args: passes.append(len(args[-1])) or wavefront(*args))
+    for pass_tokens in (0.0, 10.0, 1e6):
+        passes.clear()
+        monkeypatch.setitem(sweep.PASS_TOKENS, "cpu", pass_tokens)
+        for job, ours, expected in zip(jobs, patched(), plain, strict=True):
+            own = own_readings(family_model, receivers[job.receiver])
+            assert_same_effect(ours.logit, expected.logit, own.logit)
+            assert_same_effect(ours.logprob, expected.logprob, own.logprob)
+        assert sum(passes) == len(jobs)
+        assert (len(passes) == 1) == (pass_tokens == 1e6), "columns ran apart, and all together"
+
+
+def test_a_window_is_not_its_layers_one_by_one(family_model: HookedModel) -> None:
+    donor = of_run(family_model, CLEAN, "mlp_out")
+    receivers = records(family_model, [read_at(OTHER, 9)])
+    jobs = [Job(0, 9, donor[:, 9])]
+    (one,), (three,) = (
+        patched_readings(family_model, "mlp_out", rows_of(family_model, "mlp_out", window), receivers, jobs)
+        for window in (1, 3)
+    )
+    assert float((one.logit[1] - three.logit[1]).abs().max()) > CLEAR
+
+
+LENS: dict[str, Callable[..., Any]] = {
+    "resid_pre": lens_patching.get_act_patch_resid_pre,
+    "attn_out": lens_patching.get_act_patch_attn_out,
+    "mlp_out": lens_patching.get_act_patch_mlp_out,
+    "head_z": lens_patching.get_act_patch_attn_head_out_by_pos,
+}
+
+
+@pytest.mark.parametrize("site", LENS, indirect=True)
+def test_patches_are_those_of_transformer_lens(family_model: HookedModel, site: str) -> None:
+    seen: list[torch.Tensor] = []
+
+    def keep(logits: Float[torch.Tensor, "row pos vocab"]) -> torch.Tensor:
+        seen.append(logits[0].clone())
+        return torch.zeros(())
+
+    with torch.inference_mode():
+        clean, cache = family_model.run_with_cache(torch.tensor([CLEAN]))
+        shape = LENS[site](family_model, torch.tensor([CORRUPT]), cache, keep).shape
+    if site == "head_z":
+        assert cache["blocks.0.attn.hook_z"].ndim == 4, "an axis of heads"
+    logits = torch.stack(seen).unflatten(0, (shape[0], len(CLEAN), -1)).transpose(0, 1).flatten(1, 2)
+    run = read_at(CORRUPT, 9, 6)
+    reference = clean[0, 6].log_softmax(-1)
+    donor, (receiver,) = of_run(family_model, CLEAN, site), records(family_model, [run])
+    jobs = [Job(0, place, donor[:, place]) for place in PLACES]
+    found = patched_readings(family_model, site, rows_of(family_model, site), [receiver], jobs, {run: reference})
+    ours = Readings(*(torch.stack(each) for each in zip(*found, strict=True)))
+    log_p = logits.log_softmax(-1)
+    kl = (reference.exp() * (reference - log_p[:, :, 6])).sum(-1)
+    baseline = logits_of(family_model, CORRUPT)[0]
+    assert_same_effect(ours.logit, at_targets(logits, run), at_targets(baseline, run))
+    assert_near(ours.logprob, at_targets(log_p, run))
+    assert_near(ours.kl, kl)
+    assert float(kl.std()) > TOLERANCE
+
+
+def test_patching_where_the_model_begins_swaps_a_token(family_model: HookedModel) -> None:
+    run = read_at(OTHER, 9, 4)
+    swapped = [(*OTHER[:place], CLEAN[place], *OTHER[place + 1 :]) for place in PLACES]
+    expected, baseline = (
+        at_targets(logits_of(family_model, *swapped), run),
+        at_targets(logits_of(family_model, OTHER)[0], run),
+    )
+    ours = column_by_column(family_model, "resid_pre", of_run(family_model, CLEAN, "resid_pre"), run)[:, 0]
+    for place in PLACES:
+        assert_same_effect(ours[place], expected[place], baseline)
+
+
+@each_site
+def test_a_run_patched_into_itself_is_itself(family_model: HookedModel, site: str) -> None:
+    run = read_at(OTHER, 9, 4)
+    ours = column_by_column(family_model, site, of_run(family_model, OTHER, site), run)
+    assert_near(ours, at_targets(logits_of(family_model, OTHER)[0], run).expand_as(ours))
+
+
+@each_site
+def test_nothing_changes_before_the_runs_differ(family_model: HookedModel, site: str) -> None:
+    run = read_at(CORRUPT, 9)
+    ours = column_by_column(family_model, site, of_run(family_model, CLEAN, site), run)
+    baseline = at_targets(logits_of(family_model, CORRUPT)[0], run)
+    assert_near(ours[:FIRST], baseline.expand_as(ours[:FIRST]))
+    assert float((ours[FIRST] - baseline).abs().max()) > CLEAR
+
+
+def test_a_block_gives_what_the_next_reads(family_model: HookedModel) -> None:
+    run = read_at(OTHER, 9)
+    pre, post = (
+        column_by_column(family_model, site, of_run(family_model, CLEAN, site), run)
+        for site in ("resid_pre", "resid_post")
+    )
+    assert_same_effect(post[:, :-1], pre[:, 1:], at_targets(logits_of(family_model, OTHER)[0], run))
+
+
+def test_the_last_stream_decides_where_it_is_read_and_nowhere_else(family_model: HookedModel) -> None:
+    run = read_at(OTHER, 6)
+    ours = column_by_column(family_model, "resid_post", of_run(family_model, CLEAN, "resid_post"), run)[:, -1]
+    clean, baseline = (at_targets(logits_of(family_model, tokens)[0], run) for tokens in (CLEAN, OTHER))
+    assert_same_effect(ours[6], clean, baseline)
+    elsewhere = torch.cat([ours[:6], ours[7:]])
+    assert_near(elsewhere, baseline.expand_as(elsewhere))
+
+
+@pytest.mark.parametrize("site", ["resid_mid"], indirect=True)
+def test_the_skip_connection_sees_what_is_put_between_attention_and_mlp(family_model: HookedModel, site: str) -> None:
+    """Attention that adds what is missing to the clean stream gives the same; so does what the MLP makes of it."""
+    run = read_at(OTHER, 9)
+    mid, pre = of_run(family_model, CLEAN, site), of_run(family_model, OTHER, "resid_pre")
+    ours = column_by_column(family_model, site, mid, run)
+    baseline = at_targets(logits_of(family_model, OTHER)[0], run)
+    assert_same_effect(ours, column_by_column(family_model, "attn_out", mid - pre, run), baseline)
+    after = of_run(family_model, CLEAN, "resid_post")
+    assert_same_effect(ours, column_by_column(family_model, "resid_post", after, run), baseline)
+
+
+def test_a_patch_takes_the_noise_from_its_token(family_model: HookedModel) -> None:
+    run, names = read_at(OTHER, 9), [3, 4, 5]
+
+    def noisy_logits(tokens: Sequence[int]) -> torch.Tensor:
+        with torch.inference_mode():
+            hook = ("blocks.0.hook_resid_pre", lambda stream, hook: noise(tokens)(stream))
+            return at_targets(family_model.run_with_hooks(torch.tensor([OTHER]), fwd_hooks=[hook])[0], run)
+
+    (receiver,) = records(family_model, [run], noise(names))
+    baseline = noisy_logits(names)
+    assert_near(own_readings(family_model, receiver).logit[0], baseline)
+    donor = of_run(family_model, OTHER, "resid_pre")
+    jobs = [Job(0, place, donor[:, place]) for place in names]
+    found = patched_readings(family_model, "resid_pre", [Unit(0, 0)], [receiver], jobs)
+    for place, each in zip(names, found, strict=True):
+        assert_same_effect(each.logit[0], noisy_logits([name for name in names if name != place]), baseline)
+
+
+def test_logits_are_read_some_rows_at_a_time(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    receivers = records(model, RUNS)
+    stream, runs = torch.stack([each.final for each in receivers]), [each.run for each in receivers]
+    together = readings_of(model, stream, runs)
+    monkeypatch.setattr(patching, "LOGIT_VALUES", 1)
+    for ours, expected in zip(readings_of(model, stream, runs), together, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=0, atol=TOLERANCE, equal_nan=True)
+    assert together.kl.isnan().all(), "nothing was given to measure it from"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_hook_is_left_behind(family_model: HookedModel, fails: bool) -> None:
+    logits, hooks = logits_of(family_model, OTHER), set(family_model.run_with_cache(torch.tensor([OTHER]))[1])
+    donor = of_run(family_model, CLEAN, "resid_post")[:, 4]
+    job = Job(0, 4, donor[:, :7] if fails else donor)
+    arguments = (family_model, "resid_post", rows_of(family_model, "resid_post"), records(family_model, RUNS), [job])
+    if fails:
+        with pytest.raises(RuntimeError, match="shape mismatch"):
+            patched_readings(*arguments)
+    else:
+        patched_readings(*arguments)
+    assert not any(block._forward_pre_hooks for block in family_model.blocks)  # type: ignore[attr-defined]
+    assert not any(point.fwd_hooks for point in family_model.hook_dict.values())
+    assert torch.equal(logits_of(family_model, OTHER), logits)
+    assert set(family_model.run_with_cache(torch.tensor([OTHER]))[1]) == hooks, "norms show theirs again"
