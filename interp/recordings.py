@@ -73,8 +73,8 @@ def recorded(
             run=run,
             stream=torch.stack([kept[name][row, : len(run.tokens)] for name in names]),
             final=kept[last][row, list(run.places)],
-            keys=_of_row(cache, "keys", row),
-            values=_of_row(cache, "values", row),
+            keys=_of_row(cache, "keys", row, len(run.tokens)),
+            values=_of_row(cache, "values", row, len(run.tokens)),
         )
         for row, run in enumerate(runs)
     ]
@@ -87,5 +87,6 @@ def _empty_cache() -> Any:
     return DynamicCache()
 
 
-def _of_row(cache: Any, what: str, row: int) -> tuple[torch.Tensor, ...]:
-    return () if cache is None else tuple(getattr(layer, what)[row] for layer in cache.layers)
+def _of_row(cache: Any, what: str, row: int, length: int) -> tuple[torch.Tensor, ...]:
+    """What each layer keeps of a run, without its padding."""
+    return () if cache is None else tuple(getattr(layer, what)[row, :, :length] for layer in cache.layers)

@@ -20,7 +20,7 @@ from interp.plain_patching import plain_patches
 from interp.recordings import Recording
 from interp.wavefront import takes_wavefronts, wavefront
 
-PASS_TOKENS = {"cpu": 75, "mps": 1_000, "cuda": 20_000}
+PASS_TOKENS = {"cpu": 75.0, "mps": 1_000.0, "cuda": 20_000.0}
 """How many tokens through all blocks take as long as what every pass costs besides: reading the weights, and Python.
 Measured on a CPU (110 ms a pass, 1.5 ms a token of SmolLM2 in float32), estimated for the others."""
 TOKEN_BUDGETS = {"cpu": 8_192, "mps": 8_192, "cuda": 65_536}

@@ -73,8 +73,11 @@ def wavefront(
     wave = _Wave(model, site, units, [receivers[job.receiver] for job in jobs], jobs)
     stream = rearrange(wave.final_stream(), "(unit job) pos d_model -> unit job pos d_model", job=len(jobs))
     places = torch.tensor([receivers[job.receiver].run.places for job in jobs], device=stream.device) - wave.start
-    read: torch.Tensor = stream[:, torch.arange(len(jobs), device=stream.device)[:, None], places]
-    return read
+    read = stream[:, torch.arange(len(jobs), device=stream.device)[:, None], places.clamp(min=0)]
+    # What is read before the first token that is run is as it was: no patch after it can change it.
+    unpatched = torch.stack([receivers[job.receiver].final for job in jobs]).to(stream.device)
+    whole: torch.Tensor = torch.where((places < 0)[..., None], unpatched, read)
+    return whole
 
 
 @dataclass(frozen=True)
