@@ -246,13 +246,15 @@ def run_until(
     tokens: Int[torch.Tensor, "batch pos"],
     hooks: Mapping[str, HookFunction],
     writing: Mapping[str, WritingHook] | None = None,
+    *,
+    gradients: bool = False,
     **passed: Any,
 ) -> None:
     """Run the model with a function at each hook, and stop as soon as every one of them has been called.
 
     Nothing above the last hook is computed; in particular no logits. The hooks are removed whatever happens. Functions
-    of `writing` replace a hook's activation by what they return, before `hooks` see it. `passed` goes to the model's
-    forward pass.
+    of `writing` replace a hook's activation by what they return, before `hooks` see it. With `gradients` what the hooks
+    see can be differentiated. `passed` goes to the model's forward pass.
     """
     import torch
 
@@ -274,7 +276,7 @@ def run_until(
 
         return run
 
-    with torch.inference_mode():
+    with torch.enable_grad() if gradients else torch.inference_mode():
         try:
             fwd_hooks = [(name, write(name, function)) for name, function in (writing or {}).items()]
             fwd_hooks += [(name, once(name, function)) for name, function in hooks.items()]
