@@ -208,7 +208,8 @@ class _Patcher:
         tried = numbers[: numbers.index(entering[-1]) + 1] if entering and len(entering) == most else numbers
         chosen = [trial for trial in trials if trial.pair in entering]
         receivers = [self._receiver(trial, clean, corrupt) for trial in chosen]
-        values, is_after = self._swept(entering, chosen, receivers, read)
+        donors = self._donors(chosen, corrupt if self.intervention.gives_other else clean)
+        values, is_after = self._swept(entering, chosen, receivers, donors, read)
         return PatchedPairs(
             ids=tuple(self.candidates[number].id for number in entering),
             values=values,
@@ -252,13 +253,17 @@ class _Patcher:
         return None
 
     def _swept(
-        self, entering: Sequence[int], trials: Sequence[Trial], receivers: Sequence[Recording], read: Unpatched
+        self,
+        entering: Sequence[int],
+        trials: Sequence[Trial],
+        receivers: Sequence[Recording],
+        donors: Float[torch.Tensor, "layer position trial width"],
+        read: Unpatched,
     ) -> tuple[Float[np.ndarray, "reading pair unit position"], Bool[np.ndarray, "pair position"]]:
         """What is read of every cell of some pairs, and which positions are after what is read."""
         n_positions = self.cells[0].shape[1]
         values: np.ndarray = np.full((len(READINGS), len(entering), len(self.units), n_positions), np.nan)
         is_after: np.ndarray = np.zeros((len(entering), n_positions), dtype=bool)
-        donors = self._donors(trials) if trials else torch.empty(0)
         jobs: dict[tuple[int, int], list[tuple[Job, int]]] = defaultdict(list)
         for index, (trial, receiver) in enumerate(zip(trials, receivers, strict=True)):
             row = entering.index(trial.pair)
@@ -327,12 +332,33 @@ class _Patcher:
         donor = self._donor_run(trial)
         return place == donor_place and receiver.tokens[: place + 1] == donor.tokens[: donor_place + 1]
 
-    def _donors(self, trials: Sequence[Trial]) -> Float[torch.Tensor, "layer position trial width"]:
-        """The vectors that are patched in, of every layer."""
+    def _donors(
+        self, trials: Sequence[Trial], recordings: Mapping[Side, Recording]
+    ) -> Float[torch.Tensor, "layer position trial width"]:
+        """The vectors that are patched in, of every layer; recordings are of the runs that they are taken from."""
+        if not trials:
+            return torch.empty(0, 0, 0, 0)
         if self.intervention.corruption == "mean":
             return self._mean[:, :, None].expand(-1, -1, len(trials), -1)
-        vectors = self._vectors([(self._donor_run(trial), trial.pair) for trial in trials])
+        if recordings and self.intervention.site in ("resid_pre", "resid_post"):
+            vectors = self._recorded_vectors(trials, recordings)
+        else:
+            vectors = self._vectors([(self._donor_run(trial), trial.pair) for trial in trials])
         return torch.zeros_like(vectors) if self.intervention.corruption == "zero" else vectors
+
+    def _recorded_vectors(
+        self, trials: Sequence[Trial], recordings: Mapping[Side, Recording]
+    ) -> Float[torch.Tensor, "layer position trial width"]:
+        """The residual stream at every position of the donors' runs; anything where they have none."""
+        other = self.intervention.gives_other
+        sides = [trial.corrupt if other else trial.clean for trial in trials]
+        places = [self.cells[1 if other else 0][trial.pair] for trial in trials]
+        within = [np.clip(cells, 0, len(side.run.tokens) - 1) for side, cells in zip(sides, places, strict=True)]
+        vectors = [
+            recordings[side].residual(self.intervention.site, cells.tolist())
+            for side, cells in zip(sides, within, strict=True)
+        ]
+        return torch.stack(vectors, dim=2)
 
     def _vectors(self, runs: Sequence[tuple[Run, int]]) -> Float[torch.Tensor, "layer position run width"]:
         """The site at every position of donors' runs, each with the number of its pair; NaN where it has none."""

@@ -29,11 +29,22 @@ class Recording:
     run: Run
     stream: Float[torch.Tensor, "layer pos d_model"]
     """Before each block."""
-    final: Float[torch.Tensor, "place d_model"]
-    """After the last block, where the run is read."""
+    last: Float[torch.Tensor, "pos d_model"]
+    """After the last block."""
     keys: tuple[Float[torch.Tensor, "head pos d_head"], ...]
     """Of each attention layer; none where they are not kept."""
     values: tuple[Float[torch.Tensor, "head pos d_head"], ...]
+
+    @property
+    def final(self) -> Float[torch.Tensor, "place d_model"]:
+        """After the last block, where the run is read."""
+        return self.last[list(self.run.places)]
+
+    def residual(self, site: str, places: Sequence[int]) -> Float[torch.Tensor, "layer place d_model"]:
+        """``resid_pre`` or ``resid_post`` of every layer at some tokens."""
+        if site == "resid_pre":
+            return self.stream[:, places]
+        return torch.cat([self.stream[1:, places], self.last[None, places]])
 
 
 def recorded(
@@ -72,7 +83,7 @@ def recorded(
         Recording(
             run=run,
             stream=torch.stack([kept[name][row, : len(run.tokens)] for name in names]),
-            final=kept[last][row, list(run.places)],
+            last=kept[last][row, : len(run.tokens)],
             keys=_of_row(cache, "keys", row, len(run.tokens)),
             values=_of_row(cache, "values", row, len(run.tokens)),
         )
