@@ -23,6 +23,9 @@ cheap one promises little:
   theorem of calculus. It takes a forward and a backward pass for each cell and step, where the exact patch takes part
   of a forward pass: it shows how much of an error is the step's, and screens nothing.
 
+Neither path sees a jump: where a mixture of experts sends a token to another expert on the way, no number of steps
+makes up for it.
+
 TransformerLens 4 has attribution patching of its own (``transformer_lens.tools.analysis.attribution_patching``), for
 ``mlp_out`` and ``head_z``, one pair of runs of one length at a time, with one step. The tests hold this to it there;
 it does not cover the other sites, and its scores are means over pairs, so that all of them are computed here.

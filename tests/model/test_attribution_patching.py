@@ -126,7 +126,13 @@ def test_one_step_is_the_derivative_of_the_exact_patch(family_model: HookedModel
         assert float((estimates - differences).abs().max()) < 2e-3 * max(largest, 1.0), site
 
 
+def require_continuous(model: HookedModel) -> None:
+    if getattr(model.cfg, "num_experts", None):
+        pytest.skip("its router sends tokens to other experts on the way: a jump that no gradient sees")
+
+
 def test_more_steps_along_a_patch_come_nearer_to_it(family_model: HookedModel) -> None:
+    require_continuous(family_model)
     receivers = recordings(family_model, RUNS[:2])
     for site in ("resid_pre", "attn_out"):
         units = layers_of(family_model)
@@ -145,6 +151,7 @@ def test_more_steps_along_a_patch_come_nearer_to_it(family_model: HookedModel) -
 
 def test_steps_along_the_inputs_are_complete_before_the_first_block(family_model: HookedModel) -> None:
     """The estimates of all columns add up to the effect of all their swaps at once."""
+    require_continuous(family_model)
     swaps = SWAPS[:3]
     receivers = recordings(family_model, RUNS[:1])
     donors = vectors(family_model, "resid_pre", [(swap.donor, swap.donor_place) for swap in swaps])
@@ -212,8 +219,8 @@ def test_it_is_what_transformer_lens_gives(family_model: HookedModel) -> None:
         expected = torch.tensor(
             [[scores[theirs.Node(kind, place, unit.first, unit.head)] for unit in units] for place in range(9)]
         )
-        assert float(expected.abs().max()) > 0.1
-        torch.testing.assert_close(ours, expected.double(), rtol=1e-3, atol=1e-4)
+        assert float(expected.abs().max()) > 0.01
+        torch.testing.assert_close(ours, expected.double(), rtol=1e-3, atol=2e-5)
 
 
 def test_a_run_that_is_given_its_own_vectors_does_not_change(family_model: HookedModel) -> None:
