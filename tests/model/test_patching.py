@@ -10,36 +10,35 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from jaxtyping import Float
 from transformer_lens import patching as lens_patching
 
 from interp import patching, sweep
-from interp.activations import site_activations
 from interp.model_sources import ModelSource
 from interp.models import HookedModel
-from interp.patching import Job, Readings, Run, Target, Unit, readings_of, units_of
-from interp.recordings import Corruption, Recording, recorded
+from interp.patching import Job, Readings, Run, Unit, readings_of
 from interp.sweep import patched_readings
 from interp.wavefront import takes_wavefronts, wavefront
+from tests.patched_runs import (
+    CLEAR,
+    TOLERANCE,
+    assert_near,
+    assert_same_effect,
+    at_targets,
+    logits_of,
+    noise,
+    of_run,
+    own_readings,
+    read_at,
+    records,
+    rows_of,
+    tokens_of,
+)
 from tests.tiny_models import PARALLEL
 
 SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head_z")
-TOLERANCE = 1e-5
-CLEAR = 1e-3
-"""An effect on a logit that no rounding makes: a hundred times the tolerance."""
-
-
-def tokens_of(length: int, seed: int) -> tuple[int, ...]:
-    return tuple(torch.randint(2, 380, (length,), generator=torch.Generator().manual_seed(seed)).tolist())
-
-
-def read_at(tokens: tuple[int, ...], *places: int) -> Run:
-    return Run(tokens, tuple(Target(place, token) for place in places for token in (5, 111)))
-
-
 CLEAN = tokens_of(10, seed=1)
 FIRST = 3
 """The first token at which `CORRUPT` is not `CLEAN`."""
@@ -69,34 +68,6 @@ def site(request: pytest.FixtureRequest, family_source: ModelSource) -> str:
 each_site = pytest.mark.parametrize("site", SITES, indirect=True)
 
 
-def of_run(model: HookedModel, tokens: tuple[int, ...], site: str) -> Float[torch.Tensor, "layer pos width"]:
-    return site_activations(model, [tokens], np.arange(len(tokens))[None], site)[:, :, 0]
-
-
-def rows_of(model: HookedModel, site: str, window: int = 1) -> list[Unit]:
-    n_layers = model.cfg.n_layers
-    heads = model.cfg.n_heads if site == "head_z" else None
-    return units_of(range(n_layers), n_layers=n_layers, window=window, n_heads=heads)
-
-
-def records(model: HookedModel, runs: Sequence[Run], corruption: Corruption | None = None) -> list[Recording]:
-    return recorded(model, runs, with_cache=takes_wavefronts(model), corruption=corruption)
-
-
-def own_readings(model: HookedModel, recording: Recording) -> Readings:
-    return readings_of(model, recording.final[None], [recording.run])
-
-
-def logits_of(model: HookedModel, *sequences: tuple[int, ...]) -> Float[torch.Tensor, "row pos vocab"]:
-    with torch.inference_mode():
-        logits: torch.Tensor = model(torch.tensor(sequences))
-        return logits
-
-
-def at_targets(logits: Float[torch.Tensor, "*row pos vocab"], run: Run) -> Float[torch.Tensor, "*row target"]:
-    return torch.stack([logits[..., target.place, target.token] for target in run.targets], -1)
-
-
 def column_by_column(
     model: HookedModel, site: str, donor: Float[torch.Tensor, "layer pos width"], run: Run
 ) -> Float[torch.Tensor, "place unit target"]:
@@ -106,36 +77,14 @@ def column_by_column(
     return torch.stack([each.logit for each in readings])
 
 
-def assert_near(ours: torch.Tensor, expected: torch.Tensor) -> None:
-    torch.testing.assert_close(ours, expected, rtol=0, atol=TOLERANCE)
-
-
-def assert_same_effect(ours: torch.Tensor, expected: torch.Tensor, baseline: torch.Tensor) -> None:
-    """Equal, and the effect is there, and the error is small beside it."""
-    assert_near(ours, expected)
-    error, effect = float((ours - expected).abs().max()), float((expected - baseline).abs().max())
-    assert effect > CLEAR
-    assert error < effect / 1000
-
-
-def noise(tokens: Sequence[int]) -> Corruption:
-    """Noise on some tokens of every run, the same whatever runs beside it."""
-
-    def corrupted(stream: Float[torch.Tensor, "run pos d_model"]) -> Float[torch.Tensor, "run pos d_model"]:
-        drawn = torch.randn(20, stream.shape[-1], generator=torch.Generator().manual_seed(0))
-        stream = stream.clone()
-        stream[:, list(tokens)] += drawn[list(tokens)]
-        return stream
-
-    return corrupted
-
-
 def test_only_a_bridge_takes_wavefronts(family_model: HookedModel) -> None:
     assert takes_wavefronts(family_model) == (type(family_model).__name__ == "TransformerBridge")
 
 
-@pytest.mark.parametrize("window", [1, 2, 3])
-@each_site
+CASES = [*((site, 1) for site in SITES), ("mlp_out", 2), ("head_z", 3)]
+
+
+@pytest.mark.parametrize(("site", "window"), CASES, indirect=["site"])
 def test_a_wavefront_is_the_plain_sweep_however_columns_share_passes(
     family_model: HookedModel, site: str, window: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,20 +92,21 @@ def test_a_wavefront_is_the_plain_sweep_however_columns_share_passes(
         pytest.skip("it takes no wavefronts")
     donor = of_run(family_model, tokens_of(13, seed=5), site)
     receivers = records(family_model, RUNS, noise([1, 2]))
+    own = [own_readings(family_model, receiver) for receiver in receivers]
     jobs = [Job(receiver, place, donor[:, place]) for receiver, place in COLUMNS]
     patched = partial(patched_readings, family_model, site, rows_of(family_model, site, window), receivers, jobs)
     plain = patched(plain=True)
     passes: list[int] = []
     monkeypatch.setattr(sweep, "wavefront", lambda *args: passes.append(len(args[-1])) or wavefront(*args))
-    for pass_tokens in (0.0, 10.0, 1e6):
-        passes.clear()
+    for pass_tokens in (3.0 * len(plain[0].logit), 1e6):
         monkeypatch.setitem(sweep.PASS_TOKENS, "cpu", pass_tokens)
         for job, ours, expected in zip(jobs, patched(), plain, strict=True):
-            own = own_readings(family_model, receivers[job.receiver])
-            assert_same_effect(ours.logit, expected.logit, own.logit)
-            assert_same_effect(ours.logprob, expected.logprob, own.logprob)
-        assert sum(passes) == len(jobs)
-        assert (len(passes) == 1) == (pass_tokens == 1e6), "columns ran apart, and all together"
+            assert_same_effect(ours.logit, expected.logit, own[job.receiver].logit)
+            assert_same_effect(ours.logprob, expected.logprob, own[job.receiver].logprob)
+    *some, every = passes
+    assert sum(some) == every == len(jobs)
+    assert 1 in some
+    assert max(some) > 1, "a column ran alone, some together, and at last all"
 
 
 def test_a_window_is_not_its_layers_one_by_one(family_model: HookedModel) -> None:
@@ -216,7 +166,7 @@ def test_patching_where_the_model_begins_swaps_a_token(family_model: HookedModel
     )
     ours = column_by_column(family_model, "resid_pre", of_run(family_model, CLEAN, "resid_pre"), run)[:, 0]
     for place in PLACES:
-        assert_same_effect(ours[place], expected[place], baseline)
+        assert_same_effect(ours[place], expected[place], baseline[0])
 
 
 @each_site
@@ -293,7 +243,7 @@ def test_logits_are_read_some_rows_at_a_time(model: HookedModel, monkeypatch: py
     assert together.kl.isnan().all(), "nothing was given to measure it from"
 
 
-@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("fails", [False, True], ids=["passes", "fails"])
 def test_no_hook_is_left_behind(family_model: HookedModel, fails: bool) -> None:
     logits, hooks = logits_of(family_model, OTHER), set(family_model.run_with_cache(torch.tensor([OTHER]))[1])
     donor = of_run(family_model, CLEAN, "resid_post")[:, 4]
