@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyses import asking, patch_texts, patching
+from analyses import asking, patch_screen, patch_texts, patching
 from analyses.command import execute
 from analyses.runs import (
     provenance,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from interp.models import HookedModel
     from interp.pair_runs import Candidate
     from interp.pairs import Pair
-    from interp.patch import PatchedPairs
+    from interp.patched import PatchedPairs
     from interp.questions import QuestionSet
     from interp.readouts import Reader
 
@@ -65,6 +65,7 @@ def run(config: Config) -> None:
     questions = asking.questions_of(config, () if config.pair_column is None else (config.pair_column,))
     of_values = patching.identity_of(config, source, questions)
     identity = of_values | {"metric": patching.metric_of(config), "bootstraps": config.bootstraps}
+    identity |= {"verify": config.verify} if config.screen else {}
     parent, name = config.runs / source.name / questions.name, "-".join(["patch", *patching.variants_of(config)])
     work, values = run_folder(parent, name, identity), run_folder(parent, "patched", of_values) / "pairs.nc"
     published = config.figures / source.name / questions.name / f"{name}.nc"
@@ -76,6 +77,8 @@ def run(config: Config) -> None:
     for path in [*publish(work / "patch.nc", published), copied(values, published.with_name(f"{name}-pairs.nc"))]:
         print(path)
     print(in_words(heatmap))
+    if config.screen:
+        print(patch_screen.agreement_in_words(heatmap))
 
 
 def measured_map(
@@ -99,6 +102,9 @@ def measured_map(
         draws=config.bootstraps,
         seed=config.seed,
     )
+    if config.screen and config.verify:
+        candidates, cells, _ = candidates_of(config, questions, model(), answers)
+        heatmap = patch_screen.with_exact_cells(config, heatmap, model(), candidates, cells)
     counts = summary(answers, questions) | {f"pairs dropped: {why}": n for why, n in sorted(patched.dropped.items())}
     record = {"model": source.name, "revision": source.revision, **asking.form_of(config, source)}
     record |= {"dataset": questions.name, "credit": questions.credit, "site": config.site}
@@ -196,7 +202,7 @@ def with_heads(
     config: Config, patched: PatchedPairs, model: Callable[[], HookedModel]
 ) -> tuple[PatchedPairs, list[str]]:
     """What every patch gives, with a column for each position and, for heads, each head; and their names."""
-    from interp.patch import heads_as_columns
+    from interp.patched import heads_as_columns
 
     positions = patching.positions_of(config)
     if config.site != "head_z":

@@ -12,10 +12,11 @@ from analyses.capturing import layer_numbers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from interp.interventions import Intervention
     from interp.model_sources import ModelSource
     from interp.models import HookedModel
-    from interp.patch import Intervention, PatchedPairs
     from interp.patch_map import Effects
+    from interp.patched import PatchedPairs
     from interp.patching import Unit
     from interp.questions import QuestionSet
 
@@ -77,6 +78,12 @@ class Config(asking.Config):
     """Bootstrap samples of the pairs, and sign flips by which cells are marked."""
     plain: bool = False
     """Run every patch as a whole forward pass: slow, the same values; what models without a wavefront get anyway."""
+    screen: bool = False
+    """Estimate every cell by attribution patching, from one backward pass for each pair, in place of patching it."""
+    steps: int = 1
+    """Of --screen: integrated gradients along the inputs, so many steps of them."""
+    verify: int = 0
+    """Of --screen: patch so many of the cells with the largest estimates exactly, and print how the two agree."""
     clean: str | None = None
     """One pair of texts in place of a data set: the text whose next token is to be restored. In a chat turn with
     --prompt chat, else as it stands."""
@@ -96,17 +103,19 @@ class Config(asking.Config):
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for flags that no run can use, before anything is loaded or written."""
     from interp.errors import InputError
-    from interp.patch import ABLATIONS
+    from interp.interventions import ABLATIONS
     from interp.positions import require_known
 
     asking.require_usable(config)
     require_known(positions_of(config))
     layer_numbers(config.layers, n_layers=None)
-    for flag, least in (("pairs", 1), ("window", 1), ("draws", 1), ("bootstraps", 1)):
+    for flag, least in (("steps", 1), ("verify", 0), ("pairs", 1), ("window", 1), ("draws", 1), ("bootstraps", 1)):
         if getattr(config, flag) < least:
             raise InputError(f"--{flag} is {getattr(config, flag)}; give a number from {least}")
     if (config.clean is None) != (config.corrupt is None):
         raise InputError("one pair of texts needs both --clean and --corrupt")
+    if config.screen:
+        require_screenable(config)
     if "" in (config.clean_answer, config.corrupt_answer):
         raise InputError("an answer of no tokens cannot be read; leave --clean-answer and --corrupt-answer out")
     if config.corruption in ABLATIONS and config.metric == "recovery":
@@ -117,11 +126,25 @@ def require_usable(config: Config) -> None:
         raise InputError("--readout verdict contrasts right answers with wrong ones; leave --corruption and --lead out")
 
 
+def require_screenable(config: Config) -> None:
+    """Raise an `InputError` for what attribution patching cannot estimate: it is the gradient of a logit difference."""
+    from interp.errors import InputError
+
+    if config.readout == "whole" or config.corruption != "question" or metric_of(config) not in ("recovery", "score"):
+        raise InputError("--screen estimates logit differences of two questions; leave --corruption and --metric out")
+    if config.window > 1 or config.site == "head_z" or config.clean is not None:
+        raise InputError(
+            "--screen estimates single layers of pairs of questions; leave --window, --site head_z, --clean out"
+        )
+
+
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
     """All that decides what every patch gives."""
     settings: dict[str, Any] = {name: getattr(config, name) for name in OF_VALUES}
     settings |= {"positions": positions_of(config), "lead": config.lead, "pair_column": config.pair_column}
     settings |= {"pair_names": dict(questions.columns.get(config.pair_column or "", {}))}
+    if config.screen:
+        settings |= {"screen_steps": config.steps}
     if config.corruption == "noise":
         settings |= {"sigmas": config.sigmas, "draws": config.draws}
     return asking.identity_of(config, source, questions) | settings
@@ -135,7 +158,7 @@ def positions_of(config: Config) -> list[str]:
 
 def metric_of(config: Config) -> str:
     """What is drawn."""
-    from interp.patch import ABLATIONS
+    from interp.interventions import ABLATIONS
 
     if config.metric != "auto":
         return config.metric
@@ -151,6 +174,7 @@ def variants_of(config: Config) -> list[str]:
         (config.direction, "denoise"),
         (f"by-{config.corruption}", "by-question"),
         ("led" if config.lead else "", ""),
+        ("screened" if config.screen else "", ""),
         (config.metric, "auto"),
         (config.layers.replace(",", "_"), "all"),
     ]
@@ -164,6 +188,7 @@ def variant_in_words(config: Config) -> str:
         f"windows of {config.window} layers": config.window > 1,
         "corrupted into clean": config.direction == "noise",
         f"corruption: {config.corruption}": config.corruption != "question",
+        f"estimated by attribution patching, {config.steps} step(s)": config.screen,
         f"every answer begins with '{config.lead}'": config.lead is not None,
     }
     return ", ".join(words for words, holds in told.items() if holds)
@@ -171,7 +196,7 @@ def variant_in_words(config: Config) -> str:
 
 def intervention_of(config: Config) -> Intervention:
     """What is patched into what."""
-    from interp.patch import Intervention
+    from interp.interventions import Intervention
 
     return Intervention(
         site=config.site,
@@ -183,6 +208,7 @@ def intervention_of(config: Config) -> Intervention:
         margin=config.margin,
         only_said=config.only_said and config.readout != "verdict",
         plain=config.plain,
+        screen_steps=config.steps if config.screen else 0,
     )
 
 

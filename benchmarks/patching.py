@@ -35,9 +35,11 @@ import tyro
 from analyses import patch, patching
 from benchmarks.city_answers import MODEL, alternating_seconds, city_answers, exponent, median_ratio, spread
 from interp.activations import site_activations
+from interp.interventions import Intervention
 from interp.models import HookedModel, load_model
 from interp.pair_runs import Candidate
-from interp.patch import Intervention, PatchedPairs, patched_pairs
+from interp.patch import patched_pairs
+from interp.patched import PatchedPairs
 from interp.patching import Run, Target, units_of
 from interp.prompts import rendered
 from interp.readouts import ReadPair

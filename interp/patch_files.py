@@ -13,7 +13,7 @@ import xarray as xr
 from interp.errors import InputError
 from interp.files import whole_file
 from interp.pair_runs import READINGS
-from interp.patch import PatchedPairs
+from interp.patched import PatchedPairs
 
 
 def save_patched(

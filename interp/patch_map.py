@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Int
 
 from interp.heatmap import Heatmap
 from interp.pair_runs import READINGS
-from interp.patch import PatchedPairs
+from interp.patched import PatchedPairs
 from interp.permutations import FAMILY_WISE_ERROR
 from interp.scales import Scale
 
