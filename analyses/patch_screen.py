@@ -25,7 +25,7 @@ def with_exact_cells(
     candidates: Sequence[Candidate],
     cells: tuple[np.ndarray, np.ndarray],
 ) -> Heatmap:
-    """The screened map with the exact values (``exact``) of the cells with the largest estimates, `--verify` of them."""
+    """The screened map with the exact values (``exact``) of the `--verify` cells that have the largest estimates."""
     import numpy as np
 
     from interp.heatmap import Heatmap

@@ -134,7 +134,7 @@ def require_screenable(config: Config) -> None:
         raise InputError("--screen estimates logit differences of two questions; leave --corruption and --metric out")
     if config.window > 1 or config.site == "head_z" or config.clean is not None:
         raise InputError(
-            "--screen estimates single layers of pairs of questions; leave --window, --site head_z, --clean out"
+            "--screen estimates single layers of pairs of questions; leave --window, head_z and --clean out"
         )
 
 
