@@ -588,11 +588,13 @@ def test_for_the_verdict_a_right_answer_goes_with_a_wrong_one() -> None:
         assert readouts.misfit_of_verdicts(clean, corrupt) == "it is not a right answer and a wrong one"
 
 
-def test_what_the_model_says_is_told_from_what_it_does_not(model: HookedModel) -> None:
+def test_what_the_model_says_is_told_from_what_it_does_not(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = [pair_of(model, index, clean_said=index % 2 == 0, corrupt_said=True) for index in range(5)]
     answers = [pair.clean for pair in pairs]
-    assert readouts.said(model, answers, most=10) == answers[::2]
-    assert readouts.said(model, answers, most=2) == answers[:3:2]
+    assert readouts.said(model, answers, most=10) == (answers[::2], 5)
+    monkeypatch.setattr(readouts, "ANSWERS_AT_ONCE", 2)
+    assert readouts.said(model, answers, most=2) == (answers[:3:2], 4), "no more are tried than are wanted"
+    assert readouts.said(model, [replace(answers[0], exact=None)], most=1) == ([], 0)
 
 
 def test_an_answer_led_by_another_text_is_cut_after_its_exact_part(model: HookedModel) -> None:

@@ -183,7 +183,7 @@ def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: Model
         (["--clean", "", "--corrupt", "Lyon"], "--clean is no text; give one"),
         (["--clean", "Lyon " * 3000, "--corrupt", "Lyon"], "tokens, and the model reads at most 2048; shorten it"),
         ([*TEXTS, "--clean-answer", "Rio", "--corrupt-answer", "Rio"], "both texts go on with the same token"),
-        ([*TEXTS, "--clean-answer", ""], "--clean-answer is no text"),
+        ([*TEXTS, "--clean-answer", ""], "an answer of no tokens cannot be read"),
         ([*TEXTS, "--margin", "1000"], "the two runs differ by less than the margin of 1000"),
         ([*TEXTS, "--site", "nowhere"], "unknown site 'nowhere'"),
         ([*TEXTS, "--corruption", "noise"], "--corruption noise"),

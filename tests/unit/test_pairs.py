@@ -6,11 +6,13 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interp.errors import InputError
 from interp.examples import Answer, Question, Span, TokenizedText
-from interp.pairs import Pair, matched, subject_tokens
+from interp.pairs import Pair, given_pairs, matched, subject_tokens
 
 ENDS = tuple(range(1, 9))
 PROMPT = TokenizedText("x" * len(ENDS), ENDS, ENDS)
@@ -148,3 +150,21 @@ def test_a_subject_has_as_many_tokens_as_the_prompt_spells_it_with() -> None:
         spans={"subject": Span(1, 3)},
     )
     assert subject_tokens(split) == 2
+
+
+def test_given_pairs_are_two_rows_of_one_name_the_clean_one_first() -> None:
+    answers = [answer(f"q{index}", names=(name,)) for index, name in enumerate("abbaacd")]
+    names = {"q0": "first", "q1": "second", "q2": "first", "q3": "second", "q4": "same", "q5": "alone", "q6": "same"}
+    pairs, dropped = given_pairs(answers, names, misfit=same_name)
+    assert [pair.id for pair in pairs] == ["q0 / q2", "q1 / q3", "q4 / q6"]
+    assert dropped == {"one of the two has no answer that is judged": 1}
+    answers[6] = answer("q6", names=("a",))
+    del names["q5"]
+    pairs, dropped = given_pairs(answers, names, misfit=same_name)
+    assert [pair.id for pair in pairs] == ["q0 / q2", "q1 / q3"]
+    assert dropped == {"the same name": 1}
+
+
+def test_a_pair_of_three_is_refused() -> None:
+    with pytest.raises(InputError, match="pair 'x' has 3 rows; give each pair a clean row and a corrupted one"):
+        given_pairs([answer(each) for each in "abc"], dict.fromkeys("abc", "x"), misfit=same_name)
