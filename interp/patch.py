@@ -7,8 +7,9 @@
 3. Every layer of every position is patched (`interp.sweep`), several pairs at a time.
 4. What is read is kept for every pair, cell by cell; `interp.patch_map` makes maps of it.
 
-By causality nothing can be caused after the token that is read: such cells are missing. Before the first token in which
-two runs differ, the donor's vectors are the receiver's own: such cells have what is read without a patch.
+By causality nothing can be caused after the token that is read: cells that are after it are missing. So are those that
+are after it in the donor, whose run is cut there, or goes on with an answer that is not its own. Before the first token
+in which two runs differ, the donor's vectors are the receiver's own: such cells have what is read without a patch.
 
 ============  ============================  ===============  ==========================================================
 corruption    receiver                      donor            source
@@ -117,7 +118,7 @@ class PatchedPairs:
     corrupt: Float[np.ndarray, "reading pair"]
     """Of the corrupted run; NaN for ablations, which have none."""
     is_after: Bool[np.ndarray, "pair position"]
-    """Where a position is after the token that is read."""
+    """Where a position is after the token that is read, in either run."""
     dropped: Counter[str] = field(default_factory=Counter)
     """How many pairs did not enter, by reason."""
 
@@ -267,11 +268,11 @@ class _Patcher:
                 place, donor_place = self._places(trial, position)
                 if place == MISSING or donor_place == MISSING:
                     continue
-                if place > receiver.run.places[0]:
+                if place > receiver.run.places[0] or donor_place > self._donor_run(trial).places[0]:
                     is_after[row, position] = True
                 elif self._is_no_op(trial, receiver.run, place, donor_place):
                     values[:, row, :, position] = own[trial.pair][:, None]
-                elif donor_place < len(self._donor_run(trial).tokens):
+                else:
                     if np.isnan(values[0, row, 0, position]):
                         values[:, row, :, position] = 0.0
                     job = Job(index, place, donors[:, position, index])
@@ -335,15 +336,15 @@ class _Patcher:
         return torch.zeros_like(vectors) if self.intervention.corruption == "zero" else vectors
 
     def _vectors(self, runs: Sequence[tuple[Run, int]]) -> Float[torch.Tensor, "layer position run width"]:
-        """The site at every position of donors' runs, each with the number of its pair; NaN where it has none."""
+        """The site at every position of donors' runs, each with the number of its pair; NaN where it is not read."""
         cells = np.stack([self.cells[1 if self.intervention.gives_other else 0][number] for _, number in runs])
-        beyond = cells >= np.array([[len(run.tokens)] for run, _ in runs])
+        beyond = cells > np.array([[run.places[0]] for run, _ in runs])
         tokens = [run.tokens for run, _ in runs]
         return site_activations(self.model, tokens, np.where(beyond, MISSING, cells), self.intervention.site)
 
     @cached_property
     def _mean(self) -> Float[torch.Tensor, "layer position width"]:
-        """The mean of the site over all clean runs that have the position."""
+        """The mean of the site over all clean runs that have the position before they are read, or there."""
         runs = [(candidate.variants[0].clean, number) for number, candidate in enumerate(self.candidates)]
         parts = [self._vectors(batch) for batch in batched(runs, RUNS_AT_ONCE)]
         return torch.cat(parts, dim=2).float().nanmean(2).to(parts[0].dtype)
