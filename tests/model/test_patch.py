@@ -23,8 +23,8 @@ from interp.patching import units_of
 from interp.positions import position_table
 
 TOLERANCE = 1e-4
-CLEAR = 0.05
-"""An effect that no rounding makes."""
+CLEAR = 1e-3
+"""An effect that no rounding makes, of subjects' tokens on the answer too."""
 BEGINNING, MIDDLE = (30, 31, 32), (40, 41)
 """What all prompts begin with, and what stands between a subject and the answer."""
 POSITIONS = ("0", "subject_first", "subject_last", "last_q", "second_answer", "exact_answer_before_first")
@@ -85,7 +85,7 @@ MADE = [
     (made("g", [110], [], [208]), made("h", [111, 112], [54, 55], [209, 210])),
 ]
 PAIRS = [Pair(clean.answer, corrupt.answer) for clean, corrupt in MADE]
-UNITS = units_of(range(3), n_layers=3)
+N_LAYERS = 3
 
 
 def cells_of(pairs: Sequence[Pair], positions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -114,7 +114,8 @@ def patched(
     **settings: Any,
 ) -> PatchedPairs:
     candidates, cells = candidates_of(pairs, model, readout), cells_of(pairs, positions)
-    return patch.patched_pairs(model, candidates, cells, UNITS, Intervention(**ENTERS | settings), n=n)
+    units = units_of(range(model.cfg.n_layers), n_layers=model.cfg.n_layers)
+    return patch.patched_pairs(model, candidates, cells, units, Intervention(**ENTERS | settings), n=n)
 
 
 # The direct computation knows of the suite no more than the parts of which the answers were made.
@@ -144,9 +145,10 @@ def variants_of(
         ]
     asked = tokenizer(
         "<|im_end|>\n<|im_start|>user\nIs this answer correct? Answer with Yes or No.<|im_end|>\n"
-        "<|im_start|>assistant\n"
+        "<|im_start|>assistant\n",
+        add_special_tokens=False,
     )["input_ids"]
-    yes, no = (tokenizer(word)["input_ids"][0] for word in ("Yes", "No"))
+    yes, no = (tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in ("Yes", "No"))
 
     def fed(made: Made) -> Tokens:
         return (*made.before, *made.spelt, *asked)
@@ -259,7 +261,7 @@ def assert_as_computed(
             if after:
                 assert np.isnan(found.values[:, row, :, column]).all(), (row, position)
                 continue
-            for layer in range(len(UNITS)):
+            for layer in range(N_LAYERS):
                 expected = direct(
                     model, clean, corrupt, readout, receiver=receiver, donor=donor, cell=(layer, position), alone=alone
                 )
@@ -349,7 +351,7 @@ def test_noise_on_the_subject_is_restored_as_by_hooks(model: HookedModel, readou
             if not is_read(clean, position, readout):
                 assert np.isnan(found.values[:, row, :, column]).all()
                 continue
-            for layer in range(len(UNITS)):
+            for layer in range(N_LAYERS):
                 expected = mean_over_draws((layer, position))
                 np.testing.assert_allclose(found.values[:, row, layer, column], expected, atol=TOLERANCE)
                 effect = max(effect, abs(expected - own)[0])
@@ -361,7 +363,7 @@ def test_noise_on_the_subject_is_restored_as_by_hooks(model: HookedModel, readou
 @pytest.mark.parametrize("site", ["resid_post", "attn_out"])
 def test_ablations_are_those_of_a_hook(model: HookedModel, corruption: str, readout: str, site: str) -> None:
     found = patched(model, readout=readout, corruption=corruption, site=site)
-    names = [f"blocks.{layer}.hook_{site}" for layer in range(len(UNITS))]
+    names = [f"blocks.{layer}.hook_{site}" for layer in range(N_LAYERS)]
 
     def mean(_: Tokens, position: str) -> list[torch.Tensor]:
         """Over the clean runs that have the position before they are read."""
@@ -373,7 +375,7 @@ def test_ablations_are_those_of_a_hook(model: HookedModel, corruption: str, read
         return [torch.stack(of_layer).mean(0) for of_layer in zip(*of_runs, strict=True)]
 
     def zero(_: Tokens, position: str) -> list[torch.Tensor]:
-        return [torch.zeros(model.cfg.d_model)] * len(UNITS)
+        return [torch.zeros(model.cfg.d_model)] * N_LAYERS
 
     donor = {"zero": zero, "mean": mean}[corruption]
     for row, (clean, corrupt) in enumerate(MADE):
@@ -381,7 +383,7 @@ def test_ablations_are_those_of_a_hook(model: HookedModel, corruption: str, read
             if not is_read(clean, position, readout):
                 assert found.is_after[row, column]
                 continue
-            for layer in range(len(UNITS)):
+            for layer in range(N_LAYERS):
                 expected = direct(
                     model,
                     clean,
@@ -398,7 +400,7 @@ def test_ablations_are_those_of_a_hook(model: HookedModel, corruption: str, read
 
 def test_a_head_is_patched_as_by_a_hook_and_is_a_column(model: HookedModel) -> None:
     n_heads, layers = model.cfg.n_heads, range(model.cfg.n_layers)
-    units = units_of(layers, n_layers=len(UNITS), n_heads=n_heads)
+    units = units_of(layers, n_layers=N_LAYERS, n_heads=n_heads)
     positions = ["subject_last", "last_q"]
     clean, corrupt = MADE[1]
     pairs = [Pair(clean.answer, corrupt.answer)]
