@@ -137,7 +137,7 @@ def patch_map(
         extra={
             "median": _median(kept),
             "over_half": _share(away > 0.5, kept),
-            "peak": peak_shares(values - effects.unpatched),
+            "peak": peak_shares(kept - effects.unpatched),
             "p": p,
             "p_corrected": corrected,
             "marked": (corrected <= FAMILY_WISE_ERROR).astype(np.int8),
