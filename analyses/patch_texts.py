@@ -48,6 +48,8 @@ def identity_of(config: patching.Config, source: ModelSource) -> dict[str, Any]:
     """All that decides the map of one pair of texts."""
     names = ("clean", "corrupt", "clean_answer", "corrupt_answer", "prompt", "site", "window", "layers", "direction")
     settings = {name: getattr(config, name) for name in (*names, "margin")}
+    # What is as it is by default is left out: results from before it was in here keep their identity.
+    settings |= {"corruption": config.corruption} if config.corruption != "question" else {}
     return asking.model_identity(config, source) | settings | {"metric": patching.metric_of(config)}
 
 

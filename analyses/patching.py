@@ -112,12 +112,9 @@ def require_usable(config: Config) -> None:
     for flag, least in (("steps", 1), ("verify", 0), ("pairs", 1), ("window", 1), ("draws", 1), ("bootstraps", 1)):
         if getattr(config, flag) < least:
             raise InputError(f"--{flag} is {getattr(config, flag)}; give a number from {least}")
-    if (config.clean is None) != (config.corrupt is None):
-        raise InputError("one pair of texts needs both --clean and --corrupt")
+    _require_usable_texts(config)
     if config.screen:
-        require_screenable(config)
-    if "" in (config.clean_answer, config.corrupt_answer):
-        raise InputError("an answer of no tokens cannot be read; leave --clean-answer and --corrupt-answer out")
+        _require_screenable(config)
     if config.corruption in ABLATIONS and config.metric == "recovery":
         raise InputError(f"--corruption {config.corruption} has no corrupted run to recover from; leave --metric out")
     if config.corruption == "noise" and config.direction == "noise":
@@ -126,7 +123,7 @@ def require_usable(config: Config) -> None:
         raise InputError("--readout verdict contrasts right answers with wrong ones; leave --corruption and --lead out")
 
 
-def require_screenable(config: Config) -> None:
+def _require_screenable(config: Config) -> None:
     """Raise an `InputError` for what attribution patching cannot estimate: it is the gradient of a logit difference."""
     from interp.errors import InputError
 
@@ -136,6 +133,26 @@ def require_screenable(config: Config) -> None:
         raise InputError(
             "--screen estimates single layers of pairs of questions; leave --window, head_z and --clean out"
         )
+
+
+def _require_usable_texts(config: Config) -> None:
+    """Raise an `InputError` for flags of one pair of texts, or of questions, that do not go together."""
+    from interp.errors import InputError
+
+    answers = (config.clean_answer, config.corrupt_answer)
+    if (config.clean is None) != (config.corrupt is None):
+        raise InputError("one pair of texts needs both --clean and --corrupt")
+    if "" in answers:
+        raise InputError("an answer of no tokens cannot be read; leave --clean-answer and --corrupt-answer out")
+    if config.clean is None and answers != (None, None):
+        raise InputError(
+            "--clean-answer and --corrupt-answer go with --clean and --corrupt; give them, or leave it out"
+        )
+    if config.clean is not None and (config.readout != "answer" or config.lead is not None):
+        raise InputError("one pair of texts is read at its end; leave --readout and --lead out")
+    if config.clean is not None and config.corruption in ("noise", "mean"):
+        # It has no subject to put noise on, and is the mean of itself.
+        raise InputError(f"--corruption {config.corruption} is for sets of questions; leave it out for a pair of texts")
 
 
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:

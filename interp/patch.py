@@ -7,8 +7,9 @@
 3. Every layer of every position is patched (`interp.sweep`), several pairs at a time.
 4. What is read is kept for every pair, cell by cell; `interp.patch_map` makes maps of it.
 
-By causality nothing can be caused after the token that is read: such cells are missing. Before the first token in which
-two runs differ, the donor's vectors are the receiver's own: such cells have what is read without a patch.
+By causality nothing can be caused after the token that is read: cells that are after it are missing. So are those that
+are after it in the donor, whose run is cut there, or goes on with an answer that is not its own. Before the first token
+in which two runs differ, the donor's vectors are the receiver's own: such cells have what is read without a patch.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -34,8 +35,10 @@ def save_patched(
         attrs=dict(attributes) | {"dropped": json.dumps(patched.dropped)},
     )
     with whole_file(path) as temporary:
-        # Models compute in float32 at most.
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding={"values": {"dtype": "float32", "zlib": True}})
+        # Models compute in float32 at most. All in one precision: a patch that changes nothing is to read as one.
+        encoding: dict[str, dict[str, Any]] = {name: {"dtype": "float32"} for name in ("values", "clean", "corrupt")}
+        encoding["values"]["zlib"] = True
+        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
 
 
 def load_patched(path: Path) -> PatchedPairs:
@@ -51,8 +54,8 @@ def load_patched(path: Path) -> PatchedPairs:
             return PatchedPairs(
                 ids=tuple(str(each) for each in data["pair"].values),
                 values=data["values"].values.astype(np.float64),
-                clean=data["clean"].values,
-                corrupt=data["corrupt"].values,
+                clean=data["clean"].values.astype(np.float64),
+                corrupt=data["corrupt"].values.astype(np.float64),
                 is_after=data["is_after"].values.astype(bool),
                 dropped=Counter(json.loads(data.attrs["dropped"])),
             )

@@ -70,7 +70,9 @@ def effects_of(patched: PatchedPairs, metric: str, *, receives_clean: bool, is_c
     own = clean if receives_clean else corrupt
     of_score = "logit difference" if is_contrast else "log-probability"
     if metric == "recovery":
-        return Effects((score - corrupt[0]) / (clean[0] - corrupt[0]), float(receives_clean), f"Recovery of {of_score}")
+        # Between runs that do not differ there is nothing to recover: missing, not infinite.
+        gap = np.where(clean[0] == corrupt[0], np.nan, clean[0] - corrupt[0])
+        return Effects((score - corrupt[0]) / gap, float(receives_clean), f"Recovery of {of_score}")
     if metric == "probability":
         return Effects(np.exp(logprob) - np.exp(own[1]), 0.0, "Change in probability of the clean answer")
     words = {
@@ -135,7 +137,7 @@ def patch_map(
         extra={
             "median": _median(kept),
             "over_half": _share(away > 0.5, kept),
-            "peak": peak_shares(values - effects.unpatched),
+            "peak": peak_shares(kept - effects.unpatched),
             "p": p,
             "p_corrected": corrected,
             "marked": (corrected <= FAMILY_WISE_ERROR).astype(np.int8),

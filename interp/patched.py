@@ -24,7 +24,7 @@ class PatchedPairs:
     corrupt: Float[np.ndarray, "reading pair"]
     """Of the corrupted run; NaN for ablations, which have none."""
     is_after: Bool[np.ndarray, "pair position"]
-    """Where a position is after the token that is read."""
+    """Where a position is after the token that is read, in either run."""
     dropped: Counter[str] = field(default_factory=Counter)
     """How many pairs did not enter, by reason."""
 

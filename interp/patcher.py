@@ -144,11 +144,11 @@ class Patcher:
                 place, donor_place = self._places(trial, position)
                 if place == MISSING or donor_place == MISSING:
                     continue
-                if place > receiver.run.places[0]:
+                if place > receiver.run.places[0] or donor_place > self._donor_run(trial).places[0]:
                     is_after[row, position] = True
                 elif self._is_no_op(trial, receiver.run, place, donor_place):
                     values[:, row, :, position] = self._own(read, trial)[:, None]
-                elif donor_place < len(self._donor_run(trial).tokens):
+                else:
                     if np.isnan(values[0, row, 0, position]):
                         values[:, row, :, position] = 0.0
                     job = Job(index, place, donors[:, position, index])
@@ -272,15 +272,15 @@ class Patcher:
         return torch.stack(vectors, dim=2)
 
     def _vectors(self, runs: Sequence[tuple[Run, int]]) -> Float[torch.Tensor, "layer position run width"]:
-        """The site at every position of donors' runs, each with the number of its pair; NaN where it has none."""
+        """The site at every position of donors' runs, each with the number of its pair; NaN where it is not read."""
         cells = np.stack([self.cells[1 if self.intervention.gives_other else 0][number] for _, number in runs])
-        beyond = cells >= np.array([[len(run.tokens)] for run, _ in runs])
+        beyond = cells > np.array([[run.places[0]] for run, _ in runs])
         tokens = [run.tokens for run, _ in runs]
         return site_activations(self.model, tokens, np.where(beyond, MISSING, cells), self.intervention.site)
 
     @cached_property
     def _mean(self) -> Float[torch.Tensor, "layer position width"]:
-        """The mean of the site over all clean runs that have the position."""
+        """The mean of the site over all clean runs that have the position before they are read, or there."""
         runs = [(candidate.variants[0].clean, number) for number, candidate in enumerate(self.candidates)]
         parts = [self._vectors(batch) for batch in batched(runs, RUNS_AT_ONCE)]
         return torch.cat(parts, dim=2).float().nanmean(2).to(parts[0].dtype)

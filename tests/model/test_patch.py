@@ -1,0 +1,613 @@
+"""Patched pairs against a direct computation: one forward pass of the whole sequence for every cell, by hooks alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import Float
+from transformers import PreTrainedTokenizerFast
+
+from interp import patch, readouts
+from interp.errors import InputError
+from interp.examples import Answer, Question, Span, TokenizedText
+from interp.interventions import Intervention
+from interp.models import HookedModel
+from interp.pair_runs import Candidate, candidate_of, trials_of
+from interp.pairs import Pair
+from interp.patched import PatchedPairs, heads_as_columns
+from interp.patching import units_of
+from interp.positions import position_table
+
+TOLERANCE = 1e-4
+CLEAR = 1e-3
+"""An effect that no rounding makes, of subjects' tokens on the answer too."""
+BEGINNING, MIDDLE = (30, 31, 32), (40, 41)
+"""What all prompts begin with, and what stands between a subject and the answer."""
+POSITIONS = ("0", "subject_first", "subject_last", "last_q", "second_answer", "exact_answer_before_first")
+AFTER = ("exact_answer_first", "-1")
+ENTERS = {"margin": -float("inf"), "only_said": False}
+"""Any pair may be patched."""
+END = 1
+
+
+@dataclass(frozen=True)
+class Made:
+    """An answer, with the parts that it was made of and the places of its positions."""
+
+    answer: Answer
+    before: tuple[int, ...]
+    spelt: tuple[int, ...]
+    places: dict[str, int]
+
+
+def made(name: str, subject: Sequence[int], lead: Sequence[int], spelt: Sequence[int]) -> Made:
+    """An answer to a question about a subject; in its texts every character is a token."""
+    prompt, said = (*BEGINNING, *subject, *MIDDLE), (*lead, *spelt, END)
+    characters = tuple(range(1, 20))
+    first = len(BEGINNING)
+    answer = Answer(
+        question=Question(name, "?", "x", (), None, "test", name),
+        token_ids=(*prompt, *said),
+        n_prompt=len(prompt),
+        generated=TokenizedText("x" * len(said), characters[: len(said)], characters[: len(said)]),
+        ended=True,
+        exact=Span(len(lead), len(lead) + len(spelt)),
+        correct=True,
+        prompt=TokenizedText("x" * len(prompt), characters[: len(prompt)], characters[: len(prompt)]),
+        spans={"subject": Span(first, first + len(subject))},
+    )
+    exact = len(prompt) + len(lead)
+    places = {
+        "0": 0,
+        "subject_first": first,
+        "subject_last": first + len(subject) - 1,
+        "last_q": len(prompt) - 1,
+        "second_answer": len(prompt) + 1,
+        "exact_answer_before_first": exact - 1,
+        "exact_answer_first": exact,
+        "-1": len(prompt) + len(said) - 1,
+    }
+    return Made(answer, (*prompt, *lead), tuple(spelt), places)
+
+
+MADE = [
+    # Of one length; the subject's second token is the same.
+    (made("a", [100, 101], [50, 51], [200]), made("b", [102, 101], [50, 51], [201])),
+    # Of different lengths: subjects, answers, and what leads to them.
+    (made("c", [103], [50, 51], [202, 203]), made("d", [104, 105, 106], [50, 51, 52], [204])),
+    # Of which the corrupted run is read before its second generated token.
+    (made("e", [107, 108], [50, 51], [205, 206]), made("f", [109], [53], [207])),
+    # And the clean one.
+    (made("g", [110], [], [208]), made("h", [111, 112], [54, 55], [209, 210])),
+]
+PAIRS = [Pair(clean.answer, corrupt.answer) for clean, corrupt in MADE]
+N_LAYERS = 3
+
+
+def cells_of(pairs: Sequence[Pair], positions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    sides = [pair.clean for pair in pairs], [pair.corrupt for pair in pairs]
+    clean, corrupt = (position_table(side, positions)["token"].values for side in sides)
+    return clean, corrupt
+
+
+def reader_of(readout: str, tokenizer: Any) -> readouts.Reader:
+    if readout == "verdict":
+        return readouts.verdict_reader(tokenizer, {END}, "chat")
+    return readouts.answer_runs if readout == "answer" else readouts.whole_answer_runs
+
+
+def candidates_of(pairs: Sequence[Pair], model: HookedModel, readout: str = "answer") -> list[Candidate]:
+    return [candidate_of(pair, reader_of(readout, model.tokenizer)) for pair in pairs]
+
+
+def patched(
+    model: HookedModel,
+    pairs: Sequence[Pair] = PAIRS,
+    *,
+    readout: str = "answer",
+    positions: Sequence[str] = (*POSITIONS, *AFTER),
+    n: int = 100,
+    **settings: Any,
+) -> PatchedPairs:
+    candidates, cells = candidates_of(pairs, model, readout), cells_of(pairs, positions)
+    units = units_of(range(model.cfg.n_layers), n_layers=model.cfg.n_layers)
+    return patch.patched_pairs(model, candidates, cells, units, Intervention(**ENTERS | settings), n=n)
+
+
+# The direct computation knows of the suite no more than the parts of which the answers were made.
+
+Noise = Float[torch.Tensor, "pos d_model"]
+Tokens = tuple[int, ...]
+Reads = list[tuple[int, int, int]]
+"""Places and tokens that are read, and the sign of each."""
+
+
+def variants_of(
+    readout: str, clean: Made, corrupt: Made, tokenizer: PreTrainedTokenizerFast
+) -> list[tuple[Callable[[Made], Tokens], Callable[[Made], Reads]]]:
+    """What is fed of either side, and what is read of it."""
+    if readout == "answer":
+        reads = [(0, clean.spelt[0], 1), (0, corrupt.spelt[0], -1)]
+        return [(lambda made: made.before, lambda made: [(len(made.before) - 1, *rest) for _, *rest in reads])]
+    if readout == "whole":
+        return [
+            (
+                lambda made, spelt=spelt: (*made.before, *spelt[:-1]),
+                lambda made, spelt=spelt, sign=sign: [
+                    (len(made.before) - 1 + index, token, sign) for index, token in enumerate(spelt)
+                ],
+            )
+            for spelt, sign in ((clean.spelt, 1), (corrupt.spelt, -1))
+        ]
+    asked = tokenizer(
+        "<|im_end|>\n<|im_start|>user\nIs this answer correct? Answer with Yes or No.<|im_end|>\n"
+        "<|im_start|>assistant\n",
+        add_special_tokens=False,
+    )["input_ids"]
+    yes, no = (tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in ("Yes", "No"))
+
+    def fed(made: Made) -> Tokens:
+        return (*made.before, *made.spelt, *asked)
+
+    return [(fed, lambda made: [(len(fed(made)) - 1, yes, 1), (len(fed(made)) - 1, no, -1)])]
+
+
+def log_probabilities(
+    model: HookedModel, tokens: Tokens, hooks: Sequence[tuple[str, Callable]] = ()
+) -> Float[torch.Tensor, "pos vocab"]:
+    with torch.inference_mode():
+        logits = model.run_with_hooks(torch.tensor([tokens]), return_type="logits", fwd_hooks=list(hooks))
+    found: torch.Tensor = logits[0].double().log_softmax(-1)
+    return found
+
+
+def activations(model: HookedModel, tokens: Tokens, names: Sequence[str]) -> list[Float[torch.Tensor, "pos ..."]]:
+    with torch.inference_mode():
+        _, cache = model.run_with_cache(torch.tensor([tokens]))
+    return [cache[name][0] for name in names]
+
+
+def putting(place: int, vector: torch.Tensor) -> Callable:
+    def put(activation: torch.Tensor, hook: Any) -> torch.Tensor:
+        activation = activation.clone()
+        activation[0, place] = vector
+        return activation
+
+    return put
+
+
+def adding(noise: Noise) -> Callable:
+    def add(stream: torch.Tensor, hook: Any) -> torch.Tensor:
+        return stream + noise
+
+    return add
+
+
+def read(
+    logprobs: Float[torch.Tensor, "pos vocab"],
+    reads: Reads,
+    reference: Float[torch.Tensor, "pos vocab"] | None,
+    place: int,
+) -> Float[np.ndarray, " reading"]:
+    """Score, log-probability of the clean answer, and divergence of the clean run's distribution at a place of it."""
+    score = sum(sign * float(logprobs[at, token]) for at, token, sign in reads)
+    clean = sum(float(logprobs[at, token]) for at, token, sign in reads if sign == 1)
+    kl = 0.0
+    if reference is not None:
+        own = logprobs[reads[0][0]]
+        kl = float((reference[place].exp() * (reference[place] - own)).sum())
+    return np.array([score, clean, kl])
+
+
+def direct(
+    model: HookedModel,
+    clean: Made,
+    corrupt: Made,
+    readout: str,
+    *,
+    receiver: Made,
+    donor: Callable[[Tokens, str], Sequence[torch.Tensor]] | Made,
+    cell: tuple[int, str] | None,
+    site: str = "resid_post",
+    noise: Noise | None = None,
+    alone: bool = False,
+) -> Float[np.ndarray, " reading"]:
+    """What one patched run gives, or one that is not patched where there is no cell.
+
+    The donor is another answer's run, or what gives the vectors of all layers for a position. `alone` reads the clean
+    answer's tokens only.
+    """
+    total = np.zeros(3)
+    for index, (fed, reads_of) in enumerate(variants_of(readout, clean, corrupt, model.tokenizer)):
+        hooks: list[tuple[str, Callable]] = []
+        if noise is not None:
+            width = len(fed(receiver))
+            hooks.append(("blocks.0.hook_resid_pre", adding(noise[:width])))
+        if cell is not None:
+            layer, position = cell
+            name = f"blocks.{layer}.hook_{site}"
+            if isinstance(donor, Made):
+                (of_layer,) = activations(model, fed(donor), [name])
+                vector = of_layer[donor.places[position]]
+            else:
+                vector = donor(fed(receiver), position)[layer]
+            hooks.append((name, putting(receiver.places[position], vector)))
+        reads = [(at, token, max(sign, 0) if alone else sign) for at, token, sign in reads_of(receiver)]
+        reference = log_probabilities(model, fed(clean)) if index == 0 else None
+        total += read(log_probabilities(model, fed(receiver), hooks), reads, reference, reads_of(clean)[0][0])
+    return total
+
+
+def is_read(made: Made, position: str, readout: str) -> bool:
+    """Whether a position is not after what is read."""
+    return readout == "verdict" or made.places[position] < len(made.before)
+
+
+def assert_as_computed(
+    model: HookedModel, found: PatchedPairs, readout: str, *, receives_clean: bool, gives_clean: bool, alone: bool
+) -> None:
+    """Every cell of every pair is what a run with one hook gives, and does something."""
+    effect = 0.0
+    for row, (clean, corrupt) in enumerate(MADE):
+        receiver, donor = (clean if receives_clean else corrupt), (clean if gives_clean else corrupt)
+        own = direct(model, clean, corrupt, readout, receiver=receiver, donor=donor, cell=None, alone=alone)
+        for column, position in enumerate((*POSITIONS, *AFTER)):
+            after = not (is_read(receiver, position, readout) and is_read(donor, position, readout))
+            assert found.is_after[row, column] == after, (row, position)
+            if after:
+                assert np.isnan(found.values[:, row, :, column]).all(), (row, position)
+                continue
+            for layer in range(N_LAYERS):
+                expected = direct(
+                    model, clean, corrupt, readout, receiver=receiver, donor=donor, cell=(layer, position), alone=alone
+                )
+                np.testing.assert_allclose(found.values[:, row, layer, column], expected, atol=TOLERANCE)
+                effect = max(effect, abs(expected - own)[0])
+        sides = ((clean, found.clean), *(() if alone else ((corrupt, found.corrupt),)))
+        for side, values in sides:
+            expected = direct(model, clean, corrupt, readout, receiver=side, donor=side, cell=None, alone=alone)
+            np.testing.assert_allclose(values[:, row], expected, atol=TOLERANCE)
+    assert effect > CLEAR
+
+
+@pytest.mark.parametrize("direction", patch.DIRECTIONS)
+@pytest.mark.parametrize("readout", readouts.READOUTS)
+def test_another_questions_run_is_patched_as_by_a_hook(model: HookedModel, readout: str, direction: str) -> None:
+    found = patched(model, readout=readout, direction=direction)
+    noising = direction == "noise"
+    assert_as_computed(model, found, readout, receives_clean=noising, gives_clean=not noising, alone=False)
+
+
+@pytest.mark.parametrize("readout", ["answer", "whole"])
+def test_resampling_is_patched_as_by_a_hook(model: HookedModel, readout: str) -> None:
+    found = patched(model, readout=readout, corruption="resample")
+    assert np.isnan(found.corrupt).all(), "there is no corrupted run"
+    assert_as_computed(model, found, readout, receives_clean=True, gives_clean=False, alone=True)
+
+
+def test_every_family_is_patched_as_by_a_hook(family_model: HookedModel) -> None:
+    clean, corrupt = MADE[1]
+    found = patched(family_model, [Pair(clean.answer, corrupt.answer)], positions=["subject_last", "last_q"])
+    for column, position in enumerate(["subject_last", "last_q"]):
+        for layer in (0, family_model.cfg.n_layers - 1):
+            expected = direct(
+                family_model, clean, corrupt, "answer", receiver=corrupt, donor=clean, cell=(layer, position)
+            )
+            np.testing.assert_allclose(found.values[:, 0, layer, column], expected, atol=TOLERANCE)
+
+
+def subject_noise(model: HookedModel, *, sigmas: float, draws: int, seed: int) -> list[list[Noise]]:
+    """For each pair and draw what is added to its clean run, from the generators' seeds alone."""
+    places = [clean.places for clean, _ in MADE]
+    embedded = [activations(model, clean.before, ["blocks.0.hook_resid_pre"])[0] for clean, _ in MADE]
+    at_subjects = torch.cat(
+        [
+            stream[place["subject_first"] : place["subject_last"] + 1]
+            for stream, place in zip(embedded, places, strict=True)
+        ]
+    )
+    deviation = float(at_subjects.std())
+    found: list[list[Noise]] = []
+    for number, candidate in enumerate(candidates_of(PAIRS, model)):
+        first, last = places[number]["subject_first"], places[number]["subject_last"]
+        of_pair = []
+        for trial in trials_of(number, candidate, draws=draws, seed=seed):
+            assert trial.corrupt.noise is not None
+            noise = torch.zeros(20, model.cfg.d_model)
+            generator = torch.Generator().manual_seed(trial.corrupt.noise.seed)
+            noise[first : last + 1] = (
+                sigmas * deviation * torch.randn(last - first + 1, model.cfg.d_model, generator=generator)
+            )
+            of_pair.append(noise)
+        found.append(of_pair)
+    return found
+
+
+@pytest.mark.parametrize("readout", ["answer", "whole"])
+def test_noise_on_the_subject_is_restored_as_by_hooks(model: HookedModel, readout: str) -> None:
+    sigmas, draws, seed = 2.0, 2, 5
+    found = patched(model, readout=readout, corruption="noise", sigmas=sigmas, draws=draws, seed=seed)
+    noises = subject_noise(model, sigmas=sigmas, draws=draws, seed=seed)
+    assert not torch.equal(noises[0][0], noises[0][1])
+    effect = 0.0
+    for row, (clean, corrupt) in enumerate(MADE):
+
+        def mean_over_draws(
+            cell: tuple[int, str] | None, row: int = row, clean: Made = clean, corrupt: Made = corrupt
+        ) -> np.ndarray:
+            runs = [
+                direct(model, clean, corrupt, readout, receiver=clean, donor=clean, cell=cell, noise=each, alone=True)
+                for each in noises[row]
+            ]
+            return np.asarray(np.mean(runs, axis=0))
+
+        own = mean_over_draws(None)
+        np.testing.assert_allclose(found.corrupt[:, row], own, atol=TOLERANCE)
+        for column, position in enumerate((*POSITIONS, *AFTER)):
+            if not is_read(clean, position, readout):
+                assert np.isnan(found.values[:, row, :, column]).all()
+                continue
+            for layer in range(N_LAYERS):
+                expected = mean_over_draws((layer, position))
+                np.testing.assert_allclose(found.values[:, row, layer, column], expected, atol=TOLERANCE)
+                effect = max(effect, abs(expected - own)[0])
+    assert effect > CLEAR
+
+
+@pytest.mark.parametrize("readout", ["answer", "whole"])
+@pytest.mark.parametrize("corruption", ["zero", "mean"])
+@pytest.mark.parametrize("site", ["resid_post", "attn_out"])
+def test_ablations_are_those_of_a_hook(model: HookedModel, corruption: str, readout: str, site: str) -> None:
+    found = patched(model, readout=readout, corruption=corruption, site=site)
+    names = [f"blocks.{layer}.hook_{site}" for layer in range(N_LAYERS)]
+
+    def mean(_: Tokens, position: str) -> list[torch.Tensor]:
+        """Over the clean runs that have the position before they are read."""
+        having = [clean for clean, _ in MADE if is_read(clean, position, readout)]
+        of_runs = [
+            [of_layer[clean.places[position]] for of_layer in activations(model, clean.before, names)]
+            for clean in having
+        ]
+        return [torch.stack(of_layer).mean(0) for of_layer in zip(*of_runs, strict=True)]
+
+    def zero(_: Tokens, position: str) -> list[torch.Tensor]:
+        return [torch.zeros(model.cfg.d_model)] * N_LAYERS
+
+    donor = {"zero": zero, "mean": mean}[corruption]
+    for row, (clean, corrupt) in enumerate(MADE):
+        for column, position in enumerate((*POSITIONS, *AFTER)):
+            if not is_read(clean, position, readout):
+                assert found.is_after[row, column]
+                continue
+            for layer in range(N_LAYERS):
+                expected = direct(
+                    model,
+                    clean,
+                    corrupt,
+                    readout,
+                    receiver=clean,
+                    donor=donor,
+                    cell=(layer, position),
+                    site=site,
+                    alone=True,
+                )
+                np.testing.assert_allclose(found.values[:, row, layer, column], expected, atol=TOLERANCE)
+
+
+def test_a_head_is_patched_as_by_a_hook_and_is_a_column(model: HookedModel) -> None:
+    n_heads, layers = model.cfg.n_heads, range(model.cfg.n_layers)
+    units = units_of(layers, n_layers=N_LAYERS, n_heads=n_heads)
+    positions = ["subject_last", "last_q"]
+    clean, corrupt = MADE[1]
+    pairs = [Pair(clean.answer, corrupt.answer)]
+    found = patch.patched_pairs(
+        model,
+        candidates_of(pairs, model),
+        cells_of(pairs, positions),
+        units,
+        Intervention(site="head_z", **ENTERS),  # type: ignore[arg-type]
+        n=1,
+    )
+    by_head = heads_as_columns(found, n_heads)
+    first, second = clean.spelt[0], corrupt.spelt[0]
+    for layer in layers:
+        name = f"blocks.{layer}.attn.hook_z"
+        (of_donor,), (of_receiver,) = (activations(model, made.before, [name]) for made in (clean, corrupt))
+        of_donor = of_donor.reshape(len(of_donor), n_heads, -1)
+        for column, position in enumerate(positions):
+            for head in range(n_heads):
+                place = corrupt.places[position]
+                vector = of_receiver[place].clone()
+                vector.view(n_heads, -1)[head] = of_donor[clean.places[position], head]
+                logprobs = log_probabilities(model, corrupt.before, [(name, putting(place, vector))])[-1]
+                assert by_head.values[0, 0, layer, column * n_heads + head] == pytest.approx(
+                    float(logprobs[first] - logprobs[second]), abs=TOLERANCE
+                )
+
+
+def turned_round(pairs: Sequence[Pair]) -> list[Pair]:
+    return [Pair(pair.corrupt, pair.clean) for pair in pairs]
+
+
+@pytest.mark.parametrize("readout", ["answer", "whole"])
+def test_noising_is_denoising_of_the_pair_turned_round(model: HookedModel, readout: str) -> None:
+    """The same vectors go into the same run; only which answer counts as the clean one differs, and so the sign."""
+    denoised = patched(model, readout=readout)
+    noised = patched(model, turned_round(PAIRS), readout=readout, direction="noise")
+    np.testing.assert_allclose(denoised.values[0], -noised.values[0], atol=TOLERANCE)
+    np.testing.assert_array_equal(denoised.is_after, noised.is_after)
+    np.testing.assert_allclose(denoised.clean[0], -noised.corrupt[0], atol=TOLERANCE)
+
+
+def test_resampling_is_noising_read_for_the_clean_answer_alone(model: HookedModel) -> None:
+    noised, resampled = patched(model, direction="noise"), patched(model, corruption="resample")
+    np.testing.assert_array_equal(resampled.values[1], noised.values[1])
+    np.testing.assert_array_equal(resampled.values[0], noised.values[1])
+
+
+def test_a_run_patched_into_itself_is_unchanged(model: HookedModel) -> None:
+    """Noise of no deviation, so that cells are patched indeed and not known to be the same."""
+    found = patched(model, corruption="noise", sigmas=0.0, draws=1)
+    np.testing.assert_allclose(found.clean, found.corrupt, atol=1e-5)
+    before = np.broadcast_to(found.clean[:, :, None, None], found.values.shape)
+    known = np.isfinite(found.values)
+    np.testing.assert_allclose(found.values[known], before[known], atol=1e-5)
+    assert known[:, :, :, 1].all()
+
+
+@pytest.mark.parametrize("direction", patch.DIRECTIONS)
+def test_before_the_first_difference_nothing_changes_by_a_bit(model: HookedModel, direction: str) -> None:
+    found = patched(model, direction=direction)
+    own = found.clean if direction == "noise" else found.corrupt
+    column = POSITIONS.index("0")
+    assert (found.values[:, :, :, column] == own[:, :, None]).all()
+    others = found.values[:, :, :, POSITIONS.index("subject_last")]
+    assert (abs(others - own[:, :, None])[0].max(1) > CLEAR).all()
+
+
+def test_the_last_layer_restores_the_clean_run_where_it_is_read_and_nowhere_else(model: HookedModel) -> None:
+    found = patched(model)
+    at = POSITIONS.index("exact_answer_before_first")
+    np.testing.assert_allclose(found.values[:, :, -1, at], found.clean, atol=1e-5)
+    for position in ("subject_first", "subject_last"):
+        np.testing.assert_allclose(found.values[:, :, -1, POSITIONS.index(position)], found.corrupt, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"direction": "noise"}, {"corruption": "noise", "draws": 2}])
+@pytest.mark.parametrize("readout", ["answer", "whole"])
+def test_the_plain_sweep_gives_the_same(model: HookedModel, settings: dict[str, Any], readout: str) -> None:
+    fast, plain = (patched(model, readout=readout, plain=plain, **settings) for plain in (False, True))
+    np.testing.assert_allclose(fast.values, plain.values, atol=TOLERANCE)
+    np.testing.assert_array_equal(fast.is_after, plain.is_after)
+
+
+@pytest.mark.parametrize("corruption", ["question", "noise", "mean"])
+def test_how_many_pairs_are_held_at_a_time_changes_nothing(
+    model: HookedModel, corruption: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = patched(model, corruption=corruption)
+    monkeypatch.setattr("interp.pair_runs.RUNS_AT_ONCE", 3)
+    monkeypatch.setattr(patch, "RUNS_AT_ONCE", 3)
+    if corruption != "noise":  # Whose deviation is that of the first pairs, of as many as are held.
+        monkeypatch.setattr(patch, "PAIRS_AT_ONCE", 3)
+    apart = patched(model, corruption=corruption)
+    assert apart.ids == together.ids
+    np.testing.assert_allclose(apart.values, together.values, atol=TOLERANCE)
+    np.testing.assert_allclose(apart.clean, together.clean, atol=TOLERANCE)
+
+
+def best_token(model: HookedModel, made: Made) -> int:
+    return int(log_probabilities(model, made.before)[-1].argmax())
+
+
+def pair_of(model: HookedModel, index: int, *, clean_said: bool, corrupt_said: bool) -> Pair:
+    """One whose answers the model says, or not."""
+    sides = []
+    for name, said, shift in (("clean", clean_said, 0), ("corrupt", corrupt_said, 100)):
+        draft = made(f"{name}{index}", [150 + index + shift, 151 + shift], [50, 51], [200])
+        best = best_token(model, draft)
+        exact = best if said else (best + 1) % 300 + 2
+        sides.append(made(f"{name}{index}", [150 + index + shift, 151 + shift], [50, 51], [exact]).answer)
+    return Pair(*sides)
+
+
+def test_only_pairs_whose_answers_the_model_says_enter_and_the_others_are_counted(model: HookedModel) -> None:
+    said = [(True, True), (True, False), (True, True), (False, True), (False, False), (True, True)]
+    pairs = [pair_of(model, index, clean_said=first, corrupt_said=second) for index, (first, second) in enumerate(said)]
+    settings = {"only_said": True, "positions": ["last_q"]}
+    found = patched(model, pairs, **settings)
+    assert found.ids == tuple(pairs[index].id for index in (0, 2, 5))
+    assert found.dropped == {"the model says another answer": 3}
+
+    two = patched(model, pairs, n=2, **settings)
+    assert two.ids == found.ids[:2]
+    assert two.dropped == {"the model says another answer": 1}, "of those that were tried"
+    np.testing.assert_allclose(two.values, found.values[:, :2], atol=TOLERANCE)
+
+    ablated = patched(model, pairs, corruption="zero", **settings)
+    assert ablated.ids == tuple(pairs[index].id for index in (0, 1, 2, 5)), (
+        "the other question's answer does not matter"
+    )
+    assert len(patched(model, pairs, only_said=False, positions=["last_q"]).ids) == len(pairs)
+
+
+@pytest.mark.parametrize("readout", ["answer", "whole"])
+def test_only_pairs_whose_scores_differ_by_the_margin_enter(model: HookedModel, readout: str) -> None:
+    every = patched(model, readout=readout, positions=["last_q"])
+    gaps = every.clean[0] - every.corrupt[0]
+    margin = float(np.sort(gaps)[1:3].mean())
+    found = patched(model, readout=readout, positions=["last_q"], margin=margin)
+    assert found.ids == tuple(pair.id for pair, gap in zip(PAIRS, gaps, strict=True) if gap >= margin)
+    assert found.dropped == {f"the two runs differ by less than the margin of {margin:g}": 2}
+    np.testing.assert_allclose(found.clean, every.clean[:, gaps >= margin], atol=TOLERANCE)
+
+    ablated = patched(model, readout=readout, positions=["last_q"], margin=margin, corruption="resample")
+    assert len(ablated.ids) == len(PAIRS), "there is no corrupted run to differ from"
+
+
+def test_where_no_pair_can_be_patched_the_reasons_are_told(model: HookedModel) -> None:
+    with pytest.raises(InputError, match=r"less than the margin of 1000 \(4\); lower --margin"):
+        patched(model, margin=1000.0)
+    pairs = [pair_of(model, index, clean_said=False, corrupt_said=True) for index in range(3)]
+    with pytest.raises(InputError, match=r"the model says another answer \(3\)"):
+        patched(model, pairs, only_said=True)
+    with pytest.raises(InputError, match="no pair of questions can be patched: there are none"):
+        patched(model, [])
+
+
+def test_noise_needs_a_subject(model: HookedModel) -> None:
+    pair = Pair(replace(PAIRS[0].clean, spans={}), PAIRS[0].corrupt)
+    with pytest.raises(InputError, match="a / b: the question marks no subject to put noise on"):
+        patched(model, [pair], corruption="noise", positions=["last_q"])
+
+
+def with_text(made_answer: Made, text: str) -> Answer:
+    return replace(made_answer.answer, generated=made_answer.answer.generated._replace(text=text))
+
+
+def test_answers_that_cannot_be_told_apart_are_no_pair() -> None:
+    clean, corrupt = with_text(MADE[1][0], "abXYe"), with_text(MADE[1][1], "abcZe")
+    assert readouts.misfit_of_answers(clean, corrupt) is None
+    assert readouts.misfit_of_answers(clean, replace(corrupt, exact=None)) == "there is no exact answer"
+    named = [replace(each, named=("France", name)) for each, name in ((clean, "a"), (corrupt, "b"))]
+    assert readouts.misfit_of_answers(*named) == "the two answers are the same"
+    assert readouts.misfit_of_answers(clean, with_text(MADE[1][0], "..XY.")) == "the two answers are the same"
+    same_token = with_text(made("i", [100], [50], [202, 9]), "aPQb")
+    assert readouts.misfit_of_answers(clean, same_token) == "the two answers begin with the same token"
+    # Its exact answer's token begins with the space before it.
+    spaced = replace(corrupt, generated=TokenizedText("ab Ze", (1, 2, 2, 4, 5), (1, 2, 2, 4, 5)))
+    assert readouts.misfit_of_answers(clean, spaced) == "one answer begins with a space, the other does not"
+
+
+def test_for_the_verdict_a_right_answer_goes_with_a_wrong_one() -> None:
+    right, wrong = PAIRS[0].clean, replace(PAIRS[0].corrupt, correct=False)
+    assert readouts.misfit_of_verdicts(right, wrong) is None
+    for clean, corrupt in ((wrong, right), (right, right), (wrong, wrong), (right, replace(wrong, correct=None))):
+        assert readouts.misfit_of_verdicts(clean, corrupt) == "it is not a right answer and a wrong one"
+
+
+def test_what_the_model_says_is_told_from_what_it_does_not(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [pair_of(model, index, clean_said=index % 2 == 0, corrupt_said=True) for index in range(5)]
+    answers = [pair.clean for pair in pairs]
+    assert readouts.said(model, answers, most=10) == (answers[::2], 5)
+    monkeypatch.setattr(readouts, "ANSWERS_AT_ONCE", 2)
+    assert readouts.said(model, answers, most=2) == (answers[:3:2], 4), "no more are tried than are wanted"
+    assert readouts.said(model, [replace(answers[0], exact=None)], most=1) == ([], 0)
+
+
+def test_an_answer_led_by_another_text_is_cut_after_its_exact_part(model: HookedModel) -> None:
+    answer = replace(PAIRS[0].clean, generated=TokenizedText("it is France.", (2, 5, 12, 13), (2, 5, 12, 13)))
+    answer = replace(answer, exact=Span(6, 12))
+    led = readouts.led(model.tokenizer, answer, "The city of Lyon is located in")
+    assert led.exact_text == "France"
+    assert led.text == "The city of Lyon is located in France"
+    assert model.tokenizer.decode(led.token_ids[led.n_prompt :]) == led.text
+    assert led.token_ids[: led.n_prompt] == answer.token_ids[: answer.n_prompt]
+    (runs,) = readouts.answer_runs(Pair(led, PAIRS[0].corrupt))
+    assert model.tokenizer.decode(runs.clean.tokens[led.n_prompt :]).rstrip() == "The city of Lyon is located in"
+    assert model.tokenizer.decode([runs.clean.targets[0].token]).strip().startswith("F")

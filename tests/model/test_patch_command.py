@@ -1,0 +1,221 @@
+"""interp patch on a tiny model: what it writes, what it uses again, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from analyses import cli
+from interp.heatmap import Heatmap
+from interp.model_sources import ModelSource
+from interp.pair_runs import READINGS
+from interp.patch_files import load_patched
+from interp.patch_map import MIN_PAIRS
+from tests.row_files import written
+
+N = 40
+COUNTRIES = ("France", "Brazil", "Chad", "Peru")
+CITIES = ("Lyon", "São Paulo", "Rio", "Nice", "Osaka")
+PATCHED = ["--no-only-said", "--margin=-1000", "--bootstraps", "50"]
+"""A model of random weights says none of the answers."""
+FEW = ["--positions", "subject_last,last_q,exact_answer_before_first,exact_answer_first"]
+TEXTS = ["--clean", "The city of Lyon is located in", "--corrupt", "The city of São Paulo is located in"]
+QUESTIONS = Path("asked.csv")
+
+
+@pytest.fixture(autouse=True)
+def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions with given answers, a quarter of which are wrong."""
+    monkeypatch.chdir(tmp_path)
+    rows = []
+    for index in range(N):
+        city = f"{CITIES[index % len(CITIES)]} {index}"
+        named = COUNTRIES[index % len(COUNTRIES)]
+        rows.append(
+            {
+                "id": f"q{index}",
+                "question": f"In which country is {city}?",
+                "subject": city,
+                "answer": named if index % 3 else COUNTRIES[(index + 1) % len(COUNTRIES)],
+                "model_answer": f"It is in {named}",
+            }
+        )
+    written(QUESTIONS, rows)
+
+
+def patch(source: ModelSource, *flags: str, status: int = 0, asked: Path = QUESTIONS) -> None:
+    common = ["--model", str(source.folder), "--dataset", str(asked), "--n", str(N), "--dtype", "float32"]
+    assert cli.main(["patch", *common, "--max-new-tokens", "8", *flags]) == status
+
+
+def folder_of(source: ModelSource, dataset: str = "asked") -> Path:
+    return Path("figures") / source.name / dataset
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_map_is_drawn_with_its_pairs_and_made_once(
+    source: ModelSource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    patch(source, *PATCHED, *FEW)
+    told = capsys.readouterr().out
+    folder = folder_of(source)
+    before = contents(folder)
+    assert set(before) == {"patch.nc", "patch.pdf", "patch.png", "patch-pairs.nc"}
+    assert all(str(folder / name) in told for name in before)
+
+    heatmap = Heatmap.load(folder / "patch.nc")
+    pairs = load_patched(folder / "patch-pairs.nc")
+    assert MIN_PAIRS <= len(pairs.ids) <= N // 2
+    assert f"{len(pairs.ids)} pairs" in told
+    assert json.loads(heatmap.data.attrs["counts"])["pairs"] == len(pairs.ids)
+    assert heatmap.data.attrs["metric"] == "Recovery of logit difference, mean"
+    recovery = (pairs.values[0] - pairs.corrupt[0][:, None, None]) / (pairs.clean[0] - pairs.corrupt[0])[:, None, None]
+    np.testing.assert_allclose(heatmap.data["value"][:, :3], recovery[:, :, :3].mean(0))
+    assert abs(float(heatmap.data["value"].sel(position="exact_answer_before_first")[-1]) - 1) < 1e-4
+    meanings = heatmap.data.attrs["why_missing_meanings"].split()
+    codes = set(heatmap.data["why_missing"].sel(position="exact_answer_first").values.tolist())
+    assert [meanings[code] for code in codes] == ["after_the_read_out"]
+    with xr.open_dataset(folder / "patch-pairs.nc", engine="h5netcdf") as data:
+        assert data["row"].values.tolist() == ["0-0", "1-1", "2-2"]
+        assert data["reading"].values.tolist() == list(READINGS)
+
+    # Another metric of the same pairs patches nothing anew; the same map does not even load the model.
+    with monkeypatch.context() as patching:
+        patching.setattr("interp.patch.patched_pairs", None)
+        patch(source, *PATCHED, *FEW, "--metric", "kl")
+        assert Heatmap.load(folder / "patch-kl.nc").data.attrs["unpatched"] == 0
+    monkeypatch.setattr("interp.models.load_model", None)
+    patch(source, *PATCHED, *FEW)
+    assert {name: each for name, each in contents(folder).items() if "kl" not in name} == before
+    patch(source, *PATCHED, *FEW, "--pairs", "9", status=2)
+    assert "is the result of another run (pairs: 100 there, 9 here)" in capsys.readouterr().err
+
+
+def test_pairs_are_no_more_than_were_asked_for(source: ModelSource) -> None:
+    patch(source, *PATCHED, *FEW, "--pairs", "9", "--layers", "0,2")
+    heatmap = Heatmap.load(folder_of(source) / "patch-0_2.nc")
+    assert heatmap.layers == [0, 2]
+    assert heatmap.data["n"].sel(position="last_q").values.tolist() == [9, 9]
+
+
+def test_heads_have_columns_of_their_own(source: ModelSource) -> None:
+    patch(source, *PATCHED, "--positions", "subject_last,last_q", "--site", "head_z")
+    heatmap = Heatmap.load(folder_of(source) / "patch-head_z.nc")
+    columns = [f"{position} h{head}" for position in ("subject_last", "last_q") for head in range(4)]
+    assert heatmap.data["position"].values.tolist() == columns
+    assert heatmap.layers == [0, 1, 2]
+    assert bool(np.isfinite(heatmap.data["value"]).all())
+
+
+def test_a_verdict_is_of_right_answers_against_wrong_ones(source: ModelSource) -> None:
+    patch(source, *PATCHED, "--readout", "verdict", "--positions=last_q,exact_answer_first,-1")
+    heatmap = Heatmap.load(folder_of(source) / "patch-verdict.nc")
+    assert bool(np.isfinite(heatmap.data["value"]).all()), "what is within the answer comes before the verdict"
+    ids = load_patched(folder_of(source) / "patch-verdict-pairs.nc").ids
+    numbers = [[int(each.removeprefix("q")) for each in pair.split(" / ")] for pair in ids]
+    assert all(clean % 3 and not corrupt % 3 for clean, corrupt in numbers)
+
+
+@pytest.mark.parametrize("corruption", ["zero", "mean", "resample"])
+def test_an_ablation_is_the_change_of_the_answers_log_probability(source: ModelSource, corruption: str) -> None:
+    patch(source, *PATCHED, *FEW, "--corruption", corruption)
+    data = Heatmap.load(folder_of(source) / f"patch-by-{corruption}.nc").data
+    assert data.attrs["metric"] == "Change in log-probability of the clean answer, mean"
+    assert data.attrs["unpatched"] == 0
+    assert data.attrs["variant"] == f"corruption: {corruption}"
+
+
+def test_causal_tracing_and_a_lead(source: ModelSource) -> None:
+    patch(source, *PATCHED, *FEW, "--corruption", "noise", "--draws", "2", "--lead", "The country is")
+    heatmap = Heatmap.load(folder_of(source) / "patch-by-noise-led.nc")
+    assert heatmap.data.attrs["variant"] == "corruption: noise, every answer begins with 'The country is'"
+    last = heatmap.data["value"].sel(position="exact_answer_before_first")
+    assert abs(float(last[-1]) - 1) < 1e-4, "the last layer has all of it where it is read"
+
+
+def test_a_pair_of_texts_has_its_tokens_as_columns(
+    source: ModelSource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    answers = ["--clean-answer", " France", "--corrupt-answer", " Brazil"]
+    patch(source, *TEXTS, *answers, "--margin=-1000")
+    folder = folder_of(source, "texts")
+    before = contents(folder)
+    assert set(before) == {"patch.nc", "patch.pdf", "patch.png"}
+    data = Heatmap.load(folder / "patch.nc").data
+    columns = data["position"].values.tolist()
+    assert [int(column.split()[0]) for column in columns] == sorted({int(column.split()[0]) for column in columns})
+    assert columns[0].startswith("0 ")
+    assert (data["value"][:, 0] == 0).all(), "both texts begin with it"
+    assert abs(float(data["value"][-1, -1]) - 1) < 1e-4
+    assert np.isnan(data["low"]).all()
+    first, second = json.loads(data.attrs["answers"])
+    assert data.attrs["variant"] == f"{first} against {second}"
+    assert "Recovery" in capsys.readouterr().out
+
+    monkeypatch.setattr("interp.models.load_model", None)
+    patch(source, *TEXTS, *answers, "--margin=-1000")
+    assert contents(folder) == before
+    patch(source, *TEXTS[:3], "The city of Nice is located in", *answers, "--margin=-1000", status=2)
+    assert "is the result of another run (corrupt: " in capsys.readouterr().err
+
+
+def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: ModelSource) -> None:
+    flags = ["--clean-answer", " France", "--corrupt-answer", " Brazil", "--margin=-1000"]
+    maps = {}
+    for corruption in ("zero", "resample"):
+        patch(source, *TEXTS, *flags, "--corruption", corruption)
+        maps[corruption] = Heatmap.load(folder_of(source, "texts") / f"patch-by-{corruption}.nc").data["value"].values
+    assert np.nanmax(abs(maps["zero"] - maps["resample"])) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--clean", "Lyon", "--corrupt", "Lyon"], "--clean and --corrupt are the same tokens"),
+        (["--clean", "Lyon"], "one pair of texts needs both --clean and --corrupt"),
+        (["--clean", "", "--corrupt", "Lyon"], "--clean is no text; give one"),
+        (["--clean", "Lyon " * 3000, "--corrupt", "Lyon"], "tokens, and the model reads at most 2048; shorten it"),
+        ([*TEXTS, "--clean-answer", "Rio", "--corrupt-answer", "Rio"], "both texts go on with the same token"),
+        ([*TEXTS, "--clean-answer", ""], "an answer of no tokens cannot be read"),
+        ([*TEXTS, "--margin", "1000"], "the two runs differ by less than the margin of 1000"),
+        ([*TEXTS, "--site", "nowhere"], "unknown site 'nowhere'"),
+        ([*TEXTS, "--corruption", "noise"], "--corruption noise"),
+        ([*TEXTS, "--corruption", "mean"], "--corruption mean"),
+        ([*TEXTS, "--readout", "verdict"], "--readout"),
+        (["--clean-answer", "Rio"], "--clean-answer"),
+        (["--corruption", "zero", "--metric", "recovery"], "--corruption zero has no corrupted run to recover from"),
+        (["--corruption", "noise", "--direction", "noise"], "noise on the embeddings is denoised only"),
+        (["--readout", "verdict", "--lead", "It is"], "leave --corruption and --lead out"),
+        (["--pairs", "0"], "--pairs is 0; give a number from 1"),
+        (["--window", "0"], "--window is 0; give a number from 1"),
+        (["--draws", "0"], "--draws is 0; give a number from 1"),
+        (["--bootstraps", "0"], "--bootstraps is 0; give a number from 1"),
+        (["--layers", "2-1"], "--layers has '2-1'"),
+        (["--positions", "nowhere"], "unknown position 'nowhere'"),
+        ([*PATCHED, "--layers", "7"], "--layers has 7, and the model has the layers 0 to 2"),
+        ([*PATCHED, "--site", "nowhere"], "unknown site 'nowhere'"),
+        (["--only-said"], "no pair of questions can be patched: the model says another answer ("),
+    ],
+)
+def test_what_cannot_be_patched_is_refused_in_one_line(
+    source: ModelSource, capsys: pytest.CaptureFixture, flags: list[str], message: str
+) -> None:
+    patch(source, *flags, status=2)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert message in line
+
+
+def test_questions_that_mark_no_subject_take_no_noise(source: ModelSource, capsys: pytest.CaptureFixture) -> None:
+    rows = [
+        {"question": f"{number}?", "answer": name, "model_answer": f"It is {name}"}
+        for number, name in enumerate(COUNTRIES)
+    ]
+    patch(source, *PATCHED, "--corruption", "noise", status=2, asked=written(Path("bare.csv"), rows))
+    assert "the question marks no subject to put noise on; take --corruption question" in capsys.readouterr().err

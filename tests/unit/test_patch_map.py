@@ -1,0 +1,329 @@
+"""Maps of patched pairs: what the values mean, what the intervals cover, and how often noise is marked."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from jaxtyping import Float
+
+from interp.errors import InputError
+from interp.heatmap import Heatmap
+from interp.pair_runs import READINGS
+from interp.patch_files import load_patched, save_patched
+from interp.patch_map import (
+    METRICS,
+    MIN_PAIRS,
+    Effects,
+    NoValue,
+    bootstrap_interval,
+    effects_of,
+    pair_map,
+    patch_map,
+    peak_shares,
+    sign_flip_p_values,
+    symmetric_scale,
+)
+from interp.patched import PatchedPairs, heads_as_columns
+
+LAYERS, POSITIONS = [0, 1, 2], ["subject_last", "last_q"]
+N_PAIRS = 12
+
+
+def patched_pairs(n: int = N_PAIRS, seed: int = 0) -> PatchedPairs:
+    """Pairs of which every cell reads something; log-probabilities are below 0, scores of clean runs above others."""
+    rng = np.random.default_rng(seed)
+    return PatchedPairs(
+        ids=tuple(f"a{index} / b{index}" for index in range(n)),
+        values=-rng.exponential(size=(len(READINGS), n, len(LAYERS), len(POSITIONS))),
+        clean=np.stack([2 + rng.random(n), -rng.random(n), np.zeros(n)]),
+        corrupt=np.stack([-2 - rng.random(n), -3 - rng.random(n), rng.random(n)]),
+        is_after=np.zeros((n, len(POSITIONS)), dtype=bool),
+        dropped=Counter({"the model says another answer": 3}),
+    )
+
+
+def reading_as(patched: PatchedPairs, side: Float[np.ndarray, "reading pair"]) -> PatchedPairs:
+    """The same pairs, where every patch gives what a run without one does."""
+    values = np.broadcast_to(side[:, :, None, None], patched.values.shape).copy()
+    return PatchedPairs(patched.ids, values, patched.clean, patched.corrupt, patched.is_after, patched.dropped)
+
+
+def with_missing(patched: PatchedPairs, column: int, pairs: slice, *, after: bool = False) -> PatchedPairs:
+    """The same, where some pairs do not have a position, or have it after what is read."""
+    values, is_after = patched.values.copy(), patched.is_after.copy()
+    values[:, pairs, :, column] = np.nan
+    is_after[pairs, column] = after
+    return PatchedPairs(patched.ids, values, patched.clean, patched.corrupt, is_after, patched.dropped)
+
+
+def effects(patched: PatchedPairs, metric: str = "recovery", *, receives_clean: bool = False) -> Effects:
+    return effects_of(patched, metric, receives_clean=receives_clean, is_contrast=True)
+
+
+def mapped(patched: PatchedPairs, metric: str = "recovery", **flags: bool) -> Heatmap:
+    return patch_map(patched, effects(patched, metric, **flags), layers=LAYERS, positions=POSITIONS, draws=300, seed=0)
+
+
+def column_of(heatmap: Heatmap, name: str, position: str = "last_q") -> list[Any]:
+    return list(heatmap.data[name].sel(position=position).values.tolist())
+
+
+@pytest.mark.parametrize("receives_clean", [False, True])
+def test_recovery_is_nought_for_the_corrupted_run_and_one_for_the_clean(receives_clean: bool) -> None:
+    patched = patched_pairs()
+    for side, value in ((patched.corrupt, 0.0), (patched.clean, 1.0)):
+        found = effects(reading_as(patched, side), receives_clean=receives_clean)
+        np.testing.assert_array_equal(found.values, value)
+        assert found.unpatched == float(receives_clean)
+    half = effects(reading_as(patched, (patched.clean + patched.corrupt) / 2), receives_clean=receives_clean)
+    np.testing.assert_allclose(half.values, 0.5)
+
+
+@pytest.mark.parametrize("receives_clean", [False, True])
+@pytest.mark.parametrize("metric", [metric for metric in METRICS if metric != "recovery"])
+def test_other_metrics_are_changes_against_the_run_that_is_patched(metric: str, receives_clean: bool) -> None:
+    patched = patched_pairs()
+    own = patched.clean if receives_clean else patched.corrupt
+    np.testing.assert_array_equal(effects(reading_as(patched, own), metric, receives_clean=receives_clean).values, 0.0)
+    found = effects(patched, metric, receives_clean=receives_clean)
+    assert found.unpatched == 0.0
+    pair, layer, position = 3, 1, 0
+    score, logprob, kl = patched.values[:, pair, layer, position]
+    expected = {
+        "score": score - own[0, pair],
+        "logprob": logprob - own[1, pair],
+        "probability": np.exp(logprob) - np.exp(own[1, pair]),
+        "kl": kl - own[2, pair],
+    }
+    assert found.values[pair, layer, position] == pytest.approx(expected[metric])
+
+
+def test_recovery_is_missing_where_the_runs_do_not_differ() -> None:
+    patched = patched_pairs()
+    patched.corrupt[0, 4] = patched.clean[0, 4]
+    found = effects(patched).values
+    assert np.isnan(found[4]).all()
+    assert np.isfinite(np.delete(found, 4, axis=0)).all()
+
+
+def test_what_is_drawn_says_what_it_is_of() -> None:
+    patched = patched_pairs()
+    words = {metric: effects(patched, metric).words for metric in METRICS}
+    assert len(set(words.values())) == len(METRICS)
+    alone = effects_of(patched, "score", receives_clean=True, is_contrast=False)
+    assert "logit difference" in words["score"]
+    assert "logit difference" not in alone.words
+
+
+def test_a_map_is_the_mean_and_the_median_over_pairs() -> None:
+    patched = with_missing(patched_pairs(), 1, slice(0, 3))
+    values = effects(patched).values
+    data = mapped(patched).data
+    np.testing.assert_allclose(data["value"], np.nanmean(values, axis=0))
+    np.testing.assert_allclose(data["median"], np.nanmedian(values, axis=0))
+    assert data["n"].values.tolist() == [[N_PAIRS, N_PAIRS - 3]] * len(LAYERS)
+    share = (values > 0.5).sum(0) / np.isfinite(values).sum(0)
+    np.testing.assert_allclose(data["over_half"], share)
+    assert (data["low"] < data["value"]).all()
+    assert (data["value"] < data["high"]).all()
+
+
+def test_past_half_way_is_counted_from_the_run_that_is_patched() -> None:
+    patched = patched_pairs()
+    nearly = reading_as(patched, 0.4 * patched.clean + 0.6 * patched.corrupt)
+    assert set(mapped(nearly).data["over_half"].values.flat) == {0.0}
+    assert set(mapped(nearly, receives_clean=True).data["over_half"].values.flat) == {1.0}
+
+
+N_SIMULATED, N_CELLS = 40, 25
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_an_interval_of_the_mean_covers_the_true_mean(missing: float) -> None:
+    """Of skewed effects (a lognormal's mean is far above its median), in a thousand simulated cells of 60 pairs."""
+    rng, deviation = np.random.default_rng(0), 0.8
+    truth, covered = np.exp(deviation**2 / 2), []
+    for _ in range(N_SIMULATED):
+        values = rng.lognormal(0, deviation, size=(60, 1, N_CELLS))
+        values[rng.random(values.shape) < missing] = np.nan
+        low, high = bootstrap_interval(values, draws=400, rng=rng)
+        covered += ((low <= truth) & (truth <= high)).ravel().tolist()
+    assert 0.90 <= np.mean(covered) <= 0.98
+
+
+def noise_map(rng: np.random.Generator) -> Float[np.ndarray, "pair layer position"]:
+    """Effects without any mean: of skewed sizes, some cells' larger than others', each pair's going together."""
+    of_pair = rng.lognormal(0, 0.7, size=(24, 1, 1)) * rng.choice([-1, 1], size=(24, 1, 1))
+    return (0.5 * of_pair + rng.normal(size=(24, 4, 5))) * np.linspace(0.2, 2, 20).reshape(4, 5)
+
+
+def test_maps_of_noise_are_marked_one_in_twenty() -> None:
+    rng, marked, alone = np.random.default_rng(0), [], []
+    for _ in range(200):
+        p, corrected = sign_flip_p_values(noise_map(rng), draws=199, rng=rng)
+        assert (corrected >= p).all(), "any cell of the map is likelier than this one"
+        marked.append((corrected <= 0.05).any())
+        alone += (p <= 0.05).ravel().tolist()
+    assert 0.01 < np.mean(marked) <= 0.08
+    assert 0.03 < np.mean(alone) < 0.07, "each cell alone at its own level"
+
+
+def test_sign_flips_are_what_all_of_them_give() -> None:
+    """Of eight pairs there are 256: the exact share of them in which a mean is as far from 0."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(0.4, 1.0, size=(8, 2, 3))
+    flips = np.array(list(itertools.product([-1.0, 1.0], repeat=8)))
+    means = np.abs(np.einsum("fp,plc->flc", flips, values) / 8)
+    found = np.abs(values.mean(0))
+    p, corrected = sign_flip_p_values(values, draws=20_000, rng=rng)
+    np.testing.assert_allclose(p, (means >= found - 1e-9).mean(0), atol=0.02)
+    np.testing.assert_allclose(corrected, (means.max((1, 2))[:, None, None] >= found - 1e-9).mean(0), atol=0.02)
+
+
+def test_an_effect_is_marked_and_nothing_else() -> None:
+    patched = reading_as(patched_pairs(n=40), patched_pairs(n=40).corrupt)
+    patched.values[0] += np.random.default_rng(1).normal(0, 0.2, size=patched.values.shape[1:])
+    patched.values[0, :, 2, 1] += 1.0
+    data = mapped(patched).data
+    assert data["marked"].values.tolist() == [[0, 0], [0, 0], [0, 1]]
+    assert float(data["p_corrected"][2, 1]) <= 0.05
+
+
+def test_what_changes_nothing_at_all_is_not_marked() -> None:
+    patched = reading_as(patched_pairs(), patched_pairs().corrupt)
+    data = mapped(patched).data
+    assert not data["marked"].any()
+    assert (data["p"] == 1).all()
+    assert (data["p_corrected"] == 1).all()
+    assert np.isnan(data["peak"]).all()
+
+
+@pytest.mark.parametrize(
+    ("pairs", "after", "reason", "n"),
+    [
+        (slice(None), False, NoValue.NO_PAIR_HAS_THE_POSITION, 0),
+        (slice(None), True, NoValue.AFTER_THE_READ_OUT, 0),
+        (slice(MIN_PAIRS - 1, None), False, NoValue.TOO_FEW_PAIRS, MIN_PAIRS - 1),
+        (slice(MIN_PAIRS, None), True, NoValue.HAS_VALUE, MIN_PAIRS),
+    ],
+)
+def test_a_cell_without_a_value_says_why(pairs: slice, after: bool, reason: NoValue, n: int) -> None:
+    heatmap = mapped(with_missing(patched_pairs(), 1, pairs, after=after))
+    meanings = heatmap.data.attrs["why_missing_meanings"].split()
+    assert column_of(heatmap, "n") == [n] * len(LAYERS)
+    for code in column_of(heatmap, "why_missing"):
+        assert meanings[code] == reason.name.lower()
+    statistics = ("value", "low", "high", "median", "over_half", "peak", "p", "p_corrected")
+    has_value = reason is NoValue.HAS_VALUE
+    for name in statistics:
+        assert np.isfinite(column_of(heatmap, name)).all() == has_value, name
+        assert np.isfinite(column_of(heatmap, name, "subject_last")).all()
+    assert has_value or not any(column_of(heatmap, "marked"))
+    assert column_of(heatmap, "why_missing", "subject_last") == [NoValue.HAS_VALUE] * len(LAYERS)
+
+
+def test_peaks_are_shares_of_the_pairs_that_have_an_effect() -> None:
+    values = np.zeros((10, 3, 3))
+    values[:6, 1, 0], values[6:, 2, 0] = -5.0, 2.0
+    values[:4, 0, 1] = 1.0
+    values[3, 0, 1] = np.nan
+    shares = peak_shares(values)
+    assert shares[:, 0].tolist() == [0, 0.6, 0.4]
+    assert shares[:, 1].tolist() == [1, 0, 0], "of three pairs: one is missing, six have none"
+    assert np.isnan(shares[:, 2]).all(), "nobody has an effect there"
+    random = peak_shares(np.random.default_rng(0).normal(size=(30, 5, 4)))
+    np.testing.assert_allclose(random.sum(0), 1)
+
+
+@pytest.mark.parametrize(("metric", "receives_clean"), [*itertools.product(METRICS, [False, True])])
+def test_the_scale_is_centred_at_the_value_without_a_patch(metric: str, receives_clean: bool) -> None:
+    patched = patched_pairs()
+    attributes = mapped(patched, metric, receives_clean=receives_clean).data.attrs
+    found = effects(patched, metric, receives_clean=receives_clean)
+    assert attributes["centre"] == attributes["unpatched"] == found.unpatched
+    assert attributes["centre"] - attributes["scale_low"] == pytest.approx(
+        attributes["scale_high"] - attributes["centre"]
+    )
+    if metric == "recovery":
+        assert attributes["scale_high"] == 1 + receives_clean
+    else:
+        away = np.abs(found.values.mean(0)).max()
+        assert attributes["scale_high"] == pytest.approx(away, rel=0.05)
+
+
+def test_a_map_without_any_effect_or_value_has_a_scale() -> None:
+    for value in (np.zeros((2, 2)), np.full((2, 2), np.nan)):
+        assert symmetric_scale(value, Effects(value[None], 0.0, "Change in score")).problem is None
+
+
+def test_a_single_pair_has_values_and_no_intervals() -> None:
+    patched = with_missing(patched_pairs(n=1), 1, slice(None), after=True)
+    heatmap = pair_map(patched, effects(patched), layers=LAYERS, positions=POSITIONS)
+    data = heatmap.data
+    np.testing.assert_array_equal(data["value"][:, 0], effects(patched).values[0, :, 0])
+    assert np.isnan(data["low"]).all()
+    assert np.isnan(data["value"][:, 1]).all()
+    assert column_of(heatmap, "why_missing") == [NoValue.AFTER_THE_READ_OUT] * len(LAYERS)
+    assert column_of(heatmap, "why_missing", "subject_last") == [NoValue.HAS_VALUE] * len(LAYERS)
+    assert column_of(heatmap, "n", "subject_last") == [1] * len(LAYERS)
+
+
+def test_heads_become_columns() -> None:
+    """From rows of layers and heads: what layer 1 and head 2 read at position 1 is in row 1, column 1 * 3 + 2."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3, 5, 2 * 3, 2))
+    is_after = np.array([[False, True]] * 5)
+    patched = PatchedPairs(tuple("abcde"), values, np.zeros((3, 5)), np.zeros((3, 5)), is_after)
+    turned = heads_as_columns(patched, 3)
+    assert turned.values.shape == (3, 5, 2, 2 * 3)
+    for layer, head, position in itertools.product(range(2), range(3), range(2)):
+        np.testing.assert_array_equal(
+            turned.values[:, :, layer, position * 3 + head], values[:, :, layer * 3 + head, position]
+        )
+    assert turned.is_after[0].tolist() == [False] * 3 + [True] * 3
+
+
+def saved(path: Path) -> PatchedPairs:
+    patched = with_missing(patched_pairs(), 1, slice(0, 2), after=True)
+    save_patched(patched, path, rows=["0-0", "1-1", "2-2"], positions=POSITIONS, attributes={"identity": "{}"})
+    return patched
+
+
+def test_patched_pairs_are_read_as_they_were_written(tmp_path: Path) -> None:
+    patched = saved(tmp_path / "pairs.nc")
+    found = load_patched(tmp_path / "pairs.nc")
+    assert found.ids == patched.ids
+    assert found.dropped == patched.dropped
+    np.testing.assert_array_equal(found.is_after, patched.is_after)
+    for name in ("values", "clean", "corrupt"):
+        np.testing.assert_allclose(getattr(found, name), getattr(patched, name), rtol=1e-7)
+        assert getattr(found, name).dtype == np.float64
+
+
+def test_what_changes_nothing_changes_nothing_when_it_is_read_again(tmp_path: Path) -> None:
+    """A file has fewer digits, and has as many of what every patch gives as of the runs without one."""
+    patched = reading_as(patched_pairs(), patched_pairs().corrupt)
+    save_patched(patched, tmp_path / "pairs.nc", rows=["0", "1", "2"], positions=POSITIONS, attributes={})
+    found = load_patched(tmp_path / "pairs.nc")
+    for metric in METRICS:
+        assert (effects(found, metric).values == 0).all(), metric
+
+
+def test_a_file_of_something_else_is_refused_in_one_line(tmp_path: Path) -> None:
+    words = tmp_path / "words.nc"
+    words.write_text(json.dumps({"not": "netCDF"}))
+    mapped(patched_pairs()).save(tmp_path / "map.nc")
+    saved(tmp_path / "whole.nc")
+    cut = tmp_path / "cut.nc"
+    cut.write_bytes((tmp_path / "whole.nc").read_bytes()[:300])
+    for path in (words, tmp_path / "map.nc", cut, tmp_path / "nowhere.nc"):
+        with pytest.raises(InputError, match="is not a file of patched pairs") as refused:
+            load_patched(path)
+        assert str(refused.value).startswith(str(path))
+        assert "\n" not in str(refused.value)
