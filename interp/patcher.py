@@ -248,7 +248,7 @@ class Patcher:
     ) -> Float[torch.Tensor, "layer position trial width"]:
         """The vectors that are patched in, of every layer; recordings are of the runs that they are taken from."""
         if not trials:
-            return torch.empty(0, 0, 0, 0)
+            return torch.empty(0, self.cells[0].shape[1], 0, 0)
         if self.intervention.corruption == "mean":
             return self._mean[:, :, None].expand(-1, -1, len(trials), -1)
         if recordings and self.intervention.site in ("resid_pre", "resid_post"):
