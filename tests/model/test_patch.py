@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,14 @@ from transformers import PreTrainedTokenizerFast
 from interp import patch, readouts
 from interp.errors import InputError
 from interp.examples import Answer, Question, Span, TokenizedText
-from interp.interventions import Intervention
+from interp.interventions import DIRECTIONS, Intervention
 from interp.models import HookedModel
 from interp.pair_runs import Candidate, candidate_of, trials_of
 from interp.pairs import Pair
 from interp.patched import PatchedPairs, heads_as_columns
 from interp.patching import units_of
 from interp.positions import position_table
+from interp.text_pairs import text_pair
 
 TOLERANCE = 1e-4
 CLEAR = 1e-3
@@ -166,7 +168,13 @@ def log_probabilities(
     return found
 
 
-def activations(model: HookedModel, tokens: Tokens, names: Sequence[str]) -> list[Float[torch.Tensor, "pos ..."]]:
+@lru_cache(maxsize=64)
+def unpatched_log_probabilities(model: HookedModel, tokens: Tokens) -> Float[torch.Tensor, "pos vocab"]:
+    return log_probabilities(model, tokens)
+
+
+@lru_cache(maxsize=256)  # Of runs that many cells have in common.
+def activations(model: HookedModel, tokens: Tokens, names: tuple[str, ...]) -> list[Float[torch.Tensor, "pos ..."]]:
     with torch.inference_mode():
         _, cache = model.run_with_cache(torch.tensor([tokens]))
     return [cache[name][0] for name in names]
@@ -232,13 +240,13 @@ def direct(
             layer, position = cell
             name = f"blocks.{layer}.hook_{site}"
             if isinstance(donor, Made):
-                (of_layer,) = activations(model, fed(donor), [name])
+                (of_layer,) = activations(model, fed(donor), (name,))
                 vector = of_layer[donor.places[position]]
             else:
                 vector = donor(fed(receiver), position)[layer]
             hooks.append((name, putting(receiver.places[position], vector)))
         reads = [(at, token, max(sign, 0) if alone else sign) for at, token, sign in reads_of(receiver)]
-        reference = log_probabilities(model, fed(clean)) if index == 0 else None
+        reference = unpatched_log_probabilities(model, fed(clean)) if index == 0 else None
         total += read(log_probabilities(model, fed(receiver), hooks), reads, reference, reads_of(clean)[0][0])
     return total
 
@@ -275,7 +283,7 @@ def assert_as_computed(
     assert effect > CLEAR
 
 
-@pytest.mark.parametrize("direction", patch.DIRECTIONS)
+@pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("readout", readouts.READOUTS)
 def test_another_questions_run_is_patched_as_by_a_hook(model: HookedModel, readout: str, direction: str) -> None:
     found = patched(model, readout=readout, direction=direction)
@@ -304,7 +312,7 @@ def test_every_family_is_patched_as_by_a_hook(family_model: HookedModel) -> None
 def subject_noise(model: HookedModel, *, sigmas: float, draws: int, seed: int) -> list[list[Noise]]:
     """For each pair and draw what is added to its clean run, from the generators' seeds alone."""
     places = [clean.places for clean, _ in MADE]
-    embedded = [activations(model, clean.before, ["blocks.0.hook_resid_pre"])[0] for clean, _ in MADE]
+    embedded = [activations(model, clean.before, ("blocks.0.hook_resid_pre",))[0] for clean, _ in MADE]
     at_subjects = torch.cat(
         [
             stream[place["subject_first"] : place["subject_last"] + 1]
@@ -364,7 +372,7 @@ def test_noise_on_the_subject_is_restored_as_by_hooks(model: HookedModel, readou
 @pytest.mark.parametrize("site", ["resid_post", "attn_out"])
 def test_ablations_are_those_of_a_hook(model: HookedModel, corruption: str, readout: str, site: str) -> None:
     found = patched(model, readout=readout, corruption=corruption, site=site)
-    names = [f"blocks.{layer}.hook_{site}" for layer in range(N_LAYERS)]
+    names = tuple(f"blocks.{layer}.hook_{site}" for layer in range(N_LAYERS))
 
     def mean(_: Tokens, position: str) -> list[torch.Tensor]:
         """Over the clean runs that have the position before they are read."""
@@ -417,7 +425,7 @@ def test_a_head_is_patched_as_by_a_hook_and_is_a_column(model: HookedModel) -> N
     first, second = clean.spelt[0], corrupt.spelt[0]
     for layer in layers:
         name = f"blocks.{layer}.attn.hook_z"
-        (of_donor,), (of_receiver,) = (activations(model, made.before, [name]) for made in (clean, corrupt))
+        (of_donor,), (of_receiver,) = (activations(model, made.before, (name,)) for made in (clean, corrupt))
         of_donor = of_donor.reshape(len(of_donor), n_heads, -1)
         for column, position in enumerate(positions):
             for head in range(n_heads):
@@ -460,7 +468,7 @@ def test_a_run_patched_into_itself_is_unchanged(model: HookedModel) -> None:
     assert known[:, :, :, 1].all()
 
 
-@pytest.mark.parametrize("direction", patch.DIRECTIONS)
+@pytest.mark.parametrize("direction", DIRECTIONS)
 def test_before_the_first_difference_nothing_changes_by_a_bit(model: HookedModel, direction: str) -> None:
     found = patched(model, direction=direction)
     own = found.clean if direction == "noise" else found.corrupt
@@ -492,7 +500,7 @@ def test_how_many_pairs_are_held_at_a_time_changes_nothing(
 ) -> None:
     together = patched(model, corruption=corruption)
     monkeypatch.setattr("interp.pair_runs.RUNS_AT_ONCE", 3)
-    monkeypatch.setattr(patch, "RUNS_AT_ONCE", 3)
+    monkeypatch.setattr("interp.patcher.RUNS_AT_ONCE", 3)
     if corruption != "noise":  # Whose deviation is that of the first pairs, of as many as are held.
         monkeypatch.setattr(patch, "PAIRS_AT_ONCE", 3)
     apart = patched(model, corruption=corruption)
@@ -611,3 +619,23 @@ def test_an_answer_led_by_another_text_is_cut_after_its_exact_part(model: Hooked
     (runs,) = readouts.answer_runs(Pair(led, PAIRS[0].corrupt))
     assert model.tokenizer.decode(runs.clean.tokens[led.n_prompt :]).rstrip() == "The city of Lyon is located in"
     assert model.tokenizer.decode([runs.clean.targets[0].token]).strip().startswith("F")
+
+
+def test_texts_that_cannot_be_a_pair_are_refused(model: HookedModel) -> None:
+    with pytest.raises(InputError, match="--corrupt is no text; give one"):
+        text_pair(model, (5, 6), ())
+    with pytest.raises(InputError, match="are the same tokens"):
+        text_pair(model, (5, 6), (5, 6))
+
+
+def test_texts_are_read_for_what_the_model_goes_on_with(model: HookedModel) -> None:
+    clean, corrupt = MADE[1]
+    pair = text_pair(model, clean.before, corrupt.before)
+    (read_pair,) = pair.candidate.variants
+    for made_answer, run in ((clean, read_pair.clean), (corrupt, read_pair.corrupt)):
+        assert run.tokens == made_answer.before
+        assert [target.token for target in run.targets] == [best_token(model, each) for each in (clean, corrupt)]
+        assert {target.place for target in run.targets} == {len(made_answer.before) - 1}
+    # One token of a subject against the last of three; of two and three tokens that lead to the answer both ends.
+    places = list(zip(pair.clean_cells[0].tolist(), pair.corrupt_cells[0].tolist(), strict=True))
+    assert places == [(0, 0), (1, 1), (2, 2), (3, 3), (7, 10)]

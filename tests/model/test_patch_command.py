@@ -180,16 +180,15 @@ def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: Model
     [
         (["--clean", "Lyon", "--corrupt", "Lyon"], "--clean and --corrupt are the same tokens"),
         (["--clean", "Lyon"], "one pair of texts needs both --clean and --corrupt"),
-        (["--clean", "", "--corrupt", "Lyon"], "--clean is no text; give one"),
         (["--clean", "Lyon " * 3000, "--corrupt", "Lyon"], "tokens, and the model reads at most 2048; shorten it"),
         ([*TEXTS, "--clean-answer", "Rio", "--corrupt-answer", "Rio"], "both texts go on with the same token"),
         ([*TEXTS, "--clean-answer", ""], "an answer of no tokens cannot be read"),
         ([*TEXTS, "--margin", "1000"], "the two runs differ by less than the margin of 1000"),
-        ([*TEXTS, "--site", "nowhere"], "unknown site 'nowhere'"),
-        ([*TEXTS, "--corruption", "noise"], "--corruption noise"),
-        ([*TEXTS, "--corruption", "mean"], "--corruption mean"),
-        ([*TEXTS, "--readout", "verdict"], "--readout"),
-        (["--clean-answer", "Rio"], "--clean-answer"),
+        ([*TEXTS, "--margin=-1000", "--site", "nowhere"], "unknown site 'nowhere'"),
+        ([*TEXTS, "--corruption", "noise"], "--corruption noise is for sets of questions; leave it out"),
+        ([*TEXTS, "--corruption", "mean"], "--corruption mean is for sets of questions; leave it out"),
+        ([*TEXTS, "--readout", "verdict"], "one pair of texts is read at its end; leave --readout and --lead out"),
+        (["--clean-answer", "Rio"], "--clean-answer and --corrupt-answer go with --clean and --corrupt"),
         (["--corruption", "zero", "--metric", "recovery"], "--corruption zero has no corrupted run to recover from"),
         (["--corruption", "noise", "--direction", "noise"], "noise on the embeddings is denoised only"),
         (["--readout", "verdict", "--lead", "It is"], "leave --corruption and --lead out"),
@@ -215,7 +214,7 @@ def test_what_cannot_be_patched_is_refused_in_one_line(
 def test_questions_that_mark_no_subject_take_no_noise(source: ModelSource, capsys: pytest.CaptureFixture) -> None:
     rows = [
         {"question": f"{number}?", "answer": name, "model_answer": f"It is {name}"}
-        for number, name in enumerate(COUNTRIES)
+        for number, name in enumerate(COUNTRIES * (N // len(COUNTRIES)))
     ]
     patch(source, *PATCHED, "--corruption", "noise", status=2, asked=written(Path("bare.csv"), rows))
     assert "the question marks no subject to put noise on; take --corruption question" in capsys.readouterr().err
