@@ -146,7 +146,7 @@ def test_patches_are_those_of_transformer_lens(family_model: HookedModel, site: 
     reference = clean[0, 6].log_softmax(-1)
     donor, (receiver,) = of_run(family_model, CLEAN, site), records(family_model, [run])
     jobs = [Job(0, place, donor[:, place]) for place in PLACES]
-    found = patched_readings(family_model, site, rows_of(family_model, site), [receiver], jobs, {run: reference})
+    found = patched_readings(family_model, site, rows_of(family_model, site), [receiver], jobs, [reference])
     ours = Readings(*(torch.stack(each) for each in zip(*found, strict=True)))
     log_p = logits.log_softmax(-1)
     kl = (reference.exp() * (reference - log_p[:, :, 6])).sum(-1)
