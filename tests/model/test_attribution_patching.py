@@ -248,7 +248,7 @@ def test_a_corrupted_run_is_differentiated_where_it_is(model: HookedModel) -> No
         stream[:, 1:3] += torch.linspace(-1, 1, stream.shape[-1])
         return stream
 
-    [receiver] = recorded(model, RUNS[:1], with_cache=True, corruption=corruption)
+    [receiver] = recorded(model, RUNS[:1], with_cache=takes_wavefronts(model), corruption=corruption)
     units, strength, place = layers_of(model), 0.005, 2
     own, [donor] = receiver.stream[:, place], vectors(model, "resid_pre", [(2, 1)])
     near = [
