@@ -142,7 +142,8 @@ def candidates_of(
     from interp.pair_runs import candidate_of
     from interp.positions import position_table
 
-    usable, unsaid = usable_answers(config, model, [answer for answer in answers if answer.correct is not None])
+    judged = [answer for answer in answers if answer.correct is not None]
+    usable, unsaid = usable_answers(config, questions, model, judged)
     pairs, alone = pairs_of(config, questions, usable)
     reader, names = reader_of(config, questions, model), patching.positions_of(config)
     clean, corrupt = (
@@ -153,7 +154,7 @@ def candidates_of(
 
 
 def usable_answers(
-    config: Config, model: HookedModel, judged: Sequence[Answer]
+    config: Config, questions: QuestionSet, model: HookedModel, judged: Sequence[Answer]
 ) -> tuple[Sequence[Answer], Counter[str]]:
     """The answers with their lead, if there is one, and how many the model does not say after it."""
     from collections import Counter
@@ -163,7 +164,10 @@ def usable_answers(
 
     if config.lead is None:
         return judged, Counter()
-    led = [readouts.led(model.tokenizer, answer, config.lead) for answer in judged]
+    # A base model's answer goes on in the line of the prompt.
+    style = asking.prompting_of(config, questions).style_for(model.tokenizer)
+    lead = f" {config.lead}" if style == "base" else config.lead
+    led = [readouts.led(model.tokenizer, answer, lead) for answer in judged]
     if config.pair_column is not None or not config.only_said:
         return led, Counter()
     # In the order in which they are paired: no more of those that the model says are looked for than are used.

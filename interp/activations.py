@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float, Int
 
 from interp.errors import InputError
-from interp.models import HookedModel, run_until
+from interp.models import HookedModel, padded, run_until
 from interp.positions import MISSING
 from interp.sites import hook_names
 
@@ -169,9 +169,6 @@ def _gathered(
     **passed: Any,
 ) -> dict[str, Float[torch.Tensor, "position example width"]]:
     """Each hook at some tokens of each sequence, on the device on which it was computed."""
-    tokens = torch.zeros(len(sequences), max(map(len, sequences)), dtype=torch.long)
-    for row, sequence in enumerate(sequences):
-        tokens[row, : len(sequence)] = torch.tensor(sequence)
     rows = torch.arange(len(sequences))
     index_on: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
     gathered: dict[str, torch.Tensor] = {}
@@ -183,7 +180,7 @@ def _gathered(
         gathered[name] = activation[index_on[activation.device]].flatten(start_dim=2)
 
     names = dict.fromkeys(name for names in hooks.values() for name in names)
-    run_until(model, tokens.to(model.cfg.device), {name: partial(gather, name) for name in names}, **passed)
+    run_until(model, padded(sequences).to(model.cfg.device), {name: partial(gather, name) for name in names}, **passed)
     return gathered
 
 

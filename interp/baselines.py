@@ -31,7 +31,7 @@ from interp.auc import NO_INTERVAL, Interval, auc_interval
 from interp.batches import in_halves_if_need_be
 from interp.estimates import Estimates
 from interp.examples import Answer
-from interp.models import HookedModel
+from interp.models import HookedModel, padded
 from interp.plan import capture_plan
 from interp.probe import METRIC
 from interp.progress import progress
@@ -210,12 +210,9 @@ def _letters(model: HookedModel) -> tuple[tuple[int, ...], tuple[int, int]]:
 
 
 def _logits(model: HookedModel, sequences: Sequence[Sequence[int]]) -> Float[torch.Tensor, "example pos vocab"]:
-    """Padded on the right, where padding cannot reach a real token of a causal model."""
-    tokens = torch.zeros(len(sequences), max(map(len, sequences)), dtype=torch.long)
-    for row, sequence in enumerate(sequences):
-        tokens[row, : len(sequence)] = torch.tensor(sequence)
+    """Of every token, and of what pads shorter sequences."""
     with torch.inference_mode():
-        logits: torch.Tensor = model(tokens.to(model.cfg.device), return_type="logits")
+        logits: torch.Tensor = model(padded(sequences).to(model.cfg.device), return_type="logits")
     return logits
 
 

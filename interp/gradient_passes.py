@@ -19,10 +19,10 @@ from einops import rearrange
 from jaxtyping import Float
 
 from interp.batches import batched, in_halves_if_need_be
-from interp.models import HookedModel, run_until
+from interp.models import HookedModel, padded, run_until
 from interp.norms import norms_run_once
 from interp.output_path import output_logits
-from interp.patching import padded, target_table
+from interp.patching import target_table
 from interp.recordings import Recording
 from interp.sites import hook_names
 

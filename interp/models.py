@@ -241,6 +241,16 @@ def continued(
     return [_until_end(row, ends) for row in output[:, tokens.shape[1] :].tolist()]
 
 
+def padded(sequences: Sequence[Sequence[int]]) -> Int[torch.Tensor, "batch pos"]:
+    """Sequences of any lengths, padded on the right, where padding cannot reach a real token of a causal model."""
+    import torch
+
+    tokens = torch.zeros(len(sequences), max(map(len, sequences)), dtype=torch.long)
+    for row, sequence in enumerate(sequences):
+        tokens[row, : len(sequence)] = torch.tensor(sequence)
+    return tokens
+
+
 def run_until(
     model: HookedModel,
     tokens: Int[torch.Tensor, "batch pos"],

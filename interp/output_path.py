@@ -14,7 +14,7 @@ from jaxtyping import Float
 from interp.errors import InputError
 from interp.models import HookedModel
 
-TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-3, torch.bfloat16: 0.25, torch.float16: 0.05}
+TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-3, torch.bfloat16: 0.5, torch.float16: 0.05}
 """How far log-probabilities may be from the model's own, by its dtype: what rounding in another batch does to them,
 several times over."""
 NEGLIGIBLE = -20.0

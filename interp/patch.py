@@ -18,16 +18,19 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from interp.batches import batched
 from interp.errors import InputError
 from interp.interventions import Intervention
-from interp.models import HookedModel
+from interp.models import HookedModel, padded
+from interp.output_path import output_logits, require_own_logits
 from interp.pair_runs import Candidate
 from interp.patched import PatchedPairs
 from interp.patcher import PAIRS_AT_ONCE, Cells, Patcher
-from interp.patching import Unit
+from interp.patching import Run, Unit
 from interp.progress import progress
+from interp.recordings import recorded
 
 
 def patched_pairs(
@@ -59,9 +62,12 @@ def patched_pairs(
     Raises
     ------
     InputError
-        If no pair can be patched.
+        If no pair can be patched, a run is longer than what the model reads, or what is read of the first run is not
+        what the model itself gives.
     """
     _require_fitting(model, candidates)
+    for candidate in candidates[:1]:
+        _require_output_path(model, candidate.variants[0].clean)
     patcher = Patcher(model, candidates, cells, units, intervention)
     parts: list[PatchedPairs] = []
     with progress("patched", total=min(n, len(candidates)), unit="pairs") as shown:
@@ -82,6 +88,15 @@ def patched_pairs(
         is_after=np.concatenate([part.is_after for part in parts]),
         dropped=dropped,
     )
+
+
+def _require_output_path(model: HookedModel, run: Run) -> None:
+    """Raise an `InputError` if what is read of a run is not what the model itself gives."""
+    (recording,) = recorded(model, [run], with_cache=False)
+    with torch.inference_mode():
+        logits = model(padded([run.tokens]).to(model.cfg.device), return_type="logits")
+        own = logits[0, list(run.places)].to(recording.final.device)
+        require_own_logits(output_logits(model, recording.final), own)
 
 
 def _require_fitting(model: HookedModel, candidates: Sequence[Candidate]) -> None:

@@ -187,14 +187,6 @@ def put(
         activation[rows, at, head] = shaped[:, head]
 
 
-def padded(sequences: Sequence[Sequence[int]]) -> Int[torch.Tensor, "row pos"]:
-    """Sequences of any lengths, padded on the right, where padding cannot reach a real token of a causal model."""
-    tokens = torch.zeros(len(sequences), max(map(len, sequences)), dtype=torch.long)
-    for row, sequence in enumerate(sequences):
-        tokens[row, : len(sequence)] = torch.tensor(sequence)
-    return tokens
-
-
 def target_table(runs: Sequence[Run]) -> Int[torch.Tensor, "row target 2"]:
     """For each run and target, which of the places where the run is read, and which token.
 

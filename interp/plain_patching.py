@@ -13,8 +13,8 @@ import torch
 from einops import rearrange
 from jaxtyping import Float
 
-from interp.models import HookedModel, run_until
-from interp.patching import Job, Unit, padded, put
+from interp.models import HookedModel, padded, run_until
+from interp.patching import Job, Unit, put
 from interp.recordings import Recording
 from interp.sites import hook_names
 

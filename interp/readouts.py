@@ -173,7 +173,7 @@ def led(tokenizer: Any, answer: Answer, lead: str) -> Answer:
         If the tokenizer does not tell which token stands where in the text.
     """
     exact = answer.exact_text or ""
-    ids, tokens = encoded_text(tokenizer, f"{lead} {exact}".lstrip(), add_special_tokens=False)
+    ids, tokens = encoded_text(tokenizer, f"{lead} {exact}" if lead else exact, add_special_tokens=False)
     if tokens is None:
         raise InputError(
             f"the tokenizer cannot tell which token stands where in {lead!r}; take a --lead that it can spell"

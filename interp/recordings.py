@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 
-from interp.models import HookedModel, run_until
-from interp.patching import Run, padded
+from interp.models import HookedModel, padded, run_until
+from interp.patching import Run
 
 Corruption = Callable[[Float[torch.Tensor, "run pos d_model"]], Float[torch.Tensor, "run pos d_model"]]
 """What is done to the stream before the first block."""

@@ -32,9 +32,9 @@ from einops import rearrange
 from jaxtyping import Float
 
 from interp.activations import takes_prefixes
-from interp.models import HookedModel, run_until
+from interp.models import HookedModel, padded, run_until
 from interp.norms import norms_run_once
-from interp.patching import Job, Unit, padded, put
+from interp.patching import Job, Unit, put
 from interp.recordings import Recording
 from interp.sites import hook_names
 

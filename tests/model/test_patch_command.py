@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 from analyses import cli
+from interp import output_path
 from interp.heatmap import Heatmap
 from interp.model_sources import ModelSource
 from interp.pair_runs import READINGS
@@ -218,3 +219,35 @@ def test_questions_that_mark_no_subject_take_no_noise(source: ModelSource, capsy
     ]
     patch(source, *PATCHED, "--corruption", "noise", status=2, asked=written(Path("bare.csv"), rows))
     assert "the question marks no subject to put noise on; take --corruption question" in capsys.readouterr().err
+
+
+def test_results_are_drawn_again_and_single_pairs_are_not(source: ModelSource) -> None:
+    patch(source, *PATCHED, *FEW)
+    drawn = contents(folder_of(source))
+    assert "patch-pairs.nc" in drawn
+    assert cli.main(["figures"]) == 0
+    assert contents(folder_of(source)) == drawn
+
+
+def test_a_screened_map_has_the_exact_values_of_its_best_cells(source: ModelSource) -> None:
+    columns = ["--positions", "subject_last,exact_answer_before_first", "--metric", "score"]
+    patch(source, *PATCHED, *columns)
+    patch(source, *PATCHED, *columns, "--screen", "--verify", "3")
+    exact = Heatmap.load(folder_of(source) / "patch-score.nc").data
+    screened = Heatmap.load(folder_of(source) / "patch-screened-score.nc").data
+    known = np.isfinite(screened["exact"].values)
+    assert known.sum() == 3
+    np.testing.assert_allclose(screened["exact"].values[known], exact["value"].values[known], atol=1e-5)
+    estimates = np.abs(screened["value"].values)
+    assert estimates[known].min() >= np.nanmax(estimates[~known])
+    assert np.nanmax(np.abs(screened["value"].values - exact["value"].values)) > 1e-5, "they are estimates"
+
+
+def test_an_output_path_that_is_not_the_models_own_is_refused(
+    source: ModelSource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = output_path.output_logits
+    monkeypatch.setattr("interp.patch.output_logits", lambda *given: 2 * whole(*given))
+    patch(source, *PATCHED, *FEW, status=2)
+    assert "do not give this model's own output" in capsys.readouterr().err.splitlines()[-1]
+    assert not (folder_of(source) / "patch.nc").exists()

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.errors import InputError
-from interp.patching import Run, Target, Unit, padded, put, target_table, units_of
+from interp.models import padded
+from interp.patching import Run, Target, Unit, put, target_table, units_of
 from interp.sweep import Column, shared_passes
 
 COLUMNS = st.tuples(st.integers(0, 12), st.integers(1, 9)).map(lambda drawn: Column(drawn[0], sum(drawn)))
