@@ -21,6 +21,7 @@ ANALYSES = (
     "probe",
     "patch",
     "baselines",
+    "ccs",
     "apply",
     "transfer",
     "error-types",
