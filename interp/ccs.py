@@ -93,10 +93,9 @@ def fit_ccs(
     starts: int = STARTS,
     penalty: float = PENALTY,
 ) -> CCSProbe:
-    """The probe that loses least of those that are found from several random starts.
+    """The probe that loses least of those that are found from several random starts, each by L-BFGS.
 
-    By L-BFGS from all starts at once: their sum has no term that two of them share, so that where it has a minimum each
-    of them has one. Where p⁺ = p⁻ the loss has an edge, but one that bends downwards, and no minimum lies on it.
+    Where p⁺ = p⁻ the loss has an edge, but one that bends downwards: no minimum lies on it.
 
     Parameters
     ----------
@@ -114,21 +113,29 @@ def fit_ccs(
     """
     drawn = rng.normal(size=(starts, yes.shape[1] + 1))
     drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    return min((_descended(start, yes, no, penalty) for start in drawn), key=lambda probe: probe.loss)
 
-    def of_all(flat: Float[np.ndarray, " parameter"]) -> tuple[float, Float[np.ndarray, " parameter"]]:
-        losses = ccs_losses(flat.reshape(drawn.shape), yes, no, penalty)
-        return float(losses.value.sum()), losses.gradient.ravel()
+
+def _descended(
+    start: Float[np.ndarray, " parameter"],
+    yes: Float[np.ndarray, "n d_model"],
+    no: Float[np.ndarray, "n d_model"],
+    penalty: float,
+) -> CCSProbe:
+    """The minimum below a start."""
+
+    def loss_of(parameters: Float[np.ndarray, " parameter"]) -> tuple[float, Float[np.ndarray, " parameter"]]:
+        losses = ccs_losses(parameters[None], yes, no, penalty)
+        return float(losses.value[0]), losses.gradient[0]
 
     found = minimize(
-        of_all,
-        drawn.ravel(),
+        loss_of,
+        start,
         jac=True,
         method="L-BFGS-B",
         options={"gtol": TOLERANCE, "ftol": 0.0, "maxiter": MAX_STEPS, "maxfun": 2 * MAX_STEPS},
     )
-    parameters = found.x.reshape(drawn.shape)
-    losses = ccs_losses(parameters, yes, no, penalty)
-    if not np.abs(losses.gradient).max() <= TOLERATED:
+    loss, gradient = loss_of(found.x)
+    if not np.abs(gradient).max() <= TOLERATED:
         raise RuntimeError(f"CCS did not converge in {found.nit} steps (n {len(yes)}): {found.message}")
-    best = int(losses.value.argmin())
-    return CCSProbe(parameters[best, :-1], float(parameters[best, -1]), float(losses.value[best]))
+    return CCSProbe(found.x[:-1], float(found.x[-1]), loss)
