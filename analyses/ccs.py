@@ -187,29 +187,41 @@ def variant_in_words(config: Config, verdict: dict[str, Any]) -> str:
 
 
 def in_words(heatmap: Heatmap) -> str:
-    """The values at some depths, where each method is best, and what the model itself says."""
+    """The values at some depths, where each method is highest, and what the model itself says."""
+    data = heatmap.data
+    own, n = value_in_words(*json.loads(data.attrs["verdict"])), int(data["n"].max())
+    return "\n".join(
+        [
+            table_of_values(heatmap),
+            "",
+            f"{'highest, and so too high':26}{'':24}{'':10}  with the other sign   layers {data.attrs['mark']}",
+            *(highest_in_words(heatmap, name) for name in data["position"].values.tolist()),
+            "",
+            f"{'its own Yes or No':26}{own:>24}   Yes to {data.attrs['says_yes']:.0%} of {n} answers",
+            f"{'loss of CCS out of fold':26}{range_in_words(heatmap, 'ccs'):>24}   of shuffled pairs "
+            f"{range_in_words(heatmap, 'ccs-shuffled-pairs')}; a probe that knows nothing has 0.25",
+            "signs are set by the labels of the training folds; without labels no fit knows which side is right",
+        ]
+    )
+
+
+def highest_in_words(heatmap: Heatmap, name: str) -> str:
+    """The highest value of a method, with what it would be with the other sign, and how many layers are marked."""
     import numpy as np
 
-    data = heatmap.data
-    lines = [
-        table_of_values(heatmap),
-        "",
-        "highest (of many, and on the answers that it is chosen on); with the other sign",
-    ]
-    for column, name in enumerate(data["position"].values.tolist()):
-        values = data["value"].values[:, column]
-        if np.isfinite(values).any():
-            row = int(np.nanargmax(values))
-            cell = data.isel(layer=row, position=column)
-            interval = value_in_words(float(cell.value), float(cell.low), float(cell.high))
-            lines.append(f"{name:26}{interval:>24} at layer {heatmap.layers[row]:<4}{1 - float(cell.value):.3f}")
-    own = value_in_words(*json.loads(data.attrs["verdict"]))
-    lines += [
-        "",
-        f"the model's own Yes or No {own:>24}; Yes to {data.attrs['says_yes']:.0%} of {int(data['n'].max())} answers",
-        "signs are those of the training folds' labels: without labels, no fit says which side is right",
-    ]
-    return "\n".join(lines)
+    column = heatmap.data.sel(position=name)
+    if not np.isfinite(column["value"]).any():
+        return f"{name:26}{'–':>24}"
+    cell = column.isel(layer=int(np.nanargmax(column["value"])))
+    interval = value_in_words(float(cell.value), float(cell.low), float(cell.high))
+    place, other = f"layer {int(cell.layer)}", 1 - float(cell.value)
+    return f"{name:26}{interval:>24}{place:>10}{other:21.3f}{int(column['marked'].sum()):9d} of {len(heatmap.layers)}"
+
+
+def range_in_words(heatmap: Heatmap, name: str) -> str:
+    """The least and the largest loss that a method has in any layer."""
+    loss = heatmap.data["loss"].sel(position=name)
+    return f"{float(loss.min()):.3f} to {float(loss.max()):.3f}"
 
 
 if __name__ == "__main__":

@@ -56,6 +56,11 @@ class CCSProbe(NamedTuple):
         first, second = (expit(half @ self.weight + self.intercept) for half in (yes, no))
         return np.asarray((first + 1 - second) / 2)
 
+    def loss_on(self, yes: Float[np.ndarray, "n d_model"], no: Float[np.ndarray, "n d_model"]) -> float:
+        """The paper's loss on such pairs, without the penalty; a probe that knows nothing, p = 1/2, has .25."""
+        parameters = np.append(self.weight, self.intercept)[None]
+        return float(ccs_losses(parameters, yes, no, 0.0).value[0])
+
 
 def ccs_losses(
     parameters: Float[np.ndarray, "probe parameter"],

@@ -24,7 +24,8 @@ def contrast_map(scores: LayerScores, labels: Labels, cells: ContrastCells) -> H
     Of random directions, which are many, the value is the mean of their AUCs, and the interval what 95 % of them lie
     in. Marked is what is above it in its layer. Beside these there are ``accuracy``, where all with a score above 0 are
     called wrong, and ``auc_trained``, by which the signs were chosen: close to .5, they are as good as tossed. With
-    the other sign AUC and accuracy are 1 minus what they are.
+    the other sign AUC and accuracy are 1 minus what they are. ``loss`` is that of CCS out of fold: a fit can have
+    little of it, and know nothing of correctness.
 
     Parameters
     ----------
@@ -43,6 +44,7 @@ def contrast_map(scores: LayerScores, labels: Labels, cells: ContrastCells) -> H
     extra = {
         "accuracy": np.where(np.isfinite(data["value"]), _by_column(right), np.nan),
         "auc_trained": _by_column(scores.trained),
+        "loss": _by_column(scores.loss),
         "marked": (data["value"] > data["high"].sel(position=RANDOM)).values.astype(np.int8),
     }
     told = {"kind": "contrast", "columns": "Method", "mark": MARK}

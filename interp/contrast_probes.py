@@ -100,6 +100,15 @@ class ContrastCells:
         return torch.cat(self.pairs(layer), dim=1)
 
 
+class Confidences(NamedTuple):
+    """What each of `METHODS` makes of examples."""
+
+    value: Float[np.ndarray, "method n"]
+    """How right the answer is, or how wrong; 0 is neither."""
+    loss: Float[np.ndarray, " method"]
+    """That of CCS on the examples that were not trained on; NaN for methods that have another, or none."""
+
+
 class LayerScores(NamedTuple):
     """Scores of being wrong of one layer: a row for each of `METHODS`, then one for each random direction."""
 
@@ -107,6 +116,8 @@ class LayerScores(NamedTuple):
     """By a fit that was not made on the example; NaN where there is none."""
     trained: Float[np.ndarray, " row"]
     """The AUC on the examples that were trained on, which the sign was set by: the mean over folds and seeds."""
+    loss: Float[np.ndarray, " row"]
+    """That of CCS on the examples that were not trained on, the mean over folds and seeds; NaN for all else."""
 
 
 def normalised(pairs: Pairs, trained: Bool[np.ndarray, " n"]) -> Pairs:
@@ -118,9 +129,10 @@ def normalised(pairs: Pairs, trained: Bool[np.ndarray, " n"]) -> Pairs:
 def layer_scores(pairs: Pairs, labels: Labels, contrasting: Contrasting, layer: int = 0) -> LayerScores:
     """The out-of-fold scores of every method and random direction in one layer; NaN if it cannot have a value."""
     n_rows = len(METHODS) + contrasting.directions
-    held_out, on_trained = np.full((n_rows, *labels.fold.shape), np.nan), []
+    held_out, unknown = np.full((n_rows, *labels.fold.shape), np.nan), np.full(n_rows, np.nan)
     if why_no_value(labels, np.ones(len(labels.wrong), dtype=bool)) or why_not_usable(torch.cat(pairs, dim=1)):
-        return LayerScores(held_out, np.full(n_rows, np.nan))
+        return LayerScores(held_out, unknown, unknown)
+    on_trained, losses = [], []
     rng = np.random.default_rng([contrasting.seed, layer])
     directions = torch.from_numpy(rng.normal(size=(pairs.yes.shape[1], contrasting.directions)))
     for seed, fold in enumerate(labels.fold):
@@ -129,31 +141,39 @@ def layer_scores(pairs: Pairs, labels: Labels, contrasting: Contrasting, layer: 
             of_fold = normalised(pairs, trained)
             found = confidences(of_fold, trained, labels.wrong, contrasting.starts, rng)
             along = ((of_fold.yes - of_fold.no) @ directions).T.numpy()
-            rows, aucs = turned(np.vstack([found, along]), labels.wrong, trained)
+            rows, aucs = turned(np.vstack([found.value, along]), labels.wrong, trained)
             held_out[:, seed, ~trained] = rows[:, ~trained]
             on_trained.append(aucs)
-    return LayerScores(held_out, np.mean(on_trained, axis=0))
+            losses.append(found.loss)
+    unknown[: len(METHODS)] = np.mean(losses, axis=0)
+    return LayerScores(held_out, np.mean(on_trained, axis=0), unknown)
 
 
 def confidences(
     pairs: Pairs, trained: Bool[np.ndarray, " n"], wrong: Bool[np.ndarray, " n"], starts: int, rng: np.random.Generator
-) -> Float[np.ndarray, "method n"]:
-    """What each of `METHODS`, fitted to the examples that are trained on, gives all; 0 is as true as false.
+) -> Confidences:
+    """What each of `METHODS`, fitted to the examples that are trained on, makes of all; with any sign.
 
-    Only logistic regression is told which examples are `wrong`. The sign of each is anything.
+    Only logistic regression is told which examples are `wrong`.
     """
     yes, no = (half.numpy() for half in pairs)
-    own, other = yes[trained], no[trained]
-    probe = fit_ccs(own, other, rng, starts=starts)
-    without_contrast = fit_ccs(own, other[rng.permutation(len(other))], rng, starts=starts)
+    shuffled = rng.permutation(np.flatnonzero(trained))
+    contrasted, uncontrasted = (
+        fit_ccs(yes[trained], no[partners], rng, starts=starts) for partners in (np.flatnonzero(trained), shuffled)
+    )
     gram = gram_matrix(pairs.yes - pairs.no)
-    return np.stack(
-        [
-            probe.confidence(yes, no) - 0.5,
-            top_component(gram.numpy(), trained),
-            _log_odds(gram, trained, wrong),
-            without_contrast.confidence(yes, no) - 0.5,
-        ]
+    value = {
+        "ccs": contrasted.confidence(yes, no) - 0.5,
+        "crc-tpc": top_component(gram.numpy(), trained),
+        "logistic": _log_odds(gram, trained, wrong),
+        "ccs-shuffled-pairs": uncontrasted.confidence(yes, no) - 0.5,
+    }
+    loss = {
+        "ccs": contrasted.loss_on(yes[~trained], no[~trained]),
+        "ccs-shuffled-pairs": uncontrasted.loss_on(yes[~trained], no[~trained]),
+    }
+    return Confidences(
+        np.stack([value[name] for name in METHODS]), np.array([loss.get(name, np.nan) for name in METHODS])
     )
 
 

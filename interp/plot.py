@@ -65,8 +65,9 @@ def heatmap_figure(heatmap: Heatmap, *, colours: str | None = None, with_n: bool
 
     A cell that is missing is hatched in grey, one outside the colour scale carries a small triangle that points to
     the side it lies on, and a line below says how many of each there are, why they are missing where that is known,
-    and whether positions were clamped. Rows are labelled with the model's numbers of the layers: every second one, or
-    where some are left out every one, as long as there are not too many.
+    and whether positions were clamped. Where columns are no tokens, the attribute ``columns`` says what they are.
+    Rows are labelled with the model's numbers of the layers: every second one, or where some are left out every
+    one, as long as there are not too many.
 
     Parameters
     ----------
@@ -91,8 +92,8 @@ def draw_heatmap(axes: Axes, heatmap: Heatmap, *, colours: str | None = None, wi
         colours = SEQUENTIAL if heatmap.scale.centre is None else DIVERGING
     value = heatmap.data["value"].values
     mesh = axes.pcolormesh(value, cmap=colours, norm=normalised(heatmap.scale), edgecolors="face", linewidth=0.1)
-    _label_axes(axes, heatmap.layers, [str(name) for name in heatmap.data["position"].values])
     axes.set_xlabel(str(heatmap.data.attrs.get("columns", "Token")))
+    _label_axes(axes, heatmap.layers, [str(name) for name in heatmap.data["position"].values])
     add_colour_bar(axes, mesh, str(heatmap.data.attrs["metric"]))
     if with_n:
         _add_strip_of_n(axes, heatmap.data["n"].values.max(axis=0))

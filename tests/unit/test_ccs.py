@@ -79,6 +79,7 @@ def test_a_planted_direction_is_found_whatever_the_halves_have_in_common() -> No
     ]
     np.testing.assert_allclose(confidence, np.array(by_hand) / 2)
     assert probe.loss == pytest.approx(loss_by_hand(probe.weight.tolist(), probe.intercept, yes, no, ccs.PENALTY))
+    assert probe.loss_on(yes, no) == pytest.approx(loss_by_hand(probe.weight.tolist(), probe.intercept, yes, no, 0.0))
 
 
 @given(seed=st.integers(0, 999))

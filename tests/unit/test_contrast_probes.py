@@ -44,14 +44,14 @@ def labels_of(n: int, *, seed: int = 0, n_seeds: int = 1, wrong_rate: float = 0.
 
 
 def pairs_of(labels: Labels, strength: float, d: int = 12) -> Pairs:
-    """Halves that have most in common, and tell right from wrong along the first feature; the word is the last."""
+    """Halves that have much in common, and tell right from wrong along the first feature; the word is the last."""
     rng = np.random.default_rng(1)
     n = len(labels.wrong)
     both, sign = 2 * rng.normal(size=(n, d)), np.where(labels.wrong, -1.0, 1.0)
     halves = []
     for side in (1.0, -1.0):
-        half = both + 0.5 * rng.normal(size=(n, d))
-        half[:, 0] += strength * side * sign
+        half = both + 1.5 * rng.normal(size=(n, d))
+        half[:, 0] = strength * side * sign + 0.3 * rng.normal(size=n)
         half[:, -1] += 50 * side
         halves.append(torch.from_numpy(half))
     return Pairs(*halves)
@@ -84,7 +84,7 @@ def test_methods_are_those_of_scikit_learn() -> None:
     trained = labels.fold[0] != 1
     pairs = normalised(pairs_of(labels, 1.0), trained)
     difference = (pairs.yes - pairs.no).numpy()
-    found = confidences(pairs, trained, labels.wrong, 2, np.random.default_rng(0))
+    found = confidences(pairs, trained, labels.wrong, 2, np.random.default_rng(0)).value
     component = PCA(1).fit(difference[trained]).transform(difference)[:, 0]
     sign = np.sign(component[0] * found[METHODS.index("crc-tpc"), 0])
     np.testing.assert_allclose(found[METHODS.index("crc-tpc")], sign * component, atol=1e-8)
@@ -102,7 +102,7 @@ def test_only_logistic_regression_knows_labels() -> None:
     trained = labels.fold[0] != 0
     pairs = normalised(pairs_of(labels, 1.0), trained)
     found, dealt = (
-        confidences(pairs, trained, wrong, 2, np.random.default_rng(0))
+        confidences(pairs, trained, wrong, 2, np.random.default_rng(0)).value
         for wrong in (labels.wrong, np.roll(labels.wrong, 1))
     )
     same = [(first == second).all() for first, second in zip(found, dealt, strict=True)]
@@ -123,12 +123,16 @@ def test_signs_are_set_on_the_examples_that_are_trained_on_and_on_no_others() ->
 
 def test_a_planted_truth_is_found_without_labels_and_not_without_contrast(tmp_path: Path) -> None:
     labels = labels_of(160)
-    data = map_of([pairs_of(labels, 3.0), pairs_of(labels, 0.0)], labels, tmp_path).data
+    data = map_of([pairs_of(labels, 1.0, 40), pairs_of(labels, 0.0, 40)], labels, tmp_path).data
     assert data["position"].values.tolist() == [*METHODS, RANDOM]
     value = data["value"].to_pandas()
     assert (value.loc[0, ["ccs", "crc-tpc", "logistic"]] > 0.99).all()
-    assert value.loc[0, "ccs-shuffled-pairs"] < 0.9
+    assert value.loc[0, "ccs-shuffled-pairs"] < 0.8
     assert (data["accuracy"].to_pandas().loc[0, ["ccs", "crc-tpc", "logistic"]] > 0.95).all()
+    loss = data["loss"].to_pandas()
+    assert loss.loc[0, "ccs"] < 0.05
+    assert loss.loc[0, "ccs-shuffled-pairs"] > 0.25, "no better than a probe that knows nothing"
+    assert loss[["crc-tpc", "logistic", RANDOM]].isna().all(axis=None)
     assert (value.loc[1] < 0.65).all(), "where there is nothing nothing is found, whatever the labels chose"
     assert (data["marked"].to_pandas().loc[0, ["ccs", "crc-tpc", "logistic"]] == 1).all()
     assert (data["marked"].sel(position=RANDOM) == 0).all()
@@ -148,7 +152,7 @@ def test_labels_that_choose_signs_do_not_lift_chance() -> None:
 
 def test_a_column_is_the_auc_of_out_of_fold_scores_and_random_directions_have_a_range(tmp_path: Path) -> None:
     labels = labels_of(80, n_seeds=2)
-    layers = [pairs_of(labels, 0.5)]
+    layers = [pairs_of(labels, 0.2)]
     cells = cells_of(layers, tmp_path)
     scores = contrast_scores(cells, labels, FEW, parts=tmp_path)
     data = contrast_map(scores, labels, cells).data.isel(layer=0)

@@ -44,6 +44,13 @@ def test_the_default_drawing_has_the_form_of_the_published_one(heatmap: Heatmap)
     assert not figure.texts, "nothing is off the scale, so there is nothing to explain"
 
 
+def test_columns_that_are_no_tokens_are_called_what_they_are(heatmap: Heatmap) -> None:
+    named = heatmap.with_attributes({"columns": "Method"})
+    assert heatmap_figure(named).axes[0].get_xlabel() == "Method"
+    (strip,) = heatmap_figure(named, with_n=True).axes[0].child_axes
+    assert strip.get_xlabel() == "Method"
+
+
 def test_cells_off_the_scale_or_missing_are_marked_and_counted(heatmap: Heatmap) -> None:
     value = heatmap.data["value"].values
     value[0, 0], value[3, 4], value[29, 14] = np.nan, 0.45, 0.3
