@@ -92,6 +92,7 @@ def measured_map(
     answers, _ = asking.answers_of(config, source, questions, model)
     if not values.is_file():
         patch_into(values, config, source, questions, model(), answers)
+    shutil.rmtree(parts_of(values), ignore_errors=True)
     layers = patching.layers_of(config, source, model)
     patched, columns = with_heads(config, load_patched(values), model)
     heatmap = patch_map(
@@ -122,17 +123,26 @@ def patch_into(
     model: HookedModel,
     answers: Sequence[Answer],
 ) -> None:
-    """Patch pairs of questions, and keep what every patch gives."""
+    """Patch pairs of questions, and keep what every patch gives; on the way in parts, from which a next run goes on."""
     from interp.patch import patched_pairs
     from interp.patch_files import save_patched
+    from interp.patched_parts import PatchedParts
 
     candidates, cells, alone = candidates_of(config, questions, model, answers)
     _, units = patching.units_of_rows(config, source, model)
-    patched = patched_pairs(model, candidates, cells, units, patching.intervention_of(config), n=config.pairs)
+    made_by = provenance(patching.identity_of(config, source, questions))
+    kept = PatchedParts(parts_of(path), made_by["identity"])
+    patched = patched_pairs(
+        model, candidates, cells, units, patching.intervention_of(config), n=config.pairs, kept=kept
+    )
     patched = replace(patched, dropped=patched.dropped + alone)
     rows = [f"{unit.first}-{unit.last}" + ("" if unit.head is None else f" head {unit.head}") for unit in units]
-    identity = provenance(patching.identity_of(config, source, questions))
-    save_patched(patched, path, rows=rows, positions=patching.positions_of(config), attributes=identity)
+    save_patched(patched, path, rows=rows, positions=patching.positions_of(config), attributes=made_by)
+
+
+def parts_of(values: Path) -> Path:
+    """Where the parts of a file of pairs are until it is there."""
+    return values.with_suffix(".parts")
 
 
 def candidates_of(

@@ -5,7 +5,8 @@
 2. Positions are resolved in either run by their names: the donor's vector at its ``subject_last`` goes to the
    receiver's ``subject_last``, whatever the indices.
 3. Every layer of every position is patched (`interp.sweep`), several pairs at a time.
-4. What is read is kept for every pair, cell by cell; `interp.patch_map` makes maps of it.
+4. What is read is kept for every pair, cell by cell, as soon as it is there (`interp.patched_parts`), and
+   `interp.patch_map` makes maps of it.
 
 By causality nothing can be caused after the token that is read: cells that are after it are missing. So are those that
 are after it in the donor, whose run is cut there, or goes on with an answer that is not its own. Before the first token
@@ -17,7 +18,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from interp.batches import batched
@@ -26,7 +26,8 @@ from interp.interventions import Intervention
 from interp.models import HookedModel, padded
 from interp.output_path import output_logits, require_own_logits
 from interp.pair_runs import Candidate
-from interp.patched import PatchedPairs
+from interp.patched import PatchedPairs, joined
+from interp.patched_parts import PatchedParts
 from interp.patcher import PAIRS_AT_ONCE, Cells, Patcher
 from interp.patching import Run, Unit
 from interp.progress import progress
@@ -41,6 +42,7 @@ def patched_pairs(
     intervention: Intervention,
     *,
     n: int,
+    kept: PatchedParts | None = None,
 ) -> PatchedPairs:
     """Patch the first `n` pairs that can be.
 
@@ -58,6 +60,9 @@ def patched_pairs(
         What is patched into what.
     n
         How many pairs to patch.
+    kept
+        Where pairs are kept as soon as they are patched, and taken from by a sweep that was interrupted; its identity
+        must be that of the model. None keeps nothing.
 
     Raises
     ------
@@ -68,26 +73,34 @@ def patched_pairs(
     _require_fitting(model, candidates)
     for candidate in candidates[:1]:
         _require_output_path(model, candidate.variants[0].clean)
-    patcher = Patcher(model, candidates, cells, units, intervention)
-    parts: list[PatchedPairs] = []
-    with progress("patched", total=min(n, len(candidates)), unit="pairs") as shown:
-        for numbers in batched(range(len(candidates)), PAIRS_AT_ONCE):
-            parts.append(patcher.patched(numbers, n - sum(len(part.ids) for part in parts)))
-            shown.update(len(parts[-1].ids))
-            if sum(len(part.ids) for part in parts) >= n:
-                break
+    if kept is not None:
+        kept = kept.narrowed(PAIRS_AT_ONCE, n, candidates, [each.tolist() for each in cells], units, intervention)
+    parts = _parts(Patcher(model, candidates, cells, units, intervention), n, kept)
     dropped = sum((part.dropped for part in parts), Counter[str]())
     if not any(part.ids for part in parts):
         told = ", ".join(f"{reason} ({count})" for reason, count in dropped.most_common()) or "there are none"
         raise InputError(f"no pair of questions can be patched: {told}; lower --margin, or take other questions")
-    return PatchedPairs(
-        ids=tuple(each for part in parts for each in part.ids),
-        values=np.concatenate([part.values for part in parts], axis=1),
-        clean=np.concatenate([part.clean for part in parts], axis=1),
-        corrupt=np.concatenate([part.corrupt for part in parts], axis=1),
-        is_after=np.concatenate([part.is_after for part in parts]),
-        dropped=dropped,
-    )
+    return joined(parts)
+
+
+def _parts(patcher: Patcher, n: int, kept: PatchedParts | None) -> list[PatchedPairs]:
+    """The pairs that are patched, a handful at a time."""
+    batches = list(batched(range(len(patcher.candidates)), PAIRS_AT_ONCE))
+    found = {} if kept is None else kept.found(range(len(batches)))
+    done = sum(len(part.ids) for part in found.values())
+    parts: list[PatchedPairs] = []
+    with progress("patched", total=min(n, len(patcher.candidates)), done=done, unit="pairs") as shown:
+        for number, numbers in enumerate(batches):
+            part = found.get(number)
+            if part is None:
+                part = patcher.patched(numbers, n - sum(len(part.ids) for part in parts))
+                shown.update(len(part.ids))
+                if kept is not None:
+                    kept.keep(number, part)
+            parts.append(part)
+            if sum(len(part.ids) for part in parts) >= n:
+                break
+    return parts
 
 
 def _require_output_path(model: HookedModel, run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -27,6 +28,18 @@ class PatchedPairs:
     """Where a position is after the token that is read, in either run."""
     dropped: Counter[str] = field(default_factory=Counter)
     """How many pairs did not enter, by reason."""
+
+
+def joined(parts: Sequence[PatchedPairs]) -> PatchedPairs:
+    """Several of the same units and positions, one after the other."""
+    return PatchedPairs(
+        ids=tuple(each for part in parts for each in part.ids),
+        values=np.concatenate([part.values for part in parts], axis=1),
+        clean=np.concatenate([part.clean for part in parts], axis=1),
+        corrupt=np.concatenate([part.corrupt for part in parts], axis=1),
+        is_after=np.concatenate([part.is_after for part in parts]),
+        dropped=sum((part.dropped for part in parts), Counter[str]()),
+    )
 
 
 def heads_as_columns(patched: PatchedPairs, n_heads: int) -> PatchedPairs:
