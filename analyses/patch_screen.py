@@ -52,10 +52,9 @@ def with_exact_cells(
 
 def mean_effects(config: patching.Config, patched: PatchedPairs) -> np.ndarray:
     """The mean over pairs of every cell."""
-    import numpy as np
+    from interp.patch_map import mean_over_pairs
 
-    means: np.ndarray = np.nanmean(patching.effects(config, patched).values, axis=0)
-    return means
+    return mean_over_pairs(patching.effects(config, patched).values)
 
 
 def agreement_in_words(screened: Heatmap) -> str:

@@ -50,7 +50,8 @@ def identity_of(config: patching.Config, source: ModelSource) -> dict[str, Any]:
     settings = {name: getattr(config, name) for name in (*names, "margin")}
     # What is as it is by default is left out: results from before it was in here keep their identity.
     settings |= {"corruption": config.corruption} if config.corruption != "question" else {}
-    return asking.model_identity(config, source) | settings | {"metric": patching.metric_of(config)}
+    settings |= {"metric": patching.metric_of(config)} | patching.CELLS
+    return asking.model_identity(config, source) | settings
 
 
 def text_pair_of(config: patching.Config, model: HookedModel) -> TextPair:

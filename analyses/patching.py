@@ -28,6 +28,8 @@ WITH_ANSWER = (
 DEFAULT_SITE = "resid_post"
 OF_VALUES = ("readout", "site", "window", "layers", "direction", "corruption", "margin", "pairs", "only_said")
 """Flags that decide what every patch gives, in the identity of every map; those of noise are if there is noise."""
+CELLS = {"cells": "that can have an effect"}
+"""What of the maps has changed, in their identity: those of before had a value in cells that can have none."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
     """All that decides what every patch gives."""
     settings: dict[str, Any] = {name: getattr(config, name) for name in OF_VALUES}
     settings |= {"positions": positions_of(config), "lead": config.lead, "pair_column": config.pair_column}
-    settings |= {"pair_names": dict(questions.columns.get(config.pair_column or "", {}))}
+    settings |= {"pair_names": dict(questions.columns.get(config.pair_column or "", {}))} | CELLS
     if config.screen:
         settings |= {"screen_steps": config.steps}
     if config.corruption == "noise":

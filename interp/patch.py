@@ -8,9 +8,7 @@
 4. What is read is kept for every pair, cell by cell, as soon as it is there (`interp.patched_parts`), and
    `interp.patch_map` makes maps of it.
 
-By causality nothing can be caused after the token that is read: cells that are after it are missing. So are those that
-are after it in the donor, whose run is cut there, or goes on with an answer that is not its own. Before the first token
-in which two runs differ, the donor's vectors are the receiver's own: such cells have what is read without a patch.
+Cells whose patch could do nothing, whatever the model, are missing, with the reason (`interp.columns`).
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from collections.abc import Sequence
 import torch
 
 from interp.batches import batched
+from interp.columns import Cells
 from interp.errors import InputError
 from interp.interventions import Intervention
 from interp.models import HookedModel, padded
@@ -28,7 +27,7 @@ from interp.output_path import output_logits, require_own_logits
 from interp.pair_runs import Candidate
 from interp.patched import PatchedPairs, joined
 from interp.patched_parts import PatchedParts
-from interp.patcher import PAIRS_AT_ONCE, Cells, Patcher
+from interp.patcher import PAIRS_AT_ONCE, Patcher
 from interp.patching import Run, Unit
 from interp.progress import progress
 from interp.recordings import recorded

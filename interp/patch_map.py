@@ -15,7 +15,6 @@ metric                  of each pair
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +22,7 @@ from jaxtyping import Bool, Float, Int
 
 from interp.heatmap import Heatmap
 from interp.pair_runs import READINGS
-from interp.patched import PatchedPairs
+from interp.patched import MEANINGS, NoValue, PatchedPairs
 from interp.permutations import FAMILY_WISE_ERROR
 from interp.scales import Scale
 
@@ -32,15 +31,6 @@ MIN_PAIRS = 8
 """Over fewer pairs a cell of a data set has no value."""
 LEVEL = 0.95
 BOOTSTRAPS = 2_000
-
-
-class NoValue(IntEnum):
-    """Why a cell has no value."""
-
-    HAS_VALUE = 0
-    AFTER_THE_READ_OUT = 1
-    NO_PAIR_HAS_THE_POSITION = 2
-    TOO_FEW_PAIRS = 3
 
 
 class Effects(NamedTuple):
@@ -125,7 +115,7 @@ def patch_map(
     p, corrected = sign_flip_p_values(kept - effects.unpatched, draws=draws, rng=rng)
     away = np.abs(values - effects.unpatched)
     return Heatmap.build(
-        _mean(kept),
+        mean_over_pairs(kept),
         low,
         high,
         n,
@@ -133,7 +123,7 @@ def patch_map(
         positions=positions,
         kind="patch",
         metric=f"{effects.words}, mean",
-        scale=symmetric_scale(_mean(kept), effects),
+        scale=symmetric_scale(mean_over_pairs(kept), effects),
         extra={
             "median": _median(kept),
             "over_half": _share(away > 0.5, kept),
@@ -146,7 +136,7 @@ def patch_map(
         attributes={
             "unpatched": effects.unpatched,
             "mark": f"other than unpatched ({draws} sign flips, family-wise error {100 * FAMILY_WISE_ERROR:g} %)",
-            "why_missing_meanings": " ".join(member.name.lower() for member in NoValue),
+            "why_missing_meanings": MEANINGS,
         },
     )
 
@@ -169,7 +159,7 @@ def pair_map(patched: PatchedPairs, effects: Effects, *, layers: list[int], posi
         extra={"why_missing": np.where(n > 0, NoValue.HAS_VALUE, why_missing(patched, n)).astype(np.int8)},
         attributes={
             "unpatched": effects.unpatched,
-            "why_missing_meanings": " ".join(member.name.lower() for member in NoValue),
+            "why_missing_meanings": MEANINGS,
         },
     )
 
@@ -233,14 +223,17 @@ def symmetric_scale(value: Float[np.ndarray, "layer position"], effects: Effects
 
 
 def why_missing(patched: PatchedPairs, n: Int[np.ndarray, "layer position"]) -> Int[np.ndarray, "layer position"]:
-    """For each cell a code of `NoValue`."""
-    after = np.broadcast_to(patched.is_after.any(0), n.shape)
-    none = np.where(after, NoValue.AFTER_THE_READ_OUT, NoValue.NO_PAIR_HAS_THE_POSITION)
+    """For each cell a code of `NoValue`: where no pair has a value, that of most of those that have the position."""
+    counts = np.stack([(patched.why_missing == code).sum(0) for code in NoValue])
+    counts[NoValue.NO_PAIR_HAS_THE_POSITION] = 0
+    none = np.where(counts.any(0), counts.argmax(0), NoValue.NO_PAIR_HAS_THE_POSITION)
+    none = np.where(none == NoValue.HAS_VALUE, NoValue.NOTHING_TO_RECOVER, none)
     codes = np.where(n >= MIN_PAIRS, NoValue.HAS_VALUE, np.where(n > 0, NoValue.TOO_FEW_PAIRS, none))
     return codes.astype(np.int8)
 
 
-def _mean(values: Float[np.ndarray, "pair layer position"]) -> Float[np.ndarray, "layer position"]:
+def mean_over_pairs(values: Float[np.ndarray, "pair layer position"]) -> Float[np.ndarray, "layer position"]:
+    """The mean of those that are not missing; missing where all are."""
     known = np.isfinite(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean: np.ndarray = np.where(known, values, 0.0).sum(0) / known.sum(0)
@@ -257,4 +250,4 @@ def _median(values: Float[np.ndarray, "pair layer position"]) -> Float[np.ndarra
 def _share(
     holds: Bool[np.ndarray, "pair layer position"], values: Float[np.ndarray, "pair layer position"]
 ) -> Float[np.ndarray, "layer position"]:
-    return _mean(np.where(np.isfinite(values), holds.astype(np.float64), np.nan))
+    return mean_over_pairs(np.where(np.isfinite(values), holds.astype(np.float64), np.nan))

@@ -22,6 +22,7 @@ from interp.patched import PatchedPairs
 
 log = logging.getLogger(__name__)
 
+ARRAYS = ("values", "clean", "corrupt", "why_missing")
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
 """What reading a damaged file raises."""
 
@@ -52,16 +53,16 @@ class PatchedParts:
             If the folder cannot be written to, or the disk has no room.
         """
         about = {"sweep": self._sha256(number), "ids": part.ids, "dropped": part.dropped}
-        arrays = {"values": part.values, "clean": part.clean, "corrupt": part.corrupt, "is_after": part.is_after}
+        arrays = {name: getattr(part, name) for name in ARRAYS}
         with whole_file(self._path(number)) as temporary:
-            np.savez(temporary, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
+            np.savez(temporary, about=np.array(json.dumps(about)), **arrays)
 
     def _loaded(self, number: int) -> PatchedPairs | None:
         path = self._path(number)
         try:
             with np.load(path) as saved:
                 about = json.loads(str(saved["about"]))
-                arrays = {name: saved[name] for name in ("values", "clean", "corrupt", "is_after")}
+                arrays = {name: saved[name] for name in ARRAYS}
                 part = PatchedPairs(tuple(about["ids"]), dropped=Counter(about["dropped"]), **arrays)
         except UNREADABLE as error:
             log.info("%s is damaged (%s): its pairs are patched again", path, error)

@@ -1,7 +1,8 @@
 """Patches a handful of pairs at a time: what is run of them, which of them enter, and every cell's patch.
 
 1. Both runs of every pair are recorded, and read as they are; pairs that cannot be patched fall out, with a reason.
-2. Every position of every receiver becomes a column, with its donor's vectors, unless causality says what it gives.
+2. Every position of every receiver becomes a column, with its donor's vectors, unless causality says what it gives
+   (`interp.columns`).
 3. All columns are patched together (`interp.sweep`), or their effects estimated (`interp.attribution_patching`).
 """
 
@@ -11,15 +12,15 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from interp.activations import site_activations
 from interp.attribution_patching import attributed_effects
 from interp.batches import batched
+from interp.columns import Cells, Column, Columns
 from interp.errors import InputError
 from interp.interventions import Intervention
 from interp.models import HookedModel
@@ -35,7 +36,7 @@ from interp.pair_runs import (
     trials_of,
     unpatched,
 )
-from interp.patched import PatchedPairs, Values
+from interp.patched import PatchedPairs, Reasons, Values
 from interp.patching import Job, Readings, Run, Unit
 from interp.positions import MISSING
 from interp.recordings import Recording
@@ -44,17 +45,6 @@ from interp.wavefront import takes_wavefronts
 
 PAIRS_AT_ONCE = 32
 """So many pairs' keys, values and streams are held at a time."""
-Cells = Int[np.ndarray, "pair position"]
-
-
-class Column(NamedTuple):
-    """A position of a trial that is to be patched, in every layer."""
-
-    job: Job
-    row: int
-    """Of the pair, among those that enter."""
-    position: int
-    donor_place: int
 
 
 @dataclass(frozen=True)
@@ -67,6 +57,11 @@ class Patcher:
     units: Sequence[Unit]
     intervention: Intervention
 
+    @cached_property
+    def columns(self) -> Columns:
+        """The positions of all pairs."""
+        return Columns(self.cells, self.units, self.intervention, self.model.cfg.n_layers)
+
     def patched(self, numbers: Sequence[int], most: int) -> PatchedPairs:
         """Patch at most so many of some pairs."""
         trials = [trial for number in numbers for trial in self._trials(number)]
@@ -78,7 +73,8 @@ class Patcher:
         chosen = [trial for trial in trials if trial.pair in entering]
         receivers = [self._receiver(trial, clean, corrupt) for trial in chosen]
         givers = corrupt if self.intervention.gives_other else clean
-        columns, values, is_after = self._columns(entering, chosen, receivers, self._donors(chosen, givers), read)
+        columns, why_missing = self._columns(entering, chosen, receivers, self._donors(chosen, givers))
+        values: Values = np.broadcast_to(np.where(why_missing, np.nan, 0.0), (len(READINGS), *why_missing.shape)).copy()
         if self.intervention.screen_steps:
             self._estimate_into(values, columns, chosen, receivers, givers, read)
         else:
@@ -88,7 +84,7 @@ class Patcher:
             values=values,
             clean=_stacked(read.clean, entering),
             corrupt=_stacked(read.corrupt, entering),
-            is_after=is_after,
+            why_missing=why_missing,
             dropped=Counter(reason for number in tried if (reason := why[number]) is not None),
         )
 
@@ -131,29 +127,20 @@ class Patcher:
         trials: Sequence[Trial],
         receivers: Sequence[Recording],
         donors: Float[torch.Tensor, "layer position trial width"],
-        read: Unpatched,
-    ) -> tuple[list[Column], Values, Bool[np.ndarray, "pair position"]]:
-        """What is to be patched; the values, with those that need no patch; and which positions are after the read."""
-        n_positions = self.cells[0].shape[1]
-        values: np.ndarray = np.full((len(READINGS), len(entering), len(self.units), n_positions), np.nan)
-        is_after: np.ndarray = np.zeros((len(entering), n_positions), dtype=bool)
+    ) -> tuple[list[Column], Reasons]:
+        """What is to be patched; and for each cell why it has no value, if it has none."""
+        n_positions = self.columns.n_positions
+        why_missing: np.ndarray = np.zeros((len(entering), len(self.units), n_positions), dtype=np.int8)
         columns: list[Column] = []
         for index, (trial, receiver) in enumerate(zip(trials, receivers, strict=True)):
             row = entering.index(trial.pair)
             for position in range(n_positions):
-                place, donor_place = self._places(trial, position)
-                if place == MISSING or donor_place == MISSING:
-                    continue
-                if place > receiver.run.places[0] or donor_place > self._donor_run(trial).places[0]:
-                    is_after[row, position] = True
-                elif self._is_no_op(trial, receiver.run, place, donor_place):
-                    values[:, row, :, position] = self._own(read, trial)[:, None]
-                else:
-                    if np.isnan(values[0, row, 0, position]):
-                        values[:, row, :, position] = 0.0
-                    job = Job(index, place, donors[:, position, index])
-                    columns.append(Column(job, row, position, donor_place))
-        return columns, values, is_after
+                vectors = donors[:, position, index]
+                why_missing[row, :, position] = self.columns.why_missing(trial, receiver, position, vectors)
+                if not why_missing[row, :, position].all():
+                    place, donor_place = self.columns.places(trial, position)
+                    columns.append(Column(Job(index, place, vectors), row, position, donor_place))
+        return columns, why_missing
 
     def _own(self, read: Unpatched, trial: Trial) -> RunReadings:
         """What is read of the receiver when nothing is patched."""
@@ -167,7 +154,7 @@ class Patcher:
         receivers: Sequence[Recording],
         read: Unpatched,
     ) -> None:
-        """Add what every patch gives."""
+        """Add what every patch gives; to what is missing nothing can be added."""
         references = [read.references[trial.clean.run] for trial in trials]
         of_shape: dict[tuple[int, int], list[Column]] = defaultdict(list)
         for column in columns:
@@ -189,7 +176,7 @@ class Patcher:
         givers: Mapping[Side, Recording],
         read: Unpatched,
     ) -> None:
-        """Put estimates of the scores; of nothing else there are any."""
+        """Add estimates of the scores; of nothing else there are any."""
         if not columns:
             return
         own = [trials[column.job.receiver] for column in columns]
@@ -207,7 +194,7 @@ class Patcher:
         )
         values[1:] = np.nan
         for column, trial, effect in zip(columns, own, effects.numpy(), strict=True):
-            values[0, column.row, :, column.position] = self._own(read, trial)[0] + effect
+            values[0, column.row, :, column.position] += self._own(read, trial)[0] + effect
 
     def _numbers(self, trial: Trial, readings: Readings) -> Float[np.ndarray, "reading unit"]:
         """What is read of a column of patched runs.
@@ -225,36 +212,18 @@ class Patcher:
             )
         return numbers
 
-    def _places(self, trial: Trial, position: int) -> tuple[int, int]:
-        """The receiver's token and the donor's at a position."""
-        of_question = self.intervention.receives_clean or self.intervention.corruption == "noise"
-        receiver, donor = self.cells[0 if of_question else 1], self.cells[1 if self.intervention.gives_other else 0]
-        return int(receiver[trial.pair, position]), int(donor[trial.pair, position])
-
-    def _donor_run(self, trial: Trial) -> Run:
-        return trial.corrupt.run if self.intervention.gives_other else trial.clean.run
-
-    def _is_no_op(self, trial: Trial, receiver: Run, place: int, donor_place: int) -> bool:
-        """Whether a donor's vectors are the receiver's own, since all tokens up to them are the same."""
-        if self.intervention.corruption in ("zero", "mean"):
-            return False
-        if trial.corrupt.noise is not None:
-            return place < trial.corrupt.noise.first
-        donor = self._donor_run(trial)
-        return place == donor_place and receiver.tokens[: place + 1] == donor.tokens[: donor_place + 1]
-
     def _donors(
         self, trials: Sequence[Trial], recordings: Mapping[Side, Recording]
     ) -> Float[torch.Tensor, "layer position trial width"]:
         """The vectors that are patched in, of every layer; recordings are of the runs that they are taken from."""
         if not trials:
-            return torch.empty(0, self.cells[0].shape[1], 0, 0)
+            return torch.empty(0, self.columns.n_positions, 0, 0)
         if self.intervention.corruption == "mean":
             return self._mean[:, :, None].expand(-1, -1, len(trials), -1)
         if recordings and self.intervention.site in ("resid_pre", "resid_post"):
             vectors = self._recorded_vectors(trials, recordings)
         else:
-            vectors = self._vectors([(self._donor_run(trial), trial.pair) for trial in trials])
+            vectors = self._vectors([(self.columns.donor_run(trial), trial.pair) for trial in trials])
         return torch.zeros_like(vectors) if self.intervention.corruption == "zero" else vectors
 
     def _recorded_vectors(
@@ -263,7 +232,7 @@ class Patcher:
         """The residual stream at every position of the donors' runs; anything where they have none."""
         other = self.intervention.gives_other
         sides = [trial.corrupt if other else trial.clean for trial in trials]
-        places = [self.cells[1 if other else 0][trial.pair] for trial in trials]
+        places = [self.columns.donor_cells(trial.pair) for trial in trials]
         within = [np.clip(cells, 0, len(side.run.tokens) - 1) for side, cells in zip(sides, places, strict=True)]
         vectors = [
             recordings[side].residual(self.intervention.site, cells.tolist())
@@ -273,7 +242,7 @@ class Patcher:
 
     def _vectors(self, runs: Sequence[tuple[Run, int]]) -> Float[torch.Tensor, "layer position run width"]:
         """The site at every position of donors' runs, each with the number of its pair; NaN where it is not read."""
-        cells = np.stack([self.cells[1 if self.intervention.gives_other else 0][number] for _, number in runs])
+        cells = np.stack([self.columns.donor_cells(number) for _, number in runs])
         beyond = cells > np.array([[run.places[0]] for run, _ in runs])
         tokens = [run.tokens for run, _ in runs]
         return site_activations(self.model, tokens, np.where(beyond, MISSING, cells), self.intervention.site)

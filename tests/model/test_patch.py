@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from interp.interventions import DIRECTIONS, Intervention
 from interp.models import HookedModel
 from interp.pair_runs import trials_of
 from interp.pairs import Pair
-from interp.patched import PatchedPairs, heads_as_columns
+from interp.patched import NoValue, PatchedPairs, heads_as_columns
 from interp.patching import units_of
 from interp.text_pairs import text_pair
 from tests.made_pairs import (
@@ -175,6 +175,34 @@ def is_read(made: Made, position: str, readout: str) -> bool:
     return readout == "verdict" or made.places[position] < len(made.before)
 
 
+def why_not(receiver: Made, donor: Made | None, readout: str, layer: int, position: str, n_layers: int) -> NoValue:
+    """Whether a cell can do anything, by its tokens and places alone; no donor is one that is unlike every run."""
+    place, said = receiver.places[position], receiver.answer.token_ids
+    if not all(is_read(each, position, readout) for each in (receiver, donor or receiver)):
+        return NoValue.AFTER_THE_READ_OUT
+    if donor and place == donor.places[position] and said[: place + 1] == donor.answer.token_ids[: place + 1]:
+        return NoValue.CLEAN_AND_CORRUPT_ARE_THE_SAME
+    if layer == n_layers - 1 and (readout == "verdict" or place != len(receiver.before) - 1):
+        return NoValue.CANNOT_REACH_THE_READ_OUT
+    return NoValue.HAS_VALUE
+
+
+def assert_cell(
+    found: PatchedPairs, cell: tuple[int, int, int], why: NoValue, computed: Callable[[], np.ndarray], own: np.ndarray
+) -> float:
+    """A cell has what was computed, or a reason to have nothing, and then the computation does nothing; its effect."""
+    value = found.values[:, *cell]
+    assert found.why_missing[cell] == why, cell
+    if why is NoValue.HAS_VALUE:
+        expected = computed()
+        np.testing.assert_allclose(value, expected, atol=TOLERANCE)
+        return float(abs(expected - own)[0])
+    assert np.isnan(value).all(), cell
+    if why is not NoValue.AFTER_THE_READ_OUT:
+        np.testing.assert_allclose(computed(), own, atol=1e-5)
+    return 0.0
+
+
 def assert_as_computed(
     model: HookedModel, found: PatchedPairs, readout: str, *, receives_clean: bool, gives_clean: bool, alone: bool
 ) -> None:
@@ -184,17 +212,20 @@ def assert_as_computed(
         receiver, donor = (clean if receives_clean else corrupt), (clean if gives_clean else corrupt)
         own = direct(model, clean, corrupt, readout, receiver=receiver, donor=donor, cell=None, alone=alone)
         for column, position in enumerate((*POSITIONS, *AFTER)):
-            after = not (is_read(receiver, position, readout) and is_read(donor, position, readout))
-            assert found.is_after[row, column] == after, (row, position)
-            if after:
-                assert np.isnan(found.values[:, row, :, column]).all(), (row, position)
-                continue
             for layer in range(N_LAYERS):
-                expected = direct(
-                    model, clean, corrupt, readout, receiver=receiver, donor=donor, cell=(layer, position), alone=alone
+                why = why_not(receiver, donor, readout, layer, position, N_LAYERS)
+                computed = partial(
+                    direct,
+                    model,
+                    clean,
+                    corrupt,
+                    readout,
+                    receiver=receiver,
+                    donor=donor,
+                    cell=(layer, position),
+                    alone=alone,
                 )
-                np.testing.assert_allclose(found.values[:, row, layer, column], expected, atol=TOLERANCE)
-                effect = max(effect, abs(expected - own)[0])
+                effect = max(effect, assert_cell(found, (row, layer, column), why, computed, own))
         sides = ((clean, found.clean), *(() if alone else ((corrupt, found.corrupt),)))
         for side, values in sides:
             expected = direct(model, clean, corrupt, readout, receiver=side, donor=side, cell=None, alone=alone)
@@ -219,13 +250,29 @@ def test_resampling_is_patched_as_by_a_hook(model: HookedModel, readout: str) ->
 
 def test_every_family_is_patched_as_by_a_hook(family_model: HookedModel) -> None:
     clean, corrupt = MADE[1]
-    found = patched(family_model, [Pair(clean.answer, corrupt.answer)], positions=["subject_last", "last_q"])
-    for column, position in enumerate(["subject_last", "last_q"]):
-        for layer in (0, family_model.cfg.n_layers - 1):
-            expected = direct(
-                family_model, clean, corrupt, "answer", receiver=corrupt, donor=clean, cell=(layer, position)
-            )
-            np.testing.assert_allclose(found.values[:, 0, layer, column], expected, atol=TOLERANCE)
+    positions, n_layers = ["subject_last", "exact_answer_before_first"], family_model.cfg.n_layers
+    found = patched(family_model, [Pair(clean.answer, corrupt.answer)], positions=positions)
+    whole = partial(direct, family_model, clean, corrupt, "answer", receiver=corrupt, donor=clean)
+    own = whole(cell=None)
+    for column, position in enumerate(positions):
+        for layer in (0, n_layers - 1):
+            why = why_not(corrupt, clean, "answer", layer, position, n_layers)
+            assert_cell(found, (0, layer, column), why, partial(whole, cell=(layer, position)), own)
+
+
+def test_in_front_of_the_first_block_the_same_token_is_the_same(family_model: HookedModel) -> None:
+    """Where positions are embedded, at the same place only: cells are missing just where a hook does nothing."""
+    found = patched(family_model, positions=["subject_last", "last_q"], site="resid_pre")
+    for row, (clean, corrupt) in enumerate(MADE):
+        whole = partial(direct, family_model, clean, corrupt, "answer", receiver=corrupt, donor=clean, site="resid_pre")
+        own = whole(cell=None)
+        for column, position in enumerate(["subject_last", "last_q"]):
+            does_nothing = np.allclose(whole(cell=(0, position)), own, rtol=0, atol=1e-5)
+            first, *others = found.why_missing[row, :, column].tolist()
+            assert first == (NoValue.CLEAN_AND_CORRUPT_ARE_THE_SAME if does_nothing else NoValue.HAS_VALUE)
+            assert not any(others)
+    assert found.why_missing[0, 0].all(), "one length, one last token of the subject"
+    assert not found.why_missing[1, 0, 0], "another last token"
 
 
 def subject_noise(model: HookedModel, *, sigmas: float, draws: int, seed: int) -> list[list[Noise]]:
@@ -276,13 +323,11 @@ def test_noise_on_the_subject_is_restored_as_by_hooks(model: HookedModel, readou
         own = mean_over_draws(None)
         np.testing.assert_allclose(found.corrupt[:, row], own, atol=TOLERANCE)
         for column, position in enumerate((*POSITIONS, *AFTER)):
-            if not is_read(clean, position, readout):
-                assert np.isnan(found.values[:, row, :, column]).all()
-                continue
             for layer in range(N_LAYERS):
-                expected = mean_over_draws((layer, position))
-                np.testing.assert_allclose(found.values[:, row, layer, column], expected, atol=TOLERANCE)
-                effect = max(effect, abs(expected - own)[0])
+                why = why_not(clean, None, readout, layer, position, N_LAYERS)
+                why = NoValue.CLEAN_AND_CORRUPT_ARE_THE_SAME if position == "0" else why
+                computed = partial(mean_over_draws, (layer, position))
+                effect = max(effect, assert_cell(found, (row, layer, column), why, computed, own))
     assert effect > CLEAR
 
 
@@ -307,29 +352,18 @@ def test_ablations_are_those_of_a_hook(model: HookedModel, corruption: str, read
 
     donor = {"zero": zero, "mean": mean}[corruption]
     for row, (clean, corrupt) in enumerate(MADE):
+        whole = partial(direct, model, clean, corrupt, readout, receiver=clean, donor=donor, site=site, alone=True)
+        own = whole(cell=None)
         for column, position in enumerate((*POSITIONS, *AFTER)):
-            if not is_read(clean, position, readout):
-                assert found.is_after[row, column]
-                continue
             for layer in range(N_LAYERS):
-                expected = direct(
-                    model,
-                    clean,
-                    corrupt,
-                    readout,
-                    receiver=clean,
-                    donor=donor,
-                    cell=(layer, position),
-                    site=site,
-                    alone=True,
-                )
-                np.testing.assert_allclose(found.values[:, row, layer, column], expected, atol=TOLERANCE)
+                why = why_not(clean, None, readout, layer, position, N_LAYERS)
+                assert_cell(found, (row, layer, column), why, partial(whole, cell=(layer, position)), own)
 
 
 def test_a_head_is_patched_as_by_a_hook_and_is_a_column(model: HookedModel) -> None:
     n_heads, layers = model.cfg.n_heads, range(model.cfg.n_layers)
     units = units_of(layers, n_layers=N_LAYERS, n_heads=n_heads)
-    positions = ["subject_last", "last_q"]
+    positions = ["subject_last", "exact_answer_before_first"]
     clean, corrupt = MADE[1]
     pairs = [Pair(clean.answer, corrupt.answer)]
     found = patch.patched_pairs(
@@ -352,7 +386,11 @@ def test_a_head_is_patched_as_by_a_hook_and_is_a_column(model: HookedModel) -> N
                 vector = of_receiver[place].clone()
                 vector.view(n_heads, -1)[head] = of_donor[clean.places[position], head]
                 logprobs = log_probabilities(model, corrupt.before, [(name, putting(place, vector))])[-1]
-                assert by_head.values[0, 0, layer, column * n_heads + head] == pytest.approx(
+                cell = (0, layer, column * n_heads + head)
+                if why_not(corrupt, clean, "answer", layer, position, N_LAYERS):
+                    assert by_head.why_missing[cell] == NoValue.CANNOT_REACH_THE_READ_OUT
+                    continue
+                assert by_head.values[0, *cell] == pytest.approx(
                     float(logprobs[first] - logprobs[second]), abs=TOLERANCE
                 )
 
@@ -367,7 +405,7 @@ def test_noising_is_denoising_of_the_pair_turned_round(model: HookedModel, reado
     denoised = patched(model, readout=readout)
     noised = patched(model, turned_round(PAIRS), readout=readout, direction="noise")
     np.testing.assert_allclose(denoised.values[0], -noised.values[0], atol=TOLERANCE)
-    np.testing.assert_array_equal(denoised.is_after, noised.is_after)
+    np.testing.assert_array_equal(denoised.why_missing, noised.why_missing)
     np.testing.assert_allclose(denoised.clean[0], -noised.corrupt[0], atol=TOLERANCE)
 
 
@@ -384,17 +422,7 @@ def test_a_run_patched_into_itself_is_unchanged(model: HookedModel) -> None:
     before = np.broadcast_to(found.clean[:, :, None, None], found.values.shape)
     known = np.isfinite(found.values)
     np.testing.assert_allclose(found.values[known], before[known], atol=1e-5)
-    assert known[:, :, :, 1].all()
-
-
-@pytest.mark.parametrize("direction", DIRECTIONS)
-def test_before_the_first_difference_nothing_changes_by_a_bit(model: HookedModel, direction: str) -> None:
-    found = patched(model, direction=direction)
-    own = found.clean if direction == "noise" else found.corrupt
-    column = POSITIONS.index("0")
-    assert (found.values[:, :, :, column] == own[:, :, None]).all()
-    others = found.values[:, :, :, POSITIONS.index("subject_last")]
-    assert (abs(others - own[:, :, None])[0].max(1) > CLEAR).all()
+    assert known[:, :, :-1, POSITIONS.index("subject_first")].all()
 
 
 def test_the_last_layer_restores_the_clean_run_where_it_is_read_and_nowhere_else(model: HookedModel) -> None:
@@ -402,7 +430,10 @@ def test_the_last_layer_restores_the_clean_run_where_it_is_read_and_nowhere_else
     at = POSITIONS.index("exact_answer_before_first")
     np.testing.assert_allclose(found.values[:, :, -1, at], found.clean, atol=1e-5)
     for position in ("subject_first", "subject_last"):
-        np.testing.assert_allclose(found.values[:, :, -1, POSITIONS.index(position)], found.corrupt, atol=1e-5)
+        column = POSITIONS.index(position)
+        assert (found.why_missing[:, -1, column] == NoValue.CANNOT_REACH_THE_READ_OUT).all()
+        assert not found.why_missing[:, :-1, column].any()
+        assert (abs(found.values[0, :, :-1, column] - found.corrupt[0][:, None]).max(1) > CLEAR).all()
 
 
 @pytest.mark.parametrize("settings", [{}, {"direction": "noise"}, {"corruption": "noise", "draws": 2}])
@@ -410,7 +441,7 @@ def test_the_last_layer_restores_the_clean_run_where_it_is_read_and_nowhere_else
 def test_the_plain_sweep_gives_the_same(model: HookedModel, settings: dict[str, Any], readout: str) -> None:
     fast, plain = (patched(model, readout=readout, plain=plain, **settings) for plain in (False, True))
     np.testing.assert_allclose(fast.values, plain.values, atol=TOLERANCE)
-    np.testing.assert_array_equal(fast.is_after, plain.is_after)
+    np.testing.assert_array_equal(fast.why_missing, plain.why_missing)
 
 
 @pytest.mark.parametrize("corruption", ["question", "noise", "mean"])

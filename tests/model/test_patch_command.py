@@ -81,8 +81,12 @@ def test_a_map_is_drawn_with_its_pairs_and_made_once(
     np.testing.assert_allclose(heatmap.data["value"][:, :3], recovery[:, :, :3].mean(0))
     assert abs(float(heatmap.data["value"].sel(position="exact_answer_before_first")[-1]) - 1) < 1e-4
     meanings = heatmap.data.attrs["why_missing_meanings"].split()
-    codes = set(heatmap.data["why_missing"].sel(position="exact_answer_first").values.tolist())
-    assert [meanings[code] for code in codes] == ["after_the_read_out"]
+    reasons = {
+        name: [meanings[code] for code in each.values] for name, each in heatmap.data["why_missing"].groupby("position")
+    }
+    assert reasons["last_q"] == ["has_value", "has_value", "cannot_reach_the_read_out"]
+    assert reasons["exact_answer_before_first"] == ["has_value"] * 3
+    assert set(reasons["exact_answer_first"]) == {"after_the_read_out"}
     with xr.open_dataset(folder / "patch-pairs.nc", engine="h5netcdf") as data:
         assert data["row"].values.tolist() == ["0-0", "1-1", "2-2"]
         assert data["reading"].values.tolist() == list(READINGS)
@@ -103,22 +107,27 @@ def test_pairs_are_no_more_than_were_asked_for(source: ModelSource) -> None:
     patch(source, *PATCHED, *FEW, "--pairs", "9", "--layers", "0,2")
     heatmap = Heatmap.load(folder_of(source) / "patch-0_2.nc")
     assert heatmap.layers == [0, 2]
-    assert heatmap.data["n"].sel(position="last_q").values.tolist() == [9, 9]
+    assert heatmap.data["n"].sel(position="exact_answer_before_first").values.tolist() == [9, 9]
 
 
 def test_heads_have_columns_of_their_own(source: ModelSource) -> None:
-    patch(source, *PATCHED, "--positions", "subject_last,last_q", "--site", "head_z")
+    positions = ("subject_last", "exact_answer_before_first")
+    patch(source, *PATCHED, "--positions", ",".join(positions), "--site", "head_z")
     heatmap = Heatmap.load(folder_of(source) / "patch-head_z.nc")
-    columns = [f"{position} h{head}" for position in ("subject_last", "last_q") for head in range(4)]
+    columns = [f"{position} h{head}" for position in positions for head in range(4)]
     assert heatmap.data["position"].values.tolist() == columns
     assert heatmap.layers == [0, 1, 2]
-    assert bool(np.isfinite(heatmap.data["value"]).all())
+    known = np.isfinite(heatmap.data["value"].values)
+    assert known[:2].all()
+    assert known[2].tolist() == [False] * 4 + [True] * 4
 
 
 def test_a_verdict_is_of_right_answers_against_wrong_ones(source: ModelSource) -> None:
     patch(source, *PATCHED, "--readout", "verdict", "--positions=last_q,exact_answer_first,-1")
     heatmap = Heatmap.load(folder_of(source) / "patch-verdict.nc")
-    assert bool(np.isfinite(heatmap.data["value"]).all()), "what is within the answer comes before the verdict"
+    known = np.isfinite(heatmap.data["value"].values)
+    assert known[:2].all(), "what is within the answer comes before the verdict"
+    assert not known[2].any(), "which the last layer cannot reach from there"
     ids = load_patched(folder_of(source) / "patch-verdict-pairs.nc").ids
     numbers = [[int(each.removeprefix("q")) for each in pair.split(" / ")] for pair in ids]
     assert all(clean % 3 and not corrupt % 3 for clean, corrupt in numbers)
@@ -153,7 +162,10 @@ def test_a_pair_of_texts_has_its_tokens_as_columns(
     columns = data["position"].values.tolist()
     assert [int(column.split()[0]) for column in columns] == sorted({int(column.split()[0]) for column in columns})
     assert columns[0].startswith("0 ")
-    assert (data["value"][:, 0] == 0).all(), "both texts begin with it"
+    meanings = data.attrs["why_missing_meanings"].split()
+    reasons = [meanings[code] for code in data["why_missing"].values[:, 0]]
+    assert set(reasons) == {"clean_and_corrupt_are_the_same"}, "both texts begin with it"
+    assert np.isnan(data["value"][:, 0]).all()
     assert abs(float(data["value"][-1, -1]) - 1) < 1e-4
     assert np.isnan(data["low"]).all()
     first, second = json.loads(data.attrs["answers"])

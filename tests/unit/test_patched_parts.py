@@ -26,7 +26,7 @@ def part_of(n: int) -> PatchedPairs:
         values=values,
         clean=RNG.normal(size=(3, n)),
         corrupt=np.full((3, n), np.nan),
-        is_after=RNG.random((n, 4)) < 0.5,
+        why_missing=RNG.integers(0, 6, size=(n, 2, 4)).astype(np.int8),
         dropped=Counter({"the model says another answer": 2, "no reason": 1}),
     )
 
@@ -34,7 +34,7 @@ def part_of(n: int) -> PatchedPairs:
 def assert_same(found: PatchedPairs, expected: PatchedPairs) -> None:
     assert found.ids == expected.ids
     assert list(found.dropped.items()) == list(expected.dropped.items())
-    for name in ("values", "clean", "corrupt", "is_after"):
+    for name in ("values", "clean", "corrupt", "why_missing"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
         assert getattr(found, name).dtype == getattr(expected, name).dtype
 
@@ -97,5 +97,5 @@ def test_parts_are_joined_in_order() -> None:
     whole = joined(parts)
     assert whole.ids == (*parts[0].ids, *parts[2].ids)
     np.testing.assert_array_equal(whole.values[:, 2:], parts[2].values)
-    np.testing.assert_array_equal(whole.is_after[:2], parts[0].is_after)
+    np.testing.assert_array_equal(whole.why_missing[:2], parts[0].why_missing)
     assert whole.dropped == {"the model says another answer": 6, "no reason": 3}
