@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float, Int
 
 from interp.interventions import Intervention
-from interp.pair_runs import Trial
+from interp.pair_runs import Side, Trial
 from interp.patched import NoValue
 from interp.patching import Job, Run, Unit
 from interp.positions import MISSING
@@ -69,9 +69,9 @@ class Columns:
         receiver = self.cells[0 if of_question else 1]
         return int(receiver[trial.pair, position]), int(self.donor_cells(trial.pair)[position])
 
-    def donor_run(self, trial: Trial) -> Run:
+    def donor_side(self, trial: Trial) -> Side:
         """The run that vectors are taken from."""
-        return trial.corrupt.run if self.intervention.gives_other else trial.clean.run
+        return trial.corrupt if self.intervention.gives_other else trial.clean
 
     def why_missing(
         self, trial: Trial, receiver: Recording, position: int, donor: Float[torch.Tensor, "layer width"]
@@ -80,7 +80,7 @@ class Columns:
         place, donor_place = self.places(trial, position)
         if MISSING in (place, donor_place):
             why = NoValue.NO_PAIR_HAS_THE_POSITION
-        elif place > receiver.run.places[0] or donor_place > self.donor_run(trial).places[0]:
+        elif place > receiver.run.places[0] or donor_place > self.donor_side(trial).run.places[0]:
             why = NoValue.AFTER_THE_READ_OUT
         elif self._is_before_difference(trial, receiver.run, place, donor_place):
             why = NoValue.CLEAN_AND_CORRUPT_ARE_THE_SAME
@@ -96,7 +96,7 @@ class Columns:
             return False
         if trial.corrupt.noise is not None:
             return place < trial.corrupt.noise.first
-        donor = self.donor_run(trial)
+        donor = self.donor_side(trial).run
         return place == donor_place and receiver.tokens[: place + 1] == donor.tokens[: donor_place + 1]
 
     @property

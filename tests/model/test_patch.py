@@ -450,7 +450,7 @@ def test_how_many_pairs_are_held_at_a_time_changes_nothing(
 ) -> None:
     together = patched(model, corruption=corruption)
     monkeypatch.setattr("interp.pair_runs.RUNS_AT_ONCE", 3)
-    monkeypatch.setattr("interp.patcher.RUNS_AT_ONCE", 3)
+    monkeypatch.setattr("interp.donors.RUNS_AT_ONCE", 3)
     if corruption != "noise":  # Whose deviation is that of the first pairs, of as many as are held.
         monkeypatch.setattr(patch, "PAIRS_AT_ONCE", 3)
     apart = patched(model, corruption=corruption)
