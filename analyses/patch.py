@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from interp.model_sources import ModelSource
     from interp.models import HookedModel
     from interp.pair_runs import Candidate
-    from interp.pairs import Pair
+    from interp.pairs import Misfit, Pair
     from interp.patched import PatchedPairs
     from interp.questions import QuestionSet
     from interp.readouts import Reader
@@ -149,12 +149,13 @@ def candidates_of(
     config: Config, questions: QuestionSet, model: HookedModel, answers: Sequence[Answer]
 ) -> tuple[list[Candidate], tuple[np.ndarray, np.ndarray], Counter[str]]:
     """Pairs of answers as they are run, the tokens of their positions on either side, and how many are in no pair."""
+    from interp.framing import misfit_of_framing
     from interp.pair_runs import candidate_of
     from interp.positions import position_table
 
     judged = [answer for answer in answers if answer.correct is not None]
     usable, unsaid = usable_answers(config, questions, model, judged)
-    pairs, alone = pairs_of(config, questions, usable)
+    pairs, alone = pairs_of(config, questions, usable, misfit_of_framing(model.tokenizer, usable))
     reader, names = reader_of(config, questions, model), patching.positions_of(config)
     clean, corrupt = (
         position_table(side, names)["token"].values
@@ -186,13 +187,19 @@ def usable_answers(
     return said, Counter({"the model says another answer after the lead": n_tried - len(said)})
 
 
-def pairs_of(config: Config, questions: QuestionSet, answers: Sequence[Answer]) -> tuple[list[Pair], Counter[str]]:
+def pairs_of(
+    config: Config, questions: QuestionSet, answers: Sequence[Answer], misfit_of_framing: Misfit
+) -> tuple[list[Pair], Counter[str]]:
     """Pairs of answers, and how many are in none, by reason."""
     from interp import readouts
     from interp.pairs import given_pairs, matched
 
     verdict = config.readout == "verdict"
-    misfit = readouts.misfit_of_verdicts if verdict else readouts.misfit_of_answers
+    misfit_of_words = readouts.misfit_of_verdicts if verdict else readouts.misfit_of_answers
+
+    def misfit(clean: Answer, corrupt: Answer) -> str | None:
+        return misfit_of_framing(clean, corrupt) or misfit_of_words(clean, corrupt)
+
     if config.pair_column is not None:
         names = {identifier: str(name) for identifier, name in questions.columns[config.pair_column].items()}
         return given_pairs(answers, names, misfit=misfit)

@@ -56,6 +56,7 @@ def identity_of(config: patching.Config, source: ModelSource) -> dict[str, Any]:
 
 def text_pair_of(config: patching.Config, model: HookedModel) -> TextPair:
     """The pair of texts, as it is run."""
+    from interp.errors import InputError
     from interp.prompts import rendered
     from interp.text_pairs import text_pair
     from interp.tokens import encoded_text
@@ -65,8 +66,16 @@ def text_pair_of(config: patching.Config, model: HookedModel) -> TextPair:
             return encoded_text(model.tokenizer, rendered(model.tokenizer, [], text), add_special_tokens=False)[0]
         return encoded_text(model.tokenizer, text, add_special_tokens=True)[0]
 
-    def first_token(text: str | None) -> int | None:
-        return None if text is None else encoded_text(model.tokenizer, text, add_special_tokens=False)[0][0]
+    def first_token(flag: str, text: str | None) -> int | None:
+        if text is None:
+            return None
+        spelt = encoded_text(model.tokenizer, text, add_special_tokens=False)[0]
+        if not spelt:
+            raise InputError(f"{flag} {text!r} has no tokens for this tokenizer; give another answer, or leave it out")
+        return spelt[0]
 
-    answers = first_token(config.clean_answer), first_token(config.corrupt_answer)
+    answers = (
+        first_token("--clean-answer", config.clean_answer),
+        first_token("--corrupt-answer", config.corrupt_answer),
+    )
     return text_pair(model, tokens(str(config.clean)), tokens(str(config.corrupt)), answers)

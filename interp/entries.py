@@ -9,8 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from jaxtyping import Float
 
+from interp.errors import InputError
 from interp.interventions import Intervention
 from interp.models import HookedModel
 from interp.pair_runs import Candidate, Side, Trial, Unpatched, recorded_sides, trials_of, unpatched
@@ -62,10 +65,19 @@ def entries_of(
         No more are tried once so many have entered.
     deviation
         Of the noise.
+
+    Raises
+    ------
+    InputError
+        If what is read of a run is not a number.
     """
     trials = [trial for number in numbers for trial in _trials(number, candidates[number], intervention)]
     clean, corrupt = _recordings(model, trials, intervention, deviation)
     read = unpatched(model, trials, clean, corrupt)
+    for number in numbers:
+        for name, readings in (("clean", read.clean[number]), ("corrupted", read.corrupt[number])):
+            if name == "clean" or not intervention.is_ablation:
+                require_numbers(f"pair {candidates[number].id}: its {name} run", readings)
     why = {number: _why_dropped(number, read, intervention) for number in numbers}
     entering = [number for number in numbers if why[number] is None][:most]
     tried = numbers[: numbers.index(entering[-1]) + 1] if entering and len(entering) == most else numbers
@@ -80,6 +92,14 @@ def entries_of(
         read=read,
         dropped=Counter(reason for number in tried if (reason := why[number]) is not None),
     )
+
+
+def require_numbers(what: str, readings: Float[np.ndarray, ...]) -> None:
+    """Raise an `InputError` if what is read of a run is not a number."""
+    if not np.isfinite(readings).all():
+        raise InputError(
+            f"{what} gives {readings[~np.isfinite(readings)][0]}; take --dtype float32, or leave the pair out"
+        )
 
 
 def subject_deviation(model: HookedModel, candidates: Sequence[Candidate]) -> float:

@@ -22,7 +22,7 @@ from interp.batches import batched
 from interp.columns import Cells
 from interp.errors import InputError
 from interp.interventions import Intervention
-from interp.models import HookedModel, padded
+from interp.models import HookedModel, padded, run_until
 from interp.output_path import output_logits, require_own_logits
 from interp.pair_runs import Candidate
 from interp.patched import PatchedPairs, joined
@@ -31,6 +31,7 @@ from interp.patcher import PAIRS_AT_ONCE, Patcher
 from interp.patching import Run, Unit
 from interp.progress import progress
 from interp.recordings import recorded
+from interp.sites import SITES, hook_names
 
 
 def patched_pairs(
@@ -66,11 +67,12 @@ def patched_pairs(
     Raises
     ------
     InputError
-        If no pair can be patched, a run is longer than what the model reads, or what is read of the first run is not
-        what the model itself gives.
+        If no pair can be patched, a run is longer than what the model reads, the site is none of single tokens, or what
+        is read of the first run is not what the model itself gives.
     """
     _require_fitting(model, candidates)
     for candidate in candidates[:1]:
+        _require_site(model, intervention.site, candidate.variants[0].clean)
         _require_output_path(model, candidate.variants[0].clean)
     if kept is not None:
         kept = kept.narrowed(PAIRS_AT_ONCE, n, candidates, [each.tolist() for each in cells], units, intervention)
@@ -100,6 +102,21 @@ def _parts(patcher: Patcher, n: int, kept: PatchedParts | None) -> list[PatchedP
             if sum(len(part.ids) for part in parts) >= n:
                 break
     return parts
+
+
+def _require_site(model: HookedModel, site: str, run: Run) -> None:
+    """Raise an `InputError` if a hook is never called, or has no vector of its own for each token."""
+    if site in SITES:
+        return
+    name = hook_names(model, site)[0]
+    for tokens in (run.tokens, run.tokens[:1]):  # Of two lengths: one of them may be the number of heads.
+        shape: list[int] = []
+        run_until(model, padded([tokens]).to(model.cfg.device), {name: lambda each, to=shape: to.extend(each.shape)})
+        if shape[:2] != [1, len(tokens)] or len(shape) < 3:
+            raise InputError(
+                f"this model's {site} is of the shape {tuple(shape)} for {len(tokens)} token(s): it has no vector of "
+                f"its own for each of them; take one of {', '.join(SITES)}, or another hook of a block"
+            )
 
 
 def _require_output_path(model: HookedModel, run: Run) -> None:

@@ -20,13 +20,12 @@ from jaxtyping import Float
 from interp.attribution_patching import attributed_effects
 from interp.columns import Cells, Column, Columns
 from interp.donors import Donors
-from interp.entries import Entries, entries_of, subject_deviation
-from interp.errors import InputError
+from interp.entries import Entries, entries_of, require_numbers, subject_deviation
 from interp.interventions import Intervention
 from interp.models import HookedModel
-from interp.pair_runs import READINGS, Candidate, Trial
+from interp.pair_runs import READINGS, Candidate
 from interp.patched import PatchedPairs, Reasons, Values
-from interp.patching import Job, Readings, Unit
+from interp.patching import Job, Unit
 from interp.sweep import patched_readings
 
 PAIRS_AT_ONCE = 32
@@ -107,7 +106,9 @@ class Patcher:
                 self.model, it.site, self.units, entries.receivers, jobs, references, plain=it.plain
             )
             for column, readings in zip(alike, found, strict=True):
-                numbers = self._numbers(entries.trials[column.job.receiver], readings)
+                trial = entries.trials[column.job.receiver]
+                numbers = trial.readings(readings).numpy()
+                require_numbers(f"pair {self.candidates[trial.pair].id}: a patched run", numbers)
                 values[:, column.row, :, column.position] += numbers
 
     def _estimate_into(self, values: Values, columns: Sequence[Column], entries: Entries) -> None:
@@ -129,23 +130,8 @@ class Patcher:
         values[1:] = np.nan
         own = entries.read.clean if self.intervention.receives_clean else entries.read.corrupt
         for column, trial, effect in zip(columns, trials, effects.numpy(), strict=True):
+            require_numbers(f"pair {self.candidates[trial.pair].id}: an estimate", effect)
             values[0, column.row, :, column.position] += own[trial.pair][0] + effect
-
-    def _numbers(self, trial: Trial, readings: Readings) -> Float[np.ndarray, "reading unit"]:
-        """What is read of a column of patched runs.
-
-        Raises
-        ------
-        InputError
-            If anything of it is not a number.
-        """
-        numbers: np.ndarray = trial.readings(readings).numpy()
-        if not np.isfinite(numbers).all():
-            raise InputError(
-                f"pair {self.candidates[trial.pair].id}: a patched run gives {numbers[~np.isfinite(numbers)][0]}; take "
-                "--dtype float32, or leave the pair out"
-            )
-        return numbers
 
 
 def _stacked(readings: Mapping[int, np.ndarray], numbers: Sequence[int]) -> Float[np.ndarray, "reading pair"]:

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from interp.errors import InputError
+from interp.framing import require_same_framing
 from interp.models import HookedModel
 from interp.output_path import output_logits
 from interp.pair_runs import Candidate
@@ -54,7 +55,7 @@ def text_pair(
     Raises
     ------
     InputError
-        If the texts are the same or too long, or go on with the same token.
+        If the texts are the same or too long, do not have the same special tokens, or go on with the same token.
     """
     if clean == corrupt:
         raise InputError(
@@ -62,6 +63,7 @@ def text_pair(
         )
     for flag, tokens in (("--clean", clean), ("--corrupt", corrupt)):
         _require_fits(model, flag, tokens)
+    require_same_framing(model.tokenizer, clean, corrupt)
     first, second = (
         _next_token(model, tokens) if answer is None else answer
         for tokens, answer in zip((clean, corrupt), answers, strict=True)

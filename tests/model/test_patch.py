@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -13,7 +14,7 @@ import torch
 from jaxtyping import Float
 from transformers import PreTrainedTokenizerFast
 
-from interp import patch, readouts
+from interp import patch, patching, readouts
 from interp.errors import InputError
 from interp.examples import Answer, Span, TokenizedText
 from interp.interventions import DIRECTIONS, Intervention
@@ -518,6 +519,33 @@ def test_where_no_pair_can_be_patched_the_reasons_are_told(model: HookedModel) -
         patched(model, [])
 
 
+def test_a_run_that_is_longer_than_the_context_is_refused_by_name(
+    model: HookedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    length = len(MADE[1][1].before)
+    monkeypatch.setattr(model.cfg, "n_ctx", length - 1)
+    told = f"pair c / d has a run of {length} tokens, and the model reads at most {length - 1}; shorten the questions"
+    with pytest.raises(InputError, match=told):
+        patched(model)
+
+
+@pytest.mark.parametrize(("call", "what"), enumerate(["its clean run", "its corrupted run", "a patched run"]))
+def test_what_is_no_number_is_refused_by_name(
+    model: HookedModel, call: int, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The readings of clean runs come first, then those of corrupted ones, then those of patches."""
+    whole, calls = patching.readings_of, itertools.count()
+
+    def broken(*given: Any) -> patching.Readings:
+        readings = whole(*given)
+        return readings._replace(logprob=readings.logprob * torch.nan) if next(calls) == call else readings
+
+    monkeypatch.setattr("interp.pair_runs.readings_of", broken)
+    monkeypatch.setattr("interp.sweep.readings_of", broken)
+    with pytest.raises(InputError, match=f"pair a / b: {what} gives nan; take --dtype float32"):
+        patched(model)
+
+
 def test_noise_needs_a_subject(model: HookedModel) -> None:
     pair = Pair(replace(PAIRS[0].clean, spans={}), PAIRS[0].corrupt)
     with pytest.raises(InputError, match="a / b: the question marks no subject to put noise on"):
@@ -532,6 +560,9 @@ def test_answers_that_cannot_be_told_apart_are_no_pair() -> None:
     clean, corrupt = with_text(MADE[1][0], "abXYe"), with_text(MADE[1][1], "abcZe")
     assert readouts.misfit_of_answers(clean, corrupt) is None
     assert readouts.misfit_of_answers(clean, replace(corrupt, exact=None)) == "there is no exact answer"
+    empty = replace(corrupt, exact=Span(2, 2))
+    assert readouts.misfit_of_answers(clean, empty) == "an exact answer has no tokens"
+    assert readouts.misfit_of_answers(empty, clean) == "an exact answer has no tokens"
     named = [replace(each, named=("France", name)) for each, name in ((clean, "a"), (corrupt, "b"))]
     assert readouts.misfit_of_answers(*named) == "the two answers are the same"
     assert readouts.misfit_of_answers(clean, with_text(MADE[1][0], "..XY.")) == "the two answers are the same"

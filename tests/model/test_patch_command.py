@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import xarray as xr
+from tokenizers import normalizers
 
-from analyses import cli
+from analyses import cli, patch_texts, patching
 from interp import output_path
+from interp.errors import InputError
 from interp.heatmap import Heatmap
 from interp.model_sources import ModelSource
 from interp.pair_runs import READINGS
 from interp.patch_files import load_patched
 from interp.patch_map import MIN_PAIRS
 from tests.row_files import written
+from tests.tiny_models import trained_tokenizer
 
 N = 40
 COUNTRIES = ("France", "Brazil", "Chad", "Peru")
@@ -196,6 +200,7 @@ def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: Model
         (["--clean", "Lyon " * 3000, "--corrupt", "Lyon"], "tokens, and the model reads at most 2048; shorten it"),
         ([*TEXTS, "--clean-answer", "Rio", "--corrupt-answer", "Rio"], "both texts go on with the same token"),
         ([*TEXTS, "--clean-answer", ""], "an answer of no tokens cannot be read"),
+        (["--clean", "<|im_start|>Lyon", "--corrupt", "Nice"], "--clean and --corrupt are framed in different ways"),
         ([*TEXTS, "--margin", "1000"], "the two runs differ by less than the margin of 1000"),
         ([*TEXTS, "--margin=-1000", "--site", "nowhere"], "unknown site 'nowhere'"),
         ([*TEXTS, "--corruption", "noise"], "--corruption noise is for sets of questions; leave it out"),
@@ -213,6 +218,9 @@ def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: Model
         (["--positions", "nowhere"], "unknown position 'nowhere'"),
         ([*PATCHED, "--layers", "7"], "--layers has 7, and the model has the layers 0 to 2"),
         ([*PATCHED, "--site", "nowhere"], "unknown site 'nowhere'"),
+        ([*PATCHED, "--site", "attn.hook_result"], "ran without calling its blocks.0.attn.hook_result"),
+        ([*PATCHED, "--site", "attn.hook_pattern"], "it has no vector of its own for each of them"),
+        ([*PATCHED, "--corruption", "noise", "--sigmas", "1e39"], "its corrupted run gives nan; take --dtype float32"),
         (["--only-said"], "no pair of questions can be patched: the model says another answer ("),
     ],
 )
@@ -222,6 +230,25 @@ def test_what_cannot_be_patched_is_refused_in_one_line(
     patch(source, *flags, status=2)
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert message in line
+
+
+def test_an_answer_of_no_tokens_is_refused() -> None:
+    tokenizer = trained_tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizers.Strip()
+    config = patching.Config(clean="Lyon", corrupt="Nice", corrupt_answer="  ")
+    with pytest.raises(InputError, match="--corrupt-answer '  ' has no tokens for this tokenizer"):
+        patch_texts.text_pair_of(config, SimpleNamespace(tokenizer=tokenizer))  # type: ignore[arg-type]
+
+
+def test_questions_that_are_put_in_other_words_are_no_pair(source: ModelSource, capsys: pytest.CaptureFixture) -> None:
+    put = (("a", "France", "Lyon."), ("a", "Peru", ""), ("b", "Chad", ""), ("b", "Brazil", "Rio."))
+    rows = [
+        {"question": "Where?", "answer": name, "model_answer": name, "pair": pair, "context": context}
+        for pair, name, context in put
+    ]
+    flags = ["--pair-column", "pair", "--positions", "last_q"]
+    patch(source, *PATCHED, *flags, status=2, asked=written(Path("mixed.csv"), rows))
+    assert "can be patched: the two prompts are not put in the same words (2)" in capsys.readouterr().err
 
 
 def test_questions_that_mark_no_subject_take_no_noise(source: ModelSource, capsys: pytest.CaptureFixture) -> None:
