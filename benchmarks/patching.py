@@ -32,7 +32,7 @@ import numpy as np
 import torch
 import tyro
 
-from analyses import patch, patching
+from analyses import patch_pairs, patching
 from benchmarks.city_answers import MODEL, alternating_seconds, city_answers, exponent, median_ratio, spread
 from interp.activations import site_activations
 from interp.interventions import Intervention
@@ -284,8 +284,7 @@ def city_candidates(
     from analyses import asking
 
     _, answers = city_answers(flags.runs, 1000)
-    config = patch.Config(**{name: getattr(flags, name) for name in flags.__dataclass_fields__})
-    candidates, cells, _ = patch.candidates_of(config, asking.questions_of(config), model, answers)
+    candidates, cells, _ = patch_pairs.candidates_of(flags, asking.questions_of(flags), model, answers)
     return candidates, cells
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import spearmanr
 from tokenizers import normalizers
 
 from analyses import cli, patch_texts, patching
@@ -17,8 +19,10 @@ from interp.errors import InputError
 from interp.heatmap import Heatmap
 from interp.model_sources import ModelSource
 from interp.pair_runs import READINGS
+from interp.patch import patched_pairs
 from interp.patch_files import load_patched
 from interp.patch_map import MIN_PAIRS
+from interp.patched import PatchedPairs
 from tests.row_files import written
 from tests.tiny_models import trained_tokenizer
 
@@ -210,6 +214,9 @@ def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: Model
         (["--corruption", "zero", "--metric", "recovery"], "--corruption zero has no corrupted run to recover from"),
         (["--corruption", "noise", "--direction", "noise"], "noise on the embeddings is denoised only"),
         (["--readout", "verdict", "--lead", "It is"], "leave --corruption and --lead out"),
+        (["--verify", "top:3"], "give --screen with it"),
+        (["--screen", "--verify", "top:0"], "--verify is 'top:0'; give top:K, with a number K from 1, or all"),
+        (["--screen", "--verify", "best"], "--verify is 'best'; give top:K, with a number K from 1, or all"),
         (["--pairs", "0"], "--pairs is 0; give a number from 1"),
         (["--window", "0"], "--window is 0; give a number from 1"),
         (["--draws", "0"], "--draws is 0; give a number from 1"),
@@ -268,18 +275,44 @@ def test_results_are_drawn_again_and_single_pairs_are_not(source: ModelSource) -
     assert contents(folder_of(source)) == drawn
 
 
-def test_a_screened_map_has_the_exact_values_of_its_best_cells(source: ModelSource) -> None:
-    columns = ["--positions", "subject_last,exact_answer_before_first", "--metric", "score"]
-    patch(source, *PATCHED, *columns)
-    patch(source, *PATCHED, *columns, "--screen", "--verify", "3")
-    exact = Heatmap.load(folder_of(source) / "patch-score.nc").data
+SCREENED = ["--positions", "subject_last,exact_answer_before_first", "--metric", "score"]
+
+
+@pytest.mark.parametrize("verify", ["top:3", "all"])
+def test_a_screened_map_has_the_exact_values_of_its_best_cells_or_of_all(
+    source: ModelSource, verify: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    patch(source, *PATCHED, *SCREENED)
+    exactly: list[bool] = []
+    whole = patched_pairs
+
+    def counted(*given: Any, **flags: Any) -> PatchedPairs:
+        exactly.append(given[4].screen_steps == 0)
+        return whole(*given, **flags)
+
+    monkeypatch.setattr("interp.patch.patched_pairs", counted)
+    capsys.readouterr()
+    patch(source, *PATCHED, *SCREENED, "--screen", "--verify", verify)
+    told = capsys.readouterr().out.splitlines()[-1]
+    exact = Heatmap.load(folder_of(source) / "patch-score.nc").data["value"].values
     screened = Heatmap.load(folder_of(source) / "patch-screened-score.nc").data
-    known = np.isfinite(screened["exact"].values)
-    assert known.sum() == 3
-    np.testing.assert_allclose(screened["exact"].values[known], exact["value"].values[known], atol=1e-5)
-    estimates = np.abs(screened["value"].values)
-    assert estimates[known].min() >= np.nanmax(estimates[~known])
-    assert np.nanmax(np.abs(screened["value"].values - exact["value"].values)) > 1e-5, "they are estimates"
+    estimates, found = screened["value"].values, screened["exact"].values
+    known, n = np.isfinite(found), np.isfinite(estimates).sum()
+    np.testing.assert_allclose(found[known], exact[known], atol=1e-5)
+    assert np.nanmax(np.abs(estimates - exact)) > 1e-5, "they are estimates"
+    correlation = spearmanr(estimates[known], exact[known]).statistic
+    assert told.startswith(f"{known.sum()} of {n} cells patched exactly: Spearman correlation of estimates and exact")
+    assert f"values {correlation:.2f}, the median exact effect is" in told
+    if verify == "all":
+        assert known.sum() == n
+        assert exactly == [False], "what was patched for the exact map is not patched again"
+        first, second = (np.nan_to_num(np.abs(each)).argmax() for each in (estimates, exact))
+        assert f"{float(first == second):.0%} of the 1 cells with the largest exact effects" in told
+    else:
+        assert known.sum() == 3
+        assert exactly == [False, True]
+        assert np.abs(estimates)[known].min() >= np.nanmax(np.abs(estimates)[~known])
+        assert "largest exact effects" not in told
 
 
 def test_an_output_path_that_is_not_the_models_own_is_refused(
