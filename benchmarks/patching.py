@@ -25,8 +25,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from unittest import mock
 
 import numpy as np
 import torch
@@ -91,7 +93,7 @@ def main(config: Config) -> int:
 
 def one_pair(model: HookedModel, config: Config) -> dict[str, Any]:
     """One pair, every layer and token, against TransformerLens's own sweep."""
-    from transformer_lens.patching import get_act_patch_resid_pre
+    from transformer_lens import patching as peer
 
     pair = city_pair(model)
     (read,) = pair.candidate.variants
@@ -108,7 +110,9 @@ def one_pair(model: HookedModel, config: Config) -> dict[str, Any]:
         with torch.inference_mode():
             _, cache = model.run_with_cache(clean)
             score = lambda logits: logits[0, -1, first] - logits[0, -1, second]  # noqa: E731
-            values["theirs"] = get_act_patch_resid_pre(model, corrupt, cache, score)
+            # Its progress bar would run through what is printed here.
+            with mock.patch.object(peer, "tqdm", partial(peer.tqdm, disable=True)):
+                values["theirs"] = peer.get_act_patch_resid_pre(model, corrupt, cache, score)
 
     with counted_block_tokens(model) as counts:
         ours()
