@@ -24,7 +24,7 @@ from interp.errors import InputError
 from interp.interventions import Intervention
 from interp.models import HookedModel, padded, run_until
 from interp.output_path import output_logits, require_own_logits
-from interp.pair_runs import Candidate
+from interp.pair_runs import RUNS_AT_ONCE, Candidate
 from interp.patched import PatchedPairs, joined
 from interp.patched_parts import PatchedParts
 from interp.patcher import PAIRS_AT_ONCE, Patcher
@@ -71,9 +71,10 @@ def patched_pairs(
         is read of the first run is not what the model itself gives.
     """
     _require_fitting(model, candidates)
-    for candidate in candidates[:1]:
-        _require_site(model, intervention.site, candidate.variants[0].clean)
-        _require_output_path(model, candidate.variants[0].clean)
+    first = [candidate.variants[0].clean for candidate in candidates[:RUNS_AT_ONCE]]
+    if first:
+        _require_site(model, intervention.site, first[0])
+        _require_output_path(model, first)
     if kept is not None:
         kept = kept.narrowed(PAIRS_AT_ONCE, n, candidates, [each.tolist() for each in cells], units, intervention)
     parts = _parts(Patcher(model, candidates, cells, units, intervention), n, kept)
@@ -119,12 +120,12 @@ def _require_site(model: HookedModel, site: str, run: Run) -> None:
             )
 
 
-def _require_output_path(model: HookedModel, run: Run) -> None:
-    """Raise an `InputError` if what is read of a run is not what the model itself gives."""
-    (recording,) = recorded(model, [run], with_cache=False)
+def _require_output_path(model: HookedModel, runs: Sequence[Run]) -> None:
+    """Raise an `InputError` if what is read of a run, recorded with others, is not what the model itself gives."""
+    recording, *_ = recorded(model, runs, with_cache=False)
     with torch.inference_mode():
-        logits = model(padded([run.tokens]).to(model.cfg.device), return_type="logits")
-        own = logits[0, list(run.places)].to(recording.final.device)
+        logits = model(padded([recording.run.tokens]).to(model.cfg.device), return_type="logits")
+        own = logits[0, list(recording.run.places)].to(recording.final.device)
         require_own_logits(output_logits(model, recording.final), own)
 
 
