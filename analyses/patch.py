@@ -146,11 +146,16 @@ def patch_into(
     candidates, cells, alone = patch_pairs.candidates_of(config, questions, model, answers)
     _, units = patching.units_of_rows(config, source, model)
     made_by = provenance(patching.identity_of(config, source, questions))
-    kept = PatchedParts(parts_of(path), made_by["identity"])
     patched = patched_pairs(
-        model, candidates, cells, units, patching.intervention_of(config), n=config.pairs, kept=kept
+        model,
+        candidates,
+        cells,
+        units,
+        patching.intervention_of(config),
+        n=config.pairs,
+        left_out=alone,
+        kept=PatchedParts(parts_of(path), made_by["identity"]),
     )
-    patched = replace(patched, dropped=patched.dropped + alone)
     rows = [f"{unit.first}-{unit.last}" + ("" if unit.head is None else f" head {unit.head}") for unit in units]
     save_patched(patched, path, rows=rows, positions=patching.positions_of(config), attributes=made_by)
 

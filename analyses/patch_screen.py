@@ -95,7 +95,7 @@ def agreement_in_words(screened: Heatmap) -> str:
     ]
     if n == n_estimated and top:
         told.append(
-            f"{agreement.top_share:.0%} of the {top} cells with the largest exact effects are among the {top} with the "
-            f"largest estimates ({top / n:.0%} by chance)"
+            f"{agreement.top_share:.0%} of the top {top} by exact effects are in the top {top} by estimates "
+            f"({top / n:.0%} by chance)"
         )
     return ", ".join(told)

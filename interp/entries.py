@@ -103,11 +103,11 @@ def require_numbers(what: str, readings: Float[np.ndarray, ...]) -> None:
 
 
 def subject_deviation(model: HookedModel, candidates: Sequence[Candidate]) -> float:
-    """The deviation of the components of the stream before the first block, at the subjects of some pairs."""
+    """The deviation of the components of the stream before the first block, at the subjects of some pairs, if any."""
     subjects = {Side(each.variants[0].clean): each.subject for each in candidates if each.subject}
     recordings = recorded_sides(model, list(subjects), with_cache=False)
     spans = [recordings[side].stream[0, first : last + 1] for side, (first, last) in subjects.items()]
-    return float(torch.cat(spans).float().std())
+    return float(torch.cat(spans).float().std()) if spans else 0.0
 
 
 def _trials(number: int, candidate: Candidate, it: Intervention) -> list[Trial]:

@@ -14,13 +14,14 @@ Cells whose patch could do nothing, whatever the model, are missing, with the re
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
 from interp.batches import batched
 from interp.columns import Cells
-from interp.errors import InputError
+from interp.errors import InputError, first_line
 from interp.interventions import Intervention
 from interp.models import HookedModel, padded, run_until
 from interp.output_path import output_logits, require_own_logits
@@ -42,6 +43,7 @@ def patched_pairs(
     intervention: Intervention,
     *,
     n: int,
+    left_out: Mapping[str, int] | None = None,
     kept: PatchedParts | None = None,
 ) -> PatchedPairs:
     """Patch the first `n` pairs that can be.
@@ -60,6 +62,8 @@ def patched_pairs(
         What is patched into what.
     n
         How many pairs to patch.
+    left_out
+        How many were left out before, by reason: counted with those that do not enter.
     kept
         Where pairs are kept as soon as they are patched, and taken from by a sweep that was interrupted; its identity
         must be that of the model. None keeps nothing.
@@ -78,11 +82,11 @@ def patched_pairs(
     if kept is not None:
         kept = kept.narrowed(PAIRS_AT_ONCE, n, candidates, [each.tolist() for each in cells], units, intervention)
     parts = _parts(Patcher(model, candidates, cells, units, intervention), n, kept)
-    dropped = sum((part.dropped for part in parts), Counter[str]())
+    dropped = sum((part.dropped for part in parts), Counter[str]()) + Counter(left_out or {})
     if not any(part.ids for part in parts):
         told = ", ".join(f"{reason} ({count})" for reason, count in dropped.most_common()) or "there are none"
         raise InputError(f"no pair of questions can be patched: {told}; lower --margin, or take other questions")
-    return joined(parts)
+    return replace(joined(parts), dropped=dropped)
 
 
 def _parts(patcher: Patcher, n: int, kept: PatchedParts | None) -> list[PatchedPairs]:
@@ -112,7 +116,15 @@ def _require_site(model: HookedModel, site: str, run: Run) -> None:
     name = hook_names(model, site)[0]
     for tokens in (run.tokens, run.tokens[:1]):  # Of two lengths: one of them may be the number of heads.
         shape: list[int] = []
-        run_until(model, padded([tokens]).to(model.cfg.device), {name: lambda each, to=shape: to.extend(each.shape)})
+        keep = {name: lambda each, to=shape: to.extend(each.shape)}
+        try:
+            run_until(model, padded([tokens]).to(model.cfg.device), keep)
+        except InputError:
+            raise
+        except ValueError as error:  # TransformerLens's, for a hook that it computes only if it is told to.
+            raise InputError(
+                f"this model does not show its {site}: {first_line(error)}; take another --site"
+            ) from error
         if shape[:2] != [1, len(tokens)] or len(shape) < 3:
             raise InputError(
                 f"this model's {site} is of the shape {tuple(shape)} for {len(tokens)} token(s): it has no vector of "

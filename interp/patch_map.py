@@ -105,7 +105,8 @@ def patch_map(
         all cells; percentiles). Also ``median``; ``over_half``, the share of pairs whose value is past half-way from
         the unpatched value to 1 less it (of recovery); ``peak``, the share of pairs whose largest effect in a column
         is at that layer; ``p`` and ``p_corrected``, how likely a mean so far from the unpatched value is by chance, of
-        the cell alone and of any cell of the map; ``marked``, where the latter is at most .05.
+        the cell alone and of any cell of the map; ``marked``, where the latter is at most .05; ``why_missing``, a code
+        of `interp.patched.NoValue`.
     """
     values, rng = effects.values, np.random.default_rng(seed)
     n = np.isfinite(values).sum(0)
@@ -175,7 +176,8 @@ def bootstrap_interval(
         means = (times @ np.where(known, flat, 0.0)) / (times @ known)
     low, high = np.full(flat.shape[1], np.nan), np.full(flat.shape[1], np.nan)
     some = known.any(0)
-    low[some], high[some] = np.nanquantile(means[:, some], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    if some.any():
+        low[some], high[some] = np.nanquantile(means[:, some], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return low.reshape(values.shape[1:]), high.reshape(values.shape[1:])
 
 

@@ -529,7 +529,7 @@ def test_a_run_that_is_longer_than_the_context_is_refused_by_name(
         patched(model)
 
 
-@pytest.mark.parametrize(("call", "what"), enumerate(["its clean run", "its corrupted run", "a patched run"]))
+@pytest.mark.parametrize(("call", "what"), [(0, "its clean run"), (1, "its corrupted run"), (2, "a patched run")])
 def test_what_is_no_number_is_refused_by_name(
     model: HookedModel, call: int, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
