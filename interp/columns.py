@@ -56,7 +56,7 @@ class Columns:
     @property
     def n_positions(self) -> int:
         """How many positions there are."""
-        return self.cells[0].shape[1]
+        return int(self.cells[0].shape[1])
 
     def donor_cells(self, pair: int) -> Int[np.ndarray, " position"]:
         """The tokens of a pair's donor."""
