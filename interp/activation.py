@@ -29,8 +29,9 @@ from scipy.sparse.linalg import svds
 from scipy.special import expit
 from scipy.stats import binom, norm
 
-from interp.auc import LEVEL, Interval
+from interp.auc import Interval
 from interp.heatmap import Heatmap
+from interp.means import LEVEL
 from interp.progress import progress
 from interp.scales import Scale, cosine_scale, log_scale, ratio_scale, share_scale
 from interp.store import Cells

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from interp.errors import InputError
 from interp.heatmap import Heatmap
+from interp.means import drawn_means, group_draws, percentile_interval
 from interp.pair_runs import READINGS
 from interp.patch_files import load_patched, save_patched
 from interp.patch_map import (
@@ -21,7 +22,6 @@ from interp.patch_map import (
     MIN_PAIRS,
     Effects,
     NoValue,
-    bootstrap_interval,
     effects_of,
     pair_map,
     patch_map,
@@ -152,7 +152,7 @@ def test_an_interval_of_the_mean_covers_the_true_mean(missing: float) -> None:
     for _ in range(N_SIMULATED):
         values = rng.lognormal(0, deviation, size=(60, 1, N_CELLS))
         values[rng.random(values.shape) < missing] = np.nan
-        low, high = bootstrap_interval(values, draws=400, rng=rng)
+        low, high = percentile_interval(drawn_means(values, group_draws(np.arange(len(values)), 400, rng)))
         covered += ((low <= truth) & (truth <= high)).ravel().tolist()
     assert 0.90 <= np.mean(covered) <= 0.98
 
