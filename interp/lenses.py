@@ -15,7 +15,7 @@ block is the model's own output.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,7 @@ from interp.models import HookedModel
 from interp.output_path import output_logits
 
 
+@runtime_checkable
 class Lens(Protocol):
     """Takes streams within the model to where its last block leaves off."""
 

@@ -47,6 +47,23 @@ def drawn_means(
     return means.reshape(len(weights), *values.shape[1:])
 
 
+def drawn_medians(
+    values: Float[np.ndarray, "example ..."], weights: Float[np.ndarray, "draw example"]
+) -> Float[np.ndarray, "draw ..."]:
+    """The median of each cell in each draw: the smallest value that at least half of the draw's do not exceed."""
+    flat = values.reshape(len(values), -1)
+    medians = np.full((len(weights), flat.shape[1]), np.nan)
+    for cell, column in enumerate(flat.T):
+        known = np.flatnonzero(~np.isnan(column))
+        if len(known):
+            order = known[np.argsort(column[known], kind="stable")]
+            below = weights[:, order].cumsum(1, dtype=np.float64)
+            # A draw without any of the cell's examples has no median.
+            half = (below >= below[:, -1:] / 2).argmax(1)
+            medians[:, cell] = np.where(below[:, -1] > 0, column[order[half]], np.nan)
+    return medians.reshape(len(weights), *values.shape[1:])
+
+
 def percentile_interval(
     drawn: Float[np.ndarray, "draw ..."],
 ) -> tuple[Float[np.ndarray, "*cell"], Float[np.ndarray, "*cell"]]:
