@@ -138,16 +138,15 @@ def measured_maps(
 
 def values_of(captured: capturing.Captured, model: Callable[[], HookedModel], folder: Path) -> xr.Dataset:
     """What the lens reads off every cell of every answer: from its file, or from the activations."""
-    import xarray as xr
-
     from interp.files import make_folder, whole_file
-    from interp.lens import lens_values, require_own_output
+    from interp.lens import finished, lens_values, require_own_output
     from interp.lens_targets import target_tokens
     from interp.lenses import LogitLens
 
     path = folder / "values.nc"
-    if path.is_file():
-        return xr.load_dataset(path, engine="h5netcdf")
+    known = finished(path)
+    if known is not None:
+        return known
     store, tokens = captured.stores[SITE], captured.table["token"].values
     require_own_output(model(), captured.answers, tokens, store)
     targets = target_tokens(model().tokenizer, captured.answers, tokens)

@@ -87,7 +87,7 @@ def lens_values(
     with progress(f"{lens.name} lens", total=len(store.positions), unit="positions") as shown:
         for number in range(len(store.positions)):
             path = None if parts is None else parts / f"position-{number:02d}.nc"
-            column = _finished(path)
+            column = finished(path)
             if column is None:
                 rows = (first[:, number] == number) & (tokens[:, number] != MISSING)
                 column = _with_copies(column_values(model, lens, store, number, rows, targets), columns, first, number)
@@ -196,6 +196,17 @@ def block_of(model: HookedModel) -> int:
     return max(1, n_bytes // (4 * model.cfg.d_vocab))
 
 
+def finished(path: Path | None) -> xr.Dataset | None:
+    """Values that an earlier run finished; None if there are none, or they cannot be read."""
+    if path is None or not path.is_file():
+        return None
+    try:
+        return xr.load_dataset(path, engine="h5netcdf")
+    except (OSError, ValueError, KeyError):
+        log.warning("%s is damaged, and is made again", path)
+        return None
+
+
 def _nothing(store: Cells, position: str) -> xr.Dataset:
     """The values of one position before anything is read."""
     shape = (len(store.layers), 1, len(store.examples))
@@ -227,14 +238,3 @@ def _with_copies(
         for name in column.data_vars:
             column[name].values[..., 0, rows] = values[name].values[..., 0, rows]
     return column
-
-
-def _finished(path: Path | None) -> xr.Dataset | None:
-    """A position that an earlier run finished; None if there is none, or it cannot be read."""
-    if path is None or not path.is_file():
-        return None
-    try:
-        return xr.load_dataset(path, engine="h5netcdf")
-    except (OSError, ValueError, KeyError):
-        log.warning("%s is damaged; the position is read again", path)
-        return None

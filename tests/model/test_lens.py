@@ -179,7 +179,7 @@ def test_an_interrupted_run_goes_on_to_the_same_values(
     before = first.stat().st_mtime_ns
     xr.testing.assert_identical(lens_values(model, LogitLens(), store, tokens, targets, parts=tmp_path), whole)
     assert first.stat().st_mtime_ns == before, "what is finished is not read again"
-    assert "is damaged; the position is read again" in caplog.text
+    assert "is damaged, and is made again" in caplog.text
 
 
 def test_stores_that_do_not_fit_are_refused(model: HookedModel) -> None:
