@@ -228,8 +228,8 @@ def scale_of(values: Float[np.ndarray, " cell"], statistic: str, subset: str) ->
         return share_scale(values)
     if statistic == "median":
         return log_scale(values)
-    ends = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    return Scale(np.floor(min(ends[0], 0.0)), max(np.ceil(ends[1]), 0.0) or 0.0)
+    low, high = np.floor(values.min(initial=0.0)), np.ceil(values.max(initial=0.0))
+    return Scale(float(low), float(high if high > low else low + 1))
 
 
 def _metric(words: str, statistic: str, subset: str) -> str:
