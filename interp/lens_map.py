@@ -55,6 +55,9 @@ SUBSETS = {
 }
 """Of which examples a map is, and what it says of that."""
 
+RANK_COLOURS = ("Blues_r", "RdBu_r")
+"""Of a map of ranks, and of a quotient of them: blue where the token is high up, whose rank is a small number."""
+
 
 class NoValue(IntEnum):
     """Why a cell has no value."""
@@ -186,6 +189,7 @@ def lens_map(
             "quantity": quantity,
             "subset": subset,
             "why_missing_meanings": " ".join(member.name.lower() for member in NoValue),
+            **({"colours": RANK_COLOURS[subset == "difference"]} if statistic == "median" else {}),
         },
     )
 

@@ -73,7 +73,8 @@ def heatmap_figure(heatmap: Heatmap, *, colours: str | None = None, with_n: bool
     heatmap
         What to draw; its own scale is used.
     colours
-        A matplotlib colour map; None means `SEQUENTIAL`, or `DIVERGING` where the scale has a centre.
+        A matplotlib colour map; None means the heatmap's own attribute ``colours``, else `SEQUENTIAL`, or `DIVERGING`
+        where the scale has a centre.
     with_n
         Whether to draw, under the columns, a strip of bars with the number of examples behind each.
     """
@@ -88,7 +89,8 @@ def heatmap_figure(heatmap: Heatmap, *, colours: str | None = None, with_n: bool
 def draw_heatmap(axes: Axes, heatmap: Heatmap, *, colours: str | None = None, with_n: bool = False) -> list[str]:
     """Draw a heatmap, as `heatmap_figure` says, and return the notes that are to stand below it."""
     if colours is None:
-        colours = SEQUENTIAL if heatmap.scale.centre is None else DIVERGING
+        usual = SEQUENTIAL if heatmap.scale.centre is None else DIVERGING
+        colours = str(heatmap.data.attrs.get("colours", usual))
     value = heatmap.data["value"].values
     mesh = axes.pcolormesh(value, cmap=colours, norm=normalised(heatmap.scale), edgecolors="face", linewidth=0.1)
     _label_axes(axes, heatmap.layers, [str(name) for name in heatmap.data["position"].values])
