@@ -125,6 +125,7 @@ def require_own_output(
     InputError
         If the model's output path has a part that is not known here, or the store is not of this model.
     """
+    require_streams(model, store)
     last = model.cfg.n_layers - 1
     for row in range(0, len(answers), max(1, len(answers) // CHECKED)):
         known = np.flatnonzero(tokens[row] != MISSING)

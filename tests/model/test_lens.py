@@ -110,7 +110,7 @@ def test_a_lens_reads_what_the_model_would_say_if_it_stopped_there(family_model:
                 assert there[int(cell["top"])] > there.max() - 1e-4
     last = found.isel(layer=-1)
     assert float(last["divergence"].max()) < 1e-4, "the last layer's is the model's own output"
-    assert float(found.isel(layer=0)["divergence"].max()) > 0.1
+    assert float(found.isel(layer=0)["divergence"].max()) > 0.01
 
 
 def test_transformer_lens_reads_the_same(model: HookedModel) -> None:
@@ -226,7 +226,7 @@ def test_the_gold_answer_is_spelt_in_the_exact_answers_place(tokenizer: PreTrain
 
 def test_targets_stand_in_every_cell(tokenizer: PreTrainedTokenizerFast) -> None:
     answers = [
-        answer_of(tokenizer, "It is Brazil", "Brazil", "France", correct=False),
+        answer_of(tokenizer, "It is Brazil, so", "Brazil", "France", correct=False),
         answer_of(tokenizer, "No", None, "France", correct=False),
     ]
     tokens = position_table(answers, ["last_q", "exact_answer_first", "-1"])["token"].values
@@ -274,8 +274,8 @@ def test_the_command_draws_every_map_that_is_asked_for(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--quantities", "entropie"), "no quantity is called 'entropie'"),
-        (("--of", "right"), "no subset is called 'right'"),
+        (("--quantities", "entropie"), "unknown quantity 'entropie'; nearest: entropy"),
+        (("--of", "right"), "unknown subset 'right'"),
         (("--layers", "0-1"), "take --layers with the last one"),
     ],
 )
