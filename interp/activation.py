@@ -234,9 +234,6 @@ def top_direction(vectors: Float[np.ndarray, "example width"]) -> TopDirection:
     Simulated intervals cover 91 to 100 % from 50 examples on, with Gaussian features and with Student's t at 5 degrees
     of freedom; with 20 examples 90 to 99 %, or 82 to 86 % if there is no top direction among few features.
 
-    In simulation the interval covers 91 to 100 % from 50 examples on, and 82 to 86 % with 20 examples of at most 20
-    features that have no top direction.
-
     Parameters
     ----------
     vectors
