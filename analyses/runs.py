@@ -175,7 +175,7 @@ def value_in_words(value: float, low: float, high: float) -> str:
     """A value with its interval, if it has one."""
     if math.isnan(value):
         return "–"
-    digits = 3 if abs(value) < 10 else 1
+    digits = 3 if abs(value) < 10 else 1 if abs(value) < 1000 else 0
     if math.isnan(low):
         return f"{value:.{digits}f}"
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
