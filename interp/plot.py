@@ -88,11 +88,10 @@ def heatmap_figure(heatmap: Heatmap, *, colours: str | None = None, with_n: bool
 
 def draw_heatmap(axes: Axes, heatmap: Heatmap, *, colours: str | None = None, with_n: bool = False) -> list[str]:
     """Draw a heatmap, as `heatmap_figure` says, and return the notes that are to stand below it."""
-    if colours is None:
-        usual = SEQUENTIAL if heatmap.scale.centre is None else DIVERGING
-        colours = str(heatmap.data.attrs.get("colours", usual))
     value = heatmap.data["value"].values
-    mesh = axes.pcolormesh(value, cmap=colours, norm=normalised(heatmap.scale), edgecolors="face", linewidth=0.1)
+    mesh = axes.pcolormesh(
+        value, cmap=colours or colours_of(heatmap), norm=normalised(heatmap.scale), edgecolors="face", linewidth=0.1
+    )
     _label_axes(axes, heatmap.layers, [str(name) for name in heatmap.data["position"].values])
     add_colour_bar(axes, mesh, str(heatmap.data.attrs["metric"]))
     if with_n:
@@ -103,6 +102,12 @@ def draw_heatmap(axes: Axes, heatmap: Heatmap, *, colours: str | None = None, wi
     if heatmap.data.attrs.get("policy", "strict") != "strict":
         notes.append(f"positions: {heatmap.data.attrs['policy']} policy (clamped)")
     return notes + ([str(heatmap.data.attrs["variant"])] if heatmap.data.attrs.get("variant") else [])
+
+
+def colours_of(heatmap: Heatmap) -> str:
+    """The matplotlib colour map of a heatmap."""
+    usual = SEQUENTIAL if heatmap.scale.centre is None else DIVERGING
+    return str(heatmap.data.attrs.get("colours", usual))
 
 
 def settle(figure: Figure, notes: list[str], *, share_of_notes: float = SHARE_OF_NOTES) -> None:
@@ -234,11 +239,11 @@ def _mark_cells(axes: Axes, heatmap: Heatmap) -> list[str]:
             axes.plot(columns + 0.5, rows + 0.5, marker, color=MARK_COLOUR, markersize=2.5, markeredgewidth=0)
             notes.append(f"{'▾' if marker == 'v' else '▴'}: {sign} {side:g} ({cells.sum()})")
     if "marked" in heatmap.data:
-        notes += _outline_marked(axes, heatmap.data["marked"].values.astype(bool), str(heatmap.data.attrs["mark"]))
+        notes += outline_marked(axes, heatmap.data["marked"].values.astype(bool), str(heatmap.data.attrs["mark"]))
     return notes
 
 
-def _outline_marked(axes: Axes, marked: Bool[np.ndarray, "layer position"], meaning: str) -> list[str]:
+def outline_marked(axes: Axes, marked: Bool[np.ndarray, "layer position"], meaning: str) -> list[str]:
     """Draw a line around the cells that are marked, and say what the mark means."""
     if marked.all() or not marked.any():
         return [f"{'every' if marked.any() else 'no'} cell is {meaning}"]
