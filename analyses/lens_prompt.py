@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from analyses import asking, capturing
 from analyses.capturing import layer_numbers
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from interp.models import HookedModel
     from interp.prompt_map import PromptMap
 
-DEFAULT_COLOUR = "probability"
+DEFAULT_COLOUR: Final = "probability"
 COLUMNS = 16
 """How many tokens are shown by default: at the widest, a figure whose text can be read on a page."""
 MOST_COLUMNS = 240

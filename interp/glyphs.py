@@ -11,10 +11,10 @@ import unicodedata
 from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fontTools.ttLib import TTFont
 from matplotlib import ft2font
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 
@@ -140,7 +140,7 @@ def _glyph(families: tuple[str, ...], weight: str, character: str) -> Glyph | No
         if not font.get_char_index(ord(character)):
             continue
         font.set_size(SIZE, 72)
-        glyph = font.load_char(ord(character), flags=_NO_HINTING)
+        glyph = font.load_char(ord(character), flags=_no_hinting())
         vertices = np.round(np.asarray(font.get_path()[0], dtype=np.float64), 2)
         advance = glyph.linearHoriAdvance / 65536 / SIZE
         is_seen_there = len(vertices) or character == " "
@@ -161,8 +161,17 @@ def _path(family: str, weight: str) -> Any:
 
 @cache
 def _is_truetype(path: Any) -> bool:
-    with TTFont(path, fontNumber=getattr(path, "face_index", 0), lazy=True) as font:
-        return "glyf" in font
+    """Whether a font's outlines are TrueType's, as which matplotlib writes those of every font into a PDF."""
+    number = getattr(path, "face_index", 0)
+    with Path(path).open("rb") as file:
+        head = file.read(16 + 4 * number)
+        if head.startswith(b"ttcf"):  # A collection: where each of its fonts begins is said after 12 bytes.
+            file.seek(int.from_bytes(head[12 + 4 * number :], "big"))
+            head = file.read(4)
+    return not head.startswith(b"OTTO")
 
 
-_NO_HINTING: Any = ft2font.LoadFlags.NO_HINTING if hasattr(ft2font, "LoadFlags") else ft2font.LOAD_NO_HINTING
+def _no_hinting() -> Any:
+    """The flag by which outlines are as they were drawn; its name is another before matplotlib 3.10."""
+    flags: Any = ft2font
+    return flags.LoadFlags.NO_HINTING if hasattr(flags, "LoadFlags") else flags.LOAD_NO_HINTING

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from interp.files import whole_file
+from interp.glyphs import drawable
 from interp.heatmap import Heatmap
 from interp.scales import Scale
 
@@ -166,12 +167,21 @@ def _label_axes(axes: Axes, layers: list[int], positions: list[str]) -> None:
     axes.set_ylabel("Layer")
     axes.set_xlim(0, len(positions))
     axes.set_ylim(len(layers), 0)
-    axes.set_xticks(np.arange(len(positions)) + 0.5, positions, rotation=90)
+    _name_columns(axes, positions)
     step = 2 if _follow_each_other(layers) else 1
     while len(layers) / step > MAX_LABELLED_LAYERS:
         step *= 2
     labelled = np.arange(0, len(layers), step)
     axes.set_yticks(labelled + 0.5, [str(layers[row]) for row in labelled])
+
+
+def _name_columns(axes: Axes, positions: list[str]) -> None:
+    """Write the names of the positions below their columns; tokens may be in any script."""
+    names = [drawable(name) for name in positions]
+    axes.set_xticks(np.arange(len(names)) + 0.5, [name for name, _ in names], rotation=90)
+    for column, (_, families) in enumerate(names):
+        if len(families) > 1:
+            axes.get_xticklabels()[column].set_family(list(families))
 
 
 def add_colour_bar(axes: Axes, mesh: QuadMesh, metric: str) -> None:

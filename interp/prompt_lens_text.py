@@ -35,7 +35,8 @@ def prompt_lens_text(heatmap: PromptMap, *, width: int, depth: str = "none") -> 
     cell = 1 + max(map(width_of, labels.values()))
     n_shown = min(max((width - HEAD) // cell, 1), n_columns)
     shown = heatmap.columns(n_columns - n_shown, n_columns)
-    facts = [f"{RIGHT} {shown.data.attrs['mark']}", f"colour: {shown.data.attrs['metric']}", *shown.facts]
+    colour = [f"colour: {shown.data.attrs['metric']}"] if depth != "none" else []
+    facts = [f"{RIGHT} {shown.data.attrs['mark']}", *colour, *shown.facts]
     signs = legend(labels[token] for token in shown.texts)
     notes = [line for each in (facts, signs) for line in textwrap.wrap(" · ".join(each), width)]
     return "\n".join([*_rows(shown, labels, cell, depth), "", *notes])

@@ -6,7 +6,7 @@ of a token                  is written
 space, line break, tab      ␣ ↵ ⇥
 one character, 5 times      once, with how often: ``␣‹×8›``
 bytes that are no text      ‹0xE4B8›: a part of a character, in byte-level BPE and byte fallback
-what cannot be drawn        by its number: ``\u4E2D``, ``\U0001F1EB`` (control characters, what the font lacks)
+what cannot be drawn        by its number: ``\u4E2D``, ``\u{1F1EB}`` (control characters, what the font lacks)
 a mark without a letter     on a dotted circle: ◌́
 nothing                     ‹50280›, the token's own number: of ids that only fill up the model's vocabulary
 ==========================  ==========================================================================================
@@ -34,7 +34,7 @@ UNSEEN = re.compile(
 )
 """Characters that Python calls printable and nobody sees; and the one that stands for what was lost."""
 _PARTS = re.compile(
-    r"(?P<bytes>[\udc80-\udcff]+)|(?P<often>(?P<one>.)(?P=one){4,})|(?P<escape>\\)(?=u[0-9A-F]{4}|U[0-9A-F]{8})|.",
+    r"(?P<bytes>[\udc80-\udcff]+)|(?P<often>(?P<one>.)(?P=one){4,})|(?P<escape>\\)(?=u[0-9A-F]{4}|u\{[0-9A-F]+\})|.",
     re.DOTALL,
 )
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
@@ -120,8 +120,8 @@ def legend(labels: Iterable[str]) -> list[str]:
         "↵": ("↵ line break", r"↵"),
         "⇥": ("⇥ tab", r"⇥"),
         "times": ("‹×8› 8 times", r"‹×\d+›"),
-        "bytes": ("‹0x…› bytes of a character that the token is a part of", r"‹0x[0-9A-F]+›"),
-        "escape": (r"\u… a character that cannot be seen, or that no font here has", r"\\(u[0-9A-F]{4}|U[0-9A-F]{8})"),
+        "bytes": ("‹0x…› bytes, a part of a character", r"‹0x[0-9A-F]+›"),
+        "escape": (r"\u… a character that cannot be seen, or is in no font here", r"\\u([0-9A-F]{4}|\{[0-9A-F]+\})"),
         "cut": ("… cut", r"…"),
         "number": ("‹65› the token's number", r"‹\d+›"),
     }
@@ -169,7 +169,7 @@ def _unit(character: str, draws: Callable[[str], bool]) -> str:
 
 def _number_of(character: str) -> str:
     number = ord(character)
-    return f"\\u{number:04X}" if number < 0x10000 else f"\\U{number:08X}"
+    return f"\\u{number:04X}" if number < 0x10000 else f"\\u{{{number:X}}}"
 
 
 def _numbered(token: int) -> str:
@@ -189,7 +189,7 @@ def _forms(token: int, units: Sequence[str], face: Face, room: float) -> list[st
     numbered = whole + number if face.width(whole + number) <= room else _ended(units, face, room, number)
     if face.width(whole) <= room:
         return [whole, numbered]
-    return [_ended(units, face, room), _centred(units, face, room), numbered]
+    return [form for form in (_ended(units, face, room), _centred(units, face, room)) if form != ELLIPSIS] + [numbered]
 
 
 def _ended(units: Sequence[str], face: Face, room: float, end: str = "") -> str:

@@ -112,7 +112,10 @@ def test_colours_are_those_of_the_figure(heatmap: PromptMap) -> None:
     expected = np.round(255 * cell_colours(heatmap)).astype(int).reshape(-1, 3)
     assert [tuple(map(int, ground)) for ground in grounds] == [tuple(colour) for colour in expected.tolist()]
     assert len(re.findall(r"\[1;38;2;", text)) == 3, "what is right is bold"
-    assert COLOUR.sub("", text) == prompt_lens_text(heatmap, width=80)
+    plain = prompt_lens_text(heatmap, width=80)
+    assert rows_of(text) == rows_of(plain)
+    assert "colour: probability of the top token" in text
+    assert "colour" not in plain
 
 
 def test_of_256_colours_the_nearest_is_taken() -> None:

@@ -28,7 +28,7 @@ SIGNS = "␣↵⇥…◌‹›\\u4E2D "
 texts = st.one_of(
     st.binary(max_size=9).map(lambda some: some.decode("utf-8", "surrogateescape")),
     st.text(max_size=9),
-    st.text(SIGNS + "ab\n\t0x×8\u0301", max_size=9),
+    st.text(SIGNS + "ab\n\t0x×8\u0301{}", max_size=9),
     st.builds(lambda character, n: character * n, st.sampled_from(" \n-中\u0301"), st.integers(1, 30)),
 )
 
@@ -102,13 +102,15 @@ def test_special_tokens_are_written_as_they_are() -> None:
         ("\u200d", "\\u200D"),
         ("\ufe0f", "\\uFE0F"),
         ("\ufffd", "\\uFFFD"),
-        ("\U000e0001", "\\U000E0001"),
+        ("\U000e0001", "\\u{E0001}"),
         ("\u0301", "◌\u0301"),
         (" \u0301e\u0301", "␣◌\u0301e\u0301"),
         ("…", "\\u2026"),
         ("␣", "\\u2423"),
         ("\\", "\\"),
         ("\\u4E2D", "\\u005Cu4E2D"),
+        ("\\u{1F600}", "\\u005Cu{1F600}"),
+        ("\\u4e2d", "\\u4e2d"),
         ("中", "中"),
     ],
 )
@@ -117,7 +119,7 @@ def test_a_label_shows_what_cannot_be_seen(text: str, label: str) -> None:
 
 
 def test_what_a_font_lacks_is_written_by_its_number() -> None:
-    assert whole_label(7, "中a😀", Typewriter().draws) == "\\u4E2Da\\U0001F600"
+    assert whole_label(7, "中a😀", Typewriter().draws) == "\\u4E2Da\\u{1F600}"
     assert escaped("3 中", Typewriter().draws) == "3 \\u4E2D"
 
 
@@ -170,7 +172,7 @@ def test_long_tokens_are_cut_and_told_apart() -> None:
 
 def test_what_is_one_sign_is_not_cut() -> None:
     assert labels_of({1: "中国人"}, Typewriter(), 9.0) == {1: "\\u4E2D…"}
-    assert labels_of({12: "中国人"}, Typewriter(), 6.0) == {12: "…"}
+    assert labels_of({12: "中国人"}, Typewriter(), 6.0) == {12: "…‹12›"}, "no part of it fits"
     assert units_of("a\u0301\u0302 \udce4\udcb8", is_seen) == ["a\u0301\u0302", "␣", "‹0xE4B8›"]
 
 
