@@ -3,7 +3,8 @@
 Reads every captured cell of the residual stream through the model's own final norm and unembedding: the log-probability
 and the rank of the answer's first token, of the correct answer's and of the model's own next token, the entropy, and
 how far the lens is from the model's output. Over all answers, right and wrong ones apart, and their difference. The
-model is not run again where the activations are there. Writes lens-answer-logprob.nc, .pdf and .png, and so on.
+model is not run again where the activations are there. Writes lens-answer-logprob.nc, .pdf and .png, and so on. With
+--text it shows what the lens says at every layer and token of one prompt: lens.nc, .pdf and .png, and as text.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses import asking, capturing
+from analyses import asking, capturing, lens_prompt
 from analyses.command import execute
 from analyses.runs import provenance, publish, require_publishable, reusable, run_folder, table_of_values
 
@@ -37,7 +38,7 @@ EVERY_QUANTITY = (
 
 
 @dataclass(frozen=True)
-class Config(capturing.Config):
+class Config(lens_prompt.Config):
     """Map what the model would say if it stopped there: the logit lens or a tuned lens, layer by token."""
 
     quantities: str = EVERY_QUANTITY
@@ -48,18 +49,17 @@ class Config(capturing.Config):
     """Over which answers, separated by commas: all, correct, wrong, and difference, correct against wrong."""
     bootstraps: int = 1_000
     """Bootstrap draws of the intervals."""
-    figures: Path = Path("figures")
-    """Folder of results: <model>/<dataset>/lens-<quantity>.{nc,pdf,png}, and -correct, -wrong, -difference."""
-    overwrite: bool = False
-    """Replace the results of another run."""
 
 
 def run(config: Config) -> None:
     """Answer, capture, read, draw."""
     require_usable(config)
-    questions = asking.questions_of(config)
     source = asking.source_of(config)
     model = cache(lambda: asking.loaded(config, source))
+    if config.text is not None:
+        lens_prompt.run(config, source, model)
+        return
+    questions = asking.questions_of(config)
     of_values = identity_of(config, source, questions)
     identity = of_values | {"bootstraps": config.bootstraps}
     parent = config.runs / source.name / questions.name
@@ -88,6 +88,7 @@ def require_usable(config: Config) -> None:
     from interp.lens_map import QUANTITIES, SUBSETS
 
     capturing.require_usable(config)
+    lens_prompt.require_usable(config)
     for kind, text, known in (("quantity", config.quantities, QUANTITIES), ("subset", config.of, SUBSETS)):
         for name in text.split(","):
             if name not in known:

@@ -43,7 +43,7 @@ CACHE_BYTES = 6 * 2**20
 """How large those of the rows that are then reduced at once may be on a CPU: what stays in its cache."""
 CHECKED = 4
 """So many answers are run through the model before a sweep, to hold the lens at the last layer to its output."""
-OF_CELLS = ("entropy", "divergence", "top")
+OF_CELLS = ("entropy", "divergence", "top", "top_log_probability")
 """What there is of a cell whatever token is asked about."""
 
 
@@ -170,8 +170,8 @@ def column_values(
         part = slice(start, start + block)
         of_layers = block_readings(model, lens, store.layers, streams[:, part], asked[:, part])
         # From (layer, [target,] row) to (target, layer, position, example) or (layer, position, example).
-        for name, array in of_layers.items():
-            values[name].values[..., 0, chosen[part].numpy()] = array
+        for name in values.data_vars:
+            values[name].values[..., 0, chosen[part].numpy()] = of_layers[str(name)]
     return values
 
 
