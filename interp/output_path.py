@@ -34,7 +34,11 @@ def output_logits(model: HookedModel, stream: Float[torch.Tensor, "row d_model"]
 
 
 def require_own_logits(ours: Float[torch.Tensor, "row vocab"], own: Float[torch.Tensor, "row vocab"]) -> None:
-    """Raise an `InputError` if logits of this path are not those of the model's own forward pass."""
+    """Raise an `InputError` if logits of this path are not those of the model's own forward pass, or are no numbers."""
+    if not bool(own.float().logsumexp(-1).isfinite().all()):  # Logits of -inf, of tokens that are ruled out, are fine.
+        raise InputError(
+            f"the model's own output is not a number in {str(own.dtype).removeprefix('torch.')}; take --dtype float32"
+        )
     difference, tolerance = largest_difference(ours, own), TOLERANCES[own.dtype]
     if not difference <= tolerance:
         raise InputError(

@@ -62,6 +62,8 @@ def misfit_of_answers(clean: Answer, corrupt: Answer) -> str | None:
     """Why the exact answers of two questions cannot be told apart by their first tokens; None if they can."""
     if clean.exact is None or corrupt.exact is None:
         return "there is no exact answer"
+    if not (_exact_tokens(clean) and _exact_tokens(corrupt)):
+        return "an exact answer has no tokens"
     if set(clean.named) & set(corrupt.named) or clean.exact_text == corrupt.exact_text:
         return "the two answers are the same"
     if _before_exact(clean) != _before_exact(corrupt):

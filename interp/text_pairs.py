@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from interp.errors import InputError
+from interp.framing import require_same_framing
 from interp.models import HookedModel
 from interp.output_path import output_logits
 from interp.pair_runs import Candidate
@@ -54,12 +55,13 @@ def text_pair(
     Raises
     ------
     InputError
-        If the texts are the same, or go on with the same token.
+        If the texts are the same, do not have the same special tokens, or go on with the same token.
     """
     if clean == corrupt:
         raise InputError(
             "--clean and --corrupt are the same tokens: there is nothing to patch; give two texts that differ"
         )
+    require_same_framing(model.tokenizer, clean, corrupt)
     first, second = (
         _next_token(model, tokens) if answer is None else answer
         for tokens, answer in zip((clean, corrupt), answers, strict=True)
