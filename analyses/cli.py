@@ -19,6 +19,7 @@ ANALYSES = (
     "capture",
     "activation",
     "probe",
+    "lens",
     "patch",
     "baselines",
     "apply",

@@ -67,9 +67,9 @@ def with_exact_values(screened: Heatmap, exact: np.ndarray) -> Heatmap:
 
 def mean_effects(config: patching.Config, patched: PatchedPairs) -> np.ndarray:
     """The mean over pairs of every cell."""
-    from interp.patch_map import mean_over_pairs
+    from interp.means import mean_of_examples
 
-    return mean_over_pairs(patching.effects(config, patched).values)
+    return mean_of_examples(patching.effects(config, patched).values)
 
 
 def agreement_in_words(screened: Heatmap) -> str:

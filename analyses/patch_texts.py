@@ -57,14 +57,13 @@ def identity_of(config: patching.Config, source: ModelSource) -> dict[str, Any]:
 def text_pair_of(config: patching.Config, model: HookedModel) -> TextPair:
     """The pair of texts, as it is run."""
     from interp.errors import InputError
-    from interp.prompts import rendered
+    from interp.prompts import text_tokens
     from interp.text_pairs import text_pair
     from interp.tokens import encoded_text
 
-    def tokens(text: str) -> tuple[int, ...]:
-        if config.prompt == "chat":
-            return encoded_text(model.tokenizer, rendered(model.tokenizer, [], text), add_special_tokens=False)[0]
-        return encoded_text(model.tokenizer, text, add_special_tokens=True)[0]
+    def tokens(flag: str, text: str | None) -> tuple[int, ...]:
+        most = getattr(model.cfg, "n_ctx", None)
+        return text_tokens(model.tokenizer, str(text), flag=flag, style=config.prompt, most=most)
 
     def first_token(flag: str, text: str | None) -> int | None:
         if text is None:
@@ -78,4 +77,4 @@ def text_pair_of(config: patching.Config, model: HookedModel) -> TextPair:
         first_token("--clean-answer", config.clean_answer),
         first_token("--corrupt-answer", config.corrupt_answer),
     )
-    return text_pair(model, tokens(str(config.clean)), tokens(str(config.corrupt)), answers)
+    return text_pair(model, tokens("--clean", config.clean), tokens("--corrupt", config.corrupt), answers)

@@ -110,8 +110,12 @@ def figure_of(path: Path, *, with_n: bool = False) -> Figure:
     from interp.matrix import Matrix
     from interp.matrix_figure import matrix_figure
     from interp.plot import heatmap_figure
+    from interp.prompt_lens_figure import prompt_lens_figure
+    from interp.prompt_map import PromptMap
 
     result = load_result(path)
+    if isinstance(result, PromptMap):
+        return prompt_lens_figure(result)
     if isinstance(result, Matrix):
         return matrix_figure(result)
     if isinstance(result, Estimates):
@@ -140,17 +144,20 @@ def load_result(path: Path) -> Heatmap | Estimates | Matrix:
     from interp.estimates import Estimates
     from interp.heatmap import Heatmap
     from interp.matrix import Matrix
+    from interp.prompt_map import KIND, PromptMap
 
     if path.suffix == ".nc" and path.is_file():
         try:
             with xr.open_dataset(path, engine="h5netcdf") as data:
-                dimensions = set(data.dims)
+                dimensions, kind = set(data.dims), data.attrs.get("kind")
         except (OSError, ValueError) as error:
             raise InputError(f"{path} is not a result: {error}; make it again") from error
         if set(Estimates.axes) <= dimensions:
             return Estimates.load(path)
         if set(Matrix.axes) <= dimensions:
             return Matrix.load(path)
+        if kind == KIND:
+            return PromptMap.load(path)
     return Heatmap.load(path)
 
 
@@ -175,7 +182,7 @@ def value_in_words(value: float, low: float, high: float) -> str:
     """A value with its interval, if it has one."""
     if math.isnan(value):
         return "–"
-    digits = 3 if abs(value) < 10 else 1
+    digits = 3 if abs(value) < 10 else 1 if abs(value) < 1000 else 0
     if math.isnan(low):
         return f"{value:.{digits}f}"
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.heatmap import Heatmap
+from interp.means import drawn_means, group_draws, mean_of_examples, median_of_examples, percentile_interval
 from interp.pair_runs import READINGS
 from interp.patched import MEANINGS, NoValue, PatchedPairs
 from interp.permutations import FAMILY_WISE_ERROR
@@ -29,7 +30,6 @@ from interp.scales import Scale
 METRICS = ("recovery", "score", "logprob", "probability", "kl")
 MIN_PAIRS = 8
 """Over fewer pairs a cell of a data set has no value."""
-LEVEL = 0.95
 BOOTSTRAPS = 2_000
 
 
@@ -112,11 +112,11 @@ def patch_map(
     n = np.isfinite(values).sum(0)
     enough = n >= MIN_PAIRS
     kept = np.where(enough, values, np.nan)
-    low, high = bootstrap_interval(kept, draws=draws, rng=rng)
+    low, high = percentile_interval(drawn_means(kept, group_draws(np.arange(len(kept)), draws, rng)))
     p, corrected = sign_flip_p_values(kept - effects.unpatched, draws=draws, rng=rng)
     away = np.abs(values - effects.unpatched)
     return Heatmap.build(
-        mean_over_pairs(kept),
+        mean_of_examples(kept),
         low,
         high,
         n,
@@ -124,9 +124,9 @@ def patch_map(
         positions=positions,
         kind="patch",
         metric=f"{effects.words}, mean",
-        scale=symmetric_scale(mean_over_pairs(kept), effects),
+        scale=symmetric_scale(mean_of_examples(kept), effects),
         extra={
-            "median": _median(kept),
+            "median": median_of_examples(kept),
             "over_half": _share(away > 0.5, kept),
             "peak": peak_shares(kept - effects.unpatched),
             "p": p,
@@ -163,22 +163,6 @@ def pair_map(patched: PatchedPairs, effects: Effects, *, layers: list[int], posi
             "why_missing_meanings": MEANINGS,
         },
     )
-
-
-def bootstrap_interval(
-    values: Float[np.ndarray, "pair layer position"], *, draws: int, rng: np.random.Generator
-) -> tuple[Float[np.ndarray, "layer position"], Float[np.ndarray, "layer position"]]:
-    """The percentiles of the mean over bootstrap samples of the pairs, the same samples for all cells."""
-    times = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=draws).astype(np.float64)
-    flat = values.reshape(len(values), -1)
-    known = np.isfinite(flat)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = (times @ np.where(known, flat, 0.0)) / (times @ known)
-    low, high = np.full(flat.shape[1], np.nan), np.full(flat.shape[1], np.nan)
-    some = known.any(0)
-    if some.any():
-        low[some], high[some] = np.nanquantile(means[:, some], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return low.reshape(values.shape[1:]), high.reshape(values.shape[1:])
 
 
 def sign_flip_p_values(
@@ -234,22 +218,7 @@ def why_missing(patched: PatchedPairs, n: Int[np.ndarray, "layer position"]) -> 
     return codes.astype(np.int8)
 
 
-def mean_over_pairs(values: Float[np.ndarray, "pair layer position"]) -> Float[np.ndarray, "layer position"]:
-    """The mean of those that are not missing; missing where all are."""
-    known = np.isfinite(values)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean: np.ndarray = np.where(known, values, 0.0).sum(0) / known.sum(0)
-    return mean
-
-
-def _median(values: Float[np.ndarray, "pair layer position"]) -> Float[np.ndarray, "layer position"]:
-    median: np.ndarray = np.full(values.shape[1:], np.nan)
-    some = np.isfinite(values).any(0)
-    median[some] = np.nanmedian(values[:, some], axis=0)
-    return median
-
-
 def _share(
     holds: Bool[np.ndarray, "pair layer position"], values: Float[np.ndarray, "pair layer position"]
 ) -> Float[np.ndarray, "layer position"]:
-    return mean_over_pairs(np.where(np.isfinite(values), holds.astype(np.float64), np.nan))
+    return mean_of_examples(np.where(np.isfinite(values), holds.astype(np.float64), np.nan))
