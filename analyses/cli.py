@@ -22,6 +22,7 @@ ANALYSES = (
     "lens",
     "patch",
     "baselines",
+    "ccs",
     "apply",
     "transfer",
     "error-types",

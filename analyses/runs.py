@@ -12,7 +12,7 @@ import json
 import math
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ from interp.errors import InputError
 from interp.files import make_folder, whole_file
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
 
     from interp.estimates import Estimates
@@ -82,6 +83,18 @@ def reusable_result(kind: type[R], path: Path, identity: Identity) -> R | None:
         return None
     result = kind.load(path)
     return result if result.identity == dict(identity) else None
+
+
+def kept_arrays(path: Path, computed: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays from a file if an earlier run has left it; else they are computed, and left there."""
+    import numpy as np
+
+    if not path.is_file():
+        with whole_file(path) as temporary:
+            arrays: dict[str, Any] = computed()
+            np.savez(temporary, **arrays)
+    with np.load(path) as saved:
+        return {name: saved[name] for name in saved.files}
 
 
 def publish(result: Path, published: Path) -> list[Path]:

@@ -108,6 +108,15 @@ def whole_answer_runs(pair: Pair) -> list[ReadPair]:
 def verdict_reader(tokenizer: Any, ends: Collection[int], style: str) -> Reader:
     """What gives the runs of a pair with the verdict question after each answer, read for ``Yes`` and ``No``.
 
+    The parameters are those of `verdict_run`.
+    """
+    run = verdict_run(tokenizer, ends, style)
+    return lambda pair: [ReadPair(run(pair.clean), run(pair.corrupt), (1, -1))]
+
+
+def verdict_run(tokenizer: Any, ends: Collection[int], style: str) -> Callable[[Answer], Run]:
+    """What gives the run of an answer with the verdict question after it, read for ``Yes`` and ``No``.
+
     Parameters
     ----------
     tokenizer
@@ -117,10 +126,8 @@ def verdict_reader(tokenizer: Any, ends: Collection[int], style: str) -> Reader:
     style
         ``"chat"``: asked in a turn of its own. ``"base"``: on a line of its own, as the question was.
     """
-    asked, lead = _verdict_question(tokenizer, style), " " if style == "base" else ""
-    yes, no = (encoded_text(tokenizer, lead + word, add_special_tokens=False)[0][0] for word in VERDICTS)
-    if yes == no:
-        raise InputError(f"this tokenizer spells {VERDICTS[0]} and {VERDICTS[1]} with the same first token")
+    asked = _verdict_question(tokenizer, style)
+    yes, no = (tokens[0] for tokens in spelt_verdicts(tokenizer, style))
 
     def run(answer: Answer) -> Run:
         # The end of the answer is the beginning of what follows it.
@@ -128,7 +135,22 @@ def verdict_reader(tokenizer: Any, ends: Collection[int], style: str) -> Reader:
         tokens = (*said, *asked)
         return Run(tokens, (Target(len(tokens) - 1, yes), Target(len(tokens) - 1, no)))
 
-    return lambda pair: [ReadPair(run(pair.clean), run(pair.corrupt), (1, -1))]
+    return run
+
+
+def spelt_verdicts(tokenizer: Any, style: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The tokens of ``Yes`` and of ``No``, as they would follow the verdict question.
+
+    Raises
+    ------
+    InputError
+        If both begin with the same token.
+    """
+    lead = " " if style == "base" else ""
+    yes, no = (encoded_text(tokenizer, lead + word, add_special_tokens=False)[0] for word in VERDICTS)
+    if yes[0] == no[0]:
+        raise InputError(f"this tokenizer spells {VERDICTS[0]} and {VERDICTS[1]} with the same first token")
+    return yes, no
 
 
 def _verdict_question(tokenizer: Any, style: str) -> tuple[int, ...]:
