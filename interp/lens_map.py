@@ -43,7 +43,7 @@ from interp.means import (
     median_of_examples,
     percentile_interval,
 )
-from interp.scales import Scale, log_scale, ratio_scale, share_scale
+from interp.scales import Scale, centred_scale, log_scale, ratio_scale, share_scale
 
 MIN_EXAMPLES = 20
 """Over fewer examples a cell has no value."""
@@ -231,10 +231,7 @@ def _sides(found: list[Summary]) -> dict[str, Int[np.ndarray, "layer position"]]
 def scale_of(values: Float[np.ndarray, " cell"], statistic: str, subset: str) -> Scale:
     """The scale of a map's colours."""
     if subset == "difference":
-        if statistic == "median":
-            return ratio_scale(values)
-        reach = float(f"{max(float(np.abs(values).max(initial=0.0)), 1e-6):.2g}")
-        return Scale(-reach, reach, centre=0.0)
+        return ratio_scale(values) if statistic == "median" else centred_scale(values, 0.0)
     if statistic == "share":
         return share_scale(values)
     if statistic == "median":
