@@ -181,7 +181,7 @@ def _name_columns(axes: Axes, positions: list[str]) -> None:
     axes.set_xticks(np.arange(len(names)) + 0.5, [name for name, _ in names], rotation=90)
     for column, (_, families) in enumerate(names):
         if len(families) > 1:
-            axes.get_xticklabels()[column].set_family(list(families))
+            axes.get_xticklabels()[column].set_fontfamily(list(families))
 
 
 def add_colour_bar(axes: Axes, mesh: QuadMesh, metric: str) -> None:
