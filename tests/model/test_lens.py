@@ -114,7 +114,7 @@ def test_a_lens_reads_what_the_model_would_say_if_it_stopped_there(family_model:
 
 
 def test_transformer_lens_reads_the_same(model: HookedModel) -> None:
-    peer = pytest.importorskip("transformer_lens.tools.analysis", reason="of TransformerLens 4").logit_lens
+    peer = pytest.importorskip("transformer_lens.tools.analysis.logit_lens", reason="of TransformerLens 4").logit_lens
     store, tokens = captured(model)
     targets = random_targets(tokens)
     found = lens_values(model, LogitLens(), store, tokens, targets)
