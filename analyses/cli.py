@@ -18,6 +18,7 @@ ANALYSES = (
     "answers",
     "capture",
     "activation",
+    "attribution",
     "probe",
     "lens",
     "patch",
