@@ -53,6 +53,8 @@ class Config(lens_prompt.Config):
 
 def run(config: Config) -> None:
     """Answer, capture, read, draw."""
+    from interp.heatmap import Heatmap
+
     require_usable(config)
     source = asking.source_of(config)
     model = cache(lambda: asking.loaded(config, source))
@@ -78,8 +80,7 @@ def run(config: Config) -> None:
             print(written)
     for name in names:
         if names[name][1] == "all":
-            heatmap = reusable(maps / f"{name}.nc", identity)
-            print("", table_of_values(heatmap) if heatmap is not None else "", sep="\n")
+            print("", table_of_values(Heatmap.load(maps / f"{name}.nc")), sep="\n")
 
 
 def require_usable(config: Config) -> None:
