@@ -21,6 +21,7 @@ ANALYSES = (
     "probe",
     "lens",
     "patch",
+    "tune",
     "baselines",
     "apply",
     "transfer",

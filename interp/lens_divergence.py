@@ -15,7 +15,6 @@ the stream after block l (Belrose et al. 2023, arXiv 2303.08112, section 3).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from interp.models import HookedModel
 from interp.output_path import output_logits
 from interp.plan import MIN_SHARED
 from interp.positions import MISSING
-from interp.training_text import TextSequence
+from interp.training_text import TextSequence, shared_tokens
 from interp.tuned_lens import SITE, TunedLens
 
 LOGIT_VALUES = 2**23
@@ -51,8 +50,7 @@ class TextStreams:
     def of(cls, model: HookedModel, text: Sequence[TextSequence]) -> TextStreams:
         """For the sequences of a text, of which at least one is counted from its first token."""
         hooks = hooks_of_sites(model, [SITE])
-        shared = tuple(os.path.commonprefix([each.tokens for each in text]))
-        shared = shared[: min(len(each.tokens) for each in text) - 1]
+        shared = shared_tokens(text)
         if len(shared) < MIN_SHARED or not takes_prefixes(model):
             return cls(model, hooks, None)
         return cls(model, hooks, prefix_of(model, shared, np.arange(len(shared)), hooks))

@@ -86,9 +86,7 @@ class _Training:
 
     @classmethod
     def begun(cls, model: HookedModel) -> _Training:
-        lens, best = (
-            TunedLens.untrained(model.cfg.n_layers, model.cfg.d_model, model.cfg.device) for _ in range(2)
-        )
+        lens, best = (TunedLens.untrained(model.cfg.n_layers, model.cfg.d_model, model.cfg.device) for _ in range(2))
         n = len(lens.weight)
         optimiser = torch.optim.Adam([lens.weight, lens.bias])
         return cls(lens, optimiser, best, torch.full((n,), torch.inf), torch.zeros(n, dtype=torch.int64), {})
@@ -201,7 +199,7 @@ def sequence_divergences(
     sums = []
     for batch in batched(text, at_once):
         kl = divergences(streams.model, lens, streams.after_blocks(batch), precision=precision).double()
-        sums += [part.sum(1) for part in kl.split([each.n_counted for each in batch], dim=1)]
+        sums += [part.sum(1) for part in torch.split(kl, [each.n_counted for each in batch], dim=1)]
     found: np.ndarray = torch.stack(sums, dim=1).numpy()
     return found
 

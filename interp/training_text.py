@@ -145,3 +145,11 @@ def counted_once(sequences: Sequence[TextSequence]) -> Text:
 def n_counted(text: Text) -> int:
     """How many tokens of a text are counted."""
     return sum(each.n_counted for each in text)
+
+
+def shared_tokens(text: Sequence[TextSequence]) -> tuple[int, ...]:
+    """What all sequences begin with; each has at least one token more."""
+    first, last = min(each.tokens for each in text), max(each.tokens for each in text)
+    most = min(len(each.tokens) for each in text) - 1
+    n_shared = next((place for place in range(most) if first[place] != last[place]), most)
+    return first[:n_shared]
