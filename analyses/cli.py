@@ -22,6 +22,7 @@ ANALYSES = (
     "probe",
     "lens",
     "patch",
+    "tune",
     "baselines",
     "ccs",
     "apply",

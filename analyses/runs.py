@@ -117,6 +117,7 @@ def draw(result: Path, beside: Path, *, with_n: bool = False) -> list[Path]:
 
 def figure_of(path: Path, *, with_n: bool = False) -> Figure:
     """The figure of a file's result; estimates beside the map that they name, if it is of the same answers."""
+    from interp.depth_figure import LINES, depth_figure
     from interp.estimates import Estimates
     from interp.forest import forest_figure
     from interp.heatmap import Heatmap
@@ -135,6 +136,8 @@ def figure_of(path: Path, *, with_n: bool = False) -> Figure:
         beside = path.parent / str(result.data.attrs.get("beside", ""))
         heatmap = Heatmap.load(beside) if beside.is_file() else None
         return forest_figure(result, beside=heatmap if heatmap and _are_of_one(result, heatmap) else None)
+    if result.data.attrs.get("drawn_as") == LINES:
+        return depth_figure(result)
     return heatmap_figure(result, with_n=with_n)
 
 
