@@ -25,6 +25,7 @@ from interp.model_sources import ModelSource
 from interp.models import HookedModel
 from interp.positions import MISSING, position_table
 from interp.tokens import decoded_text
+from interp.tuned_lens import TunedLens
 from tests.model.test_analyses import asked, said_rows
 from tests.random_answers import random_answers
 from tests.row_files import written
@@ -290,3 +291,23 @@ def test_the_command_refuses_in_one_line(
     monkeypatch.chdir(drawn)
     asked(source, drawn / "questions.csv", "--n", "120", *flags, command="lens", status=2)
     assert message in capsys.readouterr().err
+
+
+def test_an_untrained_tuned_lens_is_the_logit_lens(
+    drawn: Path, source: ModelSource, model: HookedModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(drawn)
+    untrained = TunedLens.untrained(model.cfg.n_layers, model.cfg.d_model)
+    of_model = {"model": source.name, "revision": source.revision, "weights": "raw"}
+    replace(untrained, record=of_model).save(drawn / "untrained.safetensors")
+    flags = ("--quantities", "kl", "--of", "all", "--bootstraps", "50", "--n", "120")
+    asked(source, drawn / "questions.csv", *flags, "--lens", "tuned:untrained.safetensors", command="lens")
+    (tuned,) = Path("figures").rglob("lens-kl-tuned.nc")
+    logit = Heatmap.load(tuned.with_name("lens-kl.nc"))
+    np.testing.assert_array_equal(Heatmap.load(tuned).data["value"], logit.data["value"])
+    assert Heatmap.load(tuned).data.attrs["lens"] == "tuned"
+    replace(untrained, record=of_model | {"revision": "another"}).save(drawn / "other.safetensors")
+    asked(source, drawn / "questions.csv", *flags, "--lens", "tuned:other.safetensors", command="lens", status=2)
+    assert "this tuned lens is of tiny-llama with revision another" in capsys.readouterr().err
+    asked(source, drawn / "questions.csv", *flags, "--lens", "tunde:x", command="lens", status=2)
+    assert "no lens 'tunde:x'; write logit, or tuned:PATH" in capsys.readouterr().err
