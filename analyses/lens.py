@@ -3,7 +3,8 @@
 Reads every captured cell of the residual stream through the model's own final norm and unembedding: the log-probability
 and the rank of the answer's first token, of the correct answer's and of the model's own next token, the entropy, and
 how far the lens is from the model's output. Over all answers, right and wrong ones apart, and their difference. The
-model is not run again where the activations are there. Writes lens-answer-logprob.nc, .pdf and .png, and so on.
+model is not run again where the activations are there. Writes lens-answer-logprob.nc, .pdf and .png, and so on. With
+--text it shows what the lens says at every layer and token of one prompt: lens.nc, .pdf and .png, and as text.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses import asking, capturing
+from analyses import asking, capturing, lens_prompt
 from analyses.command import execute
 from analyses.runs import provenance, publish, require_publishable, reusable, run_folder, table_of_values
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from interp.examples import Answer
     from interp.heatmap import Heatmap
     from interp.lens_map import Examples
+    from interp.lenses import Lens
     from interp.model_sources import ModelSource
     from interp.models import HookedModel
     from interp.questions import QuestionSet
@@ -37,7 +39,7 @@ EVERY_QUANTITY = (
 
 
 @dataclass(frozen=True)
-class Config(capturing.Config):
+class Config(lens_prompt.Config):
     """Map what the model would say if it stopped there: the logit lens or a tuned lens, layer by token."""
 
     quantities: str = EVERY_QUANTITY
@@ -48,18 +50,19 @@ class Config(capturing.Config):
     """Over which answers, separated by commas: all, correct, wrong, and difference, correct against wrong."""
     bootstraps: int = 1_000
     """Bootstrap draws of the intervals."""
-    figures: Path = Path("figures")
-    """Folder of results: <model>/<dataset>/lens-<quantity>.{nc,pdf,png}, and -correct, -wrong, -difference."""
-    overwrite: bool = False
-    """Replace the results of another run."""
 
 
 def run(config: Config) -> None:
     """Answer, capture, read, draw."""
+    from interp.heatmap import Heatmap
+
     require_usable(config)
-    questions = asking.questions_of(config)
     source = asking.source_of(config)
     model = cache(lambda: asking.loaded(config, source))
+    if config.text is not None:
+        lens_prompt.run(config, source, model)
+        return
+    questions = asking.questions_of(config)
     of_values = identity_of(config, source, questions)
     identity = of_values | {"bootstraps": config.bootstraps}
     parent = config.runs / source.name / questions.name
@@ -78,8 +81,7 @@ def run(config: Config) -> None:
             print(written)
     for name in names:
         if names[name][1] == "all":
-            heatmap = reusable(maps / f"{name}.nc", identity)
-            print("", table_of_values(heatmap) if heatmap is not None else "", sep="\n")
+            print("", table_of_values(Heatmap.load(maps / f"{name}.nc")), sep="\n")
 
 
 def require_usable(config: Config) -> None:
@@ -88,6 +90,7 @@ def require_usable(config: Config) -> None:
     from interp.lens_map import QUANTITIES, SUBSETS
 
     capturing.require_usable(config)
+    lens_prompt.require_usable(config)
     for kind, text, known in (("quantity", config.quantities, QUANTITIES), ("subset", config.of, SUBSETS)):
         for name in text.split(","):
             if name not in known:
@@ -96,12 +99,17 @@ def require_usable(config: Config) -> None:
 
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
     """All that decides what the lens reads."""
-    return asking.identity_of(config, source, questions) | capturing.settings_of(config) | {"lens": "logit"}
+    return (
+        asking.identity_of(config, source, questions)
+        | capturing.settings_of(config)
+        | {"lens": lens_prompt.lens_identity(config)}
+    )
 
 
 def variants_of(config: Config) -> list[str]:
     """What in the name of a map tells it from that of the logit lens at the default positions."""
-    return capturing.variants_of(config, SITE)
+    kind = lens_prompt.lens_name(config)
+    return ([kind] if kind != lens_prompt.LOGIT else []) + capturing.variants_of(config, SITE)
 
 
 def names_of_maps(config: Config) -> dict[str, tuple[str, str]]:
@@ -125,23 +133,30 @@ def measured_maps(
     from interp.lens_map import SUBSETS, lens_map
 
     captured = capturing.captured(config, source, questions, model, [SITE])
-    values = values_of(captured, model, folder)
+    values = values_of(captured, model, lambda: lens_prompt.lens_of(config, source, model()), folder)
     record = capturing.record_of(config, source, questions, captured.answers, captured.table, SITE)
     examples = examples_of(captured.answers)
     maps = {}
     for name in names:
         quantity, subset = names_of_maps(config)[name]
+        said = ", ".join(words for words in (SUBSETS[subset], lens_in_words(config)) if words)
         heatmap = lens_map(values, quantity, subset, examples, draws=config.bootstraps, seed=config.seed)
-        maps[name] = heatmap.with_attributes(record | {"lens": "logit", "variant": SUBSETS[subset]})
+        maps[name] = heatmap.with_attributes(record | {"lens": lens_prompt.lens_name(config), "variant": said})
     return maps
 
 
-def values_of(captured: capturing.Captured, model: Callable[[], HookedModel], folder: Path) -> xr.Dataset:
+def lens_in_words(config: Config) -> str:
+    """What a figure must say of the lens; nothing of the logit lens."""
+    return "" if config.lens == lens_prompt.LOGIT else f"{lens_prompt.lens_name(config)} lens"
+
+
+def values_of(
+    captured: capturing.Captured, model: Callable[[], HookedModel], lens: Callable[[], Lens], folder: Path
+) -> xr.Dataset:
     """What the lens reads off every cell of every answer: from its file, or from the activations."""
     from interp.files import make_folder, whole_file
     from interp.lens import finished, lens_values, require_own_output
     from interp.lens_targets import target_tokens
-    from interp.lenses import LogitLens
 
     path = folder / "values.nc"
     known = finished(path)
@@ -151,7 +166,7 @@ def values_of(captured: capturing.Captured, model: Callable[[], HookedModel], fo
     require_own_output(model(), captured.answers, tokens, store)
     targets = target_tokens(model().tokenizer, captured.answers, tokens)
     make_folder(folder)
-    values = lens_values(model(), LogitLens(), store, tokens, targets, parts=folder)
+    values = lens_values(model(), lens(), store, tokens, targets, parts=folder)
     with whole_file(path) as temporary:
         values.to_netcdf(temporary, engine="h5netcdf")
     for part in folder.glob("position-*.nc"):

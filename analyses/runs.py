@@ -12,7 +12,7 @@ import json
 import math
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ from interp.errors import InputError
 from interp.files import make_folder, whole_file
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
 
     from interp.estimates import Estimates
@@ -84,6 +85,18 @@ def reusable_result(kind: type[R], path: Path, identity: Identity) -> R | None:
     return result if result.identity == dict(identity) else None
 
 
+def kept_arrays(path: Path, computed: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays from a file if an earlier run has left it; else they are computed, and left there."""
+    import numpy as np
+
+    if not path.is_file():
+        with whole_file(path) as temporary:
+            arrays: dict[str, Any] = computed()
+            np.savez(temporary, **arrays)
+    with np.load(path) as saved:
+        return {name: saved[name] for name in saved.files}
+
+
 def publish(result: Path, published: Path) -> list[Path]:
     """Copy a run's heatmap to the figures, draw it there, and return the paths of what was written."""
     with whole_file(published) as temporary:
@@ -111,8 +124,12 @@ def figure_of(path: Path, *, with_n: bool = False) -> Figure:
     from interp.matrix import Matrix
     from interp.matrix_figure import matrix_figure
     from interp.plot import heatmap_figure
+    from interp.prompt_lens_figure import prompt_lens_figure
+    from interp.prompt_map import PromptMap
 
     result = load_result(path)
+    if isinstance(result, PromptMap):
+        return prompt_lens_figure(result)
     if isinstance(result, Matrix):
         return matrix_figure(result)
     if isinstance(result, Estimates):
@@ -143,17 +160,20 @@ def load_result(path: Path) -> Heatmap | Estimates | Matrix:
     from interp.estimates import Estimates
     from interp.heatmap import Heatmap
     from interp.matrix import Matrix
+    from interp.prompt_map import KIND, PromptMap
 
     if path.suffix == ".nc" and path.is_file():
         try:
             with xr.open_dataset(path, engine="h5netcdf") as data:
-                dimensions = set(data.dims)
+                dimensions, kind = set(data.dims), data.attrs.get("kind")
         except (OSError, ValueError) as error:
             raise InputError(f"{path} is not a result: {error}; make it again") from error
         if set(Estimates.axes) <= dimensions:
             return Estimates.load(path)
         if set(Matrix.axes) <= dimensions:
             return Matrix.load(path)
+        if kind == KIND:
+            return PromptMap.load(path)
     return Heatmap.load(path)
 
 
@@ -178,7 +198,7 @@ def value_in_words(value: float, low: float, high: float) -> str:
     """A value with its interval, if it has one."""
     if math.isnan(value):
         return "–"
-    digits = 3 if abs(value) < 10 else 1
+    digits = 3 if abs(value) < 10 else 1 if abs(value) < 1000 else 0
     if math.isnan(low):
         return f"{value:.{digits}f}"
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

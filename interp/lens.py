@@ -23,7 +23,7 @@ from interp.activations import batch_activations, hooks_of_sites
 from interp.errors import InputError
 from interp.examples import Answer
 from interp.files import whole_file
-from interp.lens_readings import UNASKED, Readings, output_of, readings_of
+from interp.lens_readings import UNASKED, Output, Readings, output_of, readings_of
 from interp.lens_targets import TARGETS
 from interp.lenses import Lens, lens_logits
 from interp.models import HookedModel
@@ -36,11 +36,14 @@ log = logging.getLogger(__name__)
 
 SITE = "resid_post"
 BLOCK_BYTES = {"cuda": 512 * 2**20}
-CPU_BLOCK_BYTES = 8 * 2**20
-"""How large the logits of the rows that are read at once may be, in float32: on a CPU what stays in its cache."""
+CPU_BLOCK_BYTES = 64 * 2**20
+"""How large the logits of the rows that are unembedded at once may be, in float32: for fewer the unembedding is read
+from memory as often as it is used."""
+CACHE_BYTES = 6 * 2**20
+"""How large those of the rows that are then reduced at once may be on a CPU: what stays in its cache."""
 CHECKED = 4
 """So many answers are run through the model before a sweep, to hold the lens at the last layer to its output."""
-OF_CELLS = ("entropy", "divergence", "top")
+OF_CELLS = ("entropy", "divergence", "top", "top_log_probability")
 """What there is of a cell whatever token is asked about."""
 
 
@@ -167,8 +170,8 @@ def column_values(
         part = slice(start, start + block)
         of_layers = block_readings(model, lens, store.layers, streams[:, part], asked[:, part])
         # From (layer, [target,] row) to (target, layer, position, example) or (layer, position, example).
-        for name, array in of_layers.items():
-            values[name].values[..., 0, chosen[part].numpy()] = array
+        for name in values.data_vars:
+            values[name].values[..., 0, chosen[part].numpy()] = of_layers[str(name)]
     return values
 
 
@@ -191,10 +194,23 @@ def block_readings(
     return {name: (array if name in OF_CELLS else array.transpose(0, 1)).cpu().numpy() for name, array in found.items()}
 
 
+def _readings_in_cache(
+    logits: Float[torch.Tensor, "row vocab"], output: Output, targets: Int[torch.Tensor, "target row"]
+) -> Readings:
+    """The readings of some rows; on a CPU of a few of them at a time, since every row is gone over several times."""
+    n_rows = len(logits) if logits.device.type == "cuda" else max(1, CACHE_BYTES // (4 * logits.shape[1]))
+    slices = [slice(start, start + n_rows) for start in range(0, len(logits), n_rows)]
+    parts = [
+        readings_of(logits[rows], Output(output.probabilities[rows], output.entropy[rows]), targets[:, rows])
+        for rows in slices
+    ]
+    return Readings(*(torch.cat(values, dim=-1) for values in zip(*parts, strict=True)))
+
+
 def block_of(model: HookedModel) -> int:
-    """How many rows are read at once."""
+    """How many rows are unembedded at once."""
     n_bytes = BLOCK_BYTES.get(torch.device(model.cfg.device).type, CPU_BLOCK_BYTES)
-    return max(1, n_bytes // (4 * model.cfg.d_vocab))
+    return max(1, n_bytes // (4 * int(model.cfg.d_vocab)))
 
 
 def finished(path: Path | None) -> xr.Dataset | None:

@@ -17,7 +17,8 @@ quantity             of an example                                              
 
 Each over all examples, over the right answers, over the wrong ones, or the right ones against the wrong: the
 difference of means and of shares, the quotient of median ranks. Intervals are at 95 %, by the percentiles of bootstrap
-draws of groups of examples; of a share that is 0 or 1, by Wilson's score interval.
+draws of groups of examples; of a share that is 0 or 1, which no draw differs from, by Wilson's score interval, and of
+a difference of shares from those of the two (Newcombe 1998, Statistics in Medicine 17, 873-890, method 10).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from interp.means import (
     median_of_examples,
     percentile_interval,
 )
-from interp.scales import Scale, log_scale, ratio_scale, share_scale
+from interp.scales import Scale, centred_scale, log_scale, ratio_scale, share_scale
 
 MIN_EXAMPLES = 20
 """Over fewer examples a cell has no value."""
@@ -127,9 +128,16 @@ class Examples:
     """What is neither is not judged."""
 
     def of(self, subset: str) -> Bool[np.ndarray, " example"]:
-        """Those of a subset."""
-        chosen = {"all": np.ones_like(self.correct), "correct": self.correct, "wrong": self.wrong}
-        return chosen.get(subset, self.correct | self.wrong)
+        """Those of all, correct or wrong ones."""
+        if subset == "all":
+            everyone: np.ndarray = np.ones_like(self.correct)
+            return everyone
+        return self.correct if subset == "correct" else self.wrong
+
+
+Map = Float[np.ndarray, "layer position"]
+Ends = tuple[Map, Map, Map]
+"""The value of every cell, and the ends of its interval."""
 
 
 class Summary(NamedTuple):
@@ -159,32 +167,23 @@ def lens_map(
     words, statistic, values_of = QUANTITIES[quantity]
     of_examples = values_of(values).transpose("example", "layer", "position").values.astype(np.float64)
     weights = group_draws(examples.group, draws, np.random.default_rng(seed))
-    if subset == "difference":
-        right, wrong = (
-            summary(of_examples[examples.of(side)], weights[:, examples.of(side)], statistic)
-            for side in ("correct", "wrong")
-        )
-        found = _contrast(right, wrong, statistic)
-        extra = {"n_correct": right.n, "n_wrong": wrong.n}
-    else:
-        chosen = examples.of(subset)
-        found, extra = summary(of_examples[chosen], weights[:, chosen], statistic), {}
-    low, high = percentile_interval(found.drawn)
-    if statistic == "share" and subset != "difference":
-        low, high = _with_certain_shares(found, low, high)
-    missing = np.isnan(found.value)
-    why = np.where(found.n == 0, NoValue.NO_EXAMPLE_HAS_BOTH_POSITION_AND_TOKEN, NoValue.TOO_FEW_EXAMPLES)
+    sides = ("correct", "wrong") if subset == "difference" else (subset,)
+    found = [summary(of_examples[examples.of(side)], weights[:, examples.of(side)], statistic) for side in sides]
+    value, low, high = _contrast(*found, statistic=statistic) if len(found) > 1 else _interval(found[0], statistic)
+    n = sum((of_side.n for of_side in found), np.zeros_like(found[0].n))
+    missing = np.isnan(value)
+    why = np.where(n == 0, NoValue.NO_EXAMPLE_HAS_BOTH_POSITION_AND_TOKEN, NoValue.TOO_FEW_EXAMPLES)
     return Heatmap.build(
-        found.value,
+        value,
         low,
         high,
-        found.n,
+        n,
         layers=values["layer"].values.tolist(),
         positions=[str(name) for name in values["position"].values],
         kind="lens",
         metric=_metric(words, statistic, subset),
-        scale=scale_of(found.value[~missing], statistic, subset),
-        extra={**extra, "why_missing": np.where(missing, why, NoValue.HAS_VALUE).astype(np.int8)},
+        scale=scale_of(value[~missing], statistic, subset),
+        extra={**_sides(found), "why_missing": np.where(missing, why, NoValue.HAS_VALUE).astype(np.int8)},
         attributes={
             "quantity": quantity,
             "subset": subset,
@@ -205,29 +204,36 @@ def summary(
     return Summary(mean_of_examples(kept), drawn_means(kept, weights), n)
 
 
-def _contrast(right: Summary, wrong: Summary, statistic: str) -> Summary:
-    n = right.n + wrong.n
+def _interval(found: Summary, statistic: str) -> Ends:
+    """A statistic with its ends; a share that is the same in every draw has those of Wilson 1927."""
+    low, high = percentile_interval(found.drawn)
+    if statistic == "share":
+        squared = norm.ppf((1 + LEVEL) / 2) ** 2
+        reach = squared / (found.n + squared)
+        low, high = np.where(found.value == 1, 1 - reach, low), np.where(found.value == 0, reach, high)
+    return found.value, low, high
+
+
+def _contrast(right: Summary, wrong: Summary, *, statistic: str) -> Ends:
+    """Right answers against wrong ones."""
     if statistic == "median":
-        return Summary(right.value / wrong.value, right.drawn / wrong.drawn, n)
-    return Summary(right.value - wrong.value, right.drawn - wrong.drawn, n)
+        return right.value / wrong.value, *percentile_interval(right.drawn / wrong.drawn)
+    difference = right.value - wrong.value
+    if statistic == "mean":
+        return difference, *percentile_interval(right.drawn - wrong.drawn)
+    (p, p_low, p_high), (q, q_low, q_high) = _interval(right, statistic), _interval(wrong, statistic)
+    return difference, difference - np.hypot(p - p_low, q_high - q), difference + np.hypot(p_high - p, q - q_low)
 
 
-def _with_certain_shares(
-    found: Summary, low: Float[np.ndarray, "layer position"], high: Float[np.ndarray, "layer position"]
-) -> tuple[Float[np.ndarray, "layer position"], Float[np.ndarray, "layer position"]]:
-    """Ends where every example is alike, which no draw of them differs from (Wilson 1927, equation for p = 0 and 1)."""
-    reach = norm.ppf((1 + LEVEL) / 2) ** 2
-    reach = reach / (np.maximum(found.n, 1) + reach)
-    return np.where(found.value == 1, 1 - reach, low), np.where(found.value == 0, reach, high)
+def _sides(found: list[Summary]) -> dict[str, Int[np.ndarray, "layer position"]]:
+    """How many examples there are on either side of a contrast."""
+    return dict(zip(("n_correct", "n_wrong"), (each.n for each in found), strict=True)) if len(found) > 1 else {}
 
 
 def scale_of(values: Float[np.ndarray, " cell"], statistic: str, subset: str) -> Scale:
     """The scale of a map's colours."""
     if subset == "difference":
-        if statistic == "median":
-            return ratio_scale(values)
-        reach = float(f"{max(float(np.abs(values).max(initial=0.0)), 1e-6):.2g}")
-        return Scale(-reach, reach, centre=0.0)
+        return ratio_scale(values) if statistic == "median" else centred_scale(values, 0.0)
     if statistic == "share":
         return share_scale(values)
     if statistic == "median":

@@ -38,6 +38,8 @@ class Readings(NamedTuple):
     section 2)."""
     top: Int[torch.Tensor, " row"]
     """The most probable token."""
+    top_log_probability: Float[torch.Tensor, " row"]
+    """In nats."""
 
 
 def output_of(logits: Float[torch.Tensor, "row vocab"]) -> Output:
@@ -73,6 +75,7 @@ def readings_of(
         entropy=log_total - _row_products(exponentials, relative) / total,
         divergence=divergence.clamp(min=0),  # Which it is, but for rounding.
         top=top,
+        top_log_probability=-log_total,
     )
 
 

@@ -71,5 +71,6 @@ def percentile_interval(
     flat = drawn.reshape(len(drawn), -1)
     low, high = np.full(flat.shape[1], np.nan), np.full(flat.shape[1], np.nan)
     some = np.isfinite(flat).any(0)
-    low[some], high[some] = np.nanquantile(flat[:, some], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    if some.any():
+        low[some], high[some] = np.nanquantile(flat[:, some], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return low.reshape(drawn.shape[1:]), high.reshape(drawn.shape[1:])

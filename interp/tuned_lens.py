@@ -93,7 +93,8 @@ class TunedLens:
             for layer in range(len(self.weight))
             for name, part in parts.items()
         }
-        header = dict(self.record) | {"sha256": self.sha256}
+        sizes = {"n_layers": len(self.weight) + 1, "d_model": self.bias.shape[1]}
+        header = dict(self.record) | sizes | {"sha256": self.sha256}
         with whole_file(path) as temporary:
             save_file(tensors, temporary, metadata={HEADER: json.dumps(header, ensure_ascii=False, sort_keys=True)})
 
@@ -141,27 +142,33 @@ class TunedLens:
                 )
 
 
-def lens_of(text: str, model: HookedModel, source: ModelSource, weights: str = "raw") -> Lens:
+def named_lens(text: str) -> LogitLens | TunedLens:
     """The lens that a flag names: ``"logit"``, or ``"tuned:PATH"`` with what `TunedLens.load` reads.
-
-    Parameters
-    ----------
-    text
-        The flag.
-    model, source, weights
-        What it is to be of, as for `TunedLens.require_of`.
 
     Raises
     ------
     InputError
-        If it names no lens, or one that cannot be read or is of another model.
+        If it names no lens, or one that cannot be read.
     """
     if text == LogitLens.name:
         return LogitLens()
     kind, _, path = text.partition(":")
     if kind != TunedLens.name or not path:
         raise InputError(f"no lens {text!r}; write logit, or tuned:PATH with the path that 'interp tune' printed")
-    lens = TunedLens.load(Path(path).expanduser())
+    return TunedLens.load(Path(path).expanduser())
+
+
+def lens_of(text: str, model: HookedModel, source: ModelSource, weights: str = "raw") -> Lens:
+    """The lens that a flag names, for a model and on its device; parameters as for `TunedLens.require_of`.
+
+    Raises
+    ------
+    InputError
+        As `named_lens`, and if the lens is of another model.
+    """
+    lens = named_lens(text)
+    if isinstance(lens, LogitLens):
+        return lens
     lens.require_of(model, source, weights)
     return lens.on(model.cfg.device)
 

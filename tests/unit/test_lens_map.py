@@ -107,6 +107,14 @@ def test_a_share_of_all_has_an_interval() -> None:
     np.testing.assert_array_equal(found["high"], 1)
 
 
+def test_a_difference_of_shares_that_are_all_alike_has_an_interval() -> None:
+    found = lens_map(values(), "agreement", "difference", examples(), draws=20).data.isel(layer=-1)
+    np.testing.assert_array_equal(found["value"], 0)
+    reach = [1.959964**2 / (n + 1.959964**2) for n in (found["n_correct"].values, found["n_wrong"].values)]
+    np.testing.assert_allclose(found["low"], -reach[0], rtol=1e-6)
+    np.testing.assert_allclose(found["high"], reach[1], rtol=1e-6)
+
+
 def test_examples_of_one_group_are_drawn_together() -> None:
     """Every example four times over, as one group each, has the interval of the examples alone."""
     data, of = values(), examples()

@@ -29,6 +29,7 @@ def test_readings_are_those_of_their_definitions(seed: int, rows: int, vocab: in
     ranks = np.argsort(order, axis=1)
     np.testing.assert_array_equal(found.rank, np.take_along_axis(ranks, targets.T.numpy(), 1).T)
     np.testing.assert_array_equal(found.top, order[:, 0])
+    np.testing.assert_allclose(found.top_log_probability, expected.max(1), rtol=1e-5, atol=1e-5)
     probabilities = softmax(own.double().numpy(), axis=1)
     np.testing.assert_allclose(found.entropy, entropy(np.exp(expected), axis=1), rtol=1e-4, atol=1e-5)
     divergence = (probabilities * (log_softmax(own.double().numpy(), axis=1) - expected)).sum(1)
