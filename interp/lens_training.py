@@ -1,12 +1,14 @@
 """Training a tuned lens: every translator by itself, to what the model will make of its layer's stream.
 
-1. A step takes some sequences of the text, in a seeded order that depends on the number of the step alone, and all
+1. Every translator begins where least squares takes the stream to the last one (`interp.least_squares_lens`), or at
+   the logit lens where that is closer to the output.
+2. A step takes some sequences of the text, in a seeded order that depends on the number of the step alone, and all
    tokens of them that are counted.
-2. The gradient of every translator's mean divergence (`interp.lens_divergence`) goes into Adam, with a learning rate
+3. The gradient of every translator's mean divergence (`interp.lens_divergence`) goes into Adam, with a learning rate
    that falls linearly to 0.
-3. Every so many steps the divergence is measured on the text that is set aside for it. Of every layer the translator
+4. Every so many steps the divergence is measured on the text that is set aside for it. Of every layer the translator
    with the smallest is kept: each is a problem of its own. Training stops when they no longer get better.
-4. Then all that the next step depends on is written. A training that is killed goes on from there, and ends with the
+5. Then all that the next step depends on is written. A training that is killed goes on from there, and ends with the
    same translators to the last bit.
 """
 
@@ -28,6 +30,7 @@ from interp.batches import batched
 from interp.errors import InputError, first_line
 from interp.files import whole_file
 from interp.gradient_passes import frozen_parameters
+from interp.least_squares_lens import least_squares_lens
 from interp.lens_divergence import TextStreams, divergences, gradients
 from interp.lenses import Lens
 from interp.models import HookedModel
@@ -37,6 +40,8 @@ from interp.tuned_lens import TunedLens
 
 log = logging.getLogger(__name__)
 
+BEFORE = -1
+"""In place of a step: the logit lens, before the training has begun."""
 LEAST_GAIN = 1e-3
 """If the mean divergence falls by a smaller share than this, it is no gain."""
 
@@ -79,7 +84,7 @@ class _Training:
     best_kl: Float[torch.Tensor, " translator"]
     best_step: Int[torch.Tensor, " translator"]
     curve: dict[int, list[float]]
-    """For each step at which it was measured the divergence of every layer."""
+    """For each step at which they were measured the divergence of every layer."""
     step: int = 0
     stale: int = 0
     """Measurements since the last gain."""
@@ -90,6 +95,10 @@ class _Training:
         n = len(lens.weight)
         optimiser = torch.optim.Adam([lens.weight, lens.bias])
         return cls(lens, optimiser, best, torch.full((n,), torch.inf), torch.zeros(n, dtype=torch.int64), {})
+
+    def stand_at(self, lens: TunedLens) -> None:
+        """Take the translators of another lens."""
+        self.lens.weight[:], self.lens.bias[:] = lens.weight, lens.bias
 
     def advance(self, model: HookedModel, streams: Float[torch.Tensor, "layer token d_model"], by: Schedule) -> None:
         """Take a step."""
@@ -134,7 +143,7 @@ class Trained:
     lens: TunedLens
     """Of every layer the best translator."""
     best_step: list[int]
-    """The step that each is of."""
+    """The step that each is of; 0 is where it began, and `BEFORE` the logit lens."""
     curve: dict[int, list[float]]
     """For each step at which it was measured the divergence of every layer on the stopping text, in nats."""
 
@@ -170,14 +179,14 @@ def trained_lens(model: HookedModel, text: TrainingText, schedule: Schedule, che
     shown = progress("training the tuned lens", total=schedule.steps, done=training.step, unit="steps")
     with frozen_parameters(model), shown as bar:
         if not training.curve:
-            _measure(training, streams, text, schedule)
+            _begin(training, streams, text, schedule)
+            _save(training, checkpoint, of)
         while training.step < schedule.steps and training.stale < schedule.patience:
             sequences = schedule.sequences(text.training, training.step)
             training.advance(model, streams.after_blocks(sequences), schedule)
             if training.step % schedule.measure_every == 0 or training.step == schedule.steps:
                 _measure(training, streams, text, schedule)
-                with whole_file(checkpoint) as temporary:
-                    torch.save(training.contents | {"of": of}, temporary)
+                _save(training, checkpoint, of)
             bar.update()
     return Trained(training.best, training.best_step.tolist(), training.curve)
 
@@ -202,6 +211,22 @@ def sequence_divergences(
         sums += [part.sum(1) for part in torch.split(kl, [each.n_counted for each in batch], dim=1)]
     found: np.ndarray = torch.stack(sums, dim=1).numpy()
     return found
+
+
+def _begin(training: _Training, streams: TextStreams, text: TrainingText, schedule: Schedule) -> None:
+    """Begin at the logit lens or at least squares, in each layer at the one that is closer to the output."""
+    training.step = BEFORE
+    _measure(training, streams, text, schedule)
+    training.step = 0
+    training.stand_at(least_squares_lens(streams, text.training, at_once=schedule.sequences_at_once(text.training)))
+    _measure(training, streams, text, schedule)
+    training.stand_at(training.best)
+    training.stale = 0
+
+
+def _save(training: _Training, checkpoint: Path, of: dict[str, Any]) -> None:
+    with whole_file(checkpoint) as temporary:
+        torch.save(training.contents | {"of": of}, temporary)
 
 
 def _measure(training: _Training, streams: TextStreams, text: TrainingText, schedule: Schedule) -> None:

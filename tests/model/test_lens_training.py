@@ -17,7 +17,7 @@ from interp import lens_training
 from interp.errors import InputError
 from interp.gradient_passes import frozen_parameters
 from interp.lens_divergence import TextStreams, divergences, gradients
-from interp.lens_training import Schedule, Trained, sequence_divergences, trained_lens
+from interp.lens_training import BEFORE, Schedule, Trained, sequence_divergences, trained_lens
 from interp.lenses import LogitLens
 from interp.models import HookedModel, load_model
 from interp.training_text import TextSequence, TrainingText, answer_sequences, n_counted, training_text
@@ -95,13 +95,13 @@ def is_same(one: Trained, other: Trained) -> bool:
 
 def test_training_brings_every_layer_closer_on_text_that_it_has_not_seen(model: HookedModel, tmp_path: Path) -> None:
     found = trained(model, tmp_path)
-    assert sorted(found.curve) == [*range(0, 25, 4)]
+    assert sorted(found.curve) == [BEFORE, *range(0, 25, 4)]
     streams = TextStreams.of(model, TEXT.everything)
     logit, tuned = (sequence_divergences(streams, lens, TEXT.held_out, at_once=3) for lens in (LogitLens(), found.lens))
     assert logit.shape == (model.cfg.n_layers - 1, len(TEXT.held_out))
     assert (tuned.sum(1) < 0.8 * logit.sum(1)).all()
     at_start = sequence_divergences(streams, LogitLens(), TEXT.stopping, at_once=50).sum(1) / n_counted(TEXT.stopping)
-    assert found.curve[0] == pytest.approx(at_start.tolist(), rel=1e-5), "an untrained lens is the logit lens"
+    assert found.curve[BEFORE] == pytest.approx(at_start.tolist(), rel=1e-5), "it is compared with the logit lens"
     kept = [found.curve[step][layer] for layer, step in enumerate(found.best_step)]
     assert kept == [min(column) for column in zip(*found.curve.values(), strict=True)]
     again = sequence_divergences(streams, found.lens, TEXT.stopping, at_once=50).sum(1) / n_counted(TEXT.stopping)
@@ -133,7 +133,7 @@ def test_a_training_that_is_killed_goes_on_to_the_same_translators(
         interrupted.setattr(lens_training, "gradients", killed)
         with pytest.raises(KeyboardInterrupt):
             trained(model, tmp_path / "killed")
-    assert (tmp_path / "killed" / "training.pt").exists() == (steps_before >= SCHEDULE.measure_every)
+    assert (tmp_path / "killed" / "training.pt").exists()
     assert is_same(trained(model, tmp_path / "killed"), undisturbed)
     monkeypatch.setattr(lens_training, "gradients", None)
     assert is_same(trained(model, tmp_path / "killed"), undisturbed), "what has ended is not trained again"
@@ -144,8 +144,8 @@ def test_what_gets_no_better_ends_early(model: HookedModel, tmp_path: Path) -> N
     assert max(found.curve) == 2 * SCHEDULE.measure_every
     # What has no divergence is never kept.
     found = trained(model, tmp_path / "wild", replace(SCHEDULE, learning_rate=math.inf, patience=2))
-    assert found.best_step == [0] * (model.cfg.n_layers - 1)
-    assert not found.lens.weight.any()
+    assert max(found.best_step) <= 0
+    assert found.lens.weight.isfinite().all()
 
 
 def test_blocks_that_only_add_a_vector_are_learned(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
@@ -160,14 +160,15 @@ def test_blocks_that_only_add_a_vector_are_learned(tokenizer: PreTrainedTokenize
         added.append(sum(part.bias.detach() for part in parts))
     exact = TunedLens.untrained(model.cfg.n_layers, model.cfg.d_model)
     exact.bias[:] = torch.stack([added[0] + added[1], added[1]])
-    found = trained(model, tmp_path, replace(SCHEDULE, steps=120, learning_rate=0.1, measure_every=30)).lens
+    found = trained(model, tmp_path, replace(SCHEDULE, steps=4)).lens
     streams = TextStreams.of(model, TEXT.everything)
     logit, best, tuned = (
         sequence_divergences(streams, lens, TEXT.held_out, at_once=9).sum(1) / n_counted(TEXT.held_out)
         for lens in (LogitLens(), exact, found)
     )
     assert (abs(best) < 1e-6).all()
-    assert (tuned < 0.05 * logit).all()
+    assert (abs(tuned) < 1e-5).all()
+    assert (logit > 0.02).all()
 
 
 def test_a_text_shorter_than_a_step_is_refused(model: HookedModel, tmp_path: Path) -> None:
@@ -198,4 +199,4 @@ def test_a_checkpoint_that_is_damaged_or_of_another_training_is_refused(
 def test_a_lens_is_of_any_form_of_a_model(family: Family, tmp_path: Path) -> None:
     """Families differ in their output path and in what they take of a prefix; the smallest training shows both."""
     found = trained(family.model, tmp_path, replace(SCHEDULE, steps=6, measure_every=6))
-    assert all(after < before for before, after in zip(found.curve[0], found.curve[6], strict=True))
+    assert all(after < before for before, after in zip(found.curve[BEFORE], found.curve[6], strict=True))
