@@ -38,6 +38,8 @@ def with_best_exact(
 
     away = np.nan_to_num(np.abs(screened.data["value"].values - float(screened.data.attrs["unpatched"])))
     n = min(int(patching.n_verified(config)), int((away > 0).sum()))
+    if not n:
+        return screened  # No patch is estimated to do anything.
     best = np.unravel_index(np.argsort(-away, axis=None, kind="stable")[:n], away.shape)
     rows, columns = np.unique(best[0]), np.unique(best[1])
     exactly = replace(config, screen=False, verify=None)

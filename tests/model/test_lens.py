@@ -308,7 +308,16 @@ def test_an_untrained_tuned_lens_is_the_logit_lens(
     assert Heatmap.load(tuned).data.attrs["lens"] == "tuned"
     other = replace(untrained, bias=untrained.bias + 1, record=of_model | {"revision": "another"})
     other.save(drawn / "other.safetensors")
-    asked(source, drawn / "questions.csv", *flags, "--lens", "tuned:other.safetensors", command="lens", status=2)
+    asked(
+        source,
+        drawn / "questions.csv",
+        *flags,
+        "--lens",
+        "tuned:other.safetensors",
+        "--overwrite",
+        command="lens",
+        status=2,
+    )
     assert "this tuned lens is of tiny-llama with revision another" in capsys.readouterr().err
     asked(source, drawn / "questions.csv", *flags, "--lens", "tunde:x", command="lens", status=2)
     assert "no lens 'tunde:x'; write logit, or tuned:PATH" in capsys.readouterr().err
