@@ -48,15 +48,15 @@ class Config(asking.Config):
     """A text file (UTF-8) to train on, in place of the question set and its answers."""
     length: int = 256
     """Of --text: tokens that the model reads together."""
-    steps: int = 200
+    steps: int = 50
     """How many steps to train at most."""
     tokens: int = 512
     """Tokens of a step, about: it takes whole sequences. What they all begin with counts once."""
     learning_rate: float = 1e-3
-    """Of the first step (Adam); it falls linearly to 0."""
-    held_out: float = 0.2
+    """Of the first step (Adam); it falls linearly to 0. Translators begin at least squares, not at 0."""
+    held_out: float = 0.1
     """The share of the text that is not trained on: half of it decides when to stop, half of it is what is mapped."""
-    measure_every: int = 20
+    measure_every: int = 10
     """Steps between two measurements on the text that decides when to stop; the training is kept at each of them."""
     patience: int = 3
     """So many measurements without a gain end the training."""
