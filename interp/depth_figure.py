@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -10,6 +12,8 @@ from interp.heatmap import Heatmap
 from interp.plot import MARK_COLOUR, OUTLINE_COLOUR, STYLE, settle
 
 SIZE_INCHES = (5.2, 3.4)
+LABEL_CHARACTERS = 38
+"""Of a line of the axis's label: as many as are as high as the axis."""
 COLOURS = ("#08519c", OUTLINE_COLOUR, MARK_COLOUR)
 """Of the lines, in their order."""
 LINES = "lines"
@@ -40,7 +44,7 @@ def depth_figure(heatmap: Heatmap) -> Figure:
             )
         axes.set_yscale(heatmap.scale.kind)
         axes.set_xlabel("Layer")
-        axes.set_ylabel(str(data.attrs["metric"]), wrap=True)
+        axes.set_ylabel(textwrap.fill(str(data.attrs["metric"]), LABEL_CHARACTERS, break_on_hyphens=False))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
         settle(figure, [f"bands: 95 % interval over sequences (n = {int(data['n'].max())})"], share_of_notes=0.0)
