@@ -21,6 +21,7 @@ from analyses import asking
 from analyses.command import execute
 from analyses.runs import (
     Identity,
+    kept_arrays,
     provenance,
     publish,
     require_publishable,
@@ -113,28 +114,14 @@ def baseline_scores(
     def asked(order: str, exact: bool) -> dict[str, np.ndarray]:
         return {_name(order, exact): asked_whether_true(model(), answers, order, exact=exact)}
 
-    scores = _kept(work / "probabilities.npz", of_probabilities)
+    scores = kept_arrays(work / "probabilities.npz", of_probabilities)
     for exact, order in product((False, True), ORDERS if p_true else ()):
-        scores |= _kept(work / f"{_name(order, exact)}.npz", partial(asked, order, exact))
+        scores |= kept_arrays(work / f"{_name(order, exact)}.npz", partial(asked, order, exact))
     return scores
 
 
 def _name(order: str, exact: bool) -> str:
     return f"{order}-exact" if exact else order
-
-
-def _kept(path: Path, computed: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Arrays from a file if an earlier run has left it; else they are computed, and left there."""
-    import numpy as np
-
-    from interp.files import whole_file
-
-    if not path.is_file():
-        with whole_file(path) as temporary:
-            arrays: dict[str, Any] = computed()
-            np.savez(temporary, **arrays)
-    with np.load(path) as saved:
-        return {name: saved[name] for name in saved.files}
 
 
 def in_words(estimates: Estimates) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from interp.examples import Answer
     from interp.heatmap import Heatmap
     from interp.lens_map import Examples
+    from interp.lenses import Lens
     from interp.model_sources import ModelSource
     from interp.models import HookedModel
     from interp.questions import QuestionSet
@@ -53,6 +54,8 @@ class Config(lens_prompt.Config):
 
 def run(config: Config) -> None:
     """Answer, capture, read, draw."""
+    from interp.heatmap import Heatmap
+
     require_usable(config)
     source = asking.source_of(config)
     model = cache(lambda: asking.loaded(config, source))
@@ -78,8 +81,7 @@ def run(config: Config) -> None:
             print(written)
     for name in names:
         if names[name][1] == "all":
-            heatmap = reusable(maps / f"{name}.nc", identity)
-            print("", table_of_values(heatmap) if heatmap is not None else "", sep="\n")
+            print("", table_of_values(Heatmap.load(maps / f"{name}.nc")), sep="\n")
 
 
 def require_usable(config: Config) -> None:
@@ -97,12 +99,17 @@ def require_usable(config: Config) -> None:
 
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
     """All that decides what the lens reads."""
-    return asking.identity_of(config, source, questions) | capturing.settings_of(config) | {"lens": "logit"}
+    return (
+        asking.identity_of(config, source, questions)
+        | capturing.settings_of(config)
+        | {"lens": lens_prompt.lens_identity(config)}
+    )
 
 
 def variants_of(config: Config) -> list[str]:
     """What in the name of a map tells it from that of the logit lens at the default positions."""
-    return capturing.variants_of(config, SITE)
+    kind = lens_prompt.lens_name(config)
+    return ([kind] if kind != lens_prompt.LOGIT else []) + capturing.variants_of(config, SITE)
 
 
 def names_of_maps(config: Config) -> dict[str, tuple[str, str]]:
@@ -126,23 +133,30 @@ def measured_maps(
     from interp.lens_map import SUBSETS, lens_map
 
     captured = capturing.captured(config, source, questions, model, [SITE])
-    values = values_of(captured, model, folder)
+    values = values_of(captured, model, lambda: lens_prompt.lens_of(config, source, model()), folder)
     record = capturing.record_of(config, source, questions, captured.answers, captured.table, SITE)
     examples = examples_of(captured.answers)
     maps = {}
     for name in names:
         quantity, subset = names_of_maps(config)[name]
+        said = ", ".join(words for words in (SUBSETS[subset], lens_in_words(config)) if words)
         heatmap = lens_map(values, quantity, subset, examples, draws=config.bootstraps, seed=config.seed)
-        maps[name] = heatmap.with_attributes(record | {"lens": "logit", "variant": SUBSETS[subset]})
+        maps[name] = heatmap.with_attributes(record | {"lens": lens_prompt.lens_name(config), "variant": said})
     return maps
 
 
-def values_of(captured: capturing.Captured, model: Callable[[], HookedModel], folder: Path) -> xr.Dataset:
+def lens_in_words(config: Config) -> str:
+    """What a figure must say of the lens; nothing of the logit lens."""
+    return "" if config.lens == lens_prompt.LOGIT else f"{lens_prompt.lens_name(config)} lens"
+
+
+def values_of(
+    captured: capturing.Captured, model: Callable[[], HookedModel], lens: Callable[[], Lens], folder: Path
+) -> xr.Dataset:
     """What the lens reads off every cell of every answer: from its file, or from the activations."""
     from interp.files import make_folder, whole_file
     from interp.lens import finished, lens_values, require_own_output
     from interp.lens_targets import target_tokens
-    from interp.lenses import LogitLens
 
     path = folder / "values.nc"
     known = finished(path)
@@ -152,7 +166,7 @@ def values_of(captured: capturing.Captured, model: Callable[[], HookedModel], fo
     require_own_output(model(), captured.answers, tokens, store)
     targets = target_tokens(model().tokenizer, captured.answers, tokens)
     make_folder(folder)
-    values = lens_values(model(), LogitLens(), store, tokens, targets, parts=folder)
+    values = lens_values(model(), lens(), store, tokens, targets, parts=folder)
     with whole_file(path) as temporary:
         values.to_netcdf(temporary, engine="h5netcdf")
     for part in folder.glob("position-*.nc"):

@@ -31,6 +31,9 @@ PRINTED_COLUMNS = 120
 WINDOW = re.compile(r"(-?\d+)(-(-?\d+)?)?")
 
 
+LOGIT = "logit"
+
+
 @dataclass(frozen=True)
 class Config(capturing.Config):
     """What a lens says over one prompt."""
@@ -46,6 +49,9 @@ class Config(capturing.Config):
     colour: Literal["probability", "rank", "entropy", "kl"] = DEFAULT_COLOUR
     """Of --text: what the colours say: the top token's probability, the true next token's rank, the entropy, or the
     divergence from the model's output."""
+    lens: str = LOGIT
+    """'logit' reads every layer's stream as if it were the last one's; 'tuned:PATH' through the translators of a file
+    that 'interp tune' made, or of a folder in the format of the tuned-lens package."""
     figures: Path = Path("figures")
     """Folder of results: <model>/<dataset>/lens-<quantity>.{nc,pdf,png}, and -correct, -wrong, -difference;
     <model>/texts/lens.* for --text."""
@@ -69,40 +75,41 @@ def require_usable(config: Config) -> None:
         window_of(config.tokens)
 
 
-def run(
-    config: Config,
-    source: ModelSource,
-    model: Callable[[], HookedModel],
-    lens: Lens | None = None,
-    of_lens: Identity | None = None,
-) -> None:
-    """Read one prompt, draw it, print it.
+def lens_of(config: Config, source: ModelSource, model: HookedModel) -> Lens:
+    """The lens that is read through."""
+    from interp import tuned_lens
 
-    Parameters
-    ----------
-    config
-        With a text.
-    source, model
-        Which is read.
-    lens
-        What its streams are taken for; None is the logit lens.
-    of_lens
-        What of the lens decides the values, beside its name.
-    """
+    return tuned_lens.lens_of(config.lens, model, source, config.weights)
+
+
+def lens_name(config: Config) -> str:
+    """What kind of lens it is."""
+    return config.lens.partition(":")[0]
+
+
+def lens_identity(config: Config) -> str:
+    """What tells one lens from another: of a tuned lens its translators, wherever they are kept."""
     from interp.lenses import LogitLens
+    from interp.tuned_lens import named_lens
+
+    lens = named_lens(config.lens)
+    return lens.name if isinstance(lens, LogitLens) else f"{lens.name}:{lens.sha256}"
+
+
+def run(config: Config, source: ModelSource, model: Callable[[], HookedModel]) -> None:
+    """Read one prompt, draw it, print it."""
     from interp.prompt_lens_text import prompt_lens_text
     from interp.prompt_map import PromptMap
     from interp.terminals import depth_of
 
-    lens = lens or LogitLens()
-    of_values = identity_of(config, source) | {"lens": lens.name} | dict(of_lens or {})
+    of_values = identity_of(config, source)
     identity = of_values | {"colour": config.colour}
-    parent, name = config.runs / source.name / "texts", "-".join(["lens", *variants_of(config, lens)])
+    parent, name = config.runs / source.name / "texts", "-".join(["lens", *variants_of(config)])
     path, published = run_folder(parent, "lens", identity) / "lens.nc", config.figures / source.name / "texts"
     require_publishable(published / f"{name}.nc", identity, overwrite=config.overwrite)
     shown = reusable_result(PromptMap, path, identity)
     if shown is None:
-        values = values_of(config, source, model, lens, of_values)
+        values = values_of(config, source, model, of_values)
         shown = values.coloured(config.colour).with_attributes(provenance(identity))
         shown.save(path)
     for written in publish(path, published / f"{name}.nc"):
@@ -112,9 +119,7 @@ def run(
     print("", prompt_lens_text(shown, width=width, depth=depth), sep="\n")
 
 
-def values_of(
-    config: Config, source: ModelSource, model: Callable[[], HookedModel], lens: Lens, identity: Identity
-) -> PromptMap:
+def values_of(config: Config, source: ModelSource, model: Callable[[], HookedModel], identity: Identity) -> PromptMap:
     """What the lens says, whatever it is coloured by: from its file, or from the model."""
     from interp.model_sources import n_layers_of
     from interp.prompt_lens import prompt_map
@@ -127,7 +132,7 @@ def values_of(
         layers = layer_numbers(config.layers, n_layers_of(source) or model().cfg.n_layers)
         most, tokenizer = getattr(model().cfg, "n_ctx", None), model().tokenizer
         tokens = text_tokens(tokenizer, str(config.text), flag="--text", style=config.prompt, most=most)
-        values = prompt_map(model(), lens, tokens, places_of(config, len(tokens)), layers)
+        values = prompt_map(model(), lens_of(config, source, model()), tokens, places_of(config, len(tokens)), layers)
         record = {"model": source.name, "revision": source.revision, **asking.form_of(config, source)}
         values = values.with_attributes(record | {"text": str(config.text)} | provenance(identity))
         values.save(path)
@@ -135,16 +140,17 @@ def values_of(
 
 
 def identity_of(config: Config, source: ModelSource) -> dict[str, Any]:
-    """All that decides what is read of a prompt, but for the lens."""
+    """All that decides what is read of a prompt."""
     # The columns by default are here too: another number of them is another picture.
     tokens = {"tokens": config.tokens or f"the last {COLUMNS}", "stride": config.stride, "layers": config.layers}
-    return asking.model_identity(config, source) | {"text": config.text, "prompt": config.prompt} | tokens
+    of_text = {"text": config.text, "prompt": config.prompt, "lens": lens_identity(config)}
+    return asking.model_identity(config, source) | of_text | tokens
 
 
-def variants_of(config: Config, lens: Lens) -> list[str]:
+def variants_of(config: Config) -> list[str]:
     """What in the name of a picture tells it from that of the logit lens by default."""
     chosen = [
-        (lens.name, "logit"),
+        (lens_name(config), LOGIT),
         (config.colour, DEFAULT_COLOUR),
         (f"tokens{config.tokens}", "tokensNone"),
         (f"stride{config.stride}", "stride1"),

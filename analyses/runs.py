@@ -12,7 +12,7 @@ import json
 import math
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ from interp.errors import InputError
 from interp.files import make_folder, whole_file
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
 
     from interp.estimates import Estimates
@@ -84,6 +85,18 @@ def reusable_result(kind: type[R], path: Path, identity: Identity) -> R | None:
     return result if result.identity == dict(identity) else None
 
 
+def kept_arrays(path: Path, computed: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays from a file if an earlier run has left it; else they are computed, and left there."""
+    import numpy as np
+
+    if not path.is_file():
+        with whole_file(path) as temporary:
+            arrays: dict[str, Any] = computed()
+            np.savez(temporary, **arrays)
+    with np.load(path) as saved:
+        return {name: saved[name] for name in saved.files}
+
+
 def publish(result: Path, published: Path) -> list[Path]:
     """Copy a run's heatmap to the figures, draw it there, and return the paths of what was written."""
     with whole_file(published) as temporary:
@@ -104,6 +117,7 @@ def draw(result: Path, beside: Path, *, with_n: bool = False) -> list[Path]:
 
 def figure_of(path: Path, *, with_n: bool = False) -> Figure:
     """The figure of a file's result; estimates beside the map that they name, if it is of the same answers."""
+    from interp.depth_figure import LINES, depth_figure
     from interp.estimates import Estimates
     from interp.forest import forest_figure
     from interp.heatmap import Heatmap
@@ -122,6 +136,8 @@ def figure_of(path: Path, *, with_n: bool = False) -> Figure:
         beside = path.parent / str(result.data.attrs.get("beside", ""))
         heatmap = Heatmap.load(beside) if beside.is_file() else None
         return forest_figure(result, beside=heatmap if heatmap and _are_of_one(result, heatmap) else None)
+    if result.data.attrs.get("drawn_as") == LINES:
+        return depth_figure(result)
     return heatmap_figure(result, with_n=with_n)
 
 

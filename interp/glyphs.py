@@ -140,7 +140,7 @@ def _glyph(families: tuple[str, ...], weight: str, character: str) -> Glyph | No
         if not font.get_char_index(ord(character)):
             continue
         font.set_size(SIZE, 72)
-        glyph = font.load_char(ord(character), flags=_no_hinting())
+        glyph = font.load_char(ord(character), flags=ft2font.LoadFlags.NO_HINTING)
         vertices = np.round(np.asarray(font.get_path()[0], dtype=np.float64), 2)
         advance = glyph.linearHoriAdvance / 65536 / SIZE
         is_seen_there = len(vertices) or character == " "
@@ -169,9 +169,3 @@ def _is_truetype(path: Any) -> bool:
             file.seek(int.from_bytes(head[12 + 4 * number :], "big"))
             head = file.read(4)
     return not head.startswith(b"OTTO")
-
-
-def _no_hinting() -> Any:
-    """The flag by which outlines are as they were drawn; its name is another before matplotlib 3.10."""
-    flags: Any = ft2font
-    return flags.LoadFlags.NO_HINTING if hasattr(flags, "LoadFlags") else flags.LOAD_NO_HINTING

@@ -199,11 +199,10 @@ def _readings_in_cache(
 ) -> Readings:
     """The readings of some rows; on a CPU of a few of them at a time, since every row is gone over several times."""
     n_rows = len(logits) if logits.device.type == "cuda" else max(1, CACHE_BYTES // (4 * logits.shape[1]))
+    slices = [slice(start, start + n_rows) for start in range(0, len(logits), n_rows)]
     parts = [
-        readings_of(of_lens, Output(*of_output), asked)
-        for of_lens, *of_output, asked in zip(
-            logits.split(n_rows), *(part.split(n_rows) for part in output), targets.split(n_rows, dim=1), strict=True
-        )
+        readings_of(logits[rows], Output(output.probabilities[rows], output.entropy[rows]), targets[:, rows])
+        for rows in slices
     ]
     return Readings(*(torch.cat(values, dim=-1) for values in zip(*parts, strict=True)))
 
@@ -211,7 +210,7 @@ def _readings_in_cache(
 def block_of(model: HookedModel) -> int:
     """How many rows are unembedded at once."""
     n_bytes = BLOCK_BYTES.get(torch.device(model.cfg.device).type, CPU_BLOCK_BYTES)
-    return max(1, n_bytes // (4 * model.cfg.d_vocab))
+    return max(1, n_bytes // (4 * int(model.cfg.d_vocab)))
 
 
 def finished(path: Path | None) -> xr.Dataset | None:

@@ -43,7 +43,7 @@ from interp.means import (
     median_of_examples,
     percentile_interval,
 )
-from interp.scales import Scale, log_scale, ratio_scale, share_scale
+from interp.scales import Scale, centred_scale, log_scale, ratio_scale, share_scale
 
 MIN_EXAMPLES = 20
 """Over fewer examples a cell has no value."""
@@ -128,9 +128,11 @@ class Examples:
     """What is neither is not judged."""
 
     def of(self, subset: str) -> Bool[np.ndarray, " example"]:
-        """Those of a subset."""
-        chosen = {"all": np.ones_like(self.correct), "correct": self.correct, "wrong": self.wrong}
-        return chosen.get(subset, self.correct | self.wrong)
+        """Those of all, correct or wrong ones."""
+        if subset == "all":
+            everyone: np.ndarray = np.ones_like(self.correct)
+            return everyone
+        return self.correct if subset == "correct" else self.wrong
 
 
 Map = Float[np.ndarray, "layer position"]
@@ -167,7 +169,7 @@ def lens_map(
     weights = group_draws(examples.group, draws, np.random.default_rng(seed))
     sides = ("correct", "wrong") if subset == "difference" else (subset,)
     found = [summary(of_examples[examples.of(side)], weights[:, examples.of(side)], statistic) for side in sides]
-    value, low, high = _contrast(*found, statistic) if subset == "difference" else _interval(found[0], statistic)
+    value, low, high = _contrast(*found, statistic=statistic) if len(found) > 1 else _interval(found[0], statistic)
     n = sum((of_side.n for of_side in found), np.zeros_like(found[0].n))
     missing = np.isnan(value)
     why = np.where(n == 0, NoValue.NO_EXAMPLE_HAS_BOTH_POSITION_AND_TOKEN, NoValue.TOO_FEW_EXAMPLES)
@@ -212,7 +214,7 @@ def _interval(found: Summary, statistic: str) -> Ends:
     return found.value, low, high
 
 
-def _contrast(right: Summary, wrong: Summary, statistic: str) -> Ends:
+def _contrast(right: Summary, wrong: Summary, *, statistic: str) -> Ends:
     """Right answers against wrong ones."""
     if statistic == "median":
         return right.value / wrong.value, *percentile_interval(right.drawn / wrong.drawn)
@@ -231,10 +233,7 @@ def _sides(found: list[Summary]) -> dict[str, Int[np.ndarray, "layer position"]]
 def scale_of(values: Float[np.ndarray, " cell"], statistic: str, subset: str) -> Scale:
     """The scale of a map's colours."""
     if subset == "difference":
-        if statistic == "median":
-            return ratio_scale(values)
-        reach = float(f"{max(float(np.abs(values).max(initial=0.0)), 1e-6):.2g}")
-        return Scale(-reach, reach, centre=0.0)
+        return ratio_scale(values) if statistic == "median" else centred_scale(values, 0.0)
     if statistic == "share":
         return share_scale(values)
     if statistic == "median":

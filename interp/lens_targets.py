@@ -67,16 +67,20 @@ def answer_token(answer: Answer) -> int:
 
 
 def gold_token(tokenizer: Any, answer: Answer) -> int:
-    """The first token of the gold answer in the exact answer's place; of a right answer, that of its own name for it.
+    """The first token of the gold answer in the exact answer's place; of a right answer, of its own name for it."""
+    if answer.exact is None or answer.correct:
+        return answer_token(answer)
+    token = token_in_place(tokenizer, answer, answer.exact, answer.question.gold)
+    return NoTarget.GOLD_CANNOT_BE_SPELT if token is None else token
+
+
+def token_in_place(tokenizer: Any, answer: Answer, exact: Span, text: str) -> int | None:
+    """The first token of another text in the exact answer's place; None where the tokenizer cannot spell it there.
 
     Spelt after what was said up to there: what a token is depends on what stands before it.
     """
-    if answer.exact is None or answer.correct:
-        return answer_token(answer)
-    start = answer.exact.start
-    gold = answer.question.gold
-    ids, tokens = encoded_text(tokenizer, answer.text[:start] + gold, add_special_tokens=False)
-    place = len(ids) if tokens is None else tokens.first_token(Span(start, start + len(gold)))
+    ids, tokens = encoded_text(tokenizer, answer.text[: exact.start] + text, add_special_tokens=False)
+    place = len(ids) if tokens is None else tokens.first_token(Span(exact.start, exact.start + len(text)))
     if place >= len(ids) or ids[place] == getattr(tokenizer, "unk_token_id", None):
-        return NoTarget.GOLD_CANNOT_BE_SPELT
+        return None
     return ids[place]

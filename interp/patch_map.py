@@ -25,7 +25,7 @@ from interp.means import drawn_means, group_draws, mean_of_examples, median_of_e
 from interp.pair_runs import READINGS
 from interp.patched import MEANINGS, NoValue, PatchedPairs
 from interp.permutations import FAMILY_WISE_ERROR
-from interp.scales import Scale
+from interp.scales import Scale, centred_scale
 
 METRICS = ("recovery", "score", "logprob", "probability", "kl")
 MIN_PAIRS = 8
@@ -201,11 +201,8 @@ def peak_shares(effects: Float[np.ndarray, "pair layer position"]) -> Float[np.n
 def symmetric_scale(value: Float[np.ndarray, "layer position"], effects: Effects) -> Scale:
     """A scale around the unpatched value: of 1 to both sides for recovery, else as far as the values go."""
     if effects.words.startswith("Recovery"):
-        reach = 1.0
-    else:
-        away = np.abs(value - effects.unpatched)
-        reach = float(f"{max(np.nanmax(away, initial=0.0), 1e-6):.2g}")
-    return Scale(effects.unpatched - reach, effects.unpatched + reach, centre=effects.unpatched)
+        return Scale(effects.unpatched - 1, effects.unpatched + 1, centre=effects.unpatched)
+    return centred_scale(value, effects.unpatched)
 
 
 def why_missing(patched: PatchedPairs, n: Int[np.ndarray, "layer position"]) -> Int[np.ndarray, "layer position"]:

@@ -94,6 +94,7 @@ def draw_heatmap(axes: Axes, heatmap: Heatmap, *, colours: str | None = None, wi
         value, cmap=colours or colours_of(heatmap), norm=normalised(heatmap.scale), edgecolors="face", linewidth=0.1
     )
     _label_axes(axes, heatmap.layers, [str(name) for name in heatmap.data["position"].values])
+    axes.set_xlabel(str(heatmap.data.attrs.get("columns", "Token")))
     add_colour_bar(axes, mesh, str(heatmap.data.attrs["metric"]))
     if with_n:
         _add_strip_of_n(axes, heatmap.data["n"].values.max(axis=0))
@@ -163,7 +164,6 @@ def _follow_each_other(layers: list[int]) -> bool:
 
 
 def _label_axes(axes: Axes, layers: list[int], positions: list[str]) -> None:
-    axes.set_xlabel("Token")
     axes.set_ylabel("Layer")
     axes.set_xlim(0, len(positions))
     axes.set_ylim(len(layers), 0)
@@ -181,7 +181,7 @@ def _name_columns(axes: Axes, positions: list[str]) -> None:
     axes.set_xticks(np.arange(len(names)) + 0.5, [name for name, _ in names], rotation=90)
     for column, (_, families) in enumerate(names):
         if len(families) > 1:
-            axes.get_xticklabels()[column].set_family(list(families))
+            axes.get_xticklabels()[column].set_fontfamily(list(families))
 
 
 def add_colour_bar(axes: Axes, mesh: QuadMesh, metric: str) -> None:

@@ -66,7 +66,7 @@ def misfit_of_answers(clean: Answer, corrupt: Answer) -> str | None:
         return "an exact answer has no tokens"
     if set(clean.named) & set(corrupt.named) or clean.exact_text == corrupt.exact_text:
         return "the two answers are the same"
-    if _before_exact(clean) != _before_exact(corrupt):
+    if before_exact(clean) != before_exact(corrupt):
         return "one answer begins with a space, the other does not"
     if _exact_tokens(clean)[0] == _exact_tokens(corrupt)[0]:
         return "the two answers begin with the same token"
@@ -108,6 +108,15 @@ def whole_answer_runs(pair: Pair) -> list[ReadPair]:
 def verdict_reader(tokenizer: Any, ends: Collection[int], style: str) -> Reader:
     """What gives the runs of a pair with the verdict question after each answer, read for ``Yes`` and ``No``.
 
+    The parameters are those of `verdict_run`.
+    """
+    run = verdict_run(tokenizer, ends, style)
+    return lambda pair: [ReadPair(run(pair.clean), run(pair.corrupt), (1, -1))]
+
+
+def verdict_run(tokenizer: Any, ends: Collection[int], style: str) -> Callable[[Answer], Run]:
+    """What gives the run of an answer with the verdict question after it, read for ``Yes`` and ``No``.
+
     Parameters
     ----------
     tokenizer
@@ -117,10 +126,8 @@ def verdict_reader(tokenizer: Any, ends: Collection[int], style: str) -> Reader:
     style
         ``"chat"``: asked in a turn of its own. ``"base"``: on a line of its own, as the question was.
     """
-    asked, lead = _verdict_question(tokenizer, style), " " if style == "base" else ""
-    yes, no = (encoded_text(tokenizer, lead + word, add_special_tokens=False)[0][0] for word in VERDICTS)
-    if yes == no:
-        raise InputError(f"this tokenizer spells {VERDICTS[0]} and {VERDICTS[1]} with the same first token")
+    asked = _verdict_question(tokenizer, style)
+    yes, no = (tokens[0] for tokens in spelt_verdicts(tokenizer, style))
 
     def run(answer: Answer) -> Run:
         # The end of the answer is the beginning of what follows it.
@@ -128,7 +135,22 @@ def verdict_reader(tokenizer: Any, ends: Collection[int], style: str) -> Reader:
         tokens = (*said, *asked)
         return Run(tokens, (Target(len(tokens) - 1, yes), Target(len(tokens) - 1, no)))
 
-    return lambda pair: [ReadPair(run(pair.clean), run(pair.corrupt), (1, -1))]
+    return run
+
+
+def spelt_verdicts(tokenizer: Any, style: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The tokens of ``Yes`` and of ``No``, as they would follow the verdict question.
+
+    Raises
+    ------
+    InputError
+        If both begin with the same token.
+    """
+    lead = " " if style == "base" else ""
+    yes, no = (encoded_text(tokenizer, lead + word, add_special_tokens=False)[0] for word in VERDICTS)
+    if yes[0] == no[0]:
+        raise InputError(f"this tokenizer spells {VERDICTS[0]} and {VERDICTS[1]} with the same first token")
+    return yes, no
 
 
 def _verdict_question(tokenizer: Any, style: str) -> tuple[int, ...]:
@@ -150,7 +172,7 @@ def _exact_tokens(answer: Answer) -> tuple[int, ...]:
     return answer.token_ids[answer.n_prompt + first : answer.n_prompt + last + 1]
 
 
-def _before_exact(answer: Answer) -> str:
+def before_exact(answer: Answer) -> str:
     """What the exact answer's first token has of the text before it, such as a space."""
     first = answer.generated.first_token(_exact(answer))
     begun = answer.generated.begun[first - 1] if first else 0

@@ -25,6 +25,7 @@ from interp.model_sources import ModelSource
 from interp.models import HookedModel
 from interp.positions import MISSING, position_table
 from interp.tokens import decoded_text
+from interp.tuned_lens import TunedLens
 from tests.model.test_analyses import asked, said_rows
 from tests.random_answers import random_answers
 from tests.row_files import written
@@ -114,7 +115,7 @@ def test_a_lens_reads_what_the_model_would_say_if_it_stopped_there(family_model:
 
 
 def test_transformer_lens_reads_the_same(model: HookedModel) -> None:
-    peer = pytest.importorskip("transformer_lens.tools.analysis", reason="of TransformerLens 4").logit_lens
+    peer = pytest.importorskip("transformer_lens.tools.analysis.logit_lens", reason="of TransformerLens 4").logit_lens
     store, tokens = captured(model)
     targets = random_targets(tokens)
     found = lens_values(model, LogitLens(), store, tokens, targets)
@@ -290,3 +291,33 @@ def test_the_command_refuses_in_one_line(
     monkeypatch.chdir(drawn)
     asked(source, drawn / "questions.csv", "--n", "120", *flags, command="lens", status=2)
     assert message in capsys.readouterr().err
+
+
+def test_an_untrained_tuned_lens_is_the_logit_lens(
+    drawn: Path, source: ModelSource, model: HookedModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(drawn)
+    untrained = TunedLens.untrained(model.cfg.n_layers, model.cfg.d_model)
+    of_model = {"model": source.name, "revision": source.revision, "weights": "raw"}
+    replace(untrained, record=of_model).save(drawn / "untrained.safetensors")
+    flags = ("--quantities", "kl", "--of", "all", "--bootstraps", "50", "--n", "120")
+    asked(source, drawn / "questions.csv", *flags, "--lens", "tuned:untrained.safetensors", command="lens")
+    (tuned,) = Path("figures").rglob("lens-kl-tuned.nc")
+    logit = Heatmap.load(tuned.with_name("lens-kl.nc"))
+    np.testing.assert_array_equal(Heatmap.load(tuned).data["value"], logit.data["value"])
+    assert Heatmap.load(tuned).data.attrs["lens"] == "tuned"
+    other = replace(untrained, bias=untrained.bias + 1, record=of_model | {"revision": "another"})
+    other.save(drawn / "other.safetensors")
+    asked(
+        source,
+        drawn / "questions.csv",
+        *flags,
+        "--lens",
+        "tuned:other.safetensors",
+        "--overwrite",
+        command="lens",
+        status=2,
+    )
+    assert "this tuned lens is of tiny-llama with revision another" in capsys.readouterr().err
+    asked(source, drawn / "questions.csv", *flags, "--lens", "tunde:x", command="lens", status=2)
+    assert "no lens 'tunde:x'; write logit, or tuned:PATH" in capsys.readouterr().err

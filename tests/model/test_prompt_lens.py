@@ -80,7 +80,7 @@ def test_a_cell_is_what_the_output_path_gives(family_model: HookedModel, monkeyp
 
 
 def test_transformer_lens_reads_the_same(model: HookedModel) -> None:
-    peer = pytest.importorskip("transformer_lens.tools.analysis", reason="of TransformerLens 4").logit_lens
+    peer = pytest.importorskip("transformer_lens.tools.analysis.logit_lens", reason="of TransformerLens 4").logit_lens
     tokens = tokens_of(model)
     data = prompt_map(model, LogitLens(), tokens, range(len(tokens)), range(model.cfg.n_layers)).data
     following = torch.from_numpy(data["next_token"].values)[None]

@@ -1,0 +1,216 @@
+"""Look for truth without labels: Contrast-Consistent Search over the model's own verdict on its answers.
+
+Asks the model after each answer whether that is correct, and lets the conversation end with Yes and with No. To the
+activations at the end of both, layer by layer, CCS is fitted, which knows no labels (Burns et al. 2023), and beside it
+the top principal component of their differences, logistic regression on them, CCS of shuffled pairs, and random
+directions, all on the same folds; the AUC for errors of each is a column of the map. The model's own Yes or No has an
+AUC too. Writes ccs.nc, .pdf and .png. An interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tyro
+
+from analyses import asking, capturing, probing
+from analyses.capturing import DEFAULT_SITE
+from analyses.command import execute
+from analyses.runs import (
+    kept_arrays,
+    provenance,
+    publish,
+    require_publishable,
+    reusable,
+    run_folder,
+    table_of_values,
+    value_in_words,
+)
+
+if TYPE_CHECKING:
+    from interp.contrast_pairs import ContrastPair
+    from interp.contrast_probes import ContrastCells
+    from interp.examples import Answer
+    from interp.heatmap import Heatmap
+    from interp.labels import Labels
+    from interp.model_sources import ModelSource
+    from interp.models import HookedModel
+    from interp.patching import Run
+    from interp.questions import QuestionSet
+
+SETTINGS = ("site", "group", "folds", "seeds", "starts", "directions")
+"""Flags that decide the map, beside those of the answers and of the capture."""
+LEAST = {"folds": 2, "seeds": 1, "starts": 1, "directions": 1}
+"""The smallest number that each of these flags takes."""
+
+
+@dataclass(frozen=True)
+class Config(capturing.Config):
+    """Look for truth without labels: Contrast-Consistent Search over the model's own verdict on its answers."""
+
+    site: str = DEFAULT_SITE
+    """What of a block to probe: resid_pre, resid_mid, resid_post, attn_out, mlp_out (what they add), mlp_hidden,
+    head_z, or a block's hook by TransformerLens's name, such as attn.hook_q."""
+    folds: int = 5
+    """Folds of the cross-fitting."""
+    seeds: int = 1
+    """In how many ways the answers are split into folds; the value is the mean."""
+    group: Literal["question", "answer"] = "question"
+    """What is kept on one side of a split: related questions, or with 'answer' also all that are given one answer."""
+    starts: int = 10
+    """From how many random starts CCS is fitted, of which the one that loses least is taken."""
+    directions: int = 200
+    """How many random directions there are in each layer."""
+    figures: Path = Path("figures")
+    """Folder of results: <model>/<dataset>/ccs.{nc,pdf,png}; ccs-attn_out.* for another site."""
+    overwrite: bool = False
+    """Replace the result of another run."""
+    positions: tyro.conf.Suppress[str] = "-1"
+    policy: tyro.conf.Suppress[Literal["strict", "paper"]] = "strict"
+
+
+def run(config: Config) -> None:
+    """Answer, ask for a verdict, capture, fit, draw."""
+    require_usable(config)
+    questions, source = asking.questions_of(config), asking.source_of(config)
+    settings = {name: getattr(config, name) for name in SETTINGS}
+    identity = asking.identity_of(config, source, questions) | capturing.settings_of(config) | settings
+    name = "-".join(["ccs", *variants_of(config)])
+    work = run_folder(config.runs / source.name / questions.name, name, identity)
+    published = config.figures / source.name / questions.name / f"{name}.nc"
+    require_publishable(published, identity, overwrite=config.overwrite)
+    heatmap = reusable(work / "ccs.nc", identity)
+    if heatmap is None:
+        heatmap = measured_map(config, source, questions, work).with_attributes(provenance(identity))
+        heatmap.save(work / "ccs.nc")
+    for path in publish(work / "ccs.nc", published):
+        print(path)
+    print(in_words(heatmap))
+
+
+def require_usable(config: Config) -> None:
+    """Raise an `InputError` for a flag that cannot be used, before anything is loaded or written."""
+    from interp.errors import InputError
+
+    capturing.require_usable(config)
+    for flag, least in LEAST.items():
+        if getattr(config, flag) < least:
+            raise InputError(f"--{flag} is {getattr(config, flag)}; give a number from {least}")
+
+
+def variants_of(config: Config) -> list[str]:
+    """What in the name of a map tells it from the map of the default site, layers and split."""
+    by_answer = ["group_answer"] if config.group == "answer" else []
+    return by_answer + capturing.variants_of(config, config.site)
+
+
+def measured_map(config: Config, source: ModelSource, questions: QuestionSet, work: Path) -> Heatmap:
+    """The map of this configuration; every finished part is on disk."""
+    from interp.answers import answer_ends
+    from interp.contrast_map import contrast_map
+    from interp.contrast_pairs import contrast_pairs
+    from interp.contrast_probes import Contrasting, contrast_scores
+    from interp.files import make_folder
+
+    model = cache(lambda: asking.loaded(config, source))
+    answers, _ = asking.answers_of(config, source, questions, model)
+    judged = [answer for answer in answers if answer.correct is not None]
+    labels = labels_of(config, judged)
+    style = asking.prompting_of(config, questions).style_for(model().tokenizer)
+    pairs = contrast_pairs(model().tokenizer, judged, answer_ends(model(), style), style)
+    verdict = own_verdict(labels, model, [pair.asked for pair in pairs], work)
+    cells, record = contrasted(config, source, questions, model, answers, pairs)
+    contrasting = Contrasting(config.starts, config.directions, config.seed)
+    scores = contrast_scores(cells, labels, contrasting, parts=make_folder(work))
+    told = verdict | {"variant": variant_in_words(config, verdict)}
+    return contrast_map(scores, labels, cells).with_attributes(record | told)
+
+
+def labels_of(config: Config, judged: Sequence[Answer]) -> Labels:
+    """Which answers are wrong, and their folds."""
+    from interp.answer_columns import MIN_PER_CLASS
+    from interp.errors import InputError
+    from interp.labels import Split
+
+    wrong = [answer.correct is False for answer in judged]
+    if min(sum(wrong), len(wrong) - sum(wrong)) < MIN_PER_CLASS:
+        raise InputError(
+            f"{len(wrong) - sum(wrong)} answers are right and {sum(wrong)} are wrong, and a probe needs "
+            f"{MIN_PER_CLASS} of either; ask more questions (--n), or others"
+        )
+    sides = probing.names_of(judged) if config.group == "answer" else None
+    split = Split(config.folds, config.seed, config.seeds)
+    return split.labels(wrong, [answer.question.group for answer in judged], sides)
+
+
+def contrasted(
+    config: Config,
+    source: ModelSource,
+    questions: QuestionSet,
+    model: Callable[[], HookedModel],
+    answers: Sequence[Answer],
+    pairs: Sequence[ContrastPair],
+) -> tuple[ContrastCells, dict[str, str]]:
+    """The activations at the end of both halves of each pair, and the attributes of a map of them."""
+    from interp.contrast_probes import ContrastCells
+
+    captured = [
+        capturing.captured_at(config, source, questions, model, [config.site], half)
+        for half in ([pair.yes for pair in pairs], [pair.no for pair in pairs])
+    ]
+    record = capturing.record_of(config, source, questions, answers, captured[0].table, config.site)
+    return ContrastCells(*(half.stores[config.site] for half in captured)), record
+
+
+def own_verdict(
+    labels: Labels, model: Callable[[], HookedModel], asked: Sequence[Run], work: Path
+) -> dict[str, str | float]:
+    """How well the model's own Yes or No tells right answers from wrong ones, and how often it says Yes."""
+    from interp.auc import auc_interval
+    from interp.contrast_pairs import verdict_logits
+
+    logit = kept_arrays(work / "verdict.npz", lambda: {"logit": verdict_logits(model(), asked)})["logit"]
+    interval = auc_interval(-logit, labels.wrong, group=labels.side)
+    return {"verdict": json.dumps(list(interval)), "says_yes": float((logit > 0).mean())}
+
+
+def variant_in_words(config: Config, verdict: dict[str, Any]) -> str:
+    """What the figure says beside the values."""
+    by_answer = "no answer is on both sides of a split; " if config.group == "answer" else ""
+    return f"{by_answer}the model's own Yes or No: {value_in_words(*json.loads(verdict['verdict']))}"
+
+
+def in_words(heatmap: Heatmap) -> str:
+    """The values at some depths, where each method is best, and what the model itself says."""
+    import numpy as np
+
+    data = heatmap.data
+    lines = [
+        table_of_values(heatmap),
+        "",
+        "highest (of many, and on the answers that it is chosen on); with the other sign",
+    ]
+    for column, name in enumerate(data["position"].values.tolist()):
+        values = data["value"].values[:, column]
+        if np.isfinite(values).any():
+            row = int(np.nanargmax(values))
+            cell = data.isel(layer=row, position=column)
+            interval = value_in_words(float(cell.value), float(cell.low), float(cell.high))
+            lines.append(f"{name:26}{interval:>24} at layer {heatmap.layers[row]:<4}{1 - float(cell.value):.3f}")
+    own = value_in_words(*json.loads(data.attrs["verdict"]))
+    lines += [
+        "",
+        f"the model's own Yes or No {own:>24}; Yes to {data.attrs['says_yes']:.0%} of {int(data['n'].max())} answers",
+        "signs are those of the training folds' labels: without labels, no fit says which side is right",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(execute(Config, run, prog="python -m analyses.ccs"))
