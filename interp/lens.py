@@ -130,7 +130,8 @@ def require_own_output(
     """
     require_streams(model, store)
     last = model.cfg.n_layers - 1
-    for row in range(0, len(answers), max(1, len(answers) // CHECKED)):
+    with_some = np.flatnonzero((tokens != MISSING).any(1)).tolist()
+    for row in with_some[:: max(1, len(with_some) // CHECKED)]:
         known = np.flatnonzero(tokens[row] != MISSING)
         ids = list(answers[row].token_ids)
         fresh = batch_activations(model, [ids], tokens[row : row + 1, known], hooks_of_sites(model, [SITE], [last]))

@@ -196,6 +196,20 @@ def test_stores_that_do_not_fit_are_refused(model: HookedModel) -> None:
         require_own_output(model, ANSWERS, tokens, other)
 
 
+def test_an_answer_that_has_no_position_is_left_out(model: HookedModel) -> None:
+    answers = [answer for answer in ANSWERS if answer.exact is None]
+    assert answers, "the first that would be checked"
+    ordered = [*answers, *(answer for answer in ANSWERS if answer.exact is not None)]
+    tokens = position_table(ordered, ["exact_answer_first"])["token"].values
+    hooks = hooks_of_sites(model, ["resid_post"])
+    streams = batch_activations(model, [answer.token_ids for answer in ordered], tokens, hooks)["resid_post"]
+    store = Captured(tuple(range(model.cfg.n_layers)), ("exact_answer_first",), streams)
+    require_own_output(model, ordered, tokens, store)
+    found = lens_values(model, LogitLens(), store, tokens, random_targets(tokens))
+    assert np.isnan(found["entropy"].values[:, 0, : len(answers)]).all()
+    assert np.isfinite(found["entropy"].values[:, 0, len(answers) :]).all()
+
+
 def answer_of(tokenizer: PreTrainedTokenizerFast, said: str, exact: str | None, gold: str, *, correct: bool) -> Answer:
     ids = tokenizer(said)["input_ids"]
     start = said.index(exact) if exact else 0
