@@ -54,7 +54,7 @@ class Config(asking.Config):
     """Tokens of a step, about: it takes whole sequences. What they all begin with counts once."""
     learning_rate: float = 1e-3
     """Of the first step (Adam); it falls linearly to 0. Translators begin at least squares, not at 0."""
-    held_out: float = 0.1
+    held_out: float = 0.2
     """The share of the text that is not trained on: half of it decides when to stop, half of it is what is mapped."""
     measure_every: int = 10
     """Steps between two measurements on the text that decides when to stop; the training is kept at each of them."""

