@@ -3,14 +3,18 @@
 #   make test           all tests
 #   make test-hooked    the tests of models with TransformerLens 3.9, which has HookedTransformer, in .venv-hooked
 # Variables: PYTHON (the interpreter), MODEL (a name, folder, GGUF file or hub id), N (questions), FIGURES (folder of
-# results), DTYPE (float32: the same answers on every machine; auto: what this one is fast in).
+# results), DTYPE (float32: the same answers on every machine; auto: what this one is fast in), JOBS (processes that
+# test side by side, with one thread and about 2 GB each).
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MODEL ?= smollm2-135m
 N ?= 1000
 FIGURES ?= figures
 DTYPE ?= float32
+JOBS ?= 2
 RUN := --model $(MODEL) --n $(N) --dtype $(DTYPE) --figures $(FIGURES)
+PYTEST_ENV := OMP_NUM_THREADS=1
+SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -25,10 +29,10 @@ figures: $(INSTALLED)
 	$(BIN)/interp probe $(RUN) --labels shuffled --no-controls
 
 test: $(INSTALLED)
-	$(BIN)/pytest
+	$(PYTEST_ENV) $(BIN)/pytest $(SIDE_BY_SIDE)
 
 test-hooked: $(HOOKED)/.installed
-	$(HOOKED)/bin/python -m pytest tests/model tests/end_to_end/test_forms.py
+	$(PYTEST_ENV) $(HOOKED)/bin/python -m pytest $(SIDE_BY_SIDE) tests/model tests/end_to_end/test_forms.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

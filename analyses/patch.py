@@ -3,8 +3,9 @@
 Pairs questions to which the model gives different answers, and puts the activation of one run at one layer and token
 into the other run: how far does the answer follow? Every cell is an exact intervention; values are means over the pairs
 with their intervals, and cells that do anything at all are marked, corrected for their number. Pairs enter if the model
-says both answers and their runs differ by a margin. Writes patch.nc, .pdf and .png, and patch-pairs.nc with the values
-of every pair. With --clean and --corrupt it patches one pair of texts, with their tokens as columns.
+says both answers and their runs differ by a margin. Cells in which a patch can do nothing, whatever the model, are
+missing and hatched. Writes patch.nc, .pdf and .png, and patch-pairs.nc with the values of every pair. Interrupted, the
+same command goes on where it was. With --clean and --corrupt it patches one pair of texts, with tokens as columns.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyses import asking, patch_screen, patch_texts, patching
+from analyses import asking, patch_pairs, patch_screen, patch_texts, patching
 from analyses.command import execute
 from analyses.runs import (
     provenance,
@@ -30,23 +31,14 @@ from analyses.runs import (
 )
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Callable, Sequence
-
-    import numpy as np
 
     from interp.examples import Answer
     from interp.heatmap import Heatmap
     from interp.model_sources import ModelSource
     from interp.models import HookedModel
-    from interp.pair_runs import Candidate
-    from interp.pairs import Pair
     from interp.patched import PatchedPairs
     from interp.questions import QuestionSet
-    from interp.readouts import Reader
-
-SPARE = 1.25
-"""So many times the answers that make up the pairs are looked for, since not every answer finds a partner."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +55,16 @@ def run(config: Config) -> None:
         patch_texts.run(config, source, model)
         return
     questions = asking.questions_of(config, () if config.pair_column is None else (config.pair_column,))
-    of_values = patching.identity_of(config, source, questions)
-    identity = of_values | {"metric": patching.metric_of(config), "bootstraps": config.bootstraps}
+    identity = patching.identity_of(config, source, questions)
+    identity |= {"metric": patching.metric_of(config), "bootstraps": config.bootstraps}
     identity |= {"verify": config.verify} if config.screen else {}
     parent, name = config.runs / source.name / questions.name, "-".join(["patch", *patching.variants_of(config)])
-    work, values = run_folder(parent, name, identity), run_folder(parent, "patched", of_values) / "pairs.nc"
+    work, values = run_folder(parent, name, identity), values_of(config, source, questions)
     published = config.figures / source.name / questions.name / f"{name}.nc"
     require_publishable(published, identity, overwrite=config.overwrite)
     heatmap = reusable(work / "patch.nc", identity)
     if heatmap is None:
-        heatmap = measured_map(config, source, questions, model, values).with_attributes(provenance(identity))
+        heatmap = measured_map(config, source, questions, model).with_attributes(provenance(identity))
         heatmap.save(work / "patch.nc")
     for path in [*publish(work / "patch.nc", published), copied(values, published.with_name(f"{name}-pairs.nc"))]:
         print(path)
@@ -81,19 +73,22 @@ def run(config: Config) -> None:
         print(patch_screen.agreement_in_words(heatmap))
 
 
+def values_of(config: Config, source: ModelSource, questions: QuestionSet) -> Path:
+    """Where what every patch gives is kept, for other maps of it."""
+    identity = patching.identity_of(config, source, questions)
+    return run_folder(config.runs / source.name / questions.name, "patched", identity) / "pairs.nc"
+
+
 def measured_map(
-    config: Config, source: ModelSource, questions: QuestionSet, model: Callable[[], HookedModel], values: Path
+    config: Config, source: ModelSource, questions: QuestionSet, model: Callable[[], HookedModel]
 ) -> Heatmap:
-    """The map of this configuration; what every patch gives is kept in the file `values`."""
+    """The map of this configuration."""
     from interp.answers import summary
-    from interp.patch_files import load_patched
     from interp.patch_map import patch_map
 
     answers, _ = asking.answers_of(config, source, questions, model)
-    if not values.is_file():
-        patch_into(values, config, source, questions, model(), answers)
     layers = patching.layers_of(config, source, model)
-    patched, columns = with_heads(config, load_patched(values), model)
+    patched, columns = with_heads(config, patched_of(config, source, questions, model, answers), model)
     heatmap = patch_map(
         patched,
         patching.effects(config, patched),
@@ -102,9 +97,13 @@ def measured_map(
         draws=config.bootstraps,
         seed=config.seed,
     )
-    if config.screen and config.verify:
-        candidates, cells, _ = candidates_of(config, questions, model(), answers)
-        heatmap = patch_screen.with_exact_cells(config, heatmap, model(), candidates, cells)
+    if config.verify == "all":
+        exactly = replace(config, screen=False, verify=None)
+        exact = patched_of(exactly, source, questions, model, answers)
+        heatmap = patch_screen.with_exact_values(heatmap, patch_screen.mean_effects(exactly, exact))
+    elif config.verify:
+        candidates, cells, _ = patch_pairs.candidates_of(config, questions, model(), answers)
+        heatmap = patch_screen.with_best_exact(config, heatmap, model(), candidates, cells)
     counts = summary(answers, questions) | {f"pairs dropped: {why}": n for why, n in sorted(patched.dropped.items())}
     record = {"model": source.name, "revision": source.revision, **asking.form_of(config, source)}
     record |= {"dataset": questions.name, "credit": questions.credit, "site": config.site}
@@ -112,6 +111,23 @@ def measured_map(
         record
         | {"counts": json.dumps(counts | {"pairs": len(patched.ids)}), "variant": patching.variant_in_words(config)}
     )
+
+
+def patched_of(
+    config: Config,
+    source: ModelSource,
+    questions: QuestionSet,
+    model: Callable[[], HookedModel],
+    answers: Sequence[Answer],
+) -> PatchedPairs:
+    """What every patch gives, from its file if it is there."""
+    from interp.patch_files import load_patched
+
+    path = values_of(config, source, questions)
+    if not path.is_file():
+        patch_into(path, config, source, questions, model(), answers)
+    shutil.rmtree(parts_of(path), ignore_errors=True)
+    return load_patched(path)
 
 
 def patch_into(
@@ -122,84 +138,31 @@ def patch_into(
     model: HookedModel,
     answers: Sequence[Answer],
 ) -> None:
-    """Patch pairs of questions, and keep what every patch gives."""
+    """Patch pairs of questions, and keep what every patch gives; on the way in parts, from which a next run goes on."""
     from interp.patch import patched_pairs
     from interp.patch_files import save_patched
+    from interp.patched_parts import PatchedParts
 
-    candidates, cells, alone = candidates_of(config, questions, model, answers)
+    candidates, cells, alone = patch_pairs.candidates_of(config, questions, model, answers)
     _, units = patching.units_of_rows(config, source, model)
-    patched = patched_pairs(model, candidates, cells, units, patching.intervention_of(config), n=config.pairs)
-    patched = replace(patched, dropped=patched.dropped + alone)
-    rows = [f"{unit.first}-{unit.last}" + ("" if unit.head is None else f" head {unit.head}") for unit in units]
-    identity = provenance(patching.identity_of(config, source, questions))
-    save_patched(patched, path, rows=rows, positions=patching.positions_of(config), attributes=identity)
-
-
-def candidates_of(
-    config: Config, questions: QuestionSet, model: HookedModel, answers: Sequence[Answer]
-) -> tuple[list[Candidate], tuple[np.ndarray, np.ndarray], Counter[str]]:
-    """Pairs of answers as they are run, the tokens of their positions on either side, and how many are in no pair."""
-    from interp.pair_runs import candidate_of
-    from interp.positions import position_table
-
-    judged = [answer for answer in answers if answer.correct is not None]
-    usable, unsaid = usable_answers(config, questions, model, judged)
-    pairs, alone = pairs_of(config, questions, usable)
-    reader, names = reader_of(config, questions, model), patching.positions_of(config)
-    clean, corrupt = (
-        position_table(side, names)["token"].values
-        for side in ([pair.clean for pair in pairs], [pair.corrupt for pair in pairs])
+    made_by = provenance(patching.identity_of(config, source, questions))
+    patched = patched_pairs(
+        model,
+        candidates,
+        cells,
+        units,
+        patching.intervention_of(config),
+        n=config.pairs,
+        left_out=alone,
+        kept=PatchedParts(parts_of(path), made_by["identity"]),
     )
-    return [candidate_of(pair, reader) for pair in pairs], (clean, corrupt), alone + unsaid
+    rows = [f"{unit.first}-{unit.last}" + ("" if unit.head is None else f" head {unit.head}") for unit in units]
+    save_patched(patched, path, rows=rows, positions=patching.positions_of(config), attributes=made_by)
 
 
-def usable_answers(
-    config: Config, questions: QuestionSet, model: HookedModel, judged: Sequence[Answer]
-) -> tuple[Sequence[Answer], Counter[str]]:
-    """The answers with their lead, if there is one, and how many the model does not say after it."""
-    from collections import Counter
-
-    from interp import readouts
-    from interp.questions import seeded_order
-
-    if config.lead is None:
-        return judged, Counter()
-    # A base model's answer goes on in the line of the prompt.
-    style = asking.prompting_of(config, questions).style_for(model.tokenizer)
-    lead = f" {config.lead}" if style == "base" else config.lead
-    led = [readouts.led(model.tokenizer, answer, lead) for answer in judged]
-    if config.pair_column is not None or not config.only_said:
-        return led, Counter()
-    # In the order in which they are paired: no more of those that the model says are looked for than are used.
-    led.sort(key=lambda answer: seeded_order(answer.question.id, config.seed))
-    said, n_tried = readouts.said(model, led, most=int(SPARE * 2 * config.pairs))
-    return said, Counter({"the model says another answer after the lead": n_tried - len(said)})
-
-
-def pairs_of(config: Config, questions: QuestionSet, answers: Sequence[Answer]) -> tuple[list[Pair], Counter[str]]:
-    """Pairs of answers, and how many are in none, by reason."""
-    from interp import readouts
-    from interp.pairs import given_pairs, matched
-
-    verdict = config.readout == "verdict"
-    misfit = readouts.misfit_of_verdicts if verdict else readouts.misfit_of_answers
-    if config.pair_column is not None:
-        names = {identifier: str(name) for identifier, name in questions.columns[config.pair_column].items()}
-        return given_pairs(answers, names, misfit=misfit)
-    right = [answer for answer in answers if answer.correct or not verdict]
-    wrong = [answer for answer in answers if not answer.correct or not verdict]
-    return matched(right, wrong, misfit=misfit, seed=config.seed)
-
-
-def reader_of(config: Config, questions: QuestionSet, model: HookedModel) -> Reader:
-    """What gives the runs of a pair."""
-    from interp import readouts
-    from interp.answers import answer_ends
-
-    if config.readout == "verdict":
-        style = asking.prompting_of(config, questions).style_for(model.tokenizer)
-        return readouts.verdict_reader(model.tokenizer, answer_ends(model, style), style)
-    return readouts.answer_runs if config.readout == "answer" else readouts.whole_answer_runs
+def parts_of(values: Path) -> Path:
+    """Where the parts of a file of pairs are until it is there."""
+    return values.with_suffix(".parts")
 
 
 def with_heads(

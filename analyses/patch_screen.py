@@ -1,4 +1,4 @@
-"""Screening: every cell estimated from gradients, the best of them patched exactly, and how well the two agree."""
+"""Screening: every cell estimated from gradients, some or all patched exactly, and how well the two agree."""
 
 from __future__ import annotations
 
@@ -18,24 +18,31 @@ if TYPE_CHECKING:
     from interp.patched import PatchedPairs
 
 
-def with_exact_cells(
+TOP = 20
+"""So many cells with the largest effects are looked for among as many of the largest estimates, of a small map a fifth
+of all."""
+
+
+def with_best_exact(
     config: patching.Config,
     screened: Heatmap,
     model: HookedModel,
     candidates: Sequence[Candidate],
     cells: tuple[np.ndarray, np.ndarray],
 ) -> Heatmap:
-    """The screened map with the exact values (``exact``) of the `--verify` cells that have the largest estimates."""
+    """The screened map with the exact values of the cells that have the largest estimates, as many as are verified."""
     import numpy as np
 
-    from interp.heatmap import Heatmap
     from interp.patch import patched_pairs
     from interp.patching import units_of
 
     away = np.nan_to_num(np.abs(screened.data["value"].values - float(screened.data.attrs["unpatched"])))
-    best = np.unravel_index(np.argsort(-away, axis=None, kind="stable")[: config.verify], away.shape)
+    n = min(int(patching.n_verified(config)), int((away > 0).sum()))
+    if not n:
+        return screened  # No patch is estimated to do anything.
+    best = np.unravel_index(np.argsort(-away, axis=None, kind="stable")[:n], away.shape)
     rows, columns = np.unique(best[0]), np.unique(best[1])
-    exactly = replace(config, screen=False)
+    exactly = replace(config, screen=False, verify=None)
     patched = patched_pairs(
         model,
         candidates,
@@ -47,15 +54,24 @@ def with_exact_cells(
     means = mean_effects(exactly, patched)
     exact = np.full(away.shape, np.nan)
     exact[best] = means[np.searchsorted(rows, best[0]), np.searchsorted(columns, best[1])]
-    return Heatmap(screened.data.assign(exact=(("layer", "position"), exact)))
+    return with_exact_values(screened, exact)
+
+
+def with_exact_values(screened: Heatmap, exact: np.ndarray) -> Heatmap:
+    """The screened map with exact values (``exact``), of cells that have estimates; of the others missing."""
+    import numpy as np
+
+    from interp.heatmap import Heatmap
+
+    values = np.where(np.isnan(screened.data["value"].values), np.nan, exact)
+    return Heatmap(screened.data.assign(exact=(("layer", "position"), values)))
 
 
 def mean_effects(config: patching.Config, patched: PatchedPairs) -> np.ndarray:
     """The mean over pairs of every cell."""
-    import numpy as np
+    from interp.means import mean_of_examples
 
-    means: np.ndarray = np.nanmean(patching.effects(config, patched).values, axis=0)
-    return means
+    return mean_of_examples(patching.effects(config, patched).values)
 
 
 def agreement_in_words(screened: Heatmap) -> str:
@@ -65,13 +81,23 @@ def agreement_in_words(screened: Heatmap) -> str:
     from interp.rank_agreement import rank_agreement
 
     if "exact" not in screened.data:
-        return "estimates by attribution patching; --verify K patches the K best cells exactly, and says how they agree"
-    exact, value = screened.data["exact"].values, screened.data["value"].values
-    known = np.isfinite(exact)
+        return "estimates by attribution patching; --verify top:K patches the K best cells exactly, all every cell"
     centre = float(screened.data.attrs["unpatched"])
-    spearman, _ = rank_agreement(value[known], exact[known])
-    ratio = float(np.median(np.abs(exact[known] - centre) / np.abs(value[known] - centre)))
-    return (
-        f"{known.sum()} cells patched exactly: Spearman correlation of estimates and exact values {spearman:.2f}, "
-        f"the median exact effect is {ratio:.2f} of its estimate"
-    )
+    estimated, exact = (screened.data[name].values - centre for name in ("value", "exact"))
+    known = np.isfinite(exact)
+    n, n_estimated = int(known.sum()), int(np.isfinite(estimated).sum())
+    top = min(TOP, n // 5)
+    agreement = rank_agreement(estimated, exact, max(top, 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = float(np.median(np.abs(exact[known]) / np.abs(estimated[known])))
+    told = [
+        f"{n} of {n_estimated} cells patched exactly: Spearman correlation of estimates and exact values "
+        f"{agreement.spearman:.2f}",
+        f"the median exact effect is {ratio:.2f} of its estimate",
+    ]
+    if n == n_estimated and top:
+        told.append(
+            f"{agreement.top_share:.0%} of the top {top} by exact effects are in the top {top} by estimates "
+            f"({top / n:.0%} by chance)"
+        )
+    return ", ".join(told)

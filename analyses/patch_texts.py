@@ -50,22 +50,31 @@ def identity_of(config: patching.Config, source: ModelSource) -> dict[str, Any]:
     settings = {name: getattr(config, name) for name in (*names, "margin")}
     # What is as it is by default is left out: results from before it was in here keep their identity.
     settings |= {"corruption": config.corruption} if config.corruption != "question" else {}
-    return asking.model_identity(config, source) | settings | {"metric": patching.metric_of(config)}
+    settings |= {"metric": patching.metric_of(config)} | patching.CELLS
+    return asking.model_identity(config, source) | settings
 
 
 def text_pair_of(config: patching.Config, model: HookedModel) -> TextPair:
     """The pair of texts, as it is run."""
-    from interp.prompts import rendered
+    from interp.errors import InputError
+    from interp.prompts import text_tokens
     from interp.text_pairs import text_pair
     from interp.tokens import encoded_text
 
-    def tokens(text: str) -> tuple[int, ...]:
-        if config.prompt == "chat":
-            return encoded_text(model.tokenizer, rendered(model.tokenizer, [], text), add_special_tokens=False)[0]
-        return encoded_text(model.tokenizer, text, add_special_tokens=True)[0]
+    def tokens(flag: str, text: str | None) -> tuple[int, ...]:
+        most = getattr(model.cfg, "n_ctx", None)
+        return text_tokens(model.tokenizer, str(text), flag=flag, style=config.prompt, most=most)
 
-    def first_token(text: str | None) -> int | None:
-        return None if text is None else encoded_text(model.tokenizer, text, add_special_tokens=False)[0][0]
+    def first_token(flag: str, text: str | None) -> int | None:
+        if text is None:
+            return None
+        spelt = encoded_text(model.tokenizer, text, add_special_tokens=False)[0]
+        if not spelt:
+            raise InputError(f"{flag} {text!r} has no tokens for this tokenizer; give another answer, or leave it out")
+        return spelt[0]
 
-    answers = first_token(config.clean_answer), first_token(config.corrupt_answer)
-    return text_pair(model, tokens(str(config.clean)), tokens(str(config.corrupt)), answers)
+    answers = (
+        first_token("--clean-answer", config.clean_answer),
+        first_token("--corrupt-answer", config.corrupt_answer),
+    )
+    return text_pair(model, tokens("--clean", config.clean), tokens("--corrupt", config.corrupt), answers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +29,8 @@ WITH_ANSWER = (
 DEFAULT_SITE = "resid_post"
 OF_VALUES = ("readout", "site", "window", "layers", "direction", "corruption", "margin", "pairs", "only_said")
 """Flags that decide what every patch gives, in the identity of every map; those of noise are if there is noise."""
+CELLS = {"cells": "that can have an effect"}
+"""What of the maps has changed, in their identity: those of before had a value in cells that can have none."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,9 @@ class Config(asking.Config):
     """Estimate every cell by attribution patching, from one backward pass for each pair, in place of patching it."""
     steps: int = 1
     """Of --screen: integrated gradients along the inputs, so many steps of them."""
-    verify: int = 0
-    """Of --screen: patch so many of the cells with the largest estimates exactly, and print how the two agree."""
+    verify: str | None = None
+    """Of --screen: patch cells exactly too, and print how the two agree. 'top:K': the K cells with the largest
+    estimates. 'all': the whole map, in the time that it takes without --screen, to learn how far to trust it here."""
     clean: str | None = None
     """One pair of texts in place of a data set: the text whose next token is to be restored. In a chat turn with
     --prompt chat, else as it stands."""
@@ -109,10 +113,11 @@ def require_usable(config: Config) -> None:
     asking.require_usable(config)
     require_known(positions_of(config))
     layer_numbers(config.layers, n_layers=None)
-    for flag, least in (("steps", 1), ("verify", 0), ("pairs", 1), ("window", 1), ("draws", 1), ("bootstraps", 1)):
+    for flag, least in (("steps", 1), ("pairs", 1), ("window", 1), ("draws", 1), ("bootstraps", 1)):
         if getattr(config, flag) < least:
             raise InputError(f"--{flag} is {getattr(config, flag)}; give a number from {least}")
     _require_usable_texts(config)
+    n_verified(config)
     if config.screen:
         _require_screenable(config)
     if config.corruption in ABLATIONS and config.metric == "recovery":
@@ -121,6 +126,28 @@ def require_usable(config: Config) -> None:
         raise InputError("noise on the embeddings is denoised only; leave --direction out, or --corruption")
     if config.readout == "verdict" and (config.corruption != "question" or config.lead is not None):
         raise InputError("--readout verdict contrasts right answers with wrong ones; leave --corruption and --lead out")
+
+
+def n_verified(config: Config) -> float:
+    """How many cells of a screened map are patched exactly; infinity for all of them.
+
+    Raises
+    ------
+    InputError
+        If the flag says something else, or nothing is screened.
+    """
+    from interp.errors import InputError
+
+    if config.verify is None:
+        return 0
+    if not config.screen:
+        raise InputError("--verify says which cells of a screened map are patched exactly; give --screen with it")
+    if config.verify == "all":
+        return math.inf
+    number = config.verify.removeprefix("top:")
+    if not (number.isdecimal() and int(number)):
+        raise InputError(f"--verify is {config.verify!r}; give top:K, with a number K from 1, or all")
+    return int(number)
 
 
 def _require_screenable(config: Config) -> None:
@@ -159,7 +186,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
     """All that decides what every patch gives."""
     settings: dict[str, Any] = {name: getattr(config, name) for name in OF_VALUES}
     settings |= {"positions": positions_of(config), "lead": config.lead, "pair_column": config.pair_column}
-    settings |= {"pair_names": dict(questions.columns.get(config.pair_column or "", {}))}
+    settings |= {"pair_names": dict(questions.columns.get(config.pair_column or "", {}))} | CELLS
     if config.screen:
         settings |= {"screen_steps": config.steps}
     if config.corruption == "noise":

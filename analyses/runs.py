@@ -117,20 +117,27 @@ def draw(result: Path, beside: Path, *, with_n: bool = False) -> list[Path]:
 
 def figure_of(path: Path, *, with_n: bool = False) -> Figure:
     """The figure of a file's result; estimates beside the map that they name, if it is of the same answers."""
+    from interp.depth_figure import LINES, depth_figure
     from interp.estimates import Estimates
     from interp.forest import forest_figure
     from interp.heatmap import Heatmap
     from interp.matrix import Matrix
     from interp.matrix_figure import matrix_figure
     from interp.plot import heatmap_figure
+    from interp.prompt_lens_figure import prompt_lens_figure
+    from interp.prompt_map import PromptMap
 
     result = load_result(path)
+    if isinstance(result, PromptMap):
+        return prompt_lens_figure(result)
     if isinstance(result, Matrix):
         return matrix_figure(result)
     if isinstance(result, Estimates):
         beside = path.parent / str(result.data.attrs.get("beside", ""))
         heatmap = Heatmap.load(beside) if beside.is_file() else None
         return forest_figure(result, beside=heatmap if heatmap and _are_of_one(result, heatmap) else None)
+    if result.data.attrs.get("drawn_as") == LINES:
+        return depth_figure(result)
     return heatmap_figure(result, with_n=with_n)
 
 
@@ -153,17 +160,20 @@ def load_result(path: Path) -> Heatmap | Estimates | Matrix:
     from interp.estimates import Estimates
     from interp.heatmap import Heatmap
     from interp.matrix import Matrix
+    from interp.prompt_map import KIND, PromptMap
 
     if path.suffix == ".nc" and path.is_file():
         try:
             with xr.open_dataset(path, engine="h5netcdf") as data:
-                dimensions = set(data.dims)
+                dimensions, kind = set(data.dims), data.attrs.get("kind")
         except (OSError, ValueError) as error:
             raise InputError(f"{path} is not a result: {error}; make it again") from error
         if set(Estimates.axes) <= dimensions:
             return Estimates.load(path)
         if set(Matrix.axes) <= dimensions:
             return Matrix.load(path)
+        if kind == KIND:
+            return PromptMap.load(path)
     return Heatmap.load(path)
 
 
@@ -188,7 +198,7 @@ def value_in_words(value: float, low: float, high: float) -> str:
     """A value with its interval, if it has one."""
     if math.isnan(value):
         return "–"
-    digits = 3 if abs(value) < 10 else 1
+    digits = 3 if abs(value) < 10 else 1 if abs(value) < 1000 else 0
     if math.isnan(low):
         return f"{value:.{digits}f}"
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

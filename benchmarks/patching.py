@@ -25,14 +25,16 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from unittest import mock
 
 import numpy as np
 import torch
 import tyro
 
-from analyses import patch, patching
+from analyses import patch_pairs, patching
 from benchmarks.city_answers import MODEL, alternating_seconds, city_answers, exponent, median_ratio, spread
 from interp.activations import site_activations
 from interp.interventions import Intervention
@@ -40,11 +42,13 @@ from interp.models import HookedModel, load_model
 from interp.pair_runs import Candidate
 from interp.patch import patched_pairs
 from interp.patched import PatchedPairs
-from interp.patching import Run, Target, units_of
+from interp.patching import Job, Run, Target, units_of
 from interp.prompts import rendered
-from interp.readouts import ReadPair
+from interp.recordings import recorded
+from interp.sweep import patched_readings
 from interp.text_pairs import TextPair, text_pair
 from interp.tokens import encoded_text
+from interp.wavefront import takes_wavefronts
 
 PARTS = ("pair", "cities", "scaling", "identities")
 QUESTION = "In which country is the city of {}?"
@@ -89,7 +93,7 @@ def main(config: Config) -> int:
 
 def one_pair(model: HookedModel, config: Config) -> dict[str, Any]:
     """One pair, every layer and token, against TransformerLens's own sweep."""
-    from transformer_lens.patching import get_act_patch_resid_pre
+    from transformer_lens import patching as peer
 
     pair = city_pair(model)
     (read,) = pair.candidate.variants
@@ -98,13 +102,17 @@ def one_pair(model: HookedModel, config: Config) -> dict[str, Any]:
     values: dict[str, Any] = {}
 
     def ours() -> None:
-        values["ours"] = torch.from_numpy(patched_pair(model, pair).values[0, 0])
+        patched = patched_pair(model, pair)
+        # Cells that are missing, since a patch can do nothing there, have what is read without one.
+        values["ours"] = torch.from_numpy(patched.values[0, 0]).nan_to_num(float(patched.corrupt[0, 0]))
 
     def theirs() -> None:
         with torch.inference_mode():
             _, cache = model.run_with_cache(clean)
             score = lambda logits: logits[0, -1, first] - logits[0, -1, second]  # noqa: E731
-            values["theirs"] = get_act_patch_resid_pre(model, corrupt, cache, score)
+            # Its progress bar would run through what is printed here.
+            with mock.patch.object(peer, "tqdm", partial(peer.tqdm, disable=True)):
+                values["theirs"] = peer.get_act_patch_resid_pre(model, corrupt, cache, score)
 
     with counted_block_tokens(model) as counts:
         ours()
@@ -228,16 +236,13 @@ def identity_errors(model: HookedModel) -> dict[str, float]:
     clean, corrupt = (*shared, 7, 11), (*shared, 19, 23)
     end, n_layers = len(clean) - 1, model.cfg.n_layers
 
-    def scores(direction: str, site: str, places: Sequence[int], clean: tuple[int, ...] = clean) -> np.ndarray:
-        runs = [Run(tokens, (Target(end, 31), Target(end, 37))) for tokens in (clean, corrupt)]
-        candidate = Candidate("", (ReadPair(runs[0], runs[1], (1, -1)),))
-        cells = np.array([list(places)])
-        it = Intervention(site=site, direction=direction, margin=-np.inf, only_said=False)
-        patched = patched_pairs(
-            model, [candidate], (cells, cells), units_of(range(n_layers), n_layers=n_layers), it, n=1
-        )
-        scores: np.ndarray = patched.values[0, 0]
-        return scores
+    def scores(site: str, donor: tuple[int, ...], receiver: tuple[int, ...], places: Sequence[int]) -> np.ndarray:
+        run = Run(receiver, (Target(end, 31), Target(end, 37)))
+        vectors = site_activations(model, [donor], np.array([list(places)]), site)[:, :, 0]
+        jobs = [Job(0, place, vectors[:, column]) for column, place in enumerate(places)]
+        receivers = recorded(model, [run], with_cache=takes_wavefronts(model))
+        readings = patched_readings(model, site, units_of(range(n_layers), n_layers=n_layers), receivers, jobs)
+        return torch.stack([each.logit[:, 0] - each.logit[:, 1] for each in readings], 1).double().numpy()
 
     def own(tokens: Sequence[int]) -> float:
         with torch.inference_mode():
@@ -245,14 +250,15 @@ def identity_errors(model: HookedModel) -> dict[str, float]:
         return float(logits[31] - logits[37])
 
     swapped = own((*shared, clean[-2], corrupt[-1]))
-    pre, post = scores("denoise", "resid_pre", [end - 1, end]), scores("denoise", "resid_post", [end - 1, end])
-    noised = scores("noise", "resid_pre", [end - 1, end])
+    pre, post = (scores(site, clean, corrupt, [end - 1, end]) for site in ("resid_pre", "resid_post"))
+    noised = scores("resid_pre", corrupt, clean, [end - 1, end])
     return {
         "layer 0 = swapped": abs(pre[0, 0] - swapped),
-        "itself = nothing": float(np.abs(scores("denoise", "resid_pre", [end], clean=corrupt) - own(corrupt)).max()),
-        "before = nothing": float(np.abs(scores("denoise", "resid_pre", [3, 8]) - own(corrupt)).max()),
+        "itself = nothing": float(np.abs(scores("resid_pre", corrupt, corrupt, [end]) - own(corrupt)).max()),
+        "before = nothing": float(np.abs(scores("resid_pre", clean, corrupt, [3, 8]) - own(corrupt)).max()),
         "post[l] = pre[l+1]": float(np.abs(post[:-1] - pre[1:]).max()),
         "last = clean": abs(post[-1, 1] - own(clean)),
+        "beside = nothing": abs(post[-1, 0] - own(corrupt)),
         "denoise = noise rest": float(np.abs(pre - noised[:, ::-1]).max()),
     }
 
@@ -282,8 +288,7 @@ def city_candidates(
     from analyses import asking
 
     _, answers = city_answers(flags.runs, 1000)
-    config = patch.Config(**{name: getattr(flags, name) for name in flags.__dataclass_fields__})
-    candidates, cells, _ = patch.candidates_of(config, asking.questions_of(config), model, answers)
+    candidates, cells, _ = patch_pairs.candidates_of(flags, asking.questions_of(flags), model, answers)
     return candidates, cells
 
 

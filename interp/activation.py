@@ -29,8 +29,9 @@ from scipy.sparse.linalg import svds
 from scipy.special import expit
 from scipy.stats import binom, norm
 
-from interp.auc import LEVEL, Interval
+from interp.auc import Interval
 from interp.heatmap import Heatmap
+from interp.means import LEVEL
 from interp.progress import progress
 from interp.scales import Scale, cosine_scale, log_scale, ratio_scale, share_scale
 from interp.store import Cells
@@ -232,9 +233,6 @@ def top_direction(vectors: Float[np.ndarray, "example width"]) -> TopDirection:
 
     Simulated intervals cover 91 to 100 % from 50 examples on, with Gaussian features and with Student's t at 5 degrees
     of freedom; with 20 examples 90 to 99 %, or 82 to 86 % if there is no top direction among few features.
-
-    In simulation the interval covers 91 to 100 % from 50 examples on, and 82 to 86 % with 20 examples of at most 20
-    features that have no top direction.
 
     Parameters
     ----------

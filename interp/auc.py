@@ -9,8 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.stats import norm, rankdata
 
-LEVEL = 0.95
-"""Confidence level of every interval."""
+from interp.means import LEVEL
 
 
 class Interval(NamedTuple):
@@ -214,16 +213,6 @@ def _drawn_aucs(
     pairs = of_positive.sum(1) * of_negative.sum(1)
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn: np.ndarray = ((of_positive @ rightly) * of_negative).sum(1) / pairs
-    return drawn
-
-
-def group_draws(
-    group: Int[np.ndarray, " example"], n_draws: int, rng: np.random.Generator
-) -> Float[np.ndarray, "draw example"]:
-    """How often each draw has each example, when as many groups as there are are drawn with replacement."""
-    numbers, of_example = np.unique(group, return_inverse=True)
-    times = rng.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)), size=n_draws)
-    drawn: np.ndarray = times[:, of_example.reshape(-1)].astype(np.float32)
     return drawn
 
 

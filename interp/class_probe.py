@@ -15,13 +15,7 @@ import torch
 import xarray as xr
 from jaxtyping import Bool, Float
 
-from interp.auc import (
-    auc_interval,
-    group_draws,
-    macro_auc_interval,
-    macro_bootstrap_interval,
-    refitting_factor,
-)
+from interp.auc import auc_interval, macro_auc_interval, macro_bootstrap_interval, refitting_factor
 from interp.cell_probe import (
     CellFits,
     NoValue,
@@ -36,6 +30,7 @@ from interp.cell_probe import (
 from interp.cross_fitting import chosen_costs, held_out_scores
 from interp.heatmap import Heatmap
 from interp.labels import Labels
+from interp.means import group_draws
 from interp.probe import scores_of_cells, why_not_scored
 from interp.store import Cells
 

@@ -6,11 +6,11 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from interp.auc import LEVEL
 from interp.cell_probe import Scores
 from interp.contrast_probes import METHODS, RANDOM, ContrastCells, LayerScores
 from interp.heatmap import Heatmap
 from interp.labels import Labels
+from interp.means import LEVEL
 from interp.permutations import null_aucs, ranks_of
 from interp.probe import probe_map
 

@@ -26,11 +26,12 @@ from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 
 from interp.answer_columns import MIN_PER_CLASS
-from interp.auc import group_draws, refitting_factor
+from interp.auc import refitting_factor
 from interp.cell_probe import Scores, gram_matrix, present_features, scaled_features, why_not_usable
 from interp.cross_fitting import chosen_costs, held_out_scores
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Numbers
+from interp.means import group_draws
 from interp.probe import scores_of_cells
 from interp.r_squared import r_squared_bootstrap, r_squared_interval
 from interp.ridge import ridge_predictions

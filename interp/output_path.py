@@ -6,7 +6,8 @@ goes this path first holds it to the model's own logits, with `require_own_logit
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -21,20 +22,64 @@ NEGLIGIBLE = -20.0
 """A log-probability below which rounding may do more, and nothing depends on it."""
 
 
+class Unembedding(NamedTuple):
+    """What the unembedding multiplies the normed stream by, and adds, for some tokens' logits."""
+
+    vectors: Float[torch.Tensor, "token d_model"]
+    biases: Float[torch.Tensor, " token"]
+
+
 def output_logits(model: HookedModel, stream: Float[torch.Tensor, "row d_model"]) -> Float[torch.Tensor, "row vocab"]:
     """The logits of rows of the residual stream after the last block."""
+    return _as_the_family_does(model, unembedded(model, stream))
+
+
+def unembedded(model: HookedModel, stream: Float[torch.Tensor, "row d_model"]) -> Float[torch.Tensor, "row vocab"]:
+    """The logits of rows of the residual stream after the last block, before a family caps or scales them."""
     parts: Any = model
     # With an axis of tokens, which the norms of some families expect.
     logits: torch.Tensor = parts.unembed(parts.ln_final(stream[:, None]))[:, 0]
+    return logits
+
+
+def unembedding_of(model: HookedModel, tokens: Sequence[int]) -> Unembedding:
+    """The unembedding of some tokens, in float64 on the CPU; times what the family scales all logits by."""
+    parts: Any = model
+    chosen, scale = list(tokens), logit_scale(model)
+    vectors, biases = parts.unembed.W_U.detach()[:, chosen].T, parts.unembed.b_U.detach()[chosen]
+    return Unembedding(scale * vectors.double().cpu(), scale * biases.double().cpu())
+
+
+def logit_scale(model: HookedModel) -> float:
+    """By what a family multiplies its logits (Cohere, Granite), as the slope at 0 of what it does to them.
+
+    A cap does nothing there.
+    """
+    parts: Any = model
+    with torch.enable_grad():
+        nothing = torch.zeros(1, parts.unembed.W_U.shape[1], device=model.cfg.device, requires_grad=True)
+        (slope,) = torch.autograd.grad(_as_the_family_does(model, nothing).sum(), nothing)
+    return float(slope[0, 0])
+
+
+def _as_the_family_does(
+    model: HookedModel, logits: Float[torch.Tensor, "row vocab"]
+) -> Float[torch.Tensor, "row vocab"]:
+    """What a family does to its logits: Gemma 2 caps them, Cohere and Granite scale them, most leave them alone."""
     if hasattr(model, "adapter"):
-        transformed: torch.Tensor = parts.adapter.apply_output_logits_transform(logits)
+        adapter: Any = model.adapter
+        transformed: torch.Tensor = adapter.apply_output_logits_transform(logits)
         return transformed
     cap = getattr(model.cfg, "output_logits_soft_cap", None) or 0.0
     return cap * torch.tanh(logits / cap) if cap > 0 else logits
 
 
 def require_own_logits(ours: Float[torch.Tensor, "row vocab"], own: Float[torch.Tensor, "row vocab"]) -> None:
-    """Raise an `InputError` if logits of this path are not those of the model's own forward pass."""
+    """Raise an `InputError` if logits of this path are not those of the model's own forward pass, or are no numbers."""
+    if not bool(own.float().logsumexp(-1).isfinite().all()):  # Logits of -inf, of tokens that are ruled out, are fine.
+        raise InputError(
+            f"the model's own output is not a number in {str(own.dtype).removeprefix('torch.')}; take --dtype float32"
+        )
     difference, tolerance = largest_difference(ours, own), TOLERANCES[own.dtype]
     if not difference <= tolerance:
         raise InputError(

@@ -5,32 +5,34 @@
 2. Positions are resolved in either run by their names: the donor's vector at its ``subject_last`` goes to the
    receiver's ``subject_last``, whatever the indices.
 3. Every layer of every position is patched (`interp.sweep`), several pairs at a time.
-4. What is read is kept for every pair, cell by cell; `interp.patch_map` makes maps of it.
+4. What is read is kept for every pair, cell by cell, as soon as it is there (`interp.patched_parts`), and
+   `interp.patch_map` makes maps of it.
 
-By causality nothing can be caused after the token that is read: cells that are after it are missing. So are those that
-are after it in the donor, whose run is cut there, or goes on with an answer that is not its own. Before the first token
-in which two runs differ, the donor's vectors are the receiver's own: such cells have what is read without a patch.
+Cells whose patch could do nothing, whatever the model, are missing, with the reason (`interp.columns`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-import numpy as np
 import torch
 
 from interp.batches import batched
-from interp.errors import InputError
+from interp.columns import Cells
+from interp.errors import InputError, first_line
 from interp.interventions import Intervention
-from interp.models import HookedModel, padded
+from interp.models import HookedModel, padded, run_until
 from interp.output_path import output_logits, require_own_logits
-from interp.pair_runs import Candidate
-from interp.patched import PatchedPairs
-from interp.patcher import PAIRS_AT_ONCE, Cells, Patcher
+from interp.pair_runs import RUNS_AT_ONCE, Candidate
+from interp.patched import PatchedPairs, joined
+from interp.patched_parts import PatchedParts
+from interp.patcher import PAIRS_AT_ONCE, Patcher
 from interp.patching import Run, Unit
 from interp.progress import progress
 from interp.recordings import recorded
+from interp.sites import SITES, hook_names
 
 
 def patched_pairs(
@@ -41,6 +43,8 @@ def patched_pairs(
     intervention: Intervention,
     *,
     n: int,
+    left_out: Mapping[str, int] | None = None,
+    kept: PatchedParts | None = None,
 ) -> PatchedPairs:
     """Patch the first `n` pairs that can be.
 
@@ -58,44 +62,82 @@ def patched_pairs(
         What is patched into what.
     n
         How many pairs to patch.
+    left_out
+        How many were left out before, by reason: counted with those that do not enter.
+    kept
+        Where pairs are kept as soon as they are patched, and taken from by a sweep that was interrupted; its identity
+        must be that of the model. None keeps nothing.
 
     Raises
     ------
     InputError
-        If no pair can be patched, a run is longer than what the model reads, or what is read of the first run is not
-        what the model itself gives.
+        If no pair can be patched, a run is longer than what the model reads, the site is none of single tokens, or what
+        is read of the first run is not what the model itself gives.
     """
     _require_fitting(model, candidates)
-    for candidate in candidates[:1]:
-        _require_output_path(model, candidate.variants[0].clean)
-    patcher = Patcher(model, candidates, cells, units, intervention)
-    parts: list[PatchedPairs] = []
-    with progress("patched", total=min(n, len(candidates)), unit="pairs") as shown:
-        for numbers in batched(range(len(candidates)), PAIRS_AT_ONCE):
-            parts.append(patcher.patched(numbers, n - sum(len(part.ids) for part in parts)))
-            shown.update(len(parts[-1].ids))
-            if sum(len(part.ids) for part in parts) >= n:
-                break
-    dropped = sum((part.dropped for part in parts), Counter[str]())
+    first = [candidate.variants[0].clean for candidate in candidates[:RUNS_AT_ONCE]]
+    if first:
+        _require_site(model, intervention.site, first[0])
+        _require_output_path(model, first)
+    if kept is not None:
+        kept = kept.narrowed(PAIRS_AT_ONCE, n, candidates, [each.tolist() for each in cells], units, intervention)
+    parts = _parts(Patcher(model, candidates, cells, units, intervention), n, kept)
+    dropped = sum((part.dropped for part in parts), Counter[str]()) + Counter(left_out or {})
     if not any(part.ids for part in parts):
         told = ", ".join(f"{reason} ({count})" for reason, count in dropped.most_common()) or "there are none"
         raise InputError(f"no pair of questions can be patched: {told}; lower --margin, or take other questions")
-    return PatchedPairs(
-        ids=tuple(each for part in parts for each in part.ids),
-        values=np.concatenate([part.values for part in parts], axis=1),
-        clean=np.concatenate([part.clean for part in parts], axis=1),
-        corrupt=np.concatenate([part.corrupt for part in parts], axis=1),
-        is_after=np.concatenate([part.is_after for part in parts]),
-        dropped=dropped,
-    )
+    return replace(joined(parts), dropped=dropped)
 
 
-def _require_output_path(model: HookedModel, run: Run) -> None:
-    """Raise an `InputError` if what is read of a run is not what the model itself gives."""
-    (recording,) = recorded(model, [run], with_cache=False)
+def _parts(patcher: Patcher, n: int, kept: PatchedParts | None) -> list[PatchedPairs]:
+    """The pairs that are patched, a handful at a time."""
+    batches = list(batched(range(len(patcher.candidates)), PAIRS_AT_ONCE))
+    found = {} if kept is None else kept.found(range(len(batches)))
+    done = sum(len(part.ids) for part in found.values())
+    parts: list[PatchedPairs] = []
+    with progress("patched", total=min(n, len(patcher.candidates)), done=done, unit="pairs") as shown:
+        for number, numbers in enumerate(batches):
+            part = found.get(number)
+            if part is None:
+                part = patcher.patched(numbers, n - sum(len(part.ids) for part in parts))
+                shown.update(len(part.ids))
+                if kept is not None:
+                    kept.keep(number, part)
+            parts.append(part)
+            if sum(len(part.ids) for part in parts) >= n:
+                break
+    return parts
+
+
+def _require_site(model: HookedModel, site: str, run: Run) -> None:
+    """Raise an `InputError` if a hook is never called, or has no vector of its own for each token."""
+    if site in SITES:
+        return
+    name = hook_names(model, site)[0]
+    for tokens in (run.tokens, run.tokens[:1]):  # Of two lengths: one of them may be the number of heads.
+        shape: list[int] = []
+        keep = {name: lambda each, to=shape: to.extend(each.shape)}
+        try:
+            run_until(model, padded([tokens]).to(model.cfg.device), keep)
+        except InputError:
+            raise
+        except ValueError as error:  # TransformerLens's, for a hook that it computes only if it is told to.
+            raise InputError(
+                f"this model does not show its {site}: {first_line(error)}; take another --site"
+            ) from error
+        if shape[:2] != [1, len(tokens)] or len(shape) < 3:
+            raise InputError(
+                f"this model's {site} is of the shape {tuple(shape)} for {len(tokens)} token(s): it has no vector of "
+                f"its own for each of them; take one of {', '.join(SITES)}, or another hook of a block"
+            )
+
+
+def _require_output_path(model: HookedModel, runs: Sequence[Run]) -> None:
+    """Raise an `InputError` if what is read of a run, recorded with others, is not what the model itself gives."""
+    recording, *_ = recorded(model, runs, with_cache=False)
     with torch.inference_mode():
-        logits = model(padded([run.tokens]).to(model.cfg.device), return_type="logits")
-        own = logits[0, list(run.places)].to(recording.final.device)
+        logits = model(padded([recording.run.tokens]).to(model.cfg.device), return_type="logits")
+        own = logits[0, list(recording.run.places)].to(recording.final.device)
         require_own_logits(output_logits(model, recording.final), own)
 
 

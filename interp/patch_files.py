@@ -14,7 +14,7 @@ import xarray as xr
 from interp.errors import InputError
 from interp.files import whole_file
 from interp.pair_runs import READINGS
-from interp.patched import PatchedPairs
+from interp.patched import MEANINGS, PatchedPairs
 
 
 def save_patched(
@@ -22,22 +22,24 @@ def save_patched(
 ) -> None:
     """Write netCDF: ``values (reading, pair, row, position)``, ``clean`` and ``corrupt (reading, pair)``.
 
-    Rows are what is patched together, such as a layer.
+    Rows are what is patched together, such as a layer. Where there is no value, ``why_missing (pair, row, position)``
+    has the code of the reason.
     """
     dataset = xr.Dataset(
         {
             "values": (("reading", "pair", "row", "position"), patched.values),
             "clean": (("reading", "pair"), patched.clean),
             "corrupt": (("reading", "pair"), patched.corrupt),
-            "is_after": (("pair", "position"), patched.is_after.astype(np.int8)),
+            "why_missing": (("pair", "row", "position"), patched.why_missing.astype(np.int8)),
         },
         coords={"reading": list(READINGS), "pair": list(patched.ids), "row": list(rows), "position": list(positions)},
-        attrs=dict(attributes) | {"dropped": json.dumps(patched.dropped)},
+        attrs=dict(attributes) | {"dropped": json.dumps(patched.dropped), "why_missing_meanings": MEANINGS},
     )
     with whole_file(path) as temporary:
         # Models compute in float32 at most. All in one precision: a patch that changes nothing is to read as one.
         encoding: dict[str, dict[str, Any]] = {name: {"dtype": "float32"} for name in ("values", "clean", "corrupt")}
         encoding["values"]["zlib"] = True
+        encoding["why_missing"] = {"zlib": True}
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
 
 
@@ -65,7 +67,7 @@ def load_patched(path: Path) -> PatchedPairs:
                 values=data["values"].values.astype(np.float64),
                 clean=data["clean"].values.astype(np.float64),
                 corrupt=data["corrupt"].values.astype(np.float64),
-                is_after=data["is_after"].values.astype(bool),
+                why_missing=data["why_missing"].values.astype(np.int8),
                 dropped=Counter(json.loads(data.attrs["dropped"])),
             )
     except (OSError, ValueError, KeyError) as error:

@@ -15,32 +15,22 @@ metric                  of each pair
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.heatmap import Heatmap
+from interp.means import drawn_means, group_draws, mean_of_examples, median_of_examples, percentile_interval
 from interp.pair_runs import READINGS
-from interp.patched import PatchedPairs
+from interp.patched import MEANINGS, NoValue, PatchedPairs
 from interp.permutations import FAMILY_WISE_ERROR
-from interp.scales import Scale
+from interp.scales import Scale, centred_scale
 
 METRICS = ("recovery", "score", "logprob", "probability", "kl")
 MIN_PAIRS = 8
 """Over fewer pairs a cell of a data set has no value."""
-LEVEL = 0.95
 BOOTSTRAPS = 2_000
-
-
-class NoValue(IntEnum):
-    """Why a cell has no value."""
-
-    HAS_VALUE = 0
-    AFTER_THE_READ_OUT = 1
-    NO_PAIR_HAS_THE_POSITION = 2
-    TOO_FEW_PAIRS = 3
 
 
 class Effects(NamedTuple):
@@ -115,17 +105,18 @@ def patch_map(
         all cells; percentiles). Also ``median``; ``over_half``, the share of pairs whose value is past half-way from
         the unpatched value to 1 less it (of recovery); ``peak``, the share of pairs whose largest effect in a column
         is at that layer; ``p`` and ``p_corrected``, how likely a mean so far from the unpatched value is by chance, of
-        the cell alone and of any cell of the map; ``marked``, where the latter is at most .05.
+        the cell alone and of any cell of the map; ``marked``, where the latter is at most .05; ``why_missing``, a code
+        of `interp.patched.NoValue`.
     """
     values, rng = effects.values, np.random.default_rng(seed)
     n = np.isfinite(values).sum(0)
     enough = n >= MIN_PAIRS
     kept = np.where(enough, values, np.nan)
-    low, high = bootstrap_interval(kept, draws=draws, rng=rng)
+    low, high = percentile_interval(drawn_means(kept, group_draws(np.arange(len(kept)), draws, rng)))
     p, corrected = sign_flip_p_values(kept - effects.unpatched, draws=draws, rng=rng)
     away = np.abs(values - effects.unpatched)
     return Heatmap.build(
-        _mean(kept),
+        mean_of_examples(kept),
         low,
         high,
         n,
@@ -133,9 +124,9 @@ def patch_map(
         positions=positions,
         kind="patch",
         metric=f"{effects.words}, mean",
-        scale=symmetric_scale(_mean(kept), effects),
+        scale=symmetric_scale(mean_of_examples(kept), effects),
         extra={
-            "median": _median(kept),
+            "median": median_of_examples(kept),
             "over_half": _share(away > 0.5, kept),
             "peak": peak_shares(kept - effects.unpatched),
             "p": p,
@@ -146,7 +137,7 @@ def patch_map(
         attributes={
             "unpatched": effects.unpatched,
             "mark": f"other than unpatched ({draws} sign flips, family-wise error {100 * FAMILY_WISE_ERROR:g} %)",
-            "why_missing_meanings": " ".join(member.name.lower() for member in NoValue),
+            "why_missing_meanings": MEANINGS,
         },
     )
 
@@ -169,24 +160,9 @@ def pair_map(patched: PatchedPairs, effects: Effects, *, layers: list[int], posi
         extra={"why_missing": np.where(n > 0, NoValue.HAS_VALUE, why_missing(patched, n)).astype(np.int8)},
         attributes={
             "unpatched": effects.unpatched,
-            "why_missing_meanings": " ".join(member.name.lower() for member in NoValue),
+            "why_missing_meanings": MEANINGS,
         },
     )
-
-
-def bootstrap_interval(
-    values: Float[np.ndarray, "pair layer position"], *, draws: int, rng: np.random.Generator
-) -> tuple[Float[np.ndarray, "layer position"], Float[np.ndarray, "layer position"]]:
-    """The percentiles of the mean over bootstrap samples of the pairs, the same samples for all cells."""
-    times = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=draws).astype(np.float64)
-    flat = values.reshape(len(values), -1)
-    known = np.isfinite(flat)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = (times @ np.where(known, flat, 0.0)) / (times @ known)
-    low, high = np.full(flat.shape[1], np.nan), np.full(flat.shape[1], np.nan)
-    some = known.any(0)
-    low[some], high[some] = np.nanquantile(means[:, some], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return low.reshape(values.shape[1:]), high.reshape(values.shape[1:])
 
 
 def sign_flip_p_values(
@@ -225,36 +201,21 @@ def peak_shares(effects: Float[np.ndarray, "pair layer position"]) -> Float[np.n
 def symmetric_scale(value: Float[np.ndarray, "layer position"], effects: Effects) -> Scale:
     """A scale around the unpatched value: of 1 to both sides for recovery, else as far as the values go."""
     if effects.words.startswith("Recovery"):
-        reach = 1.0
-    else:
-        away = np.abs(value - effects.unpatched)
-        reach = float(f"{max(np.nanmax(away, initial=0.0), 1e-6):.2g}")
-    return Scale(effects.unpatched - reach, effects.unpatched + reach, centre=effects.unpatched)
+        return Scale(effects.unpatched - 1, effects.unpatched + 1, centre=effects.unpatched)
+    return centred_scale(value, effects.unpatched)
 
 
 def why_missing(patched: PatchedPairs, n: Int[np.ndarray, "layer position"]) -> Int[np.ndarray, "layer position"]:
-    """For each cell a code of `NoValue`."""
-    after = np.broadcast_to(patched.is_after.any(0), n.shape)
-    none = np.where(after, NoValue.AFTER_THE_READ_OUT, NoValue.NO_PAIR_HAS_THE_POSITION)
+    """For each cell a code of `NoValue`: where no pair has a value, that of most of those that have the position."""
+    counts = np.stack([(patched.why_missing == code).sum(0) for code in NoValue])
+    counts[NoValue.NO_PAIR_HAS_THE_POSITION] = 0
+    none = np.where(counts.any(0), counts.argmax(0), NoValue.NO_PAIR_HAS_THE_POSITION)
+    none = np.where(none == NoValue.HAS_VALUE, NoValue.NOTHING_TO_RECOVER, none)
     codes = np.where(n >= MIN_PAIRS, NoValue.HAS_VALUE, np.where(n > 0, NoValue.TOO_FEW_PAIRS, none))
     return codes.astype(np.int8)
-
-
-def _mean(values: Float[np.ndarray, "pair layer position"]) -> Float[np.ndarray, "layer position"]:
-    known = np.isfinite(values)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean: np.ndarray = np.where(known, values, 0.0).sum(0) / known.sum(0)
-    return mean
-
-
-def _median(values: Float[np.ndarray, "pair layer position"]) -> Float[np.ndarray, "layer position"]:
-    median: np.ndarray = np.full(values.shape[1:], np.nan)
-    some = np.isfinite(values).any(0)
-    median[some] = np.nanmedian(values[:, some], axis=0)
-    return median
 
 
 def _share(
     holds: Bool[np.ndarray, "pair layer position"], values: Float[np.ndarray, "pair layer position"]
 ) -> Float[np.ndarray, "layer position"]:
-    return _mean(np.where(np.isfinite(values), holds.astype(np.float64), np.nan))
+    return mean_of_examples(np.where(np.isfinite(values), holds.astype(np.float64), np.nan))

@@ -1,60 +1,35 @@
-"""Patches a handful of pairs at a time: what is run of them, which of them enter, and every cell's patch.
+"""Patches a handful of pairs at a time: those of them that enter, in every cell in which something can happen.
 
-1. Both runs of every pair are recorded, and read as they are; pairs that cannot be patched fall out, with a reason.
-2. Every position of every receiver becomes a column, with its donor's vectors, unless causality says what it gives.
+1. Pairs that cannot be patched fall out (`interp.entries`).
+2. Every position of every receiver becomes a column, with its donor's vectors (`interp.donors`), unless causality says
+   what it gives (`interp.columns`).
 3. All columns are patched together (`interp.sweep`), or their effects estimated (`interp.attribution_patching`).
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
-from interp.activations import site_activations
 from interp.attribution_patching import attributed_effects
-from interp.batches import batched
-from interp.errors import InputError
+from interp.columns import Cells, Column, Columns
+from interp.donors import Donors
+from interp.entries import Entries, entries_of, require_numbers, subject_deviation
 from interp.interventions import Intervention
 from interp.models import HookedModel
-from interp.pair_runs import (
-    READINGS,
-    RUNS_AT_ONCE,
-    Candidate,
-    RunReadings,
-    Side,
-    Trial,
-    Unpatched,
-    recorded_sides,
-    trials_of,
-    unpatched,
-)
-from interp.patched import PatchedPairs, Values
-from interp.patching import Job, Readings, Run, Unit
-from interp.positions import MISSING
-from interp.recordings import Recording
+from interp.pair_runs import READINGS, Candidate
+from interp.patched import PatchedPairs, Reasons, Values
+from interp.patching import Job, Unit
 from interp.sweep import patched_readings
-from interp.wavefront import takes_wavefronts
 
 PAIRS_AT_ONCE = 32
 """So many pairs' keys, values and streams are held at a time."""
-Cells = Int[np.ndarray, "pair position"]
-
-
-class Column(NamedTuple):
-    """A position of a trial that is to be patched, in every layer."""
-
-    job: Job
-    row: int
-    """Of the pair, among those that enter."""
-    position: int
-    donor_place: int
 
 
 @dataclass(frozen=True)
@@ -69,231 +44,94 @@ class Patcher:
 
     def patched(self, numbers: Sequence[int], most: int) -> PatchedPairs:
         """Patch at most so many of some pairs."""
-        trials = [trial for number in numbers for trial in self._trials(number)]
-        clean, corrupt = self._recordings(trials)
-        read = unpatched(self.model, trials, clean, corrupt)
-        why = {number: self._why_dropped(number, read) for number in numbers}
-        entering = [number for number in numbers if why[number] is None][:most]
-        tried = numbers[: numbers.index(entering[-1]) + 1] if entering and len(entering) == most else numbers
-        chosen = [trial for trial in trials if trial.pair in entering]
-        receivers = [self._receiver(trial, clean, corrupt) for trial in chosen]
-        givers = corrupt if self.intervention.gives_other else clean
-        columns, values, is_after = self._columns(entering, chosen, receivers, self._donors(chosen, givers), read)
+        entries = entries_of(
+            self.model, self.candidates, numbers, self.intervention, most=most, deviation=self._deviation
+        )
+        columns, why_missing = self._columns_of(entries)
+        values: Values = np.broadcast_to(np.where(why_missing, np.nan, 0.0), (len(READINGS), *why_missing.shape)).copy()
         if self.intervention.screen_steps:
-            self._estimate_into(values, columns, chosen, receivers, givers, read)
+            self._estimate_into(values, columns, entries)
         else:
-            self._patch_into(values, columns, chosen, receivers, read)
+            self._patch_into(values, columns, entries)
         return PatchedPairs(
-            ids=tuple(self.candidates[number].id for number in entering),
+            ids=tuple(self.candidates[number].id for number in entries.numbers),
             values=values,
-            clean=_stacked(read.clean, entering),
-            corrupt=_stacked(read.corrupt, entering),
-            is_after=is_after,
-            dropped=Counter(reason for number in tried if (reason := why[number]) is not None),
+            clean=_stacked(entries.read.clean, entries.numbers),
+            corrupt=_stacked(entries.read.corrupt, entries.numbers),
+            why_missing=why_missing,
+            dropped=entries.dropped,
         )
 
-    def _trials(self, number: int) -> list[Trial]:
-        candidate, it = self.candidates[number], self.intervention
-        if it.corruption == "noise":
-            return trials_of(number, candidate, draws=it.draws, seed=it.seed)
-        if it.is_ablation:
-            candidate = candidate._replace(variants=tuple(each.of_clean_answer for each in candidate.variants))
-        return trials_of(number, candidate)
+    @cached_property
+    def _columns(self) -> Columns:
+        return Columns(self.cells, self.units, self.intervention, self.model.cfg.n_layers)
 
-    def _recordings(self, trials: Sequence[Trial]) -> tuple[dict[Side, Recording], dict[Side, Recording]]:
-        """Of the clean and of the corrupted runs; keys and values of those that receive."""
-        it, fast = self.intervention, not self.intervention.plain and takes_wavefronts(self.model)
-        clean = recorded_sides(self.model, [trial.clean for trial in trials], with_cache=fast and it.receives_clean)
-        if it.is_ablation:
-            return clean, {}
-        corrupt = recorded_sides(
-            self.model,
-            [trial.corrupt for trial in trials],
-            with_cache=fast and not it.receives_clean,
-            deviation=it.sigmas * self._spread if it.corruption == "noise" else 0.0,
-        )
-        return clean, corrupt
+    @cached_property
+    def _donors(self) -> Donors:
+        return Donors(self.model, self.candidates, self._columns)
 
-    def _receiver(self, trial: Trial, clean: dict[Side, Recording], corrupt: dict[Side, Recording]) -> Recording:
-        return clean[trial.clean] if self.intervention.receives_clean else corrupt[trial.corrupt]
+    @cached_property
+    def _deviation(self) -> float:
+        """Of the noise, if there is any."""
+        it = self.intervention
+        some = self.candidates[:PAIRS_AT_ONCE]
+        return it.sigmas * subject_deviation(self.model, some) if it.corruption == "noise" else 0.0
 
-    def _why_dropped(self, number: int, read: Unpatched) -> str | None:
-        if self.intervention.only_said and not read.says_both[number]:
-            return "the model says another answer"
-        gap = read.clean[number][0] - read.corrupt[number][0]
-        if not self.intervention.is_ablation and not gap >= self.intervention.margin:
-            return f"the two runs differ by less than the margin of {self.intervention.margin:g}"
-        return None
-
-    def _columns(
-        self,
-        entering: Sequence[int],
-        trials: Sequence[Trial],
-        receivers: Sequence[Recording],
-        donors: Float[torch.Tensor, "layer position trial width"],
-        read: Unpatched,
-    ) -> tuple[list[Column], Values, Bool[np.ndarray, "pair position"]]:
-        """What is to be patched; the values, with those that need no patch; and which positions are after the read."""
-        n_positions = self.cells[0].shape[1]
-        values: np.ndarray = np.full((len(READINGS), len(entering), len(self.units), n_positions), np.nan)
-        is_after: np.ndarray = np.zeros((len(entering), n_positions), dtype=bool)
+    def _columns_of(self, entries: Entries) -> tuple[list[Column], Reasons]:
+        """What is to be patched; and for each cell why it has no value, if it has none."""
+        donors = self._donors.vectors(entries.trials, entries.givers)
+        shape = (len(entries.numbers), len(self.units), self._columns.n_positions)
+        why_missing: np.ndarray = np.zeros(shape, dtype=np.int8)
         columns: list[Column] = []
-        for index, (trial, receiver) in enumerate(zip(trials, receivers, strict=True)):
-            row = entering.index(trial.pair)
-            for position in range(n_positions):
-                place, donor_place = self._places(trial, position)
-                if place == MISSING or donor_place == MISSING:
-                    continue
-                if place > receiver.run.places[0] or donor_place > self._donor_run(trial).places[0]:
-                    is_after[row, position] = True
-                elif self._is_no_op(trial, receiver.run, place, donor_place):
-                    values[:, row, :, position] = self._own(read, trial)[:, None]
-                else:
-                    if np.isnan(values[0, row, 0, position]):
-                        values[:, row, :, position] = 0.0
-                    job = Job(index, place, donors[:, position, index])
-                    columns.append(Column(job, row, position, donor_place))
-        return columns, values, is_after
+        for index, (trial, receiver) in enumerate(zip(entries.trials, entries.receivers, strict=True)):
+            row = entries.numbers.index(trial.pair)
+            for position in range(self._columns.n_positions):
+                vectors = donors[:, position, index]
+                why_missing[row, :, position] = self._columns.why_missing(trial, receiver, position, vectors)
+                if not why_missing[row, :, position].all():
+                    place, donor_place = self._columns.places(trial, position)
+                    columns.append(Column(Job(index, place, vectors), row, position, donor_place))
+        return columns, why_missing
 
-    def _own(self, read: Unpatched, trial: Trial) -> RunReadings:
-        """What is read of the receiver when nothing is patched."""
-        return (read.clean if self.intervention.receives_clean else read.corrupt)[trial.pair]
-
-    def _patch_into(
-        self,
-        values: Values,
-        columns: Sequence[Column],
-        trials: Sequence[Trial],
-        receivers: Sequence[Recording],
-        read: Unpatched,
-    ) -> None:
-        """Add what every patch gives."""
-        references = [read.references[trial.clean.run] for trial in trials]
+    def _patch_into(self, values: Values, columns: Sequence[Column], entries: Entries) -> None:
+        """Add what every patch gives; to what is missing nothing can be added."""
+        references = [entries.read.references[trial.clean.run] for trial in entries.trials]
         of_shape: dict[tuple[int, int], list[Column]] = defaultdict(list)
         for column in columns:
-            of_shape[receivers[column.job.receiver].run.shape].append(column)
+            of_shape[entries.receivers[column.job.receiver].run.shape].append(column)
         it = self.intervention
         for alike in of_shape.values():
             jobs = [column.job for column in alike]
-            found = patched_readings(self.model, it.site, self.units, receivers, jobs, references, plain=it.plain)
+            found = patched_readings(
+                self.model, it.site, self.units, entries.receivers, jobs, references, plain=it.plain
+            )
             for column, readings in zip(alike, found, strict=True):
-                numbers = self._numbers(trials[column.job.receiver], readings)
+                trial = entries.trials[column.job.receiver]
+                numbers = trial.readings(readings).numpy()
+                require_numbers(f"pair {self.candidates[trial.pair].id}: a patched run", numbers)
                 values[:, column.row, :, column.position] += numbers
 
-    def _estimate_into(
-        self,
-        values: Values,
-        columns: Sequence[Column],
-        trials: Sequence[Trial],
-        receivers: Sequence[Recording],
-        givers: Mapping[Side, Recording],
-        read: Unpatched,
-    ) -> None:
-        """Put estimates of the scores; of nothing else there are any."""
+    def _estimate_into(self, values: Values, columns: Sequence[Column], entries: Entries) -> None:
+        """Add estimates of the scores; of nothing else there are any."""
         if not columns:
             return
-        own = [trials[column.job.receiver] for column in columns]
-        sides = [trial.corrupt if self.intervention.gives_other else trial.clean for trial in own]
-        starts = [givers[side].stream[0, column.donor_place] for side, column in zip(sides, columns, strict=True)]
+        trials = [entries.trials[column.job.receiver] for column in columns]
+        givers = [entries.givers[self._columns.donor_side(trial)] for trial in trials]
         effects = attributed_effects(
             self.model,
             self.intervention.site,
             self.units,
-            receivers,
+            entries.receivers,
             [column.job for column in columns],
-            torch.tensor(own[0].signs, dtype=torch.float32),
+            torch.tensor(trials[0].signs, dtype=torch.float32),
             steps=self.intervention.screen_steps,
-            embeddings=starts,
+            embeddings=[giver.stream[0, column.donor_place] for giver, column in zip(givers, columns, strict=True)],
         )
         values[1:] = np.nan
-        for column, trial, effect in zip(columns, own, effects.numpy(), strict=True):
-            values[0, column.row, :, column.position] = self._own(read, trial)[0] + effect
-
-    def _numbers(self, trial: Trial, readings: Readings) -> Float[np.ndarray, "reading unit"]:
-        """What is read of a column of patched runs.
-
-        Raises
-        ------
-        InputError
-            If anything of it is not a number.
-        """
-        numbers: np.ndarray = trial.readings(readings).numpy()
-        if not np.isfinite(numbers).all():
-            raise InputError(
-                f"pair {self.candidates[trial.pair].id}: a patched run gives {numbers[~np.isfinite(numbers)][0]}; take "
-                "--dtype float32, or leave the pair out"
-            )
-        return numbers
-
-    def _places(self, trial: Trial, position: int) -> tuple[int, int]:
-        """The receiver's token and the donor's at a position."""
-        of_question = self.intervention.receives_clean or self.intervention.corruption == "noise"
-        receiver, donor = self.cells[0 if of_question else 1], self.cells[1 if self.intervention.gives_other else 0]
-        return int(receiver[trial.pair, position]), int(donor[trial.pair, position])
-
-    def _donor_run(self, trial: Trial) -> Run:
-        return trial.corrupt.run if self.intervention.gives_other else trial.clean.run
-
-    def _is_no_op(self, trial: Trial, receiver: Run, place: int, donor_place: int) -> bool:
-        """Whether a donor's vectors are the receiver's own, since all tokens up to them are the same."""
-        if self.intervention.corruption in ("zero", "mean"):
-            return False
-        if trial.corrupt.noise is not None:
-            return place < trial.corrupt.noise.first
-        donor = self._donor_run(trial)
-        return place == donor_place and receiver.tokens[: place + 1] == donor.tokens[: donor_place + 1]
-
-    def _donors(
-        self, trials: Sequence[Trial], recordings: Mapping[Side, Recording]
-    ) -> Float[torch.Tensor, "layer position trial width"]:
-        """The vectors that are patched in, of every layer; recordings are of the runs that they are taken from."""
-        if not trials:
-            return torch.empty(0, self.cells[0].shape[1], 0, 0)
-        if self.intervention.corruption == "mean":
-            return self._mean[:, :, None].expand(-1, -1, len(trials), -1)
-        if recordings and self.intervention.site in ("resid_pre", "resid_post"):
-            vectors = self._recorded_vectors(trials, recordings)
-        else:
-            vectors = self._vectors([(self._donor_run(trial), trial.pair) for trial in trials])
-        return torch.zeros_like(vectors) if self.intervention.corruption == "zero" else vectors
-
-    def _recorded_vectors(
-        self, trials: Sequence[Trial], recordings: Mapping[Side, Recording]
-    ) -> Float[torch.Tensor, "layer position trial width"]:
-        """The residual stream at every position of the donors' runs; anything where they have none."""
-        other = self.intervention.gives_other
-        sides = [trial.corrupt if other else trial.clean for trial in trials]
-        places = [self.cells[1 if other else 0][trial.pair] for trial in trials]
-        within = [np.clip(cells, 0, len(side.run.tokens) - 1) for side, cells in zip(sides, places, strict=True)]
-        vectors = [
-            recordings[side].residual(self.intervention.site, cells.tolist())
-            for side, cells in zip(sides, within, strict=True)
-        ]
-        return torch.stack(vectors, dim=2)
-
-    def _vectors(self, runs: Sequence[tuple[Run, int]]) -> Float[torch.Tensor, "layer position run width"]:
-        """The site at every position of donors' runs, each with the number of its pair; NaN where it is not read."""
-        cells = np.stack([self.cells[1 if self.intervention.gives_other else 0][number] for _, number in runs])
-        beyond = cells > np.array([[run.places[0]] for run, _ in runs])
-        tokens = [run.tokens for run, _ in runs]
-        return site_activations(self.model, tokens, np.where(beyond, MISSING, cells), self.intervention.site)
-
-    @cached_property
-    def _mean(self) -> Float[torch.Tensor, "layer position width"]:
-        """The mean of the site over all clean runs that have the position before they are read, or there."""
-        runs = [(candidate.variants[0].clean, number) for number, candidate in enumerate(self.candidates)]
-        parts = [self._vectors(batch) for batch in batched(runs, RUNS_AT_ONCE)]
-        return torch.cat(parts, dim=2).float().nanmean(2).to(parts[0].dtype)
-
-    @cached_property
-    def _spread(self) -> float:
-        """The deviation of the components of the stream before the first block, at the subjects of some pairs."""
-        subjects = {
-            Side(each.variants[0].clean): each.subject for each in self.candidates[:PAIRS_AT_ONCE] if each.subject
-        }
-        recordings = recorded_sides(self.model, list(subjects), with_cache=False)
-        spans = [recordings[side].stream[0, first : last + 1] for side, (first, last) in subjects.items()]
-        return float(torch.cat(spans).float().std())
+        own = entries.read.clean if self.intervention.receives_clean else entries.read.corrupt
+        for column, trial, effect in zip(columns, trials, effects.numpy(), strict=True):
+            require_numbers(f"pair {self.candidates[trial.pair].id}: an estimate", effect)
+            values[0, column.row, :, column.position] += own[trial.pair][0] + effect
 
 
 def _stacked(readings: Mapping[int, np.ndarray], numbers: Sequence[int]) -> Float[np.ndarray, "reading pair"]:

@@ -97,11 +97,11 @@ def _groups_by_prefix(sequences: Sequence[TokenIds], budget: int) -> list[tuple[
     waiting = [ordered] if ordered else []
     while waiting:
         members = waiting.pop()
-        shared = _n_shared(sequences, members)
+        shared = n_shared(sequences, members)
         staying: list[int] = []
         for _, branch in groupby(members, key=lambda index: sequences[index][shared]):
             branching = list(branch)
-            longer = _n_shared(sequences, branching)
+            longer = n_shared(sequences, branching)
             spared = (longer - shared) * len(branching) - longer
             if longer > shared and spared > budget // SPARED_SHARE:
                 waiting.append(branching)
@@ -112,7 +112,7 @@ def _groups_by_prefix(sequences: Sequence[TokenIds], budget: int) -> list[tuple[
     return sorted(groups, key=lambda group: (-group[0], group[1]))
 
 
-def _n_shared(sequences: Sequence[TokenIds], ordered: Sequence[int]) -> int:
+def n_shared(sequences: Sequence[TokenIds], ordered: Sequence[int]) -> int:
     """How many tokens all of these sequences, in lexicographic order, begin with; each keeps one for itself."""
     first, last = sequences[ordered[0]], sequences[ordered[-1]]
     most = min(len(sequences[index]) for index in ordered) - 1

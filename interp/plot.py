@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from interp.files import whole_file
+from interp.glyphs import drawable
 from interp.heatmap import Heatmap
 from interp.scales import Scale
 
@@ -74,7 +75,8 @@ def heatmap_figure(heatmap: Heatmap, *, colours: str | None = None, with_n: bool
     heatmap
         What to draw; its own scale is used.
     colours
-        A matplotlib colour map; None means `SEQUENTIAL`, or `DIVERGING` where the scale has a centre.
+        A matplotlib colour map; None means the heatmap's own attribute ``colours``, else `SEQUENTIAL`, or `DIVERGING`
+        where the scale has a centre.
     with_n
         Whether to draw, under the columns, a strip of bars with the number of examples behind each.
     """
@@ -88,10 +90,10 @@ def heatmap_figure(heatmap: Heatmap, *, colours: str | None = None, with_n: bool
 
 def draw_heatmap(axes: Axes, heatmap: Heatmap, *, colours: str | None = None, with_n: bool = False) -> list[str]:
     """Draw a heatmap, as `heatmap_figure` says, and return the notes that are to stand below it."""
-    if colours is None:
-        colours = SEQUENTIAL if heatmap.scale.centre is None else DIVERGING
     value = heatmap.data["value"].values
-    mesh = axes.pcolormesh(value, cmap=colours, norm=normalised(heatmap.scale), edgecolors="face", linewidth=0.1)
+    mesh = axes.pcolormesh(
+        value, cmap=colours or colours_of(heatmap), norm=normalised(heatmap.scale), edgecolors="face", linewidth=0.1
+    )
     axes.set_xlabel(str(heatmap.data.attrs.get("columns", "Token")))
     _label_axes(axes, heatmap.layers, [str(name) for name in heatmap.data["position"].values])
     add_colour_bar(axes, mesh, str(heatmap.data.attrs["metric"]))
@@ -103,6 +105,12 @@ def draw_heatmap(axes: Axes, heatmap: Heatmap, *, colours: str | None = None, wi
     if heatmap.data.attrs.get("policy", "strict") != "strict":
         notes.append(f"positions: {heatmap.data.attrs['policy']} policy (clamped)")
     return notes + ([str(heatmap.data.attrs["variant"])] if heatmap.data.attrs.get("variant") else [])
+
+
+def colours_of(heatmap: Heatmap) -> str:
+    """The matplotlib colour map of a heatmap."""
+    usual = SEQUENTIAL if heatmap.scale.centre is None else DIVERGING
+    return str(heatmap.data.attrs.get("colours", usual))
 
 
 def settle(figure: Figure, notes: list[str], *, share_of_notes: float = SHARE_OF_NOTES) -> None:
@@ -160,12 +168,21 @@ def _label_axes(axes: Axes, layers: list[int], positions: list[str]) -> None:
     axes.set_ylabel("Layer")
     axes.set_xlim(0, len(positions))
     axes.set_ylim(len(layers), 0)
-    axes.set_xticks(np.arange(len(positions)) + 0.5, positions, rotation=90)
+    _name_columns(axes, positions)
     step = 2 if _follow_each_other(layers) else 1
     while len(layers) / step > MAX_LABELLED_LAYERS:
         step *= 2
     labelled = np.arange(0, len(layers), step)
     axes.set_yticks(labelled + 0.5, [str(layers[row]) for row in labelled])
+
+
+def _name_columns(axes: Axes, positions: list[str]) -> None:
+    """Write the names of the positions below their columns; tokens may be in any script."""
+    names = [drawable(name) for name in positions]
+    axes.set_xticks(np.arange(len(names)) + 0.5, [name for name, _ in names], rotation=90)
+    for column, (_, families) in enumerate(names):
+        if len(families) > 1:
+            axes.get_xticklabels()[column].set_fontfamily(list(families))
 
 
 def add_colour_bar(axes: Axes, mesh: QuadMesh, metric: str) -> None:
@@ -233,11 +250,11 @@ def _mark_cells(axes: Axes, heatmap: Heatmap) -> list[str]:
             axes.plot(columns + 0.5, rows + 0.5, marker, color=MARK_COLOUR, markersize=2.5, markeredgewidth=0)
             notes.append(f"{'▾' if marker == 'v' else '▴'}: {sign} {side:g} ({cells.sum()})")
     if "marked" in heatmap.data:
-        notes += _outline_marked(axes, heatmap.data["marked"].values.astype(bool), str(heatmap.data.attrs["mark"]))
+        notes += outline_marked(axes, heatmap.data["marked"].values.astype(bool), str(heatmap.data.attrs["mark"]))
     return notes
 
 
-def _outline_marked(axes: Axes, marked: Bool[np.ndarray, "layer position"], meaning: str) -> list[str]:
+def outline_marked(axes: Axes, marked: Bool[np.ndarray, "layer position"], meaning: str) -> list[str]:
     """Draw a line around the cells that are marked, and say what the mark means."""
     if marked.all() or not marked.any():
         return [f"{'every' if marked.any() else 'no'} cell is {meaning}"]

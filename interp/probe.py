@@ -27,11 +27,12 @@ import torch
 import xarray as xr
 from jaxtyping import Bool, Float
 
-from interp.auc import Interval, auc_interval, bootstrap_interval, group_draws, refitting_factor
+from interp.auc import Interval, auc_interval, bootstrap_interval, refitting_factor
 from interp.cell_probe import NoValue, Probing, Scores, cell_scores, why_no_value, why_not_usable
 from interp.files import whole_file
 from interp.heatmap import Heatmap
 from interp.labels import Labels
+from interp.means import group_draws
 from interp.progress import progress
 from interp.store import Cells
 from interp.threads import in_single_threads

@@ -15,6 +15,7 @@ from typing import Any
 from interp.errors import InputError, unknown_name
 from interp.examples import Question, Span, TokenizedText
 from interp.questions import MAX_SHOTS
+from interp.tables import SURROGATE
 from interp.tokens import encoded_text
 
 STYLES = ("auto", "chat", "base")
@@ -136,6 +137,45 @@ def reply_prompt(tokenizer: Any, shots: Sequence[tuple[str, str]], request: str)
         return encoded_text(tokenizer, rendered(tokenizer, shots, request), add_special_tokens=False)[0]
     before = "".join(f"{asked} {replied}{BETWEEN_SHOTS}" for asked, replied in shots)
     return encoded_text(tokenizer, before + request, add_special_tokens=True)[0]
+
+
+def text_tokens(
+    tokenizer: Any, text: str, *, flag: str, style: str = "base", most: int | None = None
+) -> tuple[int, ...]:
+    """The tokens of a text as it stands, with the tokenizer's own special ones, or of a user turn that says it.
+
+    Parameters
+    ----------
+    tokenizer
+        Of the model.
+    text
+        What the user gave.
+    flag
+        With which flag, for errors.
+    style
+        ``"chat"`` is a turn of the chat template; any other is the text as it stands.
+    most
+        How many tokens the model reads, where that is known.
+
+    Raises
+    ------
+    InputError
+        If there is no text, or it is not text, or too long, or the tokenizer has no chat template.
+    """
+    if not text:
+        raise InputError(f"{flag} is empty; give a text")
+    if SURROGATE.search(text):
+        raise InputError(f"{flag} is not UTF-8: it has bytes that are no character; give a text")
+    if style == "chat":
+        Prompting(style).style_for(tokenizer)
+        tokens, _ = encoded_text(tokenizer, rendered(tokenizer, [], text), add_special_tokens=False)
+    else:
+        tokens, _ = encoded_text(tokenizer, text, add_special_tokens=True)
+    if not tokens:
+        raise InputError(f"{flag} is no text to this tokenizer, {text!r}; give another")
+    if most is not None and len(tokens) > most:
+        raise InputError(f"{flag} has {len(tokens)} tokens, and the model reads at most {most}; shorten it")
+    return tokens
 
 
 def _turn(question: Question, style: str, prompting: Prompting) -> tuple[str, dict[str, Span]]:

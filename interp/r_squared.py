@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import norm
 
-from interp.auc import LEVEL, Interval
+from interp.auc import Interval
+from interp.means import LEVEL
 
 
 def r_squared_interval(

@@ -62,9 +62,11 @@ def misfit_of_answers(clean: Answer, corrupt: Answer) -> str | None:
     """Why the exact answers of two questions cannot be told apart by their first tokens; None if they can."""
     if clean.exact is None or corrupt.exact is None:
         return "there is no exact answer"
+    if not (_exact_tokens(clean) and _exact_tokens(corrupt)):
+        return "an exact answer has no tokens"
     if set(clean.named) & set(corrupt.named) or clean.exact_text == corrupt.exact_text:
         return "the two answers are the same"
-    if _before_exact(clean) != _before_exact(corrupt):
+    if before_exact(clean) != before_exact(corrupt):
         return "one answer begins with a space, the other does not"
     if _exact_tokens(clean)[0] == _exact_tokens(corrupt)[0]:
         return "the two answers begin with the same token"
@@ -170,7 +172,7 @@ def _exact_tokens(answer: Answer) -> tuple[int, ...]:
     return answer.token_ids[answer.n_prompt + first : answer.n_prompt + last + 1]
 
 
-def _before_exact(answer: Answer) -> str:
+def before_exact(answer: Answer) -> str:
     """What the exact answer's first token has of the text before it, such as a space."""
     first = answer.generated.first_token(_exact(answer))
     begun = answer.generated.begun[first - 1] if first else 0

@@ -7,7 +7,7 @@ them), so that whatever a family does to make them has been done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,11 +15,15 @@ from typing import Any
 import torch
 from jaxtyping import Float
 
+from interp.activations import takes_prefixes
 from interp.models import HookedModel, padded, run_until
-from interp.patching import Run
+from interp.patching import Run, pass_tokens
+from interp.plan import n_shared
 
 Corruption = Callable[[Float[torch.Tensor, "run pos d_model"]], Float[torch.Tensor, "run pos d_model"]]
 """What is done to the stream before the first block."""
+Streams = dict[str, torch.Tensor]
+"""By hook, of the shape row × token × d_model."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Recording:
 def recorded(
     model: HookedModel, runs: Sequence[Run], *, with_cache: bool, corruption: Corruption | None = None
 ) -> list[Recording]:
-    """Run the model once over a batch of runs.
+    """Run the model over a batch of runs, once; over the tokens that all of them begin with for all of them.
 
     Parameters
     ----------
@@ -63,32 +67,60 @@ def recorded(
     corruption
         What is done to the stream before the first block.
     """
-    device, n_layers = model.cfg.device, model.cfg.n_layers
+    n_layers = model.cfg.n_layers
     names = [f"blocks.{block}.hook_resid_pre" for block in range(n_layers)]
     last = f"blocks.{n_layers - 1}.hook_resid_post"
-    kept: dict[str, torch.Tensor] = {}
+    shared = _shared_tokens(model, runs) if corruption is None else ()
+    cache = _empty_cache() if with_cache or shared else None
+    pass_over = partial(_streams, model, [*names, last], cache)
+    before: Streams = {}
+    if cache is not None and shared:
+        before = pass_over([shared])
+        cache.batch_repeat_interleave(len(runs))
+    after = pass_over([run.tokens[len(shared) :] for run in runs], {} if corruption is None else {names[0]: corruption})
 
-    def keep(name: str, activation: torch.Tensor) -> None:
-        kept[name] = activation.to(device)
+    def stream(name: str, row: int) -> Float[torch.Tensor, "pos d_model"]:
+        own = after[name][row, : len(runs[row].tokens) - len(shared)]
+        return torch.cat([before[name][0], own]) if shared else own
 
-    cache = _empty_cache() if with_cache else None
-    run_until(
-        model,
-        padded([run.tokens for run in runs]).to(device),
-        {name: partial(keep, name) for name in [*names, last]},
-        {} if corruption is None else {names[0]: corruption},
-        **({} if cache is None else {"past_key_values": cache}),
-    )
     return [
         Recording(
             run=run,
-            stream=torch.stack([kept[name][row, : len(run.tokens)] for name in names]),
-            last=kept[last][row, : len(run.tokens)],
-            keys=_of_row(cache, "keys", row, len(run.tokens)),
-            values=_of_row(cache, "values", row, len(run.tokens)),
+            stream=torch.stack([stream(name, row) for name in names]),
+            last=stream(last, row),
+            keys=_of_row(cache, "keys", row, len(run.tokens)) if with_cache else (),
+            values=_of_row(cache, "values", row, len(run.tokens)) if with_cache else (),
         )
         for row, run in enumerate(runs)
     ]
+
+
+def _shared_tokens(model: HookedModel, runs: Sequence[Run]) -> tuple[int, ...]:
+    """What all runs begin with, such as a chat's system turn, where a pass of its own costs less than it spares."""
+    if not takes_prefixes(model):
+        return ()
+    tokens = sorted(run.tokens for run in runs)
+    shared = n_shared(tokens, range(len(tokens)))
+    return tokens[0][:shared] if shared * (len(runs) - 1) > pass_tokens(model) else ()
+
+
+def _streams(
+    model: HookedModel,
+    names: Sequence[str],
+    cache: Any,
+    sequences: Sequence[Sequence[int]],
+    writing: Mapping[str, Corruption] | None = None,
+) -> Streams:
+    """Each hook at every token of sequences that go on from a cache, which their keys and values are added to."""
+    kept: Streams = {}
+
+    def keep(name: str, activation: torch.Tensor) -> None:
+        kept[name] = activation.to(model.cfg.device)
+
+    hooks = {name: partial(keep, name) for name in names}
+    passed = {} if cache is None else {"past_key_values": cache}
+    run_until(model, padded(sequences).to(model.cfg.device), hooks, writing, **passed)
+    return kept
 
 
 def _empty_cache() -> Any:
@@ -100,4 +132,4 @@ def _empty_cache() -> Any:
 
 def _of_row(cache: Any, what: str, row: int, length: int) -> tuple[torch.Tensor, ...]:
     """The keys or values of one run in every layer, without those of its padding."""
-    return () if cache is None else tuple(getattr(layer, what)[row, :, :length] for layer in cache.layers)
+    return tuple(getattr(layer, what)[row, :, :length] for layer in cache.layers)

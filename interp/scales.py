@@ -32,7 +32,7 @@ class Scale:
         if self.kind == "log" and self.low <= 0:
             return f"a log scale cannot begin at {self.low:g}"
         middle = math.sqrt(self.low * self.high) if self.kind == "log" else (self.low + self.high) / 2
-        if self.centre is not None and not math.isclose(self.centre, middle, abs_tol=1e-12):
+        if self.centre is not None and not math.isclose(self.centre, middle, abs_tol=1e-9 * (self.high - self.low)):
             return f"the middle of the scale is {middle:g}, not {self.centre:g}"
         return None
 
@@ -70,6 +70,14 @@ def cosine_scale(values: Float[np.ndarray, " cell"]) -> Scale:
 def share_scale(_: Float[np.ndarray, " cell"]) -> Scale:
     """A linear scale from 0 to 1, whatever the values."""
     return Scale(0.0, 1.0)
+
+
+def centred_scale(values: Float[np.ndarray, "*cell"], centre: float) -> Scale:
+    """A linear scale to equal distances on both sides of a centre, with all values between; to two digits."""
+    away = float(np.nanmax(np.abs(values - centre), initial=0.0))
+    digit = 10.0 ** (math.floor(math.log10(away)) - 1) if away > 0 else 1e-6
+    reach = float(f"{max(math.ceil(away / digit), 1) * digit:.6g}")
+    return Scale(centre - reach, centre + reach, centre=centre)
 
 
 def _round_above(value: float) -> float:

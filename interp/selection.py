@@ -34,11 +34,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from interp.auc import LEVEL, Interval, group_draws
+from interp.auc import Interval
 from interp.error_types import cluster_of
 from interp.examples import Answer
 from interp.labels import Labels
 from interp.linear_probes import CellProbes
+from interp.means import LEVEL, group_draws
 
 CHOICES = ("greedy", "random", "random answering", "majority", "name", "probe", "oracle")
 COMPARED = ("greedy", "random", "random answering", "majority", "name")

@@ -44,10 +44,11 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import expit, logit
 from scipy.stats import t
 
-from interp.auc import LEVEL, Interval, auc_and_influence, auc_interval, refitting_factor
+from interp.auc import Interval, auc_and_influence, auc_interval, refitting_factor
 from interp.cell_probe import NoValue, Probing, Scores
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels
+from interp.means import LEVEL
 from interp.probe import out_of_fold_scores
 from interp.scales import Scale
 from interp.store import Cells

@@ -35,6 +35,8 @@ HOOKS = {
 }
 """The hook of each site within its block."""
 SITES = tuple(HOOKS)
+AFTER_ATTENTION = ("resid_mid", "resid_post", "attn_out", "mlp_out", "mlp_hidden", "head_z")
+"""Sites that come after a block's attention has looked at other tokens."""
 
 
 def hook_names(model: HookedModel, site: str) -> list[str]:
@@ -61,6 +63,11 @@ def hook_names(model: HookedModel, site: str) -> list[str]:
             f"this model has no {site} in the blocks {', '.join(map(str, absent))}; take a site that all blocks have"
         )
     return names
+
+
+def is_after_attention(site: str) -> bool:
+    """Whether what is at a token's site reaches other tokens in later blocks at the earliest; False if not known."""
+    return HOOKS.get(site, site) in {HOOKS[each] for each in AFTER_ATTENTION}
 
 
 def _why_not(model: HookedModel, site: str) -> str | None:

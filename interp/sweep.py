@@ -15,14 +15,11 @@ from jaxtyping import Float
 
 from interp.batches import batched, in_halves_if_need_be
 from interp.models import HookedModel
-from interp.patching import Job, Readings, Unit, readings_of
+from interp.patching import Job, Readings, Unit, pass_tokens, readings_of
 from interp.plain_patching import plain_patches
 from interp.recordings import Recording
 from interp.wavefront import takes_wavefronts, wavefront
 
-PASS_TOKENS = {"cpu": 75.0, "mps": 1_000.0, "cuda": 20_000.0}
-"""How many tokens through all blocks take as long as what every pass costs besides: reading the weights, and Python.
-Measured on a CPU (110 ms a pass, 1.5 ms a token of SmolLM2 in float32), estimated for the others."""
 TOKEN_BUDGETS = {"cpu": 8_192, "mps": 8_192, "cuda": 65_536}
 """Tokens, through all rows, that a block may see at once."""
 
@@ -74,7 +71,7 @@ def patched_readings(
         passes = shared_passes(
             columns,
             depth=sum(model.cfg.n_layers - unit.first for unit in units) / model.cfg.n_layers,
-            pass_tokens=PASS_TOKENS.get(device, PASS_TOKENS["cpu"]),
+            pass_tokens=pass_tokens(model),
             most=lambda width: max(budget // (len(units) * width), 1),
         )
         patch = wavefront

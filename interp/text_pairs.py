@@ -7,18 +7,19 @@ between them is aligned token by token where it is of one length, else by its fi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from interp.errors import InputError
+from interp.framing import require_same_framing
 from interp.models import HookedModel
 from interp.output_path import output_logits
 from interp.pair_runs import Candidate
 from interp.patching import Run, Target
 from interp.readouts import ReadPair
 from interp.recordings import recorded
+from interp.token_labels import token_label
 
 
 @dataclass(frozen=True)
@@ -47,21 +48,20 @@ def text_pair(
     model
         The model.
     clean, corrupt
-        The tokens of the texts.
+        The tokens of the texts, no more than the model reads.
     answers
         The token that is to go on from either; None is what the model goes on with.
 
     Raises
     ------
     InputError
-        If the texts are the same or too long, or go on with the same token.
+        If the texts are the same, do not have the same special tokens, or go on with the same token.
     """
     if clean == corrupt:
         raise InputError(
             "--clean and --corrupt are the same tokens: there is nothing to patch; give two texts that differ"
         )
-    for flag, tokens in (("--clean", clean), ("--corrupt", corrupt)):
-        _require_fits(model, flag, tokens)
+    require_same_framing(model.tokenizer, clean, corrupt)
     first, second = (
         _next_token(model, tokens) if answer is None else answer
         for tokens, answer in zip((clean, corrupt), answers, strict=True)
@@ -78,10 +78,10 @@ def text_pair(
     aligned = aligned_tokens(clean, corrupt)
     return TextPair(
         candidate=Candidate("clean / corrupt", (ReadPair(run(clean), run(corrupt), (1, -1)),)),
-        columns=tuple(f"{place} {printable(model.tokenizer, clean[place])}" for place, _ in aligned),
+        columns=tuple(f"{place} {token_label(model.tokenizer, clean[place])}" for place, _ in aligned),
         clean_cells=np.array([[place for place, _ in aligned]]),
         corrupt_cells=np.array([[place for _, place in aligned]]),
-        answers=(printable(model.tokenizer, first), printable(model.tokenizer, second)),
+        answers=(token_label(model.tokenizer, first), token_label(model.tokenizer, second)),
     )
 
 
@@ -101,20 +101,6 @@ def aligned_tokens(clean: tuple[int, ...], corrupt: tuple[int, ...]) -> list[tup
         *within,
         *((len(clean) - k, len(corrupt) - k) for k in range(after, 0, -1)),
     ]
-
-
-def printable(tokenizer: Any, token: int) -> str:
-    """A token as it can be written beside a column: spaces and line breaks show."""
-    text = str(tokenizer.decode([token])).replace(" ", "␣").replace("\n", "↵").replace("\t", "⇥")
-    return text if text.isprintable() and text else f"‹{tokenizer.convert_ids_to_tokens(token)}›"
-
-
-def _require_fits(model: HookedModel, flag: str, tokens: tuple[int, ...]) -> None:
-    most = getattr(model.cfg, "n_ctx", None)
-    if not tokens:
-        raise InputError(f"{flag} is no text; give one")
-    if most and len(tokens) > most:
-        raise InputError(f"{flag} has {len(tokens)} tokens, and the model reads at most {most}; shorten it")
 
 
 def _next_token(model: HookedModel, tokens: tuple[int, ...]) -> int:

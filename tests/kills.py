@@ -1,12 +1,12 @@
-"""Captures that are killed (SIGKILL) again and again, and what is left of them in the end.
+"""Captures and sweeps that are killed (SIGKILL) again and again, and what is left of them in the end.
 
     python -m tests.kills FOLDER [--random 60]
 
-Children of this process capture a tiny model's activations. First one runs undisturbed. Then, from an empty folder
-each, one is killed at every step by which files change, and run once more. Then children are killed at random
-instants, each going on where the last one was killed; whenever one ends, the next begins anew. Every store that ends is
-compared with the undisturbed one, byte by byte. Prints one JSON object. Forked, since starting Python takes longer than
-a capture; torch has one thread, since others would not be there in a fork.
+Children of this process capture a tiny model's activations, or patch pairs of its runs. First one runs undisturbed.
+Then, from an empty folder each, one is killed at every step by which files change, and run once more. Then captures are
+killed at random instants, each going on where the last one was killed; whenever one ends, the next begins anew. Every
+folder that ends is compared with the undisturbed one, byte by byte. Prints one JSON object. Forked, since starting
+Python takes longer than a capture; torch has one thread, since others would not be there in a fork.
 """
 
 from __future__ import annotations
@@ -24,17 +24,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from interp import patch
 from interp import plan as plan_module
 from interp.capture import capture, examples_to_capture, planned_stores
+from interp.interventions import Intervention
 from interp.models import HookedModel, load_model
+from interp.pair_runs import Candidate
+from interp.patch_files import save_patched
+from interp.patched_parts import PatchedParts
+from interp.patching import units_of
 from interp.positions import position_table
+from interp.readouts import ReadPair
+from tests.patched_runs import read_at, tokens_of
 from tests.random_answers import POSITIONS, random_answers
 from tests.stored import WRITE_STEPS, contents
 from tests.tiny_models import saved_model, trained_tokenizer
 
 SITES = ("resid_post", "attn_out")
+PLACES = (3, 6)
+"""Of the columns of a sweep, whose runs are read at the second."""
+UNFINISHED = ".pairs.nc."
+"""Begins the name of what is left of a file of pairs whose writing was killed; nobody else writes into its folder."""
 
 
 def capture_into(folder: Path, model: HookedModel, n: int) -> None:
@@ -49,6 +62,22 @@ def capture_into(folder: Path, model: HookedModel, n: int) -> None:
         token_budget=60,
     )
     capture(lambda: model, stores, examples_to_capture(answers, table))
+
+
+def patch_into(folder: Path, model: HookedModel, n: int) -> None:
+    """As interp patch does, two pairs at a time."""
+    sides = [[read_at(tokens_of(PLACES[1] + 1, seed), PLACES[1]) for seed in (index, n + index)] for index in range(n)]
+    candidates = [
+        Candidate(f"pair {index}", (ReadPair(clean, corrupt, (1, -1)),)) for index, (clean, corrupt) in enumerate(sides)
+    ]
+    cells, units = np.array([PLACES] * n), units_of(range(model.cfg.n_layers), n_layers=model.cfg.n_layers)
+    intervention, parts = Intervention(margin=-np.inf, only_said=False), folder / "parts"
+    patched = patch.patched_pairs(
+        model, candidates, (cells, cells), units, intervention, n=n, kept=PatchedParts(parts, "tiny")
+    )
+    names = [str(unit.first) for unit in units]
+    save_patched(patched, folder / "pairs.nc", rows=names, positions=["3", "6"], attributes={})
+    shutil.rmtree(parts)
 
 
 def child_of(work: Callable[[], object]) -> int:
@@ -88,19 +117,19 @@ def killed_at(step: int, work: Callable[[], object]) -> None:
     work()
 
 
-def kills_at_every_step(folder: Path, model: HookedModel) -> dict[str, int]:
-    """How many steps a small capture has, and how many of those that were killed there ended the same."""
-    expected = undisturbed(folder / "small", partial(capture_into, model=model, n=5))
+def kills_at_every_step(folder: Path, work_in: Callable[[Path], object]) -> dict[str, int]:
+    """How many steps some work has, and how often it ended the same after it was killed at one of them."""
+    expected = undisturbed(folder / "small", work_in)
     steps = same = 0
     while True:
-        store = folder / "step"
-        shutil.rmtree(store, ignore_errors=True)
-        work = partial(capture_into, store, model, 5)
+        shutil.rmtree(folder / "step", ignore_errors=True)
+        work = partial(work_in, folder / "step")
         if status_of(child_of(partial(killed_at, steps + 1, work))) == 0:
             return {"steps": steps, "same_after_step": same}
         steps += 1
         status = status_of(child_of(work))
-        same += status == 0 and visible(store) == expected
+        found = {name: data for name, data in visible(folder / "step").items() if not name.startswith(UNFINISHED)}
+        same += status == 0 and found == expected
 
 
 def kills_at_random(folder: Path, model: HookedModel, n: int, seed: int) -> dict[str, int]:
@@ -129,12 +158,12 @@ def kills_at_random(folder: Path, model: HookedModel, n: int, seed: int) -> dict
 
 def undisturbed(folder: Path, work: Callable[[Path], object]) -> dict[str, bytes]:
     if status_of(child_of(partial(work, folder))) != 0:
-        raise SystemExit("the undisturbed capture failed")
+        raise SystemExit(f"what was undisturbed failed: {work}")
     return visible(folder)
 
 
 def visible(folder: Path) -> dict[str, bytes]:
-    """Every file of the stores: the locks beside them are no part of them."""
+    """Every file: the locks of stores, which are beside them, are no part of them."""
     return {name: data for name, data in contents(folder).items() if not name.endswith(".lock")}
 
 
@@ -147,8 +176,11 @@ def main() -> None:
     torch.set_num_threads(1)
     plan_module.SHARD_EXAMPLES = 2
     model = load_model(saved_model("llama", trained_tokenizer(), arguments.folder), device="cpu", dtype="float32")
-    found = kills_at_every_step(arguments.folder, model)
-    found |= kills_at_random(arguments.folder, model, arguments.random, arguments.seed)
+    patch.PAIRS_AT_ONCE = 2
+    found = kills_at_every_step(arguments.folder / "capture", partial(capture_into, model=model, n=5))
+    found |= kills_at_random(arguments.folder / "capture", model, arguments.random, arguments.seed)
+    patching = kills_at_every_step(arguments.folder / "patch", partial(patch_into, model=model, n=5))
+    found |= {f"{name}_of_patching": count for name, count in patching.items()}
     sys.stdout.write(json.dumps(found) + "\n")
 
 

@@ -51,6 +51,8 @@ def test_a_part_that_is_missing_shows_in_one_line(family_model: HookedModel) -> 
     assert "\n" not in str(raised.value)
     with pytest.raises(InputError, match="differ by nan"):
         require_own_logits(ours.index_fill(0, torch.tensor([2]), torch.nan), own)
+    with pytest.raises(InputError, match="the model's own output is not a number in float32; take --dtype float32"):
+        require_own_logits(ours, own.index_fill(0, torch.tensor([2]), torch.inf))
 
 
 def test_what_all_logits_have_in_common_and_what_is_negligible_do_not_count() -> None:

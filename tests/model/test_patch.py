@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -13,114 +14,33 @@ import torch
 from jaxtyping import Float
 from transformers import PreTrainedTokenizerFast
 
-from interp import patch, readouts
+from interp import patch, patching, readouts
 from interp.errors import InputError
-from interp.examples import Answer, Question, Span, TokenizedText
-from interp.interventions import DIRECTIONS, Intervention
+from interp.examples import Answer, Span, TokenizedText
+from interp.interventions import Intervention
 from interp.models import HookedModel
-from interp.pair_runs import Candidate, candidate_of, trials_of
+from interp.pair_runs import trials_of
 from interp.pairs import Pair
-from interp.patched import PatchedPairs, heads_as_columns
+from interp.patched import NoValue, PatchedPairs, heads_as_columns
 from interp.patching import units_of
-from interp.positions import position_table
 from interp.text_pairs import text_pair
+from tests.made_pairs import (
+    AFTER,
+    ENTERS,
+    MADE,
+    N_LAYERS,
+    PAIRS,
+    POSITIONS,
+    Made,
+    candidates_of,
+    cells_of,
+    made,
+    patched,
+)
 
 TOLERANCE = 1e-4
 CLEAR = 1e-3
 """An effect that no rounding makes, of subjects' tokens on the answer too."""
-BEGINNING, MIDDLE = (30, 31, 32), (40, 41)
-"""What all prompts begin with, and what stands between a subject and the answer."""
-POSITIONS = ("0", "subject_first", "subject_last", "last_q", "second_answer", "exact_answer_before_first")
-AFTER = ("exact_answer_first", "-1")
-ENTERS = {"margin": -float("inf"), "only_said": False}
-"""Any pair may be patched."""
-END = 1
-
-
-@dataclass(frozen=True)
-class Made:
-    """An answer, with the parts that it was made of and the places of its positions."""
-
-    answer: Answer
-    before: tuple[int, ...]
-    spelt: tuple[int, ...]
-    places: dict[str, int]
-
-
-def made(name: str, subject: Sequence[int], lead: Sequence[int], spelt: Sequence[int]) -> Made:
-    """An answer to a question about a subject; in its texts every character is a token."""
-    prompt, said = (*BEGINNING, *subject, *MIDDLE), (*lead, *spelt, END)
-    characters = tuple(range(1, 20))
-    first = len(BEGINNING)
-    answer = Answer(
-        question=Question(name, "?", "x", (), None, "test", name),
-        token_ids=(*prompt, *said),
-        n_prompt=len(prompt),
-        generated=TokenizedText("x" * len(said), characters[: len(said)], characters[: len(said)]),
-        ended=True,
-        exact=Span(len(lead), len(lead) + len(spelt)),
-        correct=True,
-        prompt=TokenizedText("x" * len(prompt), characters[: len(prompt)], characters[: len(prompt)]),
-        spans={"subject": Span(first, first + len(subject))},
-    )
-    exact = len(prompt) + len(lead)
-    places = {
-        "0": 0,
-        "subject_first": first,
-        "subject_last": first + len(subject) - 1,
-        "last_q": len(prompt) - 1,
-        "second_answer": len(prompt) + 1,
-        "exact_answer_before_first": exact - 1,
-        "exact_answer_first": exact,
-        "-1": len(prompt) + len(said) - 1,
-    }
-    return Made(answer, (*prompt, *lead), tuple(spelt), places)
-
-
-MADE = [
-    # Of one length; the subject's second token is the same.
-    (made("a", [100, 101], [50, 51], [200]), made("b", [102, 101], [50, 51], [201])),
-    # Of different lengths: subjects, answers, and what leads to them.
-    (made("c", [103], [50, 51], [202, 203]), made("d", [104, 105, 106], [50, 51, 52], [204])),
-    # Of which the corrupted run is read before its second generated token.
-    (made("e", [107, 108], [50, 51], [205, 206]), made("f", [109], [53], [207])),
-    # And the clean one.
-    (made("g", [110], [], [208]), made("h", [111, 112], [54, 55], [209, 210])),
-]
-PAIRS = [Pair(clean.answer, corrupt.answer) for clean, corrupt in MADE]
-N_LAYERS = 3
-
-
-def cells_of(pairs: Sequence[Pair], positions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    sides = [pair.clean for pair in pairs], [pair.corrupt for pair in pairs]
-    clean, corrupt = (position_table(side, positions)["token"].values for side in sides)
-    return clean, corrupt
-
-
-def reader_of(readout: str, tokenizer: Any) -> readouts.Reader:
-    if readout == "verdict":
-        return readouts.verdict_reader(tokenizer, {END}, "chat")
-    return readouts.answer_runs if readout == "answer" else readouts.whole_answer_runs
-
-
-def candidates_of(pairs: Sequence[Pair], model: HookedModel, readout: str = "answer") -> list[Candidate]:
-    return [candidate_of(pair, reader_of(readout, model.tokenizer)) for pair in pairs]
-
-
-def patched(
-    model: HookedModel,
-    pairs: Sequence[Pair] = PAIRS,
-    *,
-    readout: str = "answer",
-    positions: Sequence[str] = (*POSITIONS, *AFTER),
-    n: int = 100,
-    **settings: Any,
-) -> PatchedPairs:
-    candidates, cells = candidates_of(pairs, model, readout), cells_of(pairs, positions)
-    units = units_of(range(model.cfg.n_layers), n_layers=model.cfg.n_layers)
-    return patch.patched_pairs(model, candidates, cells, units, Intervention(**ENTERS | settings), n=n)
-
-
 # The direct computation knows of the suite no more than the parts of which the answers were made.
 
 Noise = Float[torch.Tensor, "pos d_model"]
@@ -256,6 +176,34 @@ def is_read(made: Made, position: str, readout: str) -> bool:
     return readout == "verdict" or made.places[position] < len(made.before)
 
 
+def why_not(receiver: Made, donor: Made | None, readout: str, layer: int, position: str, n_layers: int) -> NoValue:
+    """Whether a cell can do anything, by its tokens and places alone; no donor is one that is unlike every run."""
+    place, said = receiver.places[position], receiver.answer.token_ids
+    if not all(is_read(each, position, readout) for each in (receiver, donor or receiver)):
+        return NoValue.AFTER_THE_READ_OUT
+    if donor and place == donor.places[position] and said[: place + 1] == donor.answer.token_ids[: place + 1]:
+        return NoValue.CLEAN_AND_CORRUPT_ARE_THE_SAME
+    if layer == n_layers - 1 and (readout == "verdict" or place != len(receiver.before) - 1):
+        return NoValue.CANNOT_REACH_THE_READ_OUT
+    return NoValue.HAS_VALUE
+
+
+def assert_cell(
+    found: PatchedPairs, cell: tuple[int, int, int], why: NoValue, computed: Callable[[], np.ndarray], own: np.ndarray
+) -> float:
+    """A cell has what was computed, or a reason to have nothing, and then the computation does nothing; its effect."""
+    value = found.values[:, *cell]
+    assert found.why_missing[cell] == why, cell
+    if why is NoValue.HAS_VALUE:
+        expected = computed()
+        np.testing.assert_allclose(value, expected, atol=TOLERANCE)
+        return float(abs(expected - own)[0])
+    assert np.isnan(value).all(), cell
+    if why is not NoValue.AFTER_THE_READ_OUT:
+        np.testing.assert_allclose(computed(), own, atol=1e-5)
+    return 0.0
+
+
 def assert_as_computed(
     model: HookedModel, found: PatchedPairs, readout: str, *, receives_clean: bool, gives_clean: bool, alone: bool
 ) -> None:
@@ -265,17 +213,20 @@ def assert_as_computed(
         receiver, donor = (clean if receives_clean else corrupt), (clean if gives_clean else corrupt)
         own = direct(model, clean, corrupt, readout, receiver=receiver, donor=donor, cell=None, alone=alone)
         for column, position in enumerate((*POSITIONS, *AFTER)):
-            after = not (is_read(receiver, position, readout) and is_read(donor, position, readout))
-            assert found.is_after[row, column] == after, (row, position)
-            if after:
-                assert np.isnan(found.values[:, row, :, column]).all(), (row, position)
-                continue
             for layer in range(N_LAYERS):
-                expected = direct(
-                    model, clean, corrupt, readout, receiver=receiver, donor=donor, cell=(layer, position), alone=alone
+                why = why_not(receiver, donor, readout, layer, position, N_LAYERS)
+                computed = partial(
+                    direct,
+                    model,
+                    clean,
+                    corrupt,
+                    readout,
+                    receiver=receiver,
+                    donor=donor,
+                    cell=(layer, position),
+                    alone=alone,
                 )
-                np.testing.assert_allclose(found.values[:, row, layer, column], expected, atol=TOLERANCE)
-                effect = max(effect, abs(expected - own)[0])
+                effect = max(effect, assert_cell(found, (row, layer, column), why, computed, own))
         sides = ((clean, found.clean), *(() if alone else ((corrupt, found.corrupt),)))
         for side, values in sides:
             expected = direct(model, clean, corrupt, readout, receiver=side, donor=side, cell=None, alone=alone)
@@ -283,8 +234,10 @@ def assert_as_computed(
     assert effect > CLEAR
 
 
-@pytest.mark.parametrize("direction", DIRECTIONS)
-@pytest.mark.parametrize("readout", readouts.READOUTS)
+@pytest.mark.parametrize(
+    ("readout", "direction"),
+    [("answer", "denoise"), ("whole", "denoise"), ("verdict", "denoise"), ("verdict", "noise")],
+)
 def test_another_questions_run_is_patched_as_by_a_hook(model: HookedModel, readout: str, direction: str) -> None:
     found = patched(model, readout=readout, direction=direction)
     noising = direction == "noise"
@@ -300,13 +253,29 @@ def test_resampling_is_patched_as_by_a_hook(model: HookedModel, readout: str) ->
 
 def test_every_family_is_patched_as_by_a_hook(family_model: HookedModel) -> None:
     clean, corrupt = MADE[1]
-    found = patched(family_model, [Pair(clean.answer, corrupt.answer)], positions=["subject_last", "last_q"])
-    for column, position in enumerate(["subject_last", "last_q"]):
-        for layer in (0, family_model.cfg.n_layers - 1):
-            expected = direct(
-                family_model, clean, corrupt, "answer", receiver=corrupt, donor=clean, cell=(layer, position)
-            )
-            np.testing.assert_allclose(found.values[:, 0, layer, column], expected, atol=TOLERANCE)
+    positions, n_layers = ["subject_last", "exact_answer_before_first"], family_model.cfg.n_layers
+    found = patched(family_model, [Pair(clean.answer, corrupt.answer)], positions=positions)
+    whole = partial(direct, family_model, clean, corrupt, "answer", receiver=corrupt, donor=clean)
+    own = whole(cell=None)
+    for column, position in enumerate(positions):
+        for layer in (0, n_layers - 1):
+            why = why_not(corrupt, clean, "answer", layer, position, n_layers)
+            assert_cell(found, (0, layer, column), why, partial(whole, cell=(layer, position)), own)
+
+
+def test_in_front_of_the_first_block_the_same_token_is_the_same(family_model: HookedModel) -> None:
+    """Where positions are embedded, at the same place only: cells are missing just where a hook does nothing."""
+    found = patched(family_model, positions=["subject_last", "last_q"], site="resid_pre")
+    for row, (clean, corrupt) in enumerate(MADE):
+        whole = partial(direct, family_model, clean, corrupt, "answer", receiver=corrupt, donor=clean, site="resid_pre")
+        own = whole(cell=None)
+        for column, position in enumerate(["subject_last", "last_q"]):
+            does_nothing = np.allclose(whole(cell=(0, position)), own, rtol=0, atol=1e-5)
+            first, *others = found.why_missing[row, :, column].tolist()
+            assert first == (NoValue.CLEAN_AND_CORRUPT_ARE_THE_SAME if does_nothing else NoValue.HAS_VALUE)
+            assert not any(others)
+    assert found.why_missing[0, 0].all(), "one length, one last token of the subject"
+    assert not found.why_missing[1, 0, 0], "another last token"
 
 
 def subject_noise(model: HookedModel, *, sigmas: float, draws: int, seed: int) -> list[list[Noise]]:
@@ -357,19 +326,23 @@ def test_noise_on_the_subject_is_restored_as_by_hooks(model: HookedModel, readou
         own = mean_over_draws(None)
         np.testing.assert_allclose(found.corrupt[:, row], own, atol=TOLERANCE)
         for column, position in enumerate((*POSITIONS, *AFTER)):
-            if not is_read(clean, position, readout):
-                assert np.isnan(found.values[:, row, :, column]).all()
-                continue
             for layer in range(N_LAYERS):
-                expected = mean_over_draws((layer, position))
-                np.testing.assert_allclose(found.values[:, row, layer, column], expected, atol=TOLERANCE)
-                effect = max(effect, abs(expected - own)[0])
+                why = why_not(clean, None, readout, layer, position, N_LAYERS)
+                why = NoValue.CLEAN_AND_CORRUPT_ARE_THE_SAME if position == "0" else why
+                computed = partial(mean_over_draws, (layer, position))
+                effect = max(effect, assert_cell(found, (row, layer, column), why, computed, own))
     assert effect > CLEAR
 
 
-@pytest.mark.parametrize("readout", ["answer", "whole"])
-@pytest.mark.parametrize("corruption", ["zero", "mean"])
-@pytest.mark.parametrize("site", ["resid_post", "attn_out"])
+@pytest.mark.parametrize(
+    ("corruption", "readout", "site"),
+    [
+        ("zero", "answer", "resid_post"),
+        ("zero", "whole", "attn_out"),
+        ("mean", "whole", "resid_post"),
+        ("mean", "answer", "attn_out"),
+    ],
+)
 def test_ablations_are_those_of_a_hook(model: HookedModel, corruption: str, readout: str, site: str) -> None:
     found = patched(model, readout=readout, corruption=corruption, site=site)
     names = tuple(f"blocks.{layer}.hook_{site}" for layer in range(N_LAYERS))
@@ -388,29 +361,18 @@ def test_ablations_are_those_of_a_hook(model: HookedModel, corruption: str, read
 
     donor = {"zero": zero, "mean": mean}[corruption]
     for row, (clean, corrupt) in enumerate(MADE):
+        whole = partial(direct, model, clean, corrupt, readout, receiver=clean, donor=donor, site=site, alone=True)
+        own = whole(cell=None)
         for column, position in enumerate((*POSITIONS, *AFTER)):
-            if not is_read(clean, position, readout):
-                assert found.is_after[row, column]
-                continue
             for layer in range(N_LAYERS):
-                expected = direct(
-                    model,
-                    clean,
-                    corrupt,
-                    readout,
-                    receiver=clean,
-                    donor=donor,
-                    cell=(layer, position),
-                    site=site,
-                    alone=True,
-                )
-                np.testing.assert_allclose(found.values[:, row, layer, column], expected, atol=TOLERANCE)
+                why = why_not(clean, None, readout, layer, position, N_LAYERS)
+                assert_cell(found, (row, layer, column), why, partial(whole, cell=(layer, position)), own)
 
 
 def test_a_head_is_patched_as_by_a_hook_and_is_a_column(model: HookedModel) -> None:
     n_heads, layers = model.cfg.n_heads, range(model.cfg.n_layers)
     units = units_of(layers, n_layers=N_LAYERS, n_heads=n_heads)
-    positions = ["subject_last", "last_q"]
+    positions = ["subject_last", "exact_answer_before_first"]
     clean, corrupt = MADE[1]
     pairs = [Pair(clean.answer, corrupt.answer)]
     found = patch.patched_pairs(
@@ -433,7 +395,11 @@ def test_a_head_is_patched_as_by_a_hook_and_is_a_column(model: HookedModel) -> N
                 vector = of_receiver[place].clone()
                 vector.view(n_heads, -1)[head] = of_donor[clean.places[position], head]
                 logprobs = log_probabilities(model, corrupt.before, [(name, putting(place, vector))])[-1]
-                assert by_head.values[0, 0, layer, column * n_heads + head] == pytest.approx(
+                cell = (0, layer, column * n_heads + head)
+                if why_not(corrupt, clean, "answer", layer, position, N_LAYERS):
+                    assert by_head.why_missing[cell] == NoValue.CANNOT_REACH_THE_READ_OUT
+                    continue
+                assert by_head.values[0, *cell] == pytest.approx(
                     float(logprobs[first] - logprobs[second]), abs=TOLERANCE
                 )
 
@@ -448,7 +414,7 @@ def test_noising_is_denoising_of_the_pair_turned_round(model: HookedModel, reado
     denoised = patched(model, readout=readout)
     noised = patched(model, turned_round(PAIRS), readout=readout, direction="noise")
     np.testing.assert_allclose(denoised.values[0], -noised.values[0], atol=TOLERANCE)
-    np.testing.assert_array_equal(denoised.is_after, noised.is_after)
+    np.testing.assert_array_equal(denoised.why_missing, noised.why_missing)
     np.testing.assert_allclose(denoised.clean[0], -noised.corrupt[0], atol=TOLERANCE)
 
 
@@ -465,17 +431,7 @@ def test_a_run_patched_into_itself_is_unchanged(model: HookedModel) -> None:
     before = np.broadcast_to(found.clean[:, :, None, None], found.values.shape)
     known = np.isfinite(found.values)
     np.testing.assert_allclose(found.values[known], before[known], atol=1e-5)
-    assert known[:, :, :, 1].all()
-
-
-@pytest.mark.parametrize("direction", DIRECTIONS)
-def test_before_the_first_difference_nothing_changes_by_a_bit(model: HookedModel, direction: str) -> None:
-    found = patched(model, direction=direction)
-    own = found.clean if direction == "noise" else found.corrupt
-    column = POSITIONS.index("0")
-    assert (found.values[:, :, :, column] == own[:, :, None]).all()
-    others = found.values[:, :, :, POSITIONS.index("subject_last")]
-    assert (abs(others - own[:, :, None])[0].max(1) > CLEAR).all()
+    assert known[:, :, :-1, POSITIONS.index("subject_first")].all()
 
 
 def test_the_last_layer_restores_the_clean_run_where_it_is_read_and_nowhere_else(model: HookedModel) -> None:
@@ -483,15 +439,23 @@ def test_the_last_layer_restores_the_clean_run_where_it_is_read_and_nowhere_else
     at = POSITIONS.index("exact_answer_before_first")
     np.testing.assert_allclose(found.values[:, :, -1, at], found.clean, atol=1e-5)
     for position in ("subject_first", "subject_last"):
-        np.testing.assert_allclose(found.values[:, :, -1, POSITIONS.index(position)], found.corrupt, atol=1e-5)
+        column = POSITIONS.index(position)
+        assert (found.why_missing[:, -1, column] == NoValue.CANNOT_REACH_THE_READ_OUT).all()
+        assert not found.why_missing[:, :-1, column].any()
+        assert (abs(found.values[0, :, :-1, column] - found.corrupt[0][:, None]).max(1) > CLEAR).all()
 
 
-@pytest.mark.parametrize("settings", [{}, {"direction": "noise"}, {"corruption": "noise", "draws": 2}])
-@pytest.mark.parametrize("readout", ["answer", "whole"])
+@pytest.mark.parametrize(
+    ("readout", "settings"), [("answer", {"direction": "noise"}), ("whole", {"corruption": "noise", "draws": 2})]
+)
 def test_the_plain_sweep_gives_the_same(model: HookedModel, settings: dict[str, Any], readout: str) -> None:
-    fast, plain = (patched(model, readout=readout, plain=plain, **settings) for plain in (False, True))
+    positions = ["subject_last", "exact_answer_before_first"]
+    fast, plain = (
+        patched(model, PAIRS[1:3], readout=readout, positions=positions, plain=plain, **settings)
+        for plain in (False, True)
+    )
     np.testing.assert_allclose(fast.values, plain.values, atol=TOLERANCE)
-    np.testing.assert_array_equal(fast.is_after, plain.is_after)
+    np.testing.assert_array_equal(fast.why_missing, plain.why_missing)
 
 
 @pytest.mark.parametrize("corruption", ["question", "noise", "mean"])
@@ -500,7 +464,7 @@ def test_how_many_pairs_are_held_at_a_time_changes_nothing(
 ) -> None:
     together = patched(model, corruption=corruption)
     monkeypatch.setattr("interp.pair_runs.RUNS_AT_ONCE", 3)
-    monkeypatch.setattr("interp.patcher.RUNS_AT_ONCE", 3)
+    monkeypatch.setattr("interp.donors.RUNS_AT_ONCE", 3)
     if corruption != "noise":  # Whose deviation is that of the first pairs, of as many as are held.
         monkeypatch.setattr(patch, "PAIRS_AT_ONCE", 3)
     apart = patched(model, corruption=corruption)
@@ -568,6 +532,33 @@ def test_where_no_pair_can_be_patched_the_reasons_are_told(model: HookedModel) -
         patched(model, [])
 
 
+def test_a_run_that_is_longer_than_the_context_is_refused_by_name(
+    model: HookedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    length = len(MADE[1][1].before)
+    monkeypatch.setattr(model.cfg, "n_ctx", length - 1)
+    told = f"pair c / d has a run of {length} tokens, and the model reads at most {length - 1}; shorten the questions"
+    with pytest.raises(InputError, match=told):
+        patched(model)
+
+
+@pytest.mark.parametrize(("call", "what"), [(0, "its clean run"), (1, "its corrupted run"), (2, "a patched run")])
+def test_what_is_no_number_is_refused_by_name(
+    model: HookedModel, call: int, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The readings of clean runs come first, then those of corrupted ones, then those of patches."""
+    whole, calls = patching.readings_of, itertools.count()
+
+    def broken(*given: Any) -> patching.Readings:
+        readings = whole(*given)
+        return readings._replace(logprob=readings.logprob * torch.nan) if next(calls) == call else readings
+
+    monkeypatch.setattr("interp.pair_runs.readings_of", broken)
+    monkeypatch.setattr("interp.sweep.readings_of", broken)
+    with pytest.raises(InputError, match=f"pair a / b: {what} gives nan; take --dtype float32"):
+        patched(model)
+
+
 def test_noise_needs_a_subject(model: HookedModel) -> None:
     pair = Pair(replace(PAIRS[0].clean, spans={}), PAIRS[0].corrupt)
     with pytest.raises(InputError, match="a / b: the question marks no subject to put noise on"):
@@ -582,6 +573,9 @@ def test_answers_that_cannot_be_told_apart_are_no_pair() -> None:
     clean, corrupt = with_text(MADE[1][0], "abXYe"), with_text(MADE[1][1], "abcZe")
     assert readouts.misfit_of_answers(clean, corrupt) is None
     assert readouts.misfit_of_answers(clean, replace(corrupt, exact=None)) == "there is no exact answer"
+    empty = replace(corrupt, exact=Span(2, 2))
+    assert readouts.misfit_of_answers(clean, empty) == "an exact answer has no tokens"
+    assert readouts.misfit_of_answers(empty, clean) == "an exact answer has no tokens"
     named = [replace(each, named=("France", name)) for each, name in ((clean, "a"), (corrupt, "b"))]
     assert readouts.misfit_of_answers(*named) == "the two answers are the same"
     assert readouts.misfit_of_answers(clean, with_text(MADE[1][0], "..XY.")) == "the two answers are the same"
@@ -622,8 +616,6 @@ def test_an_answer_led_by_another_text_is_cut_after_its_exact_part(model: Hooked
 
 
 def test_texts_that_cannot_be_a_pair_are_refused(model: HookedModel) -> None:
-    with pytest.raises(InputError, match="--corrupt is no text; give one"):
-        text_pair(model, (5, 6), ())
     with pytest.raises(InputError, match="are the same tokens"):
         text_pair(model, (5, 6), (5, 6))
 

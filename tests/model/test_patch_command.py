@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import spearmanr
+from tokenizers import normalizers
 
-from analyses import cli
+from analyses import cli, patch_texts, patching
 from interp import output_path
+from interp.errors import InputError
 from interp.heatmap import Heatmap
 from interp.model_sources import ModelSource
+from interp.models import load_model
 from interp.pair_runs import READINGS
+from interp.patch import patched_pairs
 from interp.patch_files import load_patched
 from interp.patch_map import MIN_PAIRS
+from interp.patched import PatchedPairs
+from interp.patcher import Patcher
 from tests.row_files import written
+from tests.tiny_models import trained_tokenizer
 
 N = 40
 COUNTRIES = ("France", "Brazil", "Chad", "Peru")
@@ -24,6 +35,7 @@ CITIES = ("Lyon", "São Paulo", "Rio", "Nice", "Osaka")
 PATCHED = ["--no-only-said", "--margin=-1000", "--bootstraps", "50"]
 """A model of random weights says none of the answers."""
 FEW = ["--positions", "subject_last,last_q,exact_answer_before_first,exact_answer_first"]
+TWO = ["--positions", "subject_last,exact_answer_before_first", "--metric", "score"]
 TEXTS = ["--clean", "The city of Lyon is located in", "--corrupt", "The city of São Paulo is located in"]
 QUESTIONS = Path("asked.csv")
 
@@ -48,9 +60,20 @@ def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(QUESTIONS, rows)
 
 
-def patch(source: ModelSource, *flags: str, status: int = 0, asked: Path = QUESTIONS) -> None:
-    common = ["--model", str(source.folder), "--dataset", str(asked), "--n", str(N), "--dtype", "float32"]
-    assert cli.main(["patch", *common, "--max-new-tokens", "8", *flags]) == status
+LOADED = cache(load_model)
+"""A model is loaded once for all tests that do not ask whether it is."""
+
+
+def patch(
+    source: ModelSource, *flags: str, status: int = 0, asked: Path = QUESTIONS, n: int = N, whole: bool = False
+) -> None:
+    """Run interp patch; unless it is the `whole` of it that is tested, nothing is drawn and no model loaded again."""
+    common = ["--model", str(source.folder), "--dataset", str(asked), "--n", str(n), "--dtype", "float32"]
+    with pytest.MonkeyPatch.context() as parts:
+        if not whole:
+            parts.setattr("interp.models.load_model", LOADED)
+            parts.setattr("analyses.runs.draw", lambda *_, **__: [])
+        assert cli.main(["patch", *common, "--max-new-tokens", "8", *flags]) == status
 
 
 def folder_of(source: ModelSource, dataset: str = "asked") -> Path:
@@ -64,7 +87,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_map_is_drawn_with_its_pairs_and_made_once(
     source: ModelSource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    patch(source, *PATCHED, *FEW)
+    patch(source, *PATCHED, *FEW, whole=True)
     told = capsys.readouterr().out
     folder = folder_of(source)
     before = contents(folder)
@@ -81,8 +104,11 @@ def test_a_map_is_drawn_with_its_pairs_and_made_once(
     np.testing.assert_allclose(heatmap.data["value"][:, :3], recovery[:, :, :3].mean(0))
     assert abs(float(heatmap.data["value"].sel(position="exact_answer_before_first")[-1]) - 1) < 1e-4
     meanings = heatmap.data.attrs["why_missing_meanings"].split()
-    codes = set(heatmap.data["why_missing"].sel(position="exact_answer_first").values.tolist())
-    assert [meanings[code] for code in codes] == ["after_the_read_out"]
+    why = heatmap.data["why_missing"]
+    reasons = {name: [meanings[code] for code in why.sel(position=name).values] for name in why["position"].values}
+    assert reasons["last_q"] == ["has_value", "has_value", "cannot_reach_the_read_out"]
+    assert reasons["exact_answer_before_first"] == ["has_value"] * 3
+    assert set(reasons["exact_answer_first"]) == {"after_the_read_out"}
     with xr.open_dataset(folder / "patch-pairs.nc", engine="h5netcdf") as data:
         assert data["row"].values.tolist() == ["0-0", "1-1", "2-2"]
         assert data["reading"].values.tolist() == list(READINGS)
@@ -93,32 +119,64 @@ def test_a_map_is_drawn_with_its_pairs_and_made_once(
         patch(source, *PATCHED, *FEW, "--metric", "kl")
         assert Heatmap.load(folder / "patch-kl.nc").data.attrs["unpatched"] == 0
     monkeypatch.setattr("interp.models.load_model", None)
-    patch(source, *PATCHED, *FEW)
+    patch(source, *PATCHED, *FEW, whole=True)
     assert {name: each for name, each in contents(folder).items() if "kl" not in name} == before
     patch(source, *PATCHED, *FEW, "--pairs", "9", status=2)
     assert "is the result of another run (pairs: 100 there, 9 here)" in capsys.readouterr().err
+
+
+def test_interrupted_it_goes_on_and_writes_the_same(
+    source: ModelSource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("interp.patch.PAIRS_AT_ONCE", 7)
+    patch(source, *PATCHED, *TWO, "--runs", "undisturbed")
+    undisturbed = contents(folder_of(source))
+    whole, left = Patcher.patched, [2]
+
+    def interrupted(*given: Any) -> PatchedPairs:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return whole(*given)
+
+    monkeypatch.setattr(Patcher, "patched", interrupted)
+    patch(source, *PATCHED, *TWO, status=130)
+    assert "the same command goes on from here" in capsys.readouterr().err
+    kept = sorted(path.name for path in Path("runs").rglob("*.parts/*"))
+    assert kept == ["pairs-000.npz", "pairs-001.npz"]
+    left[0] = 100
+    patch(source, *PATCHED, *TWO)
+    (n_batches,) = {-(-len(load_patched(path).ids) // 7) for path in Path("runs").rglob("pairs.nc")}
+    assert 100 - left[0] == n_batches - len(kept), "what was patched before is not patched again"
+    assert contents(folder_of(source)) == undisturbed
+    assert not list(Path("runs").rglob("*.parts"))
 
 
 def test_pairs_are_no_more_than_were_asked_for(source: ModelSource) -> None:
     patch(source, *PATCHED, *FEW, "--pairs", "9", "--layers", "0,2")
     heatmap = Heatmap.load(folder_of(source) / "patch-0_2.nc")
     assert heatmap.layers == [0, 2]
-    assert heatmap.data["n"].sel(position="last_q").values.tolist() == [9, 9]
+    assert heatmap.data["n"].sel(position="exact_answer_before_first").values.tolist() == [9, 9]
 
 
 def test_heads_have_columns_of_their_own(source: ModelSource) -> None:
-    patch(source, *PATCHED, "--positions", "subject_last,last_q", "--site", "head_z")
+    positions = ("subject_last", "exact_answer_before_first")
+    patch(source, *PATCHED, "--positions", ",".join(positions), "--site", "head_z")
     heatmap = Heatmap.load(folder_of(source) / "patch-head_z.nc")
-    columns = [f"{position} h{head}" for position in ("subject_last", "last_q") for head in range(4)]
+    columns = [f"{position} h{head}" for position in positions for head in range(4)]
     assert heatmap.data["position"].values.tolist() == columns
     assert heatmap.layers == [0, 1, 2]
-    assert bool(np.isfinite(heatmap.data["value"]).all())
+    known = np.isfinite(heatmap.data["value"].values)
+    assert known[:2].all()
+    assert known[2].tolist() == [False] * 4 + [True] * 4
 
 
 def test_a_verdict_is_of_right_answers_against_wrong_ones(source: ModelSource) -> None:
     patch(source, *PATCHED, "--readout", "verdict", "--positions=last_q,exact_answer_first,-1")
     heatmap = Heatmap.load(folder_of(source) / "patch-verdict.nc")
-    assert bool(np.isfinite(heatmap.data["value"]).all()), "what is within the answer comes before the verdict"
+    known = np.isfinite(heatmap.data["value"].values)
+    assert known[:2].all(), "what is within the answer comes before the verdict"
+    assert not known[2].any(), "which the last layer cannot reach from there"
     ids = load_patched(folder_of(source) / "patch-verdict-pairs.nc").ids
     numbers = [[int(each.removeprefix("q")) for each in pair.split(" / ")] for pair in ids]
     assert all(clean % 3 and not corrupt % 3 for clean, corrupt in numbers)
@@ -145,7 +203,7 @@ def test_a_pair_of_texts_has_its_tokens_as_columns(
     source: ModelSource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     answers = ["--clean-answer", " France", "--corrupt-answer", " Brazil"]
-    patch(source, *TEXTS, *answers, "--margin=-1000")
+    patch(source, *TEXTS, *answers, "--margin=-1000", whole=True)
     folder = folder_of(source, "texts")
     before = contents(folder)
     assert set(before) == {"patch.nc", "patch.pdf", "patch.png"}
@@ -153,7 +211,10 @@ def test_a_pair_of_texts_has_its_tokens_as_columns(
     columns = data["position"].values.tolist()
     assert [int(column.split()[0]) for column in columns] == sorted({int(column.split()[0]) for column in columns})
     assert columns[0].startswith("0 ")
-    assert (data["value"][:, 0] == 0).all(), "both texts begin with it"
+    meanings = data.attrs["why_missing_meanings"].split()
+    reasons = [meanings[code] for code in data["why_missing"].values[:, 0]]
+    assert set(reasons) == {"clean_and_corrupt_are_the_same"}, "both texts begin with it"
+    assert np.isnan(data["value"][:, 0]).all()
     assert abs(float(data["value"][-1, -1]) - 1) < 1e-4
     assert np.isnan(data["low"]).all()
     first, second = json.loads(data.attrs["answers"])
@@ -161,7 +222,7 @@ def test_a_pair_of_texts_has_its_tokens_as_columns(
     assert "Recovery" in capsys.readouterr().out
 
     monkeypatch.setattr("interp.models.load_model", None)
-    patch(source, *TEXTS, *answers, "--margin=-1000")
+    patch(source, *TEXTS, *answers, "--margin=-1000", whole=True)
     assert contents(folder) == before
     patch(source, *TEXTS[:3], "The city of Nice is located in", *answers, "--margin=-1000", status=2)
     assert "is the result of another run (corrupt: " in capsys.readouterr().err
@@ -184,6 +245,7 @@ def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: Model
         (["--clean", "Lyon " * 3000, "--corrupt", "Lyon"], "tokens, and the model reads at most 2048; shorten it"),
         ([*TEXTS, "--clean-answer", "Rio", "--corrupt-answer", "Rio"], "both texts go on with the same token"),
         ([*TEXTS, "--clean-answer", ""], "an answer of no tokens cannot be read"),
+        (["--clean", "<|im_start|>Lyon", "--corrupt", "Nice"], "--clean and --corrupt are framed in different ways"),
         ([*TEXTS, "--margin", "1000"], "the two runs differ by less than the margin of 1000"),
         ([*TEXTS, "--margin=-1000", "--site", "nowhere"], "unknown site 'nowhere'"),
         ([*TEXTS, "--corruption", "noise"], "--corruption noise is for sets of questions; leave it out"),
@@ -193,6 +255,9 @@ def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: Model
         (["--corruption", "zero", "--metric", "recovery"], "--corruption zero has no corrupted run to recover from"),
         (["--corruption", "noise", "--direction", "noise"], "noise on the embeddings is denoised only"),
         (["--readout", "verdict", "--lead", "It is"], "leave --corruption and --lead out"),
+        (["--verify", "top:3"], "give --screen with it"),
+        (["--screen", "--verify", "top:0"], "--verify is 'top:0'; give top:K, with a number K from 1, or all"),
+        (["--screen", "--verify", "best"], "--verify is 'best'; give top:K, with a number K from 1, or all"),
         (["--pairs", "0"], "--pairs is 0; give a number from 1"),
         (["--window", "0"], "--window is 0; give a number from 1"),
         (["--draws", "0"], "--draws is 0; give a number from 1"),
@@ -201,6 +266,9 @@ def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: Model
         (["--positions", "nowhere"], "unknown position 'nowhere'"),
         ([*PATCHED, "--layers", "7"], "--layers has 7, and the model has the layers 0 to 2"),
         ([*PATCHED, "--site", "nowhere"], "unknown site 'nowhere'"),
+        ([*PATCHED, "--site", "attn.hook_result"], "blocks.0.attn.hook_result"),
+        ([*PATCHED, "--site", "attn.hook_pattern"], "it has no vector of its own for each of them"),
+        ([*PATCHED, "--corruption", "noise", "--sigmas", "1e39"], "its corrupted run gives nan; take --dtype float32"),
         (["--only-said"], "no pair of questions can be patched: the model says another answer ("),
     ],
 )
@@ -210,6 +278,25 @@ def test_what_cannot_be_patched_is_refused_in_one_line(
     patch(source, *flags, status=2)
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert message in line
+
+
+def test_an_answer_of_no_tokens_is_refused() -> None:
+    tokenizer = trained_tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizers.Strip()
+    config = patching.Config(clean="Lyon", corrupt="Nice", corrupt_answer="  ")
+    with pytest.raises(InputError, match="--corrupt-answer '  ' has no tokens for this tokenizer"):
+        patch_texts.text_pair_of(config, SimpleNamespace(tokenizer=tokenizer))  # type: ignore[arg-type]
+
+
+def test_questions_that_are_put_in_other_words_are_no_pair(source: ModelSource, capsys: pytest.CaptureFixture) -> None:
+    put = (("a", "France", "Lyon."), ("a", "Peru", ""), ("b", "Chad", ""), ("b", "Brazil", "Rio."))
+    rows = [
+        {"question": "Where?", "answer": name, "model_answer": name, "pair": pair, "context": context}
+        for pair, name, context in put
+    ]
+    flags = ["--pair-column", "pair", "--positions", "last_q"]
+    patch(source, *PATCHED, *flags, status=2, asked=written(Path("mixed.csv"), rows), n=len(rows))
+    assert "can be patched: the two prompts are not put in the same words (2)" in capsys.readouterr().err
 
 
 def test_questions_that_mark_no_subject_take_no_noise(source: ModelSource, capsys: pytest.CaptureFixture) -> None:
@@ -222,25 +309,48 @@ def test_questions_that_mark_no_subject_take_no_noise(source: ModelSource, capsy
 
 
 def test_results_are_drawn_again_and_single_pairs_are_not(source: ModelSource) -> None:
-    patch(source, *PATCHED, *FEW)
+    patch(source, *PATCHED, *FEW, whole=True)
     drawn = contents(folder_of(source))
     assert "patch-pairs.nc" in drawn
     assert cli.main(["figures"]) == 0
     assert contents(folder_of(source)) == drawn
 
 
-def test_a_screened_map_has_the_exact_values_of_its_best_cells(source: ModelSource) -> None:
-    columns = ["--positions", "subject_last,exact_answer_before_first", "--metric", "score"]
-    patch(source, *PATCHED, *columns)
-    patch(source, *PATCHED, *columns, "--screen", "--verify", "3")
-    exact = Heatmap.load(folder_of(source) / "patch-score.nc").data
+@pytest.mark.parametrize("verify", ["top:3", "all"])
+def test_a_screened_map_has_the_exact_values_of_its_best_cells_or_of_all(
+    source: ModelSource, verify: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    patch(source, *PATCHED, *TWO)
+    exactly: list[bool] = []
+    whole = patched_pairs
+
+    def counted(*given: Any, **flags: Any) -> PatchedPairs:
+        exactly.append(given[4].screen_steps == 0)
+        return whole(*given, **flags)
+
+    monkeypatch.setattr("interp.patch.patched_pairs", counted)
+    capsys.readouterr()
+    patch(source, *PATCHED, *TWO, "--screen", "--verify", verify)
+    told = capsys.readouterr().out.splitlines()[-1]
+    exact = Heatmap.load(folder_of(source) / "patch-score.nc").data["value"].values
     screened = Heatmap.load(folder_of(source) / "patch-screened-score.nc").data
-    known = np.isfinite(screened["exact"].values)
-    assert known.sum() == 3
-    np.testing.assert_allclose(screened["exact"].values[known], exact["value"].values[known], atol=1e-5)
-    estimates = np.abs(screened["value"].values)
-    assert estimates[known].min() >= np.nanmax(estimates[~known])
-    assert np.nanmax(np.abs(screened["value"].values - exact["value"].values)) > 1e-5, "they are estimates"
+    estimates, found = screened["value"].values, screened["exact"].values
+    known, n = np.isfinite(found), np.isfinite(estimates).sum()
+    np.testing.assert_allclose(found[known], exact[known], atol=1e-5)
+    assert np.nanmax(np.abs(estimates - exact)) > 1e-5, "they are estimates"
+    correlation = spearmanr(estimates[known], exact[known]).statistic
+    assert told.startswith(f"{known.sum()} of {n} cells patched exactly: Spearman correlation of estimates and exact")
+    assert f"values {correlation:.2f}, the median exact effect is" in told
+    if verify == "all":
+        assert known.sum() == n
+        assert exactly == [False], "what was patched for the exact map is not patched again"
+        first, second = (np.nan_to_num(np.abs(each)).argmax() for each in (estimates, exact))
+        assert f"{float(first == second):.0%} of the top 1 by exact effects are in the top 1 by estimates" in told
+    else:
+        assert known.sum() == 3
+        assert exactly == [False, True]
+        assert np.abs(estimates)[known].min() >= np.nanmax(np.abs(estimates)[~known])
+        assert "by exact effects" not in told
 
 
 def test_an_output_path_that_is_not_the_models_own_is_refused(

@@ -99,7 +99,7 @@ def test_a_wavefront_is_the_plain_sweep_however_columns_share_passes(
     passes: list[int] = []
     monkeypatch.setattr(sweep, "wavefront", lambda *args: passes.append(len(args[-1])) or wavefront(*args))
     for pass_tokens in (3.0 * len(plain[0].logit), 1e6):
-        monkeypatch.setitem(sweep.PASS_TOKENS, "cpu", pass_tokens)
+        monkeypatch.setitem(patching.PASS_TOKENS, "cpu", pass_tokens)
         for job, ours, expected in zip(jobs, patched(), plain, strict=True):
             assert_same_effect(ours.logit, expected.logit, own[job.receiver].logit)
             assert_same_effect(ours.logprob, expected.logprob, own[job.receiver].logprob)

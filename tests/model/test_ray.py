@@ -233,11 +233,12 @@ def test_workers_that_die_before_they_have_begun_are_said(tmp_path: Path) -> Non
 @pytest.mark.usefixtures("cluster")
 def test_when_no_worker_is_left_it_is_said(tmp_path: Path) -> None:
     results: list[tuple[int, Done]] = []
+    # A worker is given a few tasks at a time: which of the others have arrived by then depends on how fast it is.
     with pytest.raises(
-        InputError, match=r"^no Ray worker is left: .* the last at (task 3|each of the tasks (2, 3|3, 4))\. As"
+        InputError, match=r"^no Ray worker is left: .* the last at (task 3|each of the tasks ([0-2], 3|3, 4))\. As"
     ):
         results.extend(Ray(workers=1, max_restarts=0).results(partial(Killed, tmp_path, True), range(8)))
-    assert {0, 1} <= {task for task, _ in results} <= {0, 1, 2, 4}
+    assert {task for task, _ in results} <= {0, 1, 2, 4}
 
 
 @pytest.mark.usefixtures("cluster")

@@ -7,14 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from interp.auc import (
-    auc_difference,
-    auc_interval,
-    bootstrap_interval,
-    group_draws,
-    macro_auc_interval,
-    macro_bootstrap_interval,
-)
+from interp.auc import auc_difference, auc_interval, bootstrap_interval, macro_auc_interval, macro_bootstrap_interval
+from interp.means import group_draws
 
 
 @given(

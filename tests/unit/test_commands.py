@@ -92,6 +92,8 @@ def test_what_the_probe_command_says_without_importing_it_is_so(capsys: pytest.C
         (["ccs", "--folds", "1"], "--folds is 1; give a number from 2"),
         (["ccs", "--starts", "0"], "--starts is 0; give a number from 1"),
         (["ccs", "--directions", "0"], "--directions is 0; give a number from 1"),
+        (["attribution", "--layers", "0-3"], "the parts of a logit difference are of all layers; leave --layers out"),
+        (["attribution", "--bootstraps", "0"], "--bootstraps is 0; give a number from 1"),
         (["doctor", "--sample", "0"], "--sample is 0"),
         (["answers", "--template", "Q: "], "must have {question} in it, once"),
         (["answers", "--tries", "0"], "--tries is 0"),

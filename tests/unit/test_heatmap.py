@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from interp.errors import InputError
 from interp.heatmap import Heatmap
-from interp.scales import Scale, cosine_scale, log_scale, ratio_scale
+from interp.scales import Scale, centred_scale, cosine_scale, log_scale, ratio_scale
 
 
 def heatmap_of(
@@ -160,3 +162,13 @@ def test_absent_and_foreign_files(tmp_path: Path) -> None:
     (tmp_path / "text.nc").write_text("not netCDF")
     with pytest.raises(InputError, match="not a heatmap"):
         Heatmap.load(tmp_path / "text.nc")
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9), st.floats(-10, 10))
+def test_a_centred_scale_reaches_all_values_and_little_further(values: list[float], centre: float) -> None:
+    found = centred_scale(np.array(values), centre)
+    assert found.problem is None
+    away = max(abs(value - centre) for value in values)
+    reach = found.high - centre
+    assert away * (1 - 1e-5) - 1e-9 <= reach
+    assert reach <= max(1.11 * away, 1.1e-6) + 1e-9

@@ -11,10 +11,11 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from interp.auc import group_draws, refitting_factor
+from interp.auc import refitting_factor
 from interp.cell_probe import Scores
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Numbers, Split
+from interp.means import group_draws
 from interp.number_probe import (
     NoNumber,
     example_numbers,

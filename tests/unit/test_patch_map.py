@@ -5,23 +5,24 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from jaxtyping import Float
+from matplotlib.figure import Figure
 
 from interp.errors import InputError
 from interp.heatmap import Heatmap
+from interp.means import drawn_means, group_draws, percentile_interval
 from interp.pair_runs import READINGS
 from interp.patch_files import load_patched, save_patched
 from interp.patch_map import (
     METRICS,
     MIN_PAIRS,
     Effects,
-    NoValue,
-    bootstrap_interval,
     effects_of,
     pair_map,
     patch_map,
@@ -29,10 +30,18 @@ from interp.patch_map import (
     sign_flip_p_values,
     symmetric_scale,
 )
-from interp.patched import PatchedPairs, heads_as_columns
+from interp.patched import NoValue, PatchedPairs, heads_as_columns
+from interp.plot import draw_heatmap
 
 LAYERS, POSITIONS = [0, 1, 2], ["subject_last", "last_q"]
 N_PAIRS = 12
+OF_PAIRS = (
+    NoValue.NO_PAIR_HAS_THE_POSITION,
+    NoValue.AFTER_THE_READ_OUT,
+    NoValue.CLEAN_AND_CORRUPT_ARE_THE_SAME,
+    NoValue.CANNOT_REACH_THE_READ_OUT,
+)
+"""Why a single pair has no value in a cell."""
 
 
 def patched_pairs(n: int = N_PAIRS, seed: int = 0) -> PatchedPairs:
@@ -43,7 +52,7 @@ def patched_pairs(n: int = N_PAIRS, seed: int = 0) -> PatchedPairs:
         values=-rng.exponential(size=(len(READINGS), n, len(LAYERS), len(POSITIONS))),
         clean=np.stack([2 + rng.random(n), -rng.random(n), np.zeros(n)]),
         corrupt=np.stack([-2 - rng.random(n), -3 - rng.random(n), rng.random(n)]),
-        is_after=np.zeros((n, len(POSITIONS)), dtype=bool),
+        why_missing=np.zeros((n, len(LAYERS), len(POSITIONS)), dtype=np.int8),
         dropped=Counter({"the model says another answer": 3}),
     )
 
@@ -51,15 +60,17 @@ def patched_pairs(n: int = N_PAIRS, seed: int = 0) -> PatchedPairs:
 def reading_as(patched: PatchedPairs, side: Float[np.ndarray, "reading pair"]) -> PatchedPairs:
     """The same pairs, where every patch gives what a run without one does."""
     values = np.broadcast_to(side[:, :, None, None], patched.values.shape).copy()
-    return PatchedPairs(patched.ids, values, patched.clean, patched.corrupt, patched.is_after, patched.dropped)
+    return replace(patched, values=values)
 
 
-def with_missing(patched: PatchedPairs, column: int, pairs: slice, *, after: bool = False) -> PatchedPairs:
-    """The same, where some pairs do not have a position, or have it after what is read."""
-    values, is_after = patched.values.copy(), patched.is_after.copy()
+def with_missing(
+    patched: PatchedPairs, column: int, pairs: slice, why: NoValue = NoValue.NO_PAIR_HAS_THE_POSITION
+) -> PatchedPairs:
+    """The same, where some pairs have no value in a column."""
+    values, why_missing = patched.values.copy(), patched.why_missing.copy()
     values[:, pairs, :, column] = np.nan
-    is_after[pairs, column] = after
-    return PatchedPairs(patched.ids, values, patched.clean, patched.corrupt, is_after, patched.dropped)
+    why_missing[pairs, :, column] = why
+    return replace(patched, values=values, why_missing=why_missing)
 
 
 def effects(patched: PatchedPairs, metric: str = "recovery", *, receives_clean: bool = False) -> Effects:
@@ -152,7 +163,7 @@ def test_an_interval_of_the_mean_covers_the_true_mean(missing: float) -> None:
     for _ in range(N_SIMULATED):
         values = rng.lognormal(0, deviation, size=(60, 1, N_CELLS))
         values[rng.random(values.shape) < missing] = np.nan
-        low, high = bootstrap_interval(values, draws=400, rng=rng)
+        low, high = percentile_interval(drawn_means(values, group_draws(np.arange(len(values)), 400, rng)))
         covered += ((low <= truth) & (truth <= high)).ravel().tolist()
     assert 0.90 <= np.mean(covered) <= 0.98
 
@@ -205,16 +216,15 @@ def test_what_changes_nothing_at_all_is_not_marked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pairs", "after", "reason", "n"),
+    ("pairs", "why", "reason", "n"),
     [
-        (slice(None), False, NoValue.NO_PAIR_HAS_THE_POSITION, 0),
-        (slice(None), True, NoValue.AFTER_THE_READ_OUT, 0),
-        (slice(MIN_PAIRS - 1, None), False, NoValue.TOO_FEW_PAIRS, MIN_PAIRS - 1),
-        (slice(MIN_PAIRS, None), True, NoValue.HAS_VALUE, MIN_PAIRS),
+        *((slice(None), why, why, 0) for why in OF_PAIRS),
+        (slice(MIN_PAIRS - 1, None), NoValue.NO_PAIR_HAS_THE_POSITION, NoValue.TOO_FEW_PAIRS, MIN_PAIRS - 1),
+        (slice(MIN_PAIRS, None), NoValue.AFTER_THE_READ_OUT, NoValue.HAS_VALUE, MIN_PAIRS),
     ],
 )
-def test_a_cell_without_a_value_says_why(pairs: slice, after: bool, reason: NoValue, n: int) -> None:
-    heatmap = mapped(with_missing(patched_pairs(), 1, pairs, after=after))
+def test_a_cell_without_a_value_says_why(pairs: slice, why: NoValue, reason: NoValue, n: int) -> None:
+    heatmap = mapped(with_missing(patched_pairs(), 1, pairs, why))
     meanings = heatmap.data.attrs["why_missing_meanings"].split()
     assert column_of(heatmap, "n") == [n] * len(LAYERS)
     for code in column_of(heatmap, "why_missing"):
@@ -226,6 +236,34 @@ def test_a_cell_without_a_value_says_why(pairs: slice, after: bool, reason: NoVa
         assert np.isfinite(column_of(heatmap, name, "subject_last")).all()
     assert has_value or not any(column_of(heatmap, "marked"))
     assert column_of(heatmap, "why_missing", "subject_last") == [NoValue.HAS_VALUE] * len(LAYERS)
+
+
+def test_where_pairs_lack_a_cell_for_several_reasons_the_commonest_is_told() -> None:
+    few, more = slice(0, 3), slice(3, 7)
+    for third, told in (
+        (NoValue.NO_PAIR_HAS_THE_POSITION, NoValue.CLEAN_AND_CORRUPT_ARE_THE_SAME),
+        (NoValue.AFTER_THE_READ_OUT, NoValue.AFTER_THE_READ_OUT),
+    ):
+        patched = with_missing(patched_pairs(), 1, slice(7, None), third)
+        patched = with_missing(patched, 1, few, NoValue.CANNOT_REACH_THE_READ_OUT)
+        patched = with_missing(patched, 1, more, NoValue.CLEAN_AND_CORRUPT_ARE_THE_SAME)
+        assert column_of(mapped(patched), "why_missing") == [told] * len(LAYERS), "some pairs have the position"
+
+
+def test_between_runs_that_read_the_same_there_is_nothing_to_recover() -> None:
+    patched = patched_pairs()
+    patched.corrupt[0] = patched.clean[0]
+    assert column_of(mapped(patched), "why_missing") == [NoValue.NOTHING_TO_RECOVER] * len(LAYERS)
+    assert column_of(mapped(patched, "score"), "why_missing") == [NoValue.HAS_VALUE] * len(LAYERS)
+
+
+def test_a_figure_tells_apart_why_cells_have_no_value() -> None:
+    patched = with_missing(patched_pairs(), 0, slice(None), NoValue.CLEAN_AND_CORRUPT_ARE_THE_SAME)
+    patched.values[:, :, -1, 1] = np.nan
+    patched.why_missing[:, -1, 1] = NoValue.CANNOT_REACH_THE_READ_OUT
+    for heatmap in (mapped(patched), pair_map(patched, effects(patched), layers=LAYERS, positions=POSITIONS)):
+        (told,) = [note for note in draw_heatmap(Figure().add_subplot(), heatmap) if note.startswith("hatched")]
+        assert told == "hatched: clean and corrupt are the same (3), cannot reach the read out (1)"
 
 
 def test_peaks_are_shares_of_the_pairs_that_have_an_effect() -> None:
@@ -263,7 +301,7 @@ def test_a_map_without_any_effect_or_value_has_a_scale() -> None:
 
 
 def test_a_single_pair_has_values_and_no_intervals() -> None:
-    patched = with_missing(patched_pairs(n=1), 1, slice(None), after=True)
+    patched = with_missing(patched_pairs(n=1), 1, slice(None), NoValue.AFTER_THE_READ_OUT)
     heatmap = pair_map(patched, effects(patched), layers=LAYERS, positions=POSITIONS)
     data = heatmap.data
     np.testing.assert_array_equal(data["value"][:, 0], effects(patched).values[0, :, 0])
@@ -278,19 +316,17 @@ def test_heads_become_columns() -> None:
     """From rows of layers and heads: what layer 1 and head 2 read at position 1 is in row 1, column 1 * 3 + 2."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(3, 5, 2 * 3, 2))
-    is_after = np.array([[False, True]] * 5)
-    patched = PatchedPairs(tuple("abcde"), values, np.zeros((3, 5)), np.zeros((3, 5)), is_after)
+    why_missing = rng.integers(0, 6, size=(5, 2 * 3, 2))
+    patched = PatchedPairs(tuple("abcde"), values, np.zeros((3, 5)), np.zeros((3, 5)), why_missing)
     turned = heads_as_columns(patched, 3)
     assert turned.values.shape == (3, 5, 2, 2 * 3)
     for layer, head, position in itertools.product(range(2), range(3), range(2)):
-        np.testing.assert_array_equal(
-            turned.values[:, :, layer, position * 3 + head], values[:, :, layer * 3 + head, position]
-        )
-    assert turned.is_after[0].tolist() == [False] * 3 + [True] * 3
+        for ours, own in ((turned.values, values), (turned.why_missing, why_missing)):
+            np.testing.assert_array_equal(ours[..., layer, position * 3 + head], own[..., layer * 3 + head, position])
 
 
 def saved(path: Path) -> PatchedPairs:
-    patched = with_missing(patched_pairs(), 1, slice(0, 2), after=True)
+    patched = with_missing(patched_pairs(), 1, slice(0, 2), NoValue.AFTER_THE_READ_OUT)
     save_patched(patched, path, rows=["0-0", "1-1", "2-2"], positions=POSITIONS, attributes={"identity": "{}"})
     return patched
 
@@ -300,7 +336,7 @@ def test_patched_pairs_are_read_as_they_were_written(tmp_path: Path) -> None:
     found = load_patched(tmp_path / "pairs.nc")
     assert found.ids == patched.ids
     assert found.dropped == patched.dropped
-    np.testing.assert_array_equal(found.is_after, patched.is_after)
+    np.testing.assert_array_equal(found.why_missing, patched.why_missing)
     for name in ("values", "clean", "corrupt"):
         np.testing.assert_allclose(getattr(found, name), getattr(patched, name), rtol=1e-7)
         assert getattr(found, name).dtype == np.float64

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,14 @@ def test_a_map_of_another_site_says_so() -> None:
     heatmap = heatmap_of(np.full((4, 3), 0.7)).with_attributes({"site": "attn_out"})
     assert any("site: attn_out" in text.get_text() for text in heatmap_figure(heatmap).texts)
     assert not heatmap_figure(heatmap.with_attributes({"site": "resid_post"})).texts
+
+
+def test_columns_that_are_tokens_of_any_script_have_no_empty_boxes() -> None:
+    names = ["0 中国", "1 العربية", "2 ␣‹0xE4›", "3 \u2800", "4 a"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        columns, _ = labels_of(heatmap_figure(heatmap_of(np.full((4, 5), 0.7), positions=names)))
+    assert columns[3:] == ["3 \\u2800", "4 a"]
 
 
 def test_layers_that_are_left_out_are_not_counted() -> None:

@@ -1,4 +1,4 @@
-"""Pairs of texts: which tokens stand for each other, and how a column is written."""
+"""Pairs of texts: which tokens stand for each other."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.text_pairs import aligned_tokens, printable
-from tests.tiny_models import trained_tokenizer
+from interp.text_pairs import aligned_tokens
 
 Tokens = tuple[int, ...]
 texts = st.lists(st.integers(0, 3), max_size=9).map(tuple)
@@ -68,17 +67,3 @@ def test_what_differs_goes_token_by_token_or_by_its_first_and_its_last(
 
 def test_of_repeated_tokens_none_is_aligned_twice() -> None:
     assert aligned_tokens((1, 1, 1), (1, 1, 1, 1)) == [(0, 0), (1, 1), (2, 2)]
-
-
-def test_a_column_shows_spaces_and_breaks_and_names_what_cannot_be_printed() -> None:
-    tokenizer = trained_tokenizer()
-    for text, shown in ((" country", "␣country"), ("\n", "↵"), ("\t", "⇥"), ("France", "France")):
-        tokens = tokenizer(text)["input_ids"]
-        assert "".join(printable(tokenizer, token) for token in tokens) == shown
-    for token in range(len(tokenizer)):
-        written = printable(tokenizer, token)
-        assert written.isprintable()
-        assert written
-        assert " " not in written
-    (control,) = tokenizer("\x07")["input_ids"]
-    assert printable(tokenizer, control) == f"‹{tokenizer.convert_ids_to_tokens(control)}›"

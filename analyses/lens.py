@@ -1,0 +1,190 @@
+"""Map what the model would say if it stopped there: the logit lens or a tuned lens, layer by token.
+
+Reads every captured cell of the residual stream through the model's own final norm and unembedding: the log-probability
+and the rank of the answer's first token, of the correct answer's and of the model's own next token, the entropy, and
+how far the lens is from the model's output. Over all answers, right and wrong ones apart, and their difference. The
+model is not run again where the activations are there. Writes lens-answer-logprob.nc, .pdf and .png, and so on. With
+--text it shows what the lens says at every layer and token of one prompt: lens.nc, .pdf and .png, and as text.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analyses import asking, capturing, lens_prompt
+from analyses.command import execute
+from analyses.runs import provenance, publish, require_publishable, reusable, run_folder, table_of_values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import xarray as xr
+
+    from interp.examples import Answer
+    from interp.heatmap import Heatmap
+    from interp.lens_map import Examples
+    from interp.lenses import Lens
+    from interp.model_sources import ModelSource
+    from interp.models import HookedModel
+    from interp.questions import QuestionSet
+
+SITE = "resid_post"
+EVERY_QUANTITY = (
+    "answer-logprob,answer-rank,answer-settled,gold-logprob,gold-rank,next-logprob,next-rank,entropy,kl,agreement"
+)
+
+
+@dataclass(frozen=True)
+class Config(lens_prompt.Config):
+    """Map what the model would say if it stopped there: the logit lens or a tuned lens, layer by token."""
+
+    quantities: str = EVERY_QUANTITY
+    """Which maps are drawn, separated by commas: log-probability and rank of the answer's first token, of the correct
+    answer's, of the next token; entropy, KL from the output, whether the top token is the output's, and whether it is
+    the answer here and in all layers above ('settled')."""
+    of: str = "all,correct,wrong,difference"
+    """Over which answers, separated by commas: all, correct, wrong, and difference, correct against wrong."""
+    bootstraps: int = 1_000
+    """Bootstrap draws of the intervals."""
+
+
+def run(config: Config) -> None:
+    """Answer, capture, read, draw."""
+    from interp.heatmap import Heatmap
+
+    require_usable(config)
+    source = asking.source_of(config)
+    model = cache(lambda: asking.loaded(config, source))
+    if config.text is not None:
+        lens_prompt.run(config, source, model)
+        return
+    questions = asking.questions_of(config)
+    of_values = identity_of(config, source, questions)
+    identity = of_values | {"bootstraps": config.bootstraps}
+    parent = config.runs / source.name / questions.name
+    maps = run_folder(parent, "-".join(["lens", *variants_of(config)]), identity)
+    names = names_of_maps(config)
+    published = {name: config.figures / source.name / questions.name / f"{name}.nc" for name in names}
+    for path in published.values():
+        require_publishable(path, identity, overwrite=config.overwrite)
+    missing = [name for name in names if reusable(maps / f"{name}.nc", identity) is None]
+    if missing:
+        made = measured_maps(config, source, questions, model, run_folder(parent, "lens-values", of_values), missing)
+        for name, heatmap in made.items():
+            heatmap.with_attributes(provenance(identity)).save(maps / f"{name}.nc")
+    for name, path in published.items():
+        for written in publish(maps / f"{name}.nc", path):
+            print(written)
+    for name in names:
+        if names[name][1] == "all":
+            print("", table_of_values(Heatmap.load(maps / f"{name}.nc")), sep="\n")
+
+
+def require_usable(config: Config) -> None:
+    """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
+    from interp.errors import unknown_name
+    from interp.lens_map import QUANTITIES, SUBSETS
+
+    capturing.require_usable(config)
+    lens_prompt.require_usable(config)
+    for kind, text, known in (("quantity", config.quantities, QUANTITIES), ("subset", config.of, SUBSETS)):
+        for name in text.split(","):
+            if name not in known:
+                raise unknown_name(kind, name, known)
+
+
+def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
+    """All that decides what the lens reads."""
+    return (
+        asking.identity_of(config, source, questions)
+        | capturing.settings_of(config)
+        | {"lens": lens_prompt.lens_identity(config)}
+    )
+
+
+def variants_of(config: Config) -> list[str]:
+    """What in the name of a map tells it from that of the logit lens at the default positions."""
+    kind = lens_prompt.lens_name(config)
+    return ([kind] if kind != lens_prompt.LOGIT else []) + capturing.variants_of(config, SITE)
+
+
+def names_of_maps(config: Config) -> dict[str, tuple[str, str]]:
+    """The quantity and the subset of each map, by its name."""
+    return {
+        "-".join(["lens", quantity, *([subset] if subset != "all" else []), *variants_of(config)]): (quantity, subset)
+        for quantity in config.quantities.split(",")
+        for subset in config.of.split(",")
+    }
+
+
+def measured_maps(
+    config: Config,
+    source: ModelSource,
+    questions: QuestionSet,
+    model: Callable[[], HookedModel],
+    folder: Path,
+    names: Sequence[str],
+) -> dict[str, Heatmap]:
+    """Maps of this configuration, by name; what the lens reads is kept in the folder."""
+    from interp.lens_map import SUBSETS, lens_map
+
+    captured = capturing.captured(config, source, questions, model, [SITE])
+    values = values_of(captured, model, lambda: lens_prompt.lens_of(config, source, model()), folder)
+    record = capturing.record_of(config, source, questions, captured.answers, captured.table, SITE)
+    examples = examples_of(captured.answers)
+    maps = {}
+    for name in names:
+        quantity, subset = names_of_maps(config)[name]
+        said = ", ".join(words for words in (SUBSETS[subset], lens_in_words(config)) if words)
+        heatmap = lens_map(values, quantity, subset, examples, draws=config.bootstraps, seed=config.seed)
+        maps[name] = heatmap.with_attributes(record | {"lens": lens_prompt.lens_name(config), "variant": said})
+    return maps
+
+
+def lens_in_words(config: Config) -> str:
+    """What a figure must say of the lens; nothing of the logit lens."""
+    return "" if config.lens == lens_prompt.LOGIT else f"{lens_prompt.lens_name(config)} lens"
+
+
+def values_of(
+    captured: capturing.Captured, model: Callable[[], HookedModel], lens: Callable[[], Lens], folder: Path
+) -> xr.Dataset:
+    """What the lens reads off every cell of every answer: from its file, or from the activations."""
+    from interp.files import make_folder, whole_file
+    from interp.lens import finished, lens_values, require_own_output
+    from interp.lens_targets import target_tokens
+
+    path = folder / "values.nc"
+    known = finished(path)
+    if known is not None:
+        return known
+    store, tokens = captured.stores[SITE], captured.table["token"].values
+    require_own_output(model(), captured.answers, tokens, store)
+    targets = target_tokens(model().tokenizer, captured.answers, tokens)
+    make_folder(folder)
+    values = lens_values(model(), lens(), store, tokens, targets, parts=folder)
+    with whole_file(path) as temporary:
+        values.to_netcdf(temporary, engine="h5netcdf")
+    for part in folder.glob("position-*.nc"):
+        part.unlink()
+    return values
+
+
+def examples_of(answers: Sequence[Answer]) -> Examples:
+    """What the answers are to the maps."""
+    import numpy as np
+
+    from interp.lens_map import Examples
+
+    _, group = np.unique([answer.question.group for answer in answers], return_inverse=True)
+    correct = np.array([answer.correct is True for answer in answers])
+    wrong = np.array([answer.correct is False for answer in answers])
+    return Examples(group.reshape(-1).astype(np.int64), correct, wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(execute(Config, run, prog="python -m analyses.lens"))

@@ -1,0 +1,192 @@
+"""A lens over one prompt, with the top token of every layer and token: interp lens --text TEXT."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from analyses import asking, capturing
+from analyses.capturing import layer_numbers
+from analyses.runs import Identity, provenance, publish, require_publishable, reusable_result, run_folder
+
+if TYPE_CHECKING:
+    from interp.lenses import Lens
+    from interp.model_sources import ModelSource
+    from interp.models import HookedModel
+    from interp.prompt_map import PromptMap
+
+DEFAULT_COLOUR: Final = "probability"
+COLUMNS = 16
+"""How many tokens are shown by default: at the widest, a figure whose text can be read on a page."""
+MOST_COLUMNS = 240
+"""A figure of more is larger than what can be drawn."""
+PRINTED_COLUMNS = 120
+"""How wide what is printed may be where no terminal says how wide it is."""
+WINDOW = re.compile(r"(-?\d+)(-(-?\d+)?)?")
+
+
+LOGIT = "logit"
+
+
+@dataclass(frozen=True)
+class Config(capturing.Config):
+    """What a lens says over one prompt."""
+
+    text: str | None = None
+    """One prompt in place of a data set: the picture of it has the lens's top token at every layer and token. In a chat
+    turn with --prompt chat, else as it stands."""
+    tokens: str | None = None
+    """Of --text: which tokens are the columns, such as 0-40, 12- or --tokens=-20- (from the 20th before the end); by
+    default as many of the last ones as can be read on a page."""
+    stride: int = 1
+    """Of --text: only every so many tokens, counted back from the last one that is shown."""
+    colour: Literal["probability", "rank", "entropy", "kl"] = DEFAULT_COLOUR
+    """Of --text: what the colours say: the top token's probability, the true next token's rank, the entropy, or the
+    divergence from the model's output."""
+    lens: str = LOGIT
+    """'logit' reads every layer's stream as if it were the last one's; 'tuned:PATH' through the translators of a file
+    that 'interp tune' made, or of a folder in the format of the tuned-lens package."""
+    figures: Path = Path("figures")
+    """Folder of results: <model>/<dataset>/lens-<quantity>.{nc,pdf,png}, and -correct, -wrong, -difference;
+    <model>/texts/lens.* for --text."""
+    overwrite: bool = False
+    """Replace the results of another run."""
+
+
+def require_usable(config: Config) -> None:
+    """Raise an `InputError` for flags that no prompt can be shown with, before anything is loaded or written."""
+    from interp.errors import InputError
+
+    asking.require_usable(config)
+    layer_numbers(config.layers, n_layers=None)
+    if config.text is None and (config.tokens, config.stride, config.colour) != (None, 1, DEFAULT_COLOUR):
+        raise InputError("--tokens, --stride and --colour are of one prompt; give --text, or leave them out")
+    if config.text == "":
+        raise InputError("--text is empty; give a text")
+    if config.stride < 1:
+        raise InputError(f"--stride is {config.stride}; give a number from 1")
+    if config.tokens is not None:
+        window_of(config.tokens)
+
+
+def lens_of(config: Config, source: ModelSource, model: HookedModel) -> Lens:
+    """The lens that is read through."""
+    from interp import tuned_lens
+
+    return tuned_lens.lens_of(config.lens, model, source, config.weights)
+
+
+def lens_name(config: Config) -> str:
+    """What kind of lens it is."""
+    return config.lens.partition(":")[0]
+
+
+def lens_identity(config: Config) -> str:
+    """What tells one lens from another: of a tuned lens its translators, wherever they are kept."""
+    from interp.lenses import LogitLens
+    from interp.tuned_lens import named_lens
+
+    lens = named_lens(config.lens)
+    return lens.name if isinstance(lens, LogitLens) else f"{lens.name}:{lens.sha256}"
+
+
+def run(config: Config, source: ModelSource, model: Callable[[], HookedModel]) -> None:
+    """Read one prompt, draw it, print it."""
+    from interp.prompt_lens_text import prompt_lens_text
+    from interp.prompt_map import PromptMap
+    from interp.terminals import depth_of
+
+    of_values = identity_of(config, source)
+    identity = of_values | {"colour": config.colour}
+    parent, name = config.runs / source.name / "texts", "-".join(["lens", *variants_of(config)])
+    path, published = run_folder(parent, "lens", identity) / "lens.nc", config.figures / source.name / "texts"
+    require_publishable(published / f"{name}.nc", identity, overwrite=config.overwrite)
+    shown = reusable_result(PromptMap, path, identity)
+    if shown is None:
+        values = values_of(config, source, model, of_values)
+        shown = values.coloured(config.colour).with_attributes(provenance(identity))
+        shown.save(path)
+    for written in publish(path, published / f"{name}.nc"):
+        print(written)
+    depth = depth_of(os.environ, is_terminal=sys.stdout.isatty())
+    width = shutil.get_terminal_size((PRINTED_COLUMNS, 0)).columns
+    print("", prompt_lens_text(shown, width=width, depth=depth), sep="\n")
+
+
+def values_of(config: Config, source: ModelSource, model: Callable[[], HookedModel], identity: Identity) -> PromptMap:
+    """What the lens says, whatever it is coloured by: from its file, or from the model."""
+    from interp.model_sources import n_layers_of
+    from interp.prompt_lens import prompt_map
+    from interp.prompt_map import PromptMap
+    from interp.prompts import text_tokens
+
+    path = run_folder(config.runs / source.name / "texts", "lens-values", identity) / "values.nc"
+    values = reusable_result(PromptMap, path, identity)
+    if values is None:
+        layers = layer_numbers(config.layers, n_layers_of(source) or model().cfg.n_layers)
+        most, tokenizer = getattr(model().cfg, "n_ctx", None), model().tokenizer
+        tokens = text_tokens(tokenizer, str(config.text), flag="--text", style=config.prompt, most=most)
+        values = prompt_map(model(), lens_of(config, source, model()), tokens, places_of(config, len(tokens)), layers)
+        record = {"model": source.name, "revision": source.revision, **asking.form_of(config, source)}
+        values = values.with_attributes(record | {"text": str(config.text)} | provenance(identity))
+        values.save(path)
+    return values
+
+
+def identity_of(config: Config, source: ModelSource) -> dict[str, Any]:
+    """All that decides what is read of a prompt."""
+    # The columns by default are here too: another number of them is another picture.
+    tokens = {"tokens": config.tokens or f"the last {COLUMNS}", "stride": config.stride, "layers": config.layers}
+    of_text = {"text": config.text, "prompt": config.prompt, "lens": lens_identity(config)}
+    return asking.model_identity(config, source) | of_text | tokens
+
+
+def variants_of(config: Config) -> list[str]:
+    """What in the name of a picture tells it from that of the logit lens by default."""
+    chosen = [
+        (lens_name(config), LOGIT),
+        (config.colour, DEFAULT_COLOUR),
+        (f"tokens{config.tokens}", "tokensNone"),
+        (f"stride{config.stride}", "stride1"),
+        (config.layers.replace(",", "_"), "all"),
+    ]
+    return [value for value, default in chosen if value != default]
+
+
+def places_of(config: Config, n_tokens: int) -> list[int]:
+    """The tokens that are the columns, by their number from 0."""
+    from interp.errors import InputError
+
+    if config.tokens is None:
+        last = n_tokens - 1
+        first = max(last - (COLUMNS - 1) * config.stride, 0)
+    else:
+        first, last = (end % n_tokens if -n_tokens <= end < 0 else end for end in window_of(config.tokens))
+        if not (0 <= first < n_tokens and 0 <= last < n_tokens):
+            raise InputError(f"--tokens has {config.tokens!r}, and the prompt has the tokens 0 to {n_tokens - 1}")
+        if first > last:
+            raise InputError(f"--tokens has {config.tokens!r}, from {first} to {last}; give the first token first")
+    places = list(range(last, first - 1, -config.stride))[::-1]
+    if len(places) > MOST_COLUMNS:
+        raise InputError(
+            f"{len(places)} tokens are to be shown, and a picture has room for {MOST_COLUMNS}; give fewer --tokens, or "
+            "a larger --stride"
+        )
+    return places
+
+
+def window_of(text: str) -> tuple[int, int]:
+    """The first and the last token that a flag names; below 0 from the end."""
+    from interp.errors import InputError
+
+    window = WINDOW.fullmatch(text.strip())
+    if window is None:
+        raise InputError(f"--tokens has {text!r}; write a range such as 0-40 or 12-, or --tokens=-20- for the last 20")
+    first, to, last = window.groups()
+    return int(first), int(first) if to is None else -1 if last is None else int(last)

@@ -1,0 +1,29 @@
+"""The colours of a heatmap's cells, and of what is written into them."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from matplotlib.colors import to_rgb
+
+from interp.heatmap import Heatmap
+from interp.plot import MISSING_COLOUR, colours_of, normalised
+
+BLACK, WHITE = np.zeros(3), np.ones(3)
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+
+
+def cell_colours(heatmap: Heatmap) -> Float[np.ndarray, "layer position rgb"]:
+    """The colour of every cell, as `interp.plot` draws it."""
+    value = np.ma.masked_invalid(heatmap.data["value"].values)
+    colours = matplotlib.colormaps[colours_of(heatmap)].with_extremes(bad=to_rgb(MISSING_COLOUR))
+    rgb: np.ndarray = colours(normalised(heatmap.scale)(value))[..., :3]
+    return rgb
+
+
+def ink_on(colour: Float[np.ndarray, " rgb"]) -> Float[np.ndarray, " rgb"]:
+    """Black or white, whichever is told better from a colour (by the contrast of WCAG 2.2)."""
+    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    luminance = float(linear @ LUMINANCE)
+    return WHITE if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else BLACK

@@ -1,0 +1,76 @@
+"""Means and medians over examples, cell by cell, with bootstrap intervals; what is missing is left out."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+
+LEVEL = 0.95
+"""Confidence level of every interval."""
+
+
+def mean_of_examples(values: Float[np.ndarray, "example ..."]) -> Float[np.ndarray, "*cell"]:
+    """The mean of the finite values of each cell; NaN where there is none."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean: np.ndarray = np.where(known, values, 0.0).sum(0) / known.sum(0)
+    return mean
+
+
+def median_of_examples(values: Float[np.ndarray, "example ..."]) -> Float[np.ndarray, "*cell"]:
+    """The median of the values of each cell that are not NaN; NaN where there is none."""
+    median: np.ndarray = np.full(values.shape[1:], np.nan)
+    some = np.isfinite(values).any(0)
+    median[some] = np.nanmedian(values[:, some], axis=0)
+    return median
+
+
+def group_draws(
+    group: Int[np.ndarray, " example"], n_draws: int, rng: np.random.Generator
+) -> Float[np.ndarray, "draw example"]:
+    """How often each draw has each example, when as many groups as there are are drawn with replacement."""
+    numbers, of_example = np.unique(group, return_inverse=True)
+    times = rng.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)), size=n_draws)
+    drawn: np.ndarray = times[:, of_example.reshape(-1)].astype(np.float32)
+    return drawn
+
+
+def drawn_means(
+    values: Float[np.ndarray, "example ..."], weights: Float[np.ndarray, "draw example"]
+) -> Float[np.ndarray, "draw ..."]:
+    """The mean of each cell in each bootstrap draw of the examples; NaN where a draw has none of a cell's."""
+    flat = values.reshape(len(values), -1)
+    known = np.isfinite(flat)
+    times = weights.astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means: np.ndarray = (times @ np.where(known, flat, 0.0)) / (times @ known)
+    return means.reshape(len(weights), *values.shape[1:])
+
+
+def drawn_medians(
+    values: Float[np.ndarray, "example ..."], weights: Float[np.ndarray, "draw example"]
+) -> Float[np.ndarray, "draw ..."]:
+    """The median of each cell in each draw: the smallest value that at least half of the draw's do not exceed."""
+    flat = values.reshape(len(values), -1)
+    medians = np.full((len(weights), flat.shape[1]), np.nan)
+    for cell, column in enumerate(flat.T):
+        known = np.flatnonzero(~np.isnan(column))
+        if len(known):
+            order = known[np.argsort(column[known], kind="stable")]
+            below = weights[:, order].cumsum(1, dtype=np.float64)
+            # A draw without any of the cell's examples has no median.
+            half = (below >= below[:, -1:] / 2).argmax(1)
+            medians[:, cell] = np.where(below[:, -1] > 0, column[order[half]], np.nan)
+    return medians.reshape(len(weights), *values.shape[1:])
+
+
+def percentile_interval(
+    drawn: Float[np.ndarray, "draw ..."],
+) -> tuple[Float[np.ndarray, "*cell"], Float[np.ndarray, "*cell"]]:
+    """The ends between which 95 % of the draws lie (Efron & Tibshirani 1993, chapter 13); NaN where there is none."""
+    flat = drawn.reshape(len(drawn), -1)
+    low, high = np.full(flat.shape[1], np.nan), np.full(flat.shape[1], np.nan)
+    some = np.isfinite(flat).any(0)
+    if some.any():
+        low[some], high[some] = np.nanquantile(flat[:, some], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return low.reshape(drawn.shape[1:]), high.reshape(drawn.shape[1:])

@@ -1,0 +1,337 @@
+"""The lens on tiny models: against the model itself with a stream put in at its end, and as a command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from transformers import PreTrainedTokenizerFast
+
+from analyses import cli
+from interp import lens as lenses_of_sets
+from interp.activations import batch_activations, hooks_of_sites
+from interp.errors import InputError
+from interp.examples import Answer, Question, Span
+from interp.heatmap import Heatmap
+from interp.lens import lens_values, require_own_output
+from interp.lens_targets import TARGETS, NoTarget, gold_token, target_tokens
+from interp.lenses import LogitLens
+from interp.model_sources import ModelSource
+from interp.models import HookedModel
+from interp.positions import MISSING, position_table
+from interp.tokens import decoded_text
+from interp.tuned_lens import TunedLens
+from tests.model.test_analyses import asked, said_rows
+from tests.random_answers import random_answers
+from tests.row_files import written
+
+POSITIONS = ("last_q", "exact_answer_first", "-2", "-1")
+ANSWERS = random_answers(7)
+
+
+@dataclass(frozen=True)
+class Captured:
+    """Streams of answers, as a store has them."""
+
+    layers: tuple[int, ...]
+    positions: tuple[str, ...]
+    streams: torch.Tensor
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        return tuple(answer.question.id for answer in ANSWERS)
+
+    def cell(self, layer: int, position: str) -> torch.Tensor:
+        return self.streams[self.layers.index(layer), self.positions.index(position)]
+
+
+def captured(model: HookedModel) -> tuple[Captured, np.ndarray]:
+    tokens = position_table(ANSWERS, list(POSITIONS))["token"].values
+    hooks = hooks_of_sites(model, ["resid_post"])
+    streams = batch_activations(model, [answer.token_ids for answer in ANSWERS], tokens, hooks)["resid_post"]
+    return Captured(tuple(range(model.cfg.n_layers)), POSITIONS, streams), tokens
+
+
+def random_targets(tokens: np.ndarray) -> np.ndarray:
+    targets = np.random.default_rng(0).integers(2, 380, (len(TARGETS), *tokens.shape))
+    # A token of an answer is asked about the same, by whatever name it goes.
+    targets[2] = np.random.default_rng(1).integers(2, 380, 64)[tokens]
+    targets[:2] = targets[:2, :, :1]
+    targets[:, tokens == MISSING] = NoTarget.NO_POSITION
+    return targets
+
+
+def stopped_logits(model: HookedModel, answer: Answer, layer: int) -> torch.Tensor:
+    """The logits of a model whose last block gives out what block `layer` does."""
+    ids = torch.tensor([list(answer.token_ids)])
+    kept: dict[str, torch.Tensor] = {}
+
+    def keep(stream: torch.Tensor, hook: object) -> None:
+        kept["stream"] = stream.clone()
+
+    def put(stream: torch.Tensor, hook: object) -> torch.Tensor:
+        return kept["stream"]
+
+    last = model.cfg.n_layers - 1
+    hooks = [(f"blocks.{layer}.hook_resid_post", keep), (f"blocks.{last}.hook_resid_post", put)]
+    with torch.inference_mode():
+        logits: torch.Tensor = model.run_with_hooks(ids, fwd_hooks=hooks)[0].double()
+    return logits
+
+
+def test_a_lens_reads_what_the_model_would_say_if_it_stopped_there(family_model: HookedModel) -> None:
+    store, tokens = captured(family_model)
+    targets = random_targets(tokens)
+    found = lens_values(family_model, LogitLens(), store, tokens, targets)
+    require_own_output(family_model, ANSWERS, tokens, store)
+    for row, answer in enumerate(ANSWERS):
+        own = stopped_logits(family_model, answer, family_model.cfg.n_layers - 1).log_softmax(-1)
+        for layer in store.layers:
+            said = stopped_logits(family_model, answer, layer).log_softmax(-1)
+            for column, token in enumerate(tokens[row]):
+                cell = found.isel(layer=layer, position=column, example=row)
+                if token == MISSING:
+                    assert np.isnan(cell["entropy"])
+                    assert np.isnan(cell["log_probability"]).all()
+                    assert (cell["rank"] == -1).all()
+                    continue
+                there, asked_for = said[token], targets[:, row, column]
+                np.testing.assert_allclose(cell["log_probability"], there[asked_for], atol=2e-4)
+                np.testing.assert_allclose(cell["entropy"], -(there.exp() * there).sum(), atol=2e-4)
+                divergence = (own[token].exp() * (own[token] - there)).sum()
+                np.testing.assert_allclose(cell["divergence"], divergence, atol=5e-4)
+                ahead = [(int((there > value + 1e-4).sum()), int((there > value - 1e-4).sum())) for value in there]
+                for rank, target in zip(cell["rank"].values, asked_for, strict=True):
+                    assert ahead[target][0] <= rank <= ahead[target][1]
+                assert there[int(cell["top"])] > there.max() - 1e-4
+    last = found.isel(layer=-1)
+    assert float(last["divergence"].max()) < 1e-4, "the last layer's is the model's own output"
+    assert float(found.isel(layer=0)["divergence"].max()) > 0.01
+
+
+def test_transformer_lens_reads_the_same(model: HookedModel) -> None:
+    peer = pytest.importorskip("transformer_lens.tools.analysis.logit_lens", reason="of TransformerLens 4").logit_lens
+    store, tokens = captured(model)
+    targets = random_targets(tokens)
+    found = lens_values(model, LogitLens(), store, tokens, targets)
+    for row, answer in enumerate(ANSWERS):
+        for column in np.flatnonzero(tokens[row] != MISSING):
+            theirs = peer(
+                model,
+                torch.tensor([list(answer.token_ids)]),
+                positions=int(tokens[row, column]),
+                targets=[int(token) for token in targets[:, row, column]],
+                return_type="log_probs",
+            )
+            ours = found.isel(position=column, example=row)
+            # Its first entry is the embedding, and its second the stream after block 0.
+            np.testing.assert_allclose(ours["log_probability"].T, theirs.values[1:, 0], atol=1e-4)
+            np.testing.assert_array_equal(ours["rank"].T, theirs.readout.target_ranks[1:, 0])
+            np.testing.assert_allclose(ours["entropy"], theirs.readout.entropy[1:, 0], atol=1e-4)
+
+
+def test_how_many_rows_are_read_at_once_does_not_matter(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, tokens = captured(model)
+    whole = lens_values(model, LogitLens(), store, tokens, random_targets(tokens))
+    monkeypatch.setattr(lenses_of_sets, "CPU_BLOCK_BYTES", 1)
+    assert lenses_of_sets.block_of(model) == 1
+    xr.testing.assert_allclose(lens_values(model, LogitLens(), store, tokens, random_targets(tokens)), whole, atol=1e-4)
+
+
+def test_a_token_of_two_names_is_read_once(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, tokens = captured(model)
+    read: list[int] = []
+    block_readings = lenses_of_sets.block_readings
+
+    def counted(*args: object) -> dict[str, np.ndarray]:
+        read.append(args[3].shape[1])
+        return block_readings(*args)
+
+    monkeypatch.setattr(lenses_of_sets, "block_readings", counted)
+    lens_values(model, LogitLens(), store, tokens, random_targets(tokens))
+    distinct = sum(len(set(row) - {MISSING}) for row in tokens.tolist())
+    assert sum(read) == distinct < (tokens != MISSING).sum()
+
+
+def test_an_interrupted_run_goes_on_to_the_same_values(
+    model: HookedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, tokens = captured(model)
+    targets = random_targets(tokens)
+    whole = lens_values(model, LogitLens(), store, tokens, targets)
+    column_values = lenses_of_sets.column_values
+
+    def killed(*args: object) -> xr.Dataset:
+        if args[3] == 2:
+            raise KeyboardInterrupt
+        return column_values(*args)
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(lenses_of_sets, "column_values", killed)
+        with pytest.raises(KeyboardInterrupt):
+            lens_values(model, LogitLens(), store, tokens, targets, parts=tmp_path)
+    first, second = sorted(tmp_path.glob("*.nc"))
+    second.write_bytes(second.read_bytes()[:100])
+    before = first.stat().st_mtime_ns
+    xr.testing.assert_identical(lens_values(model, LogitLens(), store, tokens, targets, parts=tmp_path), whole)
+    assert first.stat().st_mtime_ns == before, "what is finished is not read again"
+    assert "is damaged, and is made again" in caplog.text
+
+
+def test_stores_that_do_not_fit_are_refused(model: HookedModel) -> None:
+    store, tokens = captured(model)
+    cut = Captured(store.layers[:-1], store.positions, store.streams[:-1])
+    with pytest.raises(InputError, match="take --layers with the last one"):
+        lens_values(model, LogitLens(), cut, tokens, random_targets(tokens))
+    narrow = replace(store, streams=store.streams[..., :-1])
+    with pytest.raises(InputError, match=r"31 wide, the model's residual stream 32"):
+        lens_values(model, LogitLens(), narrow, tokens, random_targets(tokens))
+    other = replace(store, streams=store.streams.flip(2))
+    with pytest.raises(InputError, match=r"do not give this model's output; they are of another model"):
+        require_own_output(model, ANSWERS, tokens, other)
+
+
+def test_an_answer_that_has_no_position_is_left_out(model: HookedModel) -> None:
+    answers = [answer for answer in ANSWERS if answer.exact is None]
+    assert answers, "the first that would be checked"
+    ordered = [*answers, *(answer for answer in ANSWERS if answer.exact is not None)]
+    tokens = position_table(ordered, ["exact_answer_first"])["token"].values
+    hooks = hooks_of_sites(model, ["resid_post"])
+    streams = batch_activations(model, [answer.token_ids for answer in ordered], tokens, hooks)["resid_post"]
+    store = Captured(tuple(range(model.cfg.n_layers)), ("exact_answer_first",), streams)
+    require_own_output(model, ordered, tokens, store)
+    found = lens_values(model, LogitLens(), store, tokens, random_targets(tokens))
+    assert np.isnan(found["entropy"].values[:, 0, : len(answers)]).all()
+    assert np.isfinite(found["entropy"].values[:, 0, len(answers) :]).all()
+
+
+def answer_of(tokenizer: PreTrainedTokenizerFast, said: str, exact: str | None, gold: str, *, correct: bool) -> Answer:
+    ids = tokenizer(said)["input_ids"]
+    start = said.index(exact) if exact else 0
+    return Answer(
+        question=Question("q", "?", gold, (), None, "test", "q"),
+        token_ids=(5, 6, *ids),
+        n_prompt=2,
+        generated=decoded_text(tokenizer, ids),
+        ended=False,
+        exact=Span(start, start + len(exact)) if exact else None,
+        correct=correct,
+    )
+
+
+def test_the_gold_answer_is_spelt_in_the_exact_answers_place(tokenizer: PreTrainedTokenizerFast) -> None:
+    first: Callable[[str], int] = lambda text: tokenizer(text)["input_ids"][0]  # noqa: E731
+    after_space = answer_of(tokenizer, "It is Brazil", "Brazil", "France", correct=False)
+    assert gold_token(tokenizer, after_space) == first(" France")
+    at_the_start = answer_of(tokenizer, "Brazil", "Brazil", "France", correct=False)
+    assert gold_token(tokenizer, at_the_start) == first("France") != first(" France")
+    by_another_name = answer_of(tokenizer, "In 日本", "日本", "Japan", correct=True)
+    ids = by_another_name.token_ids
+    place = 2 + by_another_name.generated.first_token(by_another_name.exact)
+    assert gold_token(tokenizer, by_another_name) == ids[place], "a right answer's own name for it"
+    assert gold_token(tokenizer, answer_of(tokenizer, "No", None, "x", correct=False)) == NoTarget.NO_EXACT_ANSWER
+    empty = answer_of(tokenizer, "It is Brazil", "Brazil", "", correct=False)
+    assert gold_token(tokenizer, empty) == NoTarget.GOLD_CANNOT_BE_SPELT
+
+
+def test_targets_stand_in_every_cell(tokenizer: PreTrainedTokenizerFast) -> None:
+    answers = [
+        answer_of(tokenizer, "It is Brazil, so", "Brazil", "France", correct=False),
+        answer_of(tokenizer, "No", None, "France", correct=False),
+    ]
+    tokens = position_table(answers, ["last_q", "exact_answer_first", "-1"])["token"].values
+    found = target_tokens(tokenizer, answers, tokens)
+    ids = answers[0].token_ids
+    place = tokens[0, 1]
+    assert found[0, 0].tolist() == [ids[place]] * 3
+    assert found[2, 0].tolist() == [ids[2], ids[place + 1], NoTarget.NOTHING_FOLLOWS]
+    assert found[:, 1, 1].tolist() == [NoTarget.NO_POSITION] * 3
+    assert found[0, 1, 0] == NoTarget.NO_EXACT_ANSWER
+
+
+@pytest.fixture(scope="module")
+def drawn(source: ModelSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command, run once over answers that are given."""
+    folder = tmp_path_factory.mktemp("lens")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        questions = written(folder / "questions.csv", said_rows())
+        flags = ("--quantities", "answer-rank,kl", "--bootstraps", "50", "--n", "120")
+        asked(source, questions, *flags, command="lens")
+    return folder
+
+
+def test_the_command_draws_every_map_that_is_asked_for(
+    drawn: Path, source: ModelSource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(drawn)
+    names = {path.name for path in Path("figures").rglob("*.*")}
+    maps = [f"lens-{quantity}{of}" for quantity in ("answer-rank", "kl") for of in ("", "-correct", "-wrong")]
+    maps += ["lens-answer-rank-difference", "lens-kl-difference"]
+    assert names == {f"{name}.{suffix}" for name in maps for suffix in ("nc", "pdf", "png")}
+    (path,) = Path("figures").rglob("lens-kl.nc")
+    heatmap = Heatmap.load(path)
+    assert heatmap.data.attrs["lens"] == "logit"
+    assert float(heatmap.data["value"].isel(layer=-1).max()) < 1e-3
+    assert [path.name for path in Path("runs").rglob("position-*.nc")] == [], "finished parts are cleared away"
+
+    monkeypatch.setattr("interp.models.load_model", None)
+    asked(source, drawn / "questions.csv", "--quantities", "entropy", "--of", "all", "--n", "120", command="lens")
+    assert "mean entropy, nats" in capsys.readouterr().out, "other maps are of the same readings"
+    assert cli.main(["figures"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--quantities", "entropie"), "unknown quantity 'entropie'; nearest: entropy"),
+        (("--of", "right"), "unknown subset 'right'"),
+        (("--layers", "0-1"), "take --layers with the last one"),
+    ],
+)
+def test_the_command_refuses_in_one_line(
+    drawn: Path,
+    source: ModelSource,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    flags: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(drawn)
+    asked(source, drawn / "questions.csv", "--n", "120", *flags, command="lens", status=2)
+    assert message in capsys.readouterr().err
+
+
+def test_an_untrained_tuned_lens_is_the_logit_lens(
+    drawn: Path, source: ModelSource, model: HookedModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(drawn)
+    untrained = TunedLens.untrained(model.cfg.n_layers, model.cfg.d_model)
+    of_model = {"model": source.name, "revision": source.revision, "weights": "raw"}
+    replace(untrained, record=of_model).save(drawn / "untrained.safetensors")
+    flags = ("--quantities", "kl", "--of", "all", "--bootstraps", "50", "--n", "120")
+    asked(source, drawn / "questions.csv", *flags, "--lens", "tuned:untrained.safetensors", command="lens")
+    (tuned,) = Path("figures").rglob("lens-kl-tuned.nc")
+    logit = Heatmap.load(tuned.with_name("lens-kl.nc"))
+    np.testing.assert_array_equal(Heatmap.load(tuned).data["value"], logit.data["value"])
+    assert Heatmap.load(tuned).data.attrs["lens"] == "tuned"
+    other = replace(untrained, bias=untrained.bias + 1, record=of_model | {"revision": "another"})
+    other.save(drawn / "other.safetensors")
+    asked(
+        source,
+        drawn / "questions.csv",
+        *flags,
+        "--lens",
+        "tuned:other.safetensors",
+        "--overwrite",
+        command="lens",
+        status=2,
+    )
+    assert "this tuned lens is of tiny-llama with revision another" in capsys.readouterr().err
+    asked(source, drawn / "questions.csv", *flags, "--lens", "tunde:x", command="lens", status=2)
+    assert "no lens 'tunde:x'; write logit, or tuned:PATH" in capsys.readouterr().err

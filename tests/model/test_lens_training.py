@@ -1,0 +1,202 @@
+"""Training tuned lenses: gradients against plain autograd, what is learned, and what an interruption leaves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+from transformers import PreTrainedTokenizerFast
+
+from interp import lens_training
+from interp.errors import InputError
+from interp.gradient_passes import frozen_parameters
+from interp.lens_divergence import TextStreams, divergences, gradients
+from interp.lens_training import BEFORE, Schedule, Trained, sequence_divergences, trained_lens
+from interp.lenses import LogitLens
+from interp.models import HookedModel, load_model
+from interp.training_text import TextSequence, TrainingText, answer_sequences, n_counted, training_text
+from interp.tuned_lens import TunedLens
+from tests.model.conftest import Family
+from tests.random_answers import BEGINNING, random_answers
+from tests.tiny_models import saved_model
+
+SEQUENCES = (
+    TextSequence((*BEGINNING, 50, 60, 70), "a", 0),
+    TextSequence((*BEGINNING, 51, 61, 71, 81, 91), "b", len(BEGINNING)),
+    TextSequence((*BEGINNING, 51, 62), "c", len(BEGINNING) + 1),
+)
+TEXT = training_text(answer_sequences(random_answers(60)), share=0.2, seed=0)
+SCHEDULE = Schedule(steps=24, tokens=60, learning_rate=0.02, measure_every=4, patience=9, seed=0)
+
+
+def random_lens(model: HookedModel) -> TunedLens:
+    generator = torch.Generator().manual_seed(0)
+    n_layers, d_model = model.cfg.n_layers, model.cfg.d_model
+    weight = 0.1 * torch.randn(n_layers - 1, d_model, d_model, generator=generator)
+    return TunedLens(weight, 0.1 * torch.randn(n_layers - 1, d_model, generator=generator), {})
+
+
+def plain_divergence(model: Any, lens: TunedLens, layer: int) -> torch.Tensor:
+    """Of every counted token, by the model itself with what the lens gives in place of its last block's output."""
+    last = f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
+    found = []
+    for each in SEQUENCES:
+        tokens = torch.tensor([each.tokens])
+        own, cache = model.run_with_cache(tokens, names_filter=f"blocks.{layer}.hook_resid_post")
+        stream = next(iter(cache.values()))[0].detach()
+        read = stream + functional.linear(stream, lens.weight[layer], lens.bias[layer])
+        logits = model.run_with_hooks(tokens, fwd_hooks=[(last, lambda _, hook, read=read: read[None])])
+        p, q = own.detach().double().log_softmax(-1), logits.double().log_softmax(-1)
+        found.append(functional.kl_div(q, p, log_target=True, reduction="none")[0, each.start :].sum(-1))
+    return torch.cat(found)
+
+
+def test_gradients_are_those_of_the_whole_model(family_model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interp.lens_divergence.LOGIT_VALUES", 7 * family_model.cfg.d_vocab)
+    lens = random_lens(family_model)
+    streams = TextStreams.of(family_model, SEQUENCES).after_blocks(SEQUENCES)
+    assert streams.shape[1] == n_counted(SEQUENCES) == 21
+    with frozen_parameters(family_model):
+        found = gradients(family_model, lens, streams)
+        every = divergences(family_model, lens, streams)
+        for layer in range(family_model.cfg.n_layers - 1):
+            parameters = [each.detach().clone().requires_grad_() for each in (lens.weight, lens.bias)]
+            expected = plain_divergence(family_model, TunedLens(*parameters, {}), layer)
+            weight, bias = torch.autograd.grad(expected.mean(), parameters)
+            torch.testing.assert_close(every[layer].double(), expected.detach(), rtol=1e-3, atol=1e-5)
+            torch.testing.assert_close(found.kl[layer].double(), expected.detach().mean(), rtol=1e-3, atol=1e-5)
+            torch.testing.assert_close(found.weight[layer], weight[layer], rtol=1e-3, atol=1e-5)
+            torch.testing.assert_close(found.bias[layer], bias[layer], rtol=1e-3, atol=1e-5)
+
+
+def test_products_in_bfloat16_give_the_same_gradients_but_for_rounding(model: HookedModel) -> None:
+    lens, streams = random_lens(model), TextStreams.of(model, SEQUENCES).after_blocks(SEQUENCES)
+    with frozen_parameters(model):
+        exact, rounded = (gradients(model, lens, streams, precision=each) for each in ("float32", "bfloat16"))
+    for one, other in zip(exact, rounded, strict=True):
+        assert other.dtype is torch.float32
+        assert 0 < float((one - other).norm()) < 0.02 * float(one.norm())
+
+
+def trained(model: HookedModel, folder: Path, schedule: Schedule = SCHEDULE, text: TrainingText = TEXT) -> Trained:
+    return trained_lens(model, text, schedule, folder / "training.pt")
+
+
+def is_same(one: Trained, other: Trained) -> bool:
+    lenses = torch.equal(one.lens.weight, other.lens.weight) and torch.equal(one.lens.bias, other.lens.bias)
+    return lenses and one.curve == other.curve and one.best_step == other.best_step
+
+
+def test_training_brings_every_layer_closer_on_text_that_it_has_not_seen(model: HookedModel, tmp_path: Path) -> None:
+    found = trained(model, tmp_path)
+    assert sorted(found.curve) == [BEFORE, *range(0, 25, 4)]
+    streams = TextStreams.of(model, TEXT.everything)
+    logit, tuned = (sequence_divergences(streams, lens, TEXT.held_out, at_once=3) for lens in (LogitLens(), found.lens))
+    assert logit.shape == (model.cfg.n_layers - 1, len(TEXT.held_out))
+    assert (tuned.sum(1) < 0.8 * logit.sum(1)).all()
+    at_start = sequence_divergences(streams, LogitLens(), TEXT.stopping, at_once=50).sum(1) / n_counted(TEXT.stopping)
+    assert found.curve[BEFORE] == pytest.approx(at_start.tolist(), rel=1e-5), "it is compared with the logit lens"
+    kept = [found.curve[step][layer] for layer, step in enumerate(found.best_step)]
+    assert kept == [min(column) for column in zip(*found.curve.values(), strict=True)]
+    again = sequence_divergences(streams, found.lens, TEXT.stopping, at_once=50).sum(1) / n_counted(TEXT.stopping)
+    assert again.tolist() == pytest.approx(kept, rel=1e-5), "what is kept is what was measured"
+
+
+def test_the_same_seed_gives_the_same_translators_and_another_does_not(model: HookedModel, tmp_path: Path) -> None:
+    short = replace(SCHEDULE, steps=4)
+    first, second = trained(model, tmp_path / "a", short), trained(model, tmp_path / "b", short)
+    assert is_same(first, second)
+    assert not is_same(first, trained(model, tmp_path / "c", replace(short, seed=1)))
+
+
+@pytest.mark.parametrize("steps_before", [0, 2, 4, 11, 23])
+def test_a_training_that_is_killed_goes_on_to_the_same_translators(
+    model: HookedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps_before: int
+) -> None:
+    undisturbed = trained(model, tmp_path / "undisturbed")
+    left = steps_before
+
+    def killed(*arguments: Any, **named: Any) -> Any:
+        nonlocal left
+        if not left:
+            raise KeyboardInterrupt
+        left -= 1
+        return gradients(*arguments, **named)
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(lens_training, "gradients", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trained(model, tmp_path / "killed")
+    assert (tmp_path / "killed" / "training.pt").exists()
+    assert is_same(trained(model, tmp_path / "killed"), undisturbed)
+    monkeypatch.setattr(lens_training, "gradients", None)
+    assert is_same(trained(model, tmp_path / "killed"), undisturbed), "what has ended is not trained again"
+
+
+def test_what_gets_no_better_ends_early(model: HookedModel, tmp_path: Path) -> None:
+    found = trained(model, tmp_path, replace(SCHEDULE, learning_rate=1e-9, patience=2))
+    assert max(found.curve) == 2 * SCHEDULE.measure_every
+    # What has no divergence is never kept.
+    found = trained(model, tmp_path / "wild", replace(SCHEDULE, learning_rate=math.inf, patience=2))
+    assert max(found.best_step) <= 0
+    assert found.lens.weight.isfinite().all()
+
+
+def test_blocks_that_only_add_a_vector_are_learned(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    model: Any = load_model(saved_model("gpt2", tokenizer, tmp_path), device="cpu", dtype="float32", backend="bridge")
+    generator = torch.Generator().manual_seed(0)
+    added = []
+    for block in model.original_model.transformer.h[1:]:
+        parts = [getattr(part, "original_component", part) for part in (block.attn.c_proj, block.mlp.c_proj)]
+        for part in parts:
+            torch.nn.init.zeros_(part.weight)
+            torch.nn.init.normal_(part.bias, std=2.0, generator=generator)
+        added.append(sum(part.bias.detach() for part in parts))
+    exact = TunedLens.untrained(model.cfg.n_layers, model.cfg.d_model)
+    exact.bias[:] = torch.stack([added[0] + added[1], added[1]])
+    found = trained(model, tmp_path, replace(SCHEDULE, steps=4)).lens
+    streams = TextStreams.of(model, TEXT.everything)
+    logit, best, tuned = (
+        sequence_divergences(streams, lens, TEXT.held_out, at_once=9).sum(1) / n_counted(TEXT.held_out)
+        for lens in (LogitLens(), exact, found)
+    )
+    assert (abs(best) < 1e-6).all()
+    assert (abs(tuned) < 1e-5).all()
+    assert (logit > 0.02).all()
+
+
+def test_a_text_shorter_than_a_step_is_refused(model: HookedModel, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"has \d+ tokens, fewer than one step takes \(9999\); give more text"):
+        trained(model, tmp_path, replace(SCHEDULE, tokens=9999))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.write_bytes(b"not one"), "is no training that can go on"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1000]), "is no training that can go on"),
+        (lambda path: torch.save({"of": 1}, path), "is of another training; remove it"),
+        (lambda path: torch.save(torch.load(path) | {"weight": torch.zeros(2)}, path), "is no training that can go on"),
+    ],
+)
+def test_a_checkpoint_that_is_damaged_or_of_another_training_is_refused(
+    model: HookedModel, tmp_path: Path, damage: Callable[[Path], object], message: str
+) -> None:
+    trained(model, tmp_path, replace(SCHEDULE, steps=4))
+    damage(tmp_path / "training.pt")
+    with pytest.raises(InputError, match=message) as raised:
+        trained(model, tmp_path, replace(SCHEDULE, steps=4))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_lens_is_of_any_form_of_a_model(family: Family, tmp_path: Path) -> None:
+    """Families differ in their output path and in what they take of a prefix; the smallest training shows both."""
+    found = trained(family.model, tmp_path, replace(SCHEDULE, steps=6, measure_every=6))
+    assert all(after < before for before, after in zip(found.curve[BEFORE], found.curve[6], strict=True))

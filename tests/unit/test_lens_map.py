@@ -1,0 +1,142 @@
+"""Maps of a lens's values, against loops over examples."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from interp.lens_map import MIN_EXAMPLES, QUANTITIES, SUBSETS, Examples, NoValue, agreement, lens_map, settled
+from interp.plot import heatmap_figure
+
+N, LAYERS, POSITIONS = 90, (0, 1, 2, 3), ("last_q", "-1")
+
+
+def values(seed: int = 0, n: int = N) -> xr.Dataset:
+    """Random readings, some missing, with a token that rises to the top."""
+    rng = np.random.default_rng(seed)
+    dims, shape = ("layer", "position", "example"), (len(LAYERS), len(POSITIONS), n)
+    asked = ("target", *dims)
+    rank = rng.integers(0, 4, (3, *shape)) // np.arange(1, 5)[:, None, None]
+    logprob = -rng.gamma(2.0, size=(3, *shape)).astype(np.float32)
+    absent = rng.random((3, 1, 2, n)) < 0.1
+    dataset = xr.Dataset(
+        {
+            "log_probability": (asked, np.where(absent, np.nan, logprob)),
+            "rank": (asked, np.where(absent, -1, rank).astype(np.int32)),
+            "entropy": (dims, rng.gamma(2.0, size=shape).astype(np.float32)),
+            "divergence": (dims, rng.gamma(2.0, size=shape).astype(np.float32)),
+            "top": (dims, rng.integers(0, 2, shape).astype(np.int32)),
+        },
+        coords={
+            "target": ["answer", "gold", "next"],
+            "layer": list(LAYERS),
+            "position": list(POSITIONS),
+            "example": [f"q{row}" for row in range(n)],
+        },
+    )
+    dataset["entropy"].values[:, 1, : n - MIN_EXAMPLES + 1] = np.nan
+    return dataset
+
+
+def examples(n: int = N) -> Examples:
+    judged = np.arange(n) % 3
+    return Examples(np.arange(n), judged == 0, judged == 1)
+
+
+def test_an_answer_has_settled_where_it_is_on_top_from_there_on() -> None:
+    data = values()
+    found = settled(data)
+    for layer, position, row in np.ndindex(len(LAYERS), len(POSITIONS), N):
+        ranks = data["rank"].values[0, layer:, position, row]
+        expected = np.nan if ranks[0] < 0 else float((ranks == 0).all())
+        np.testing.assert_equal(found.values[layer, position, row], expected)
+    assert 0 < float(found.mean()) < 1
+
+
+def test_lens_and_model_agree_where_their_top_tokens_do() -> None:
+    data = values()
+    found = agreement(data)
+    np.testing.assert_array_equal(found, data["top"].values == data["top"].values[-1:])
+    assert bool((found.isel(layer=-1) == 1).all())
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_a_map_is_the_statistic_of_its_examples(quantity: str) -> None:
+    data, of = values(), examples()
+    statistic = {"mean": np.nanmean, "share": np.nanmean, "median": np.nanmedian}[QUANTITIES[quantity].statistic]
+    each = QUANTITIES[quantity].values(data).values.astype(float)
+    maps = {subset: lens_map(data, quantity, subset, of, draws=200).data for subset in SUBSETS}
+    for subset in ("all", "correct", "wrong"):
+        kept = each[:, :, of.of(subset)]
+        n = np.isfinite(kept).sum(2)
+        with np.errstate(invalid="ignore"):
+            expected = np.where(n >= MIN_EXAMPLES, statistic(np.where(n[..., None] > 0, kept, 0), axis=2), np.nan)
+        np.testing.assert_allclose(maps[subset]["value"], expected, rtol=1e-6)
+        np.testing.assert_array_equal(maps[subset]["n"], n)
+        has = np.isfinite(maps[subset]["value"].values)
+        assert (maps[subset]["low"].values[has] <= maps[subset]["value"].values[has] + 1e-12).all()
+        assert (maps[subset]["high"].values[has] >= maps[subset]["value"].values[has] - 1e-12).all()
+    contrast = np.divide if QUANTITIES[quantity].statistic == "median" else np.subtract
+    expected = contrast(maps["correct"]["value"].values, maps["wrong"]["value"].values)
+    np.testing.assert_allclose(maps["difference"]["value"], expected)
+    np.testing.assert_array_equal(maps["difference"]["n"], maps["correct"]["n"] + maps["wrong"]["n"])
+
+
+def test_every_map_can_be_drawn() -> None:
+    for quantity in QUANTITIES:
+        for subset in SUBSETS:
+            assert heatmap_figure(lens_map(values(), quantity, subset, examples(), draws=20)).axes
+
+
+def test_over_few_examples_there_is_no_value_and_the_reason() -> None:
+    found = lens_map(values(), "entropy", "all", examples(), draws=20).data
+    assert set(found["why_missing"].values[:, 1].tolist()) == {NoValue.TOO_FEW_EXAMPLES}
+    assert np.isnan(found["value"].values[:, 1]).all()
+    assert set(found["why_missing"].values[:, 0].tolist()) == {NoValue.HAS_VALUE}
+    nothing = values()
+    nothing["divergence"].values[:, 0] = np.nan
+    found = lens_map(nothing, "kl", "all", examples(), draws=20).data
+    assert set(found["why_missing"].values[:, 0].tolist()) == {NoValue.NO_EXAMPLE_HAS_BOTH_POSITION_AND_TOKEN}
+
+
+def test_a_share_of_all_has_an_interval() -> None:
+    found = lens_map(values(), "agreement", "all", examples(), draws=20).data.isel(layer=-1)
+    np.testing.assert_array_equal(found["value"], 1)
+    np.testing.assert_allclose(found["low"], N / (N + 1.959964**2), rtol=1e-6)
+    np.testing.assert_array_equal(found["high"], 1)
+
+
+def test_a_difference_of_shares_that_are_all_alike_has_an_interval() -> None:
+    found = lens_map(values(), "agreement", "difference", examples(), draws=20).data.isel(layer=-1)
+    np.testing.assert_array_equal(found["value"], 0)
+    reach = [1.959964**2 / (n + 1.959964**2) for n in (found["n_correct"].values, found["n_wrong"].values)]
+    np.testing.assert_allclose(found["low"], -reach[0], rtol=1e-6)
+    np.testing.assert_allclose(found["high"], reach[1], rtol=1e-6)
+
+
+def test_examples_of_one_group_are_drawn_together() -> None:
+    """Every example four times over, as one group each, has the interval of the examples alone."""
+    data, of = values(), examples()
+    fourfold = xr.concat([data] * 4, dim="example")
+    grouped = Examples(np.tile(of.group, 4), np.tile(of.correct, 4), np.tile(of.wrong, 4))
+    alone = lens_map(data, "kl", "all", of, draws=300)
+    together = lens_map(fourfold, "kl", "all", grouped, draws=300)
+    np.testing.assert_allclose(together.data["low"], alone.data["low"], rtol=1e-9)
+    apart = lens_map(fourfold, "kl", "all", Examples(np.arange(4 * N), grouped.correct, grouped.wrong), draws=300)
+    width, narrower = (float((m.data["high"] - m.data["low"]).mean()) for m in (alone, apart))
+    assert narrower == pytest.approx(width / 2, rel=0.15)
+
+
+@pytest.mark.parametrize("quantity", ["kl", "answer-rank"])
+def test_intervals_cover(quantity: str) -> None:
+    truth = {"kl": 2.0, "answer-rank": 3.0}[quantity]
+    covered = []
+    for seed in range(60):
+        data = values(seed, n=60)
+        rng = np.random.default_rng(seed + 1000)
+        data["divergence"].values[:] = rng.gamma(2.0, size=data["divergence"].shape)
+        data["rank"].values[:] = rng.choice([0, 2, 2, 2, 8], size=data["rank"].shape)
+        found = lens_map(data, quantity, "all", examples(60), draws=300, seed=seed).data
+        covered.append(((found["low"] <= truth) & (truth <= found["high"])).values)
+    assert 0.9 <= np.mean(covered) <= 1

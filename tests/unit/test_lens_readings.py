@@ -1,0 +1,75 @@
+"""What is read off logits, against float64 definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import log_softmax, softmax
+from scipy.stats import entropy
+
+from interp.lens_readings import UNASKED, output_of, readings_of
+
+
+def logits_of(seed: int, rows: int, vocab: int, spread: float) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(scale=spread, size=(rows, vocab)).astype(np.float32))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(2, 60), st.sampled_from([0.01, 1.0, 30.0]))
+def test_readings_are_those_of_their_definitions(seed: int, rows: int, vocab: int, spread: float) -> None:
+    lens, own = logits_of(seed, rows, vocab, spread), logits_of(seed + 1, rows, vocab, spread)
+    targets = torch.from_numpy(np.random.default_rng(seed).integers(0, vocab, (3, rows)))
+    found = readings_of(lens, output_of(own), targets)
+    expected = log_softmax(lens.double().numpy(), axis=1)
+    asked = np.take_along_axis(expected, targets.T.numpy(), 1).T
+    np.testing.assert_allclose(found.log_probability, asked, rtol=1e-5, atol=1e-5)
+    order = np.argsort(-expected, axis=1)
+    ranks = np.argsort(order, axis=1)
+    np.testing.assert_array_equal(found.rank, np.take_along_axis(ranks, targets.T.numpy(), 1).T)
+    np.testing.assert_array_equal(found.top, order[:, 0])
+    np.testing.assert_allclose(found.top_log_probability, expected.max(1), rtol=1e-5, atol=1e-5)
+    probabilities = softmax(own.double().numpy(), axis=1)
+    np.testing.assert_allclose(found.entropy, entropy(np.exp(expected), axis=1), rtol=1e-4, atol=1e-5)
+    divergence = (probabilities * (log_softmax(own.double().numpy(), axis=1) - expected)).sum(1)
+    np.testing.assert_allclose(found.divergence, divergence, rtol=1e-4, atol=2e-5)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(-50, 50, width=32))
+def test_what_all_logits_have_in_common_does_not_count(seed: int, shift: float) -> None:
+    logits, targets = logits_of(seed, 3, 20, 1.0), torch.zeros((1, 3), dtype=torch.int64)
+    output = output_of(logits)
+    for first, second in zip(
+        readings_of(logits, output, targets), readings_of(logits + shift, output, targets), strict=True
+    ):
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_does_not_differ_from_itself() -> None:
+    logits = logits_of(0, 4, 50, 3.0)
+    found = readings_of(logits, output_of(logits), logits.argmax(1)[None])
+    torch.testing.assert_close(found.divergence, torch.zeros(4), rtol=0, atol=1e-6)
+    assert bool((found.divergence >= 0).all())
+    assert found.rank.tolist() == [[0] * 4]
+
+
+def test_a_token_that_is_not_asked_about_has_no_reading() -> None:
+    logits = logits_of(0, 2, 9, 1.0)
+    found = readings_of(logits, output_of(logits), torch.tensor([[3, -2]]))
+    assert found.rank[0, 1] == UNASKED != found.rank[0, 0]
+    assert found.log_probability.isnan().tolist() == [[False, True]]
+
+
+def test_of_equal_logits_none_is_ahead() -> None:
+    found = readings_of(torch.zeros(1, 7), output_of(torch.zeros(1, 7)), torch.tensor([[6]]))
+    assert found.rank.item() == 0
+    assert found.entropy.item() == pytest.approx(np.log(7), rel=1e-6)
+
+
+def test_a_model_in_bfloat16_is_read_in_float32() -> None:
+    logits = logits_of(0, 2, 400, 2.0).bfloat16()
+    found = readings_of(logits, output_of(logits), torch.tensor([[3, 5]]))
+    exact = readings_of(logits.float(), output_of(logits.float()), torch.tensor([[3, 5]]))
+    for first, second in zip(found, exact, strict=True):
+        torch.testing.assert_close(first, second)

@@ -1,0 +1,53 @@
+"""Statistics of bootstrap draws, against examples that are written out as often as they are drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interp.means import drawn_means, drawn_medians, group_draws, mean_of_examples, median_of_examples
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def some(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Values with gaps in them, and draws of their examples."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(3, 12))
+    values = np.where(rng.random((n, 2, 3)) < 0.3, np.nan, rng.integers(0, 5, (n, 2, 3)).astype(float))
+    return values, group_draws(np.arange(n), 8, rng)
+
+
+@given(seeds)
+def test_a_draw_is_the_examples_as_often_as_they_are_drawn(seed: int) -> None:
+    values, weights = some(seed)
+    means, medians = drawn_means(values, weights), drawn_medians(values, weights)
+    for draw, times in enumerate(weights.astype(int)):
+        written_out = np.repeat(values, times, axis=0)
+        np.testing.assert_allclose(means[draw], mean_of_examples(written_out))
+        for cell in np.ndindex(2, 3):
+            known = np.sort(written_out[(slice(None), *cell)])
+            known = known[~np.isnan(known)]
+            expected = known[(len(known) - 1) // 2] if len(known) else np.nan
+            np.testing.assert_equal(medians[(draw, *cell)], expected)
+
+
+@given(seeds)
+def test_what_is_missing_is_left_out(seed: int) -> None:
+    values, _ = some(seed)
+    known = [column[~np.isnan(column)] for column in values.reshape(len(values), -1).T]
+    expected = [[f(column) if len(column) else np.nan for column in known] for f in (np.mean, np.median)]
+    np.testing.assert_allclose(mean_of_examples(values).reshape(-1), expected[0])
+    np.testing.assert_allclose(median_of_examples(values).reshape(-1), expected[1])
+
+
+@given(seeds)
+def test_groups_are_drawn_whole_and_as_many_as_there_are(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    group = rng.integers(0, 4, 15)
+    weights = group_draws(group, 20, rng)
+    for number in np.unique(group):
+        assert (weights[:, group == number] == weights[:, group == number][:, :1]).all()
+    first = [int(np.flatnonzero(group == number)[0]) for number in np.unique(group)]
+    assert (weights[:, first].sum(1) == len(first)).all()
