@@ -188,7 +188,7 @@ def block_readings(
     with torch.inference_mode():
         output = output_of(output_logits(model, on_device[-1]))
         readings = [
-            readings_of(lens_logits(model, lens, stream, layer), output, asked)
+            _readings_in_cache(lens_logits(model, lens, stream, layer), output, asked)
             for layer, stream in zip(layers, on_device, strict=True)
         ]
     found = {name: torch.stack([getattr(of_layer, name) for of_layer in readings]) for name in Readings._fields}

@@ -138,9 +138,20 @@ def test_transformer_lens_reads_the_same(model: HookedModel) -> None:
 def test_how_many_rows_are_read_at_once_does_not_matter(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     store, tokens = captured(model)
     whole = lens_values(model, LogitLens(), store, tokens, random_targets(tokens))
-    monkeypatch.setattr(lenses_of_sets, "CPU_BLOCK_BYTES", 1)
-    assert lenses_of_sets.block_of(model) == 1
-    xr.testing.assert_allclose(lens_values(model, LogitLens(), store, tokens, random_targets(tokens)), whole, atol=1e-4)
+    reduced: list[int] = []
+    readings_of = lenses_of_sets.readings_of
+
+    def counted(*args: torch.Tensor) -> object:
+        reduced.append(len(args[0]))
+        return readings_of(*args)
+
+    monkeypatch.setattr(lenses_of_sets, "readings_of", counted)
+    for name, unembedded in (("CACHE_BYTES", lenses_of_sets.block_of(model)), ("CPU_BLOCK_BYTES", 1)):
+        monkeypatch.setattr(lenses_of_sets, name, 1)
+        assert lenses_of_sets.block_of(model) == unembedded
+        again = lens_values(model, LogitLens(), store, tokens, random_targets(tokens))
+        xr.testing.assert_allclose(again, whole, atol=1e-4)
+    assert set(reduced) == {1}
 
 
 def test_a_token_of_two_names_is_read_once(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
