@@ -29,12 +29,10 @@ class Config(asking.Config):
 def run(config: Config) -> None:
     """Answer the questions and print the counts."""
     from interp.answers import summary
-    from interp.errors import InputError
     from interp.models import Sampling
 
     asking.require_usable(config)
-    if config.samples < 0:
-        raise InputError(f"--samples is {config.samples}; give a number from 0")
+    asking.require_least(config, {"samples": 0})
     drawn = Sampling(config.temperature, config.seed)
     questions = asking.questions_of(config)
     source = asking.source_of(config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -98,22 +98,23 @@ class Config:
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
     from interp.devices import parse_device_map, placement
-    from interp.errors import InputError
 
-    for flag, value in (
-        ("--batch-size", config.batch_size),
-        ("--max-new-tokens", config.max_new_tokens),
-        ("--tries", config.tries),
-    ):
-        if value is not None and value < 1:
-            raise InputError(f"{flag} is {value}; give a number from 1")
-    if config.shots is not None and config.shots < 0:
-        raise InputError(f"--shots is {config.shots}; give a number from 0")
+    require_least(config, {"batch_size": 1, "max_new_tokens": 1, "tries": 1, "shots": 0})
     _columns(config)
     if config.template is not None:
         _prompting(config, {})
     if config.device not in ("auto", "cpu") or config.device_map is not None or config.n_devices is not None:
         placement(config.device, parse_device_map(config.device_map), config.n_devices)
+
+
+def require_least(config: Config, least: Mapping[str, int]) -> None:
+    """Raise an `InputError` for a flag whose number is too small; none is not."""
+    from interp.errors import InputError
+
+    for flag, number in least.items():
+        value = getattr(config, flag)
+        if value is not None and value < number:
+            raise InputError(f"--{flag.replace('_', '-')} is {value}; give a number from {number}")
 
 
 def questions_of(config: Config, kept: Sequence[str] = ()) -> QuestionSet:

@@ -88,8 +88,7 @@ def require_usable(config: Config) -> None:
     from interp.errors import InputError
 
     capturing.require_usable(config)
-    if config.bootstraps < 1:
-        raise InputError(f"--bootstraps is {config.bootstraps}; give a number from 1")
+    asking.require_least(config, {"bootstraps": 1})
     if config.layers != "all":
         raise InputError("the parts of a logit difference are of all layers; leave --layers out")
 

@@ -73,13 +73,11 @@ class Captured:
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
-    from interp.errors import InputError
     from interp.positions import require_known
 
     asking.require_usable(config)
     require_known(positions_of(config))
-    if config.token_budget is not None and config.token_budget < 1:
-        raise InputError(f"--token-budget is {config.token_budget}; give a number from 1")
+    asking.require_least(config, {"token_budget": 1})
     layer_numbers(config.layers, n_layers=None)
 
 

@@ -96,12 +96,8 @@ def run(config: Config) -> None:
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that cannot be used, before anything is loaded or written."""
-    from interp.errors import InputError
-
     capturing.require_usable(config)
-    for flag, least in LEAST.items():
-        if getattr(config, flag) < least:
-            raise InputError(f"--{flag} is {getattr(config, flag)}; give a number from {least}")
+    asking.require_least(config, LEAST)
 
 
 def variants_of(config: Config) -> list[str]:

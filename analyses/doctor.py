@@ -48,14 +48,12 @@ def run(config: Config) -> int:
     """Ask the sample, show it, judge it; 1 if the run would be meaningless."""
     from interp.answers import answer_questions, summary
     from interp.checkup import findings
-    from interp.errors import InputError
     from interp.positions import position_table, require_known
 
     asking.require_usable(config)
     positions = config.positions.split(",")
     require_known(positions)
-    if config.sample < 1:
-        raise InputError(f"--sample is {config.sample}; give a number from 1")
+    asking.require_least(config, {"sample": 1})
     questions = asking.questions_of(config)
     sample = questions.first(config.sample)
     model = asking.loaded(config, asking.source_of(config))

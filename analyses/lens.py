@@ -91,6 +91,7 @@ def require_usable(config: Config) -> None:
 
     capturing.require_usable(config)
     lens_prompt.require_usable(config)
+    asking.require_least(config, {"bootstraps": 1})
     for kind, text, known in (("quantity", config.quantities, QUANTITIES), ("subset", config.of, SUBSETS)):
         for name in text.split(","):
             if name not in known:

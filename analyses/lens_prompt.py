@@ -69,8 +69,7 @@ def require_usable(config: Config) -> None:
         raise InputError("--tokens, --stride and --colour are of one prompt; give --text, or leave them out")
     if config.text == "":
         raise InputError("--text is empty; give a text")
-    if config.stride < 1:
-        raise InputError(f"--stride is {config.stride}; give a number from 1")
+    asking.require_least(config, {"stride": 1})
     if config.tokens is not None:
         window_of(config.tokens)
 

@@ -113,9 +113,7 @@ def require_usable(config: Config) -> None:
     asking.require_usable(config)
     require_known(positions_of(config))
     layer_numbers(config.layers, n_layers=None)
-    for flag, least in (("steps", 1), ("pairs", 1), ("window", 1), ("draws", 1), ("bootstraps", 1)):
-        if getattr(config, flag) < least:
-            raise InputError(f"--{flag} is {getattr(config, flag)}; give a number from {least}")
+    asking.require_least(config, dict.fromkeys(("steps", "pairs", "window", "draws", "bootstraps"), 1))
     _require_usable_texts(config)
     n_verified(config)
     if config.screen:

@@ -124,7 +124,7 @@ def require_usable(config: Config) -> None:
     from interp.errors import InputError
 
     probing.require_usable(config)
-    probing.require_least(config, LEAST)
+    asking.require_least(config, LEAST)
     if config.selectivity and config.group == "answer":
         raise InputError("--group answer leaves a probe no answer to memorise, which --selectivity is about; drop one")
     if config.save_probes and config.probe == "mlp":

@@ -101,7 +101,7 @@ def require_usable(config: Config) -> None:
         raise InputError(f"--label-kind {config.label_kind} is not that of correctness; leave it out, or give --labels")
     if config.label_kind == "number":
         require_usable_for_numbers(config)
-    require_least(config, LEAST)
+    asking.require_least(config, LEAST)
     if len(config.c) > 1 and config.splitting == "paper":
         raise InputError("--splitting paper has no folds within which to choose among several --c; give one")
     if len(config.c) > 1 and config.folds < FOLDS_TO_NEST:
@@ -120,15 +120,6 @@ def require_usable_for_numbers(config: Config) -> None:
         raise InputError("a number is probed by ridge regression, with --alpha; leave --probe, --solver and --c out")
     if len(config.alpha) > 1 and (config.splitting == "paper" or config.folds < FOLDS_TO_NEST):
         raise InputError("there are no folds within which to choose among several --alpha; give one, or --folds 3")
-
-
-def require_least(config: Config, least: dict[str, int]) -> None:
-    """Raise an `InputError` for a flag whose number is too small."""
-    from interp.errors import InputError
-
-    for flag, number in least.items():
-        if getattr(config, flag) < number:
-            raise InputError(f"--{flag.replace('_', '-')} is {getattr(config, flag)}; give a number from {number}")
 
 
 def questions_of(config: Config) -> QuestionSet:

@@ -125,9 +125,7 @@ def setting_of(config: Config) -> Setting:
     from interp.positions import require_known
 
     asking.require_usable(config)
-    for flag, value, least in (("samples", config.samples, 1), ("folds", config.folds, 2)):
-        if value < least:
-            raise InputError(f"--{flag} is {value}; give a number from {least}")
+    asking.require_least(config, {"samples": 1, "folds": 2})
     if config.c <= 0:
         raise InputError(f"--c is {config.c}; give a number above 0")
     Sampling(config.temperature, config.seed)

@@ -93,9 +93,7 @@ def require_usable(config: Config) -> None:
     from interp.errors import InputError
 
     asking.require_usable(config)
-    for flag, least in (("length", 2), ("steps", 1), ("tokens", 1), ("measure_every", 1), ("patience", 1)):
-        if getattr(config, flag) < least:
-            raise InputError(f"--{flag.replace('_', '-')} is {getattr(config, flag)}; give a number from {least}")
+    asking.require_least(config, {"length": 2, "steps": 1, "tokens": 1, "measure_every": 1, "patience": 1})
     if not config.learning_rate > 0:
         raise InputError(f"--learning-rate is {config.learning_rate}; give a number above 0")
     if not 0 < config.held_out < 1:

@@ -302,6 +302,7 @@ def test_the_command_draws_every_map_that_is_asked_for(
     [
         (("--quantities", "entropie"), "unknown quantity 'entropie'; nearest: entropy"),
         (("--of", "right"), "unknown subset 'right'"),
+        (("--bootstraps", "0"), "--bootstraps is 0; give a number from 1"),
         (("--layers", "0-1"), "take --layers with the last one"),
     ],
 )
