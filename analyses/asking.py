@@ -107,7 +107,7 @@ def require_usable(config: Config) -> None:
         placement(config.device, parse_device_map(config.device_map), config.n_devices)
 
 
-def require_least(config: Config, least: Mapping[str, int]) -> None:
+def require_least(config: object, least: Mapping[str, int]) -> None:
     """Raise an `InputError` for a flag whose number is too small; none is not."""
     from interp.errors import InputError
 

@@ -29,6 +29,7 @@ ANALYSES = (
     "transfer",
     "error-types",
     "select",
+    "compare",
     "figures",
     "store",
 )

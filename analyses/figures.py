@@ -35,13 +35,14 @@ class Config:
 def run(config: Config) -> None:
     """Draw, and print what was written."""
     from interp.errors import InputError
+    from interp.example_values import is_of_examples
     from interp.patch_files import is_patched
 
     targets = {path: config.out / path.name for path in config.paths}
     if not config.paths:
         # A run that was killed while it wrote leaves a hidden, unfinished file.
         found = [path for path in sorted(config.figures.rglob("*.nc")) if not path.name.startswith(".")]
-        targets = {path: path for path in found if not is_patched(path)}
+        targets = {path: path for path in found if not (is_patched(path) or is_of_examples(path))}
     if not targets:
         raise InputError(f"no .nc file below {config.figures}; run 'interp probe' first, or give --figures")
     for path, beside in targets.items():

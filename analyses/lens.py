@@ -73,7 +73,8 @@ def run(config: Config) -> None:
         require_publishable(path, identity, overwrite=config.overwrite)
     missing = [name for name in names if reusable(maps / f"{name}.nc", identity) is None]
     if missing:
-        made = measured_maps(config, source, questions, model, run_folder(parent, "lens-values", of_values), missing)
+        values = run_folder(parent, "lens-values", of_values)
+        made = measured_maps(config, source, questions, model, values, maps, missing)
         for name, heatmap in made.items():
             heatmap.with_attributes(provenance(identity)).save(maps / f"{name}.nc")
     for name, path in published.items():
@@ -128,9 +129,10 @@ def measured_maps(
     questions: QuestionSet,
     model: Callable[[], HookedModel],
     folder: Path,
+    work: Path,
     names: Sequence[str],
 ) -> dict[str, Heatmap]:
-    """Maps of this configuration, by name; what the lens reads is kept in the folder."""
+    """Maps of this configuration, by name; what the lens reads is kept in `folder`, what of it is mapped in `work`."""
     from interp.lens_map import SUBSETS, lens_map
 
     captured = capturing.captured(config, source, questions, model, [SITE])
@@ -140,10 +142,27 @@ def measured_maps(
     maps = {}
     for name in names:
         quantity, subset = names_of_maps(config)[name]
+        # A contrast of two sides is no statistic of one set of examples.
+        kept = {} if subset == "difference" else kept_examples(config, quantity, values, captured.answers, work)
         said = ", ".join(words for words in (SUBSETS[subset], lens_in_words(config)) if words)
         heatmap = lens_map(values, quantity, subset, examples, draws=config.bootstraps, seed=config.seed)
-        maps[name] = heatmap.with_attributes(record | {"lens": lens_prompt.lens_name(config), "variant": said})
+        maps[name] = heatmap.with_attributes(record | {"lens": lens_prompt.lens_name(config), "variant": said} | kept)
     return maps
+
+
+def kept_examples(
+    config: Config, quantity: str, values: xr.Dataset, answers: Sequence[Answer], work: Path
+) -> dict[str, str]:
+    """Keep what every answer gives in the maps of a quantity; the attribute by which a map names the file."""
+    from interp.example_values import FILE
+    from interp.lens_map import lens_examples
+
+    path = work / ("-".join(["lens", quantity, *variants_of(config)]) + "-examples.nc")
+    if not path.is_file():
+        of_answers, groups = examples_of(answers), [answer.question.group for answer in answers]
+        sides = {"correct": of_answers.correct, "wrong": of_answers.wrong}
+        lens_examples(values, quantity, groups).save(path, also=sides)
+    return {FILE: path.name}
 
 
 def lens_in_words(config: Config) -> str:

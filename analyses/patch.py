@@ -64,9 +64,11 @@ def run(config: Config) -> None:
     require_publishable(published, identity, overwrite=config.overwrite)
     heatmap = reusable(work / "patch.nc", identity)
     if heatmap is None:
-        heatmap = measured_map(config, source, questions, model).with_attributes(provenance(identity))
+        kept = work / f"{name}-examples.nc"
+        heatmap = measured_map(config, source, questions, model, kept).with_attributes(provenance(identity))
         heatmap.save(work / "patch.nc")
-    for path in [*publish(work / "patch.nc", published), copied(values, published.with_name(f"{name}-pairs.nc"))]:
+    pairs = copied(values, published.with_name(f"{name}-pairs.nc"))
+    for path in [*publish(work / "patch.nc", published), pairs]:
         print(path)
     print(in_words(heatmap))
     if config.screen:
@@ -80,23 +82,23 @@ def values_of(config: Config, source: ModelSource, questions: QuestionSet) -> Pa
 
 
 def measured_map(
-    config: Config, source: ModelSource, questions: QuestionSet, model: Callable[[], HookedModel]
+    config: Config, source: ModelSource, questions: QuestionSet, model: Callable[[], HookedModel], kept: Path
 ) -> Heatmap:
-    """The map of this configuration."""
+    """The map of this configuration; what every pair gives in it is kept in a file."""
     from interp.answers import summary
-    from interp.patch_map import patch_map
+    from interp.example_values import FILE
+    from interp.pairs import clean_question
+    from interp.patch_map import pair_examples, patch_map
 
     answers, _ = asking.answers_of(config, source, questions, model)
     layers = patching.layers_of(config, source, model)
     patched, columns = with_heads(config, patched_of(config, source, questions, model, answers), model)
-    heatmap = patch_map(
-        patched,
-        patching.effects(config, patched),
-        layers=layers,
-        positions=columns,
-        draws=config.bootstraps,
-        seed=config.seed,
-    )
+    effects, group = patching.effects(config, patched), {each.id: each.group for each in questions.questions}
+    groups = [group[clean_question(pair, group)] for pair in patched.ids]
+    heatmap = patch_map(patched, effects, layers=layers, positions=columns, draws=config.bootstraps, seed=config.seed)
+    if not config.screen:  # Of a screened map some cells are patched exactly, which their pairs' estimates are not.
+        pair_examples(effects, patched.ids, groups, layers=layers, positions=columns).save(kept)
+        heatmap = heatmap.with_attributes({FILE: kept.name})
     if config.verify == "all":
         exactly = replace(config, screen=False, verify=None)
         exact = patched_of(exactly, source, questions, model, answers)

@@ -74,7 +74,7 @@ def run(config: Config) -> None:
     identity = of_scores | {name: getattr(config, name) for name in OF_MAPS}
     of_tasks = identity | {"selectivity_tasks": config.selectivity_tasks}
 
-    name, parent = "-".join(["probe", *probing.variants_of(config)]), config.runs / source.name / questions.name
+    name, parent = name_of(config), config.runs / source.name / questions.name
     work, parts = run_folder(parent, name, identity), run_folder(parent, "scores", of_scores)
     results = {name: Planned(work / "probe.nc", identity)}
     if has_controls(config):
@@ -100,6 +100,11 @@ def run(config: Config) -> None:
     show(results, folder)
     if config.save_probes:
         print(parts / probing.PROBES)
+
+
+def name_of(config: Config) -> str:
+    """What the map is called."""
+    return "-".join(["probe", *probing.variants_of(config)])
 
 
 class Planned(NamedTuple):
@@ -165,16 +170,17 @@ def binary_maps(config: Config, material: Material, classes: TwoClasses, work: P
     """The AUC of one class against the other, with what chance gives, and what it has beyond the controls."""
     from interp.chance import with_marks
     from interp.controls import beyond_map, control_scores, control_values
-    from interp.files import whole_file
+    from interp.example_values import FILE
     from interp.metrics import with_metrics
     from interp.probe import METRIC, best_cell, example_scores, probe_map
 
     labels, scores = classes
     store, mask = material.store, material.mask
-    with whole_file(work / "examples.nc") as temporary:
-        example_scores(scores, labels, store).to_netcdf(temporary, engine="h5netcdf")
+    examples = f"{name_of(config)}-examples.nc"
+    example_scores(scores, labels, store, material.groups).save(work / examples, also={"fold": labels.fold})
     metric = METRIC if material.target.name == probing.CORRECTNESS else material.target.metric
     heatmap = probe_map(scores, mask, labels, store, draws=config.bootstraps, metric=metric)
+    heatmap = heatmap.with_attributes({FILE: examples})
     heatmap = with_metrics(heatmap, scores, labels, kind=config.probe)
     if config.permutations:
         made_from = (scores, mask, labels, store, material.split, material.probing)

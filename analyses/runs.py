@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
+    from interp.comparison import Comparison
     from interp.estimates import Estimates
     from interp.heatmap import Heatmap
     from interp.matrix import Matrix
@@ -98,10 +99,18 @@ def kept_arrays(path: Path, computed: Callable[[], dict[str, np.ndarray]]) -> di
 
 
 def publish(result: Path, published: Path) -> list[Path]:
-    """Copy a run's heatmap to the figures, draw it there, and return the paths of what was written."""
-    with whole_file(published) as temporary:
-        shutil.copyfile(result, temporary)
-    return [published, *draw(published, published)]
+    """Copy a run's result to the figures, with its examples' values if it has any, draw it there, and return the paths.
+
+    The examples lie beside the result, under the name that it says.
+    """
+    from interp.example_values import FILE
+
+    examples = load_result(result).data.attrs.get(FILE)
+    beside = [] if examples is None else [(result.with_name(examples), published.with_name(examples))]
+    for source, target in [*beside, (result, published)]:
+        with whole_file(target) as temporary:
+            shutil.copyfile(source, temporary)
+    return [published, *(target for _, target in beside), *draw(published, published)]
 
 
 def draw(result: Path, beside: Path, *, with_n: bool = False) -> list[Path]:
@@ -117,6 +126,8 @@ def draw(result: Path, beside: Path, *, with_n: bool = False) -> list[Path]:
 
 def figure_of(path: Path, *, with_n: bool = False) -> Figure:
     """The figure of a file's result; estimates beside the map that they name, if it is of the same answers."""
+    from interp.comparison import Comparison
+    from interp.comparison_figure import comparison_figure
     from interp.depth_figure import LINES, depth_figure
     from interp.estimates import Estimates
     from interp.forest import forest_figure
@@ -130,6 +141,8 @@ def figure_of(path: Path, *, with_n: bool = False) -> Figure:
     result = load_result(path)
     if isinstance(result, PromptMap):
         return prompt_lens_figure(result)
+    if isinstance(result, Comparison):
+        return comparison_figure(result)
     if isinstance(result, Matrix):
         return matrix_figure(result)
     if isinstance(result, Estimates):
@@ -147,8 +160,8 @@ def _are_of_one(result: Result, other: Result) -> bool:
     return all(result.identity[key] == other.identity[key] for key in shared)
 
 
-def load_result(path: Path) -> Heatmap | Estimates | Matrix:
-    """What a file holds: a heatmap (.nc, or .csv for a published one), estimates or a matrix.
+def load_result(path: Path) -> Heatmap | Estimates | Matrix | Comparison:
+    """What a file holds: a heatmap (.nc, or .csv for a published one), estimates, a matrix or a comparison.
 
     Raises
     ------
@@ -157,6 +170,7 @@ def load_result(path: Path) -> Heatmap | Estimates | Matrix:
     """
     import xarray as xr
 
+    from interp.comparison import Comparison
     from interp.estimates import Estimates
     from interp.heatmap import Heatmap
     from interp.matrix import Matrix
@@ -174,6 +188,8 @@ def load_result(path: Path) -> Heatmap | Estimates | Matrix:
             return Matrix.load(path)
         if kind == KIND:
             return PromptMap.load(path)
+        if set(Comparison.axes) <= dimensions:
+            return Comparison.load(path)
     return Heatmap.load(path)
 
 

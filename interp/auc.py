@@ -180,7 +180,7 @@ def bootstrap_interval(
     weights
         How often each draw has each example, as `group_draws` gives them.
     """
-    drawn = np.mean([_drawn_aucs(row, positive, weights) for row in scores], axis=0)
+    drawn = np.mean([drawn_aucs(row, positive, weights) for row in scores], axis=0)
     low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
@@ -192,14 +192,14 @@ def macro_bootstrap_interval(
 ) -> tuple[float, float]:
     """The ends between which the mean of the AUCs of classes lies in 95 % of draws; as for `bootstrap_interval`."""
     drawn = [
-        np.mean([_drawn_aucs(row, those, weights) for row in of_class], axis=0)
+        np.mean([drawn_aucs(row, those, weights) for row in of_class], axis=0)
         for of_class, those in zip(scores, positive, strict=True)
     ]
     low, high = np.nanquantile(np.mean(drawn, axis=0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
-def _drawn_aucs(
+def drawn_aucs(
     scores: Float[np.ndarray, " example"],
     positive: Bool[np.ndarray, " example"],
     weights: Float[np.ndarray, "draw example"],

@@ -15,6 +15,9 @@ from interp.errors import InputError
 from interp.results import Result
 from interp.scales import Scale
 
+MORE_IS, LOW = "more_is", "low"
+"""The attribute of a map, and its value, where small values are more of what the map shows: ranks, say."""
+
 
 @dataclass(frozen=True)
 class Heatmap(Result):
@@ -71,6 +74,19 @@ class Heatmap(Result):
     def layers(self) -> list[int]:
         """The model's numbers of the rows."""
         return [int(layer) for layer in self.data["layer"].values]
+
+    @property
+    def positions(self) -> list[str]:
+        """Names of the columns."""
+        return [str(name) for name in self.data["position"].values]
+
+    def turned(self, values: Float[np.ndarray, "*draw layer position"]) -> Float[np.ndarray, "*draw layer position"]:
+        """Values of this map's kind so that more of what it shows is higher, with logarithms on a log scale."""
+        if self.scale.kind == "log":
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values = np.log(values)
+        turned: np.ndarray = -values if self.data.attrs.get(MORE_IS) == LOW else values
+        return np.where(np.isfinite(turned), turned, np.nan)
 
     @classmethod
     def load(cls, path: Path) -> Heatmap:

@@ -23,7 +23,7 @@ a difference of shares from those of the two (Newcombe 1998, Statistics in Medic
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -33,7 +33,8 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 from scipy.stats import norm
 
-from interp.heatmap import Heatmap
+from interp.example_values import MEAN, MEDIAN, ExampleValues
+from interp.heatmap import LOW, MORE_IS, Heatmap
 from interp.means import (
     LEVEL,
     drawn_means,
@@ -56,6 +57,8 @@ SUBSETS = {
 }
 """Of which examples a map is, and what it says of that."""
 
+LESS_IS_MORE = ("answer-rank", "gold-rank", "next-rank", "entropy", "kl")
+"""Quantities that are small where the lens says it."""
 RANK_COLOURS = ("Blues_r", "RdBu_r")
 """Of a map of ranks, and of a quotient of them: blue where the token is high up, whose rank is a small number."""
 
@@ -187,9 +190,23 @@ def lens_map(
         attributes={
             "quantity": quantity,
             "subset": subset,
+            **({MORE_IS: LOW} if quantity in LESS_IS_MORE else {}),
             "why_missing_meanings": " ".join(member.name.lower() for member in NoValue),
             **({"colours": RANK_COLOURS[subset == "difference"]} if statistic == "median" else {}),
         },
+    )
+
+
+def lens_examples(values: xr.Dataset, quantity: str, groups: Sequence[str]) -> ExampleValues:
+    """What every example gives in every cell of the map of a quantity; `groups` are the names of its groups."""
+    of_quantity = QUANTITIES[quantity].values(values).transpose("example", "layer", "position")
+    return ExampleValues(
+        of_quantity.values[None].astype(np.float64),
+        MEDIAN if QUANTITIES[quantity].statistic == "median" else MEAN,
+        tuple(map(str, values["example"].values)),
+        tuple(groups),
+        tuple(map(int, values["layer"].values)),
+        tuple(map(str, values["position"].values)),
     )
 
 

@@ -8,13 +8,15 @@ tokens come first. No question is in two pairs, so that pairs are independent of
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from interp.errors import InputError
 from interp.examples import Answer
 from interp.questions import seeded_order
 
+BETWEEN = " / "
+"""Stands between the ids of a pair's two questions."""
 Misfit = Callable[[Answer, Answer], "str | None"]
 """Why two answers, clean and corrupt, cannot be a pair; None if they can."""
 
@@ -29,7 +31,23 @@ class Pair:
     @property
     def id(self) -> str:
         """Unique among the pairs of a set."""
-        return f"{self.clean.question.id} / {self.corrupt.question.id}"
+        return f"{self.clean.question.id}{BETWEEN}{self.corrupt.question.id}"
+
+
+def clean_question(pair: str, known: Container[str]) -> str:
+    """The id of a pair's clean question, which is among the known ones, as the corrupted run's is.
+
+    Raises
+    ------
+    ValueError
+        If the pair is of no two of them.
+    """
+    parts = pair.split(BETWEEN)
+    for cut in range(1, len(parts)):
+        clean, corrupt = BETWEEN.join(parts[:cut]), BETWEEN.join(parts[cut:])
+        if clean in known and corrupt in known:
+            return clean
+    raise ValueError(f"{pair!r} is no pair of these questions")
 
 
 def matched(

@@ -15,11 +15,13 @@ metric                  of each pair
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from interp.example_values import MEAN, ExampleValues
 from interp.heatmap import Heatmap
 from interp.means import drawn_means, group_draws, mean_of_examples, median_of_examples, percentile_interval
 from interp.pair_runs import READINGS
@@ -140,6 +142,14 @@ def patch_map(
             "why_missing_meanings": MEANINGS,
         },
     )
+
+
+def pair_examples(
+    effects: Effects, ids: Sequence[str], groups: Sequence[str], *, layers: list[int], positions: list[str]
+) -> ExampleValues:
+    """What every pair gives in every cell, of pairs whose questions are of these groups."""
+    values = effects.values[None]
+    return ExampleValues(values, MEAN, tuple(ids), tuple(groups), tuple(layers), tuple(positions))
 
 
 def pair_map(patched: PatchedPairs, effects: Effects, *, layers: list[int], positions: list[str]) -> Heatmap:

@@ -24,11 +24,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import xarray as xr
 from jaxtyping import Bool, Float
 
 from interp.auc import Interval, auc_interval, bootstrap_interval, refitting_factor
 from interp.cell_probe import NoValue, Probing, Scores, cell_scores, why_no_value, why_not_usable
+from interp.example_values import AUC, ExampleValues
 from interp.files import whole_file
 from interp.heatmap import Heatmap
 from interp.labels import Labels
@@ -125,18 +125,16 @@ def _scores_of_layer(
     )
 
 
-def example_scores(scores: Scores, labels: Labels, store: Cells) -> xr.Dataset:
-    """The scores behind a map, for every example, with its label and fold; for spread, drill-down and resampling."""
-    return xr.Dataset(
-        {
-            "score": (("layer", "position", "seed", "example"), scores.held_out.astype(np.float32)),
-            labels.called: ("example", labels.wrong),
-            "fold": (("seed", "example"), labels.fold),
-            "group": ("example", labels.group),
-            "side": ("example", labels.side),
-        },
-        coords={"layer": list(store.layers), "position": list(store.positions), "example": list(store.examples)},
-        attrs={"score": f"out-of-fold log-odds of being {labels.called}"},
+def example_scores(scores: Scores, labels: Labels, store: Cells, groups: Sequence[str]) -> ExampleValues:
+    """The out-of-fold log-odds behind a map, of every example, whose groups have these names."""
+    return ExampleValues(
+        scores.held_out.transpose(2, 3, 0, 1),
+        AUC,
+        tuple(store.examples),
+        tuple(groups),
+        tuple(store.layers),
+        tuple(store.positions),
+        positive=labels.wrong,
     )
 
 

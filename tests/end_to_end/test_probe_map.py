@@ -66,10 +66,10 @@ def test_the_map_has_the_form_of_the_published_one(finished: Path) -> None:
 
 
 def test_the_scores_of_every_example_are_kept(finished: Path) -> None:
-    (path,) = (finished / "runs").rglob("examples.nc")
-    data, examples = Heatmap.load(finished / RESULT).data, xr.load_dataset(path, engine="h5netcdf")
+    data = Heatmap.load(finished / RESULT).data
+    examples = xr.load_dataset((finished / RESULT).with_name(data.attrs["examples"]), engine="h5netcdf")
     cell = {"layer": 12, "position": "exact_answer_last"}
-    auc = roc_auc_score(examples["wrong"], examples["score"].sel(cell).isel(seed=0))
+    auc = roc_auc_score(examples["positive"], examples["value"].sel(cell).isel(scoring=0))
     assert auc == pytest.approx(float(data["value"].sel(cell)), abs=1e-6)
 
 

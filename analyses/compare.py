@@ -1,0 +1,209 @@
+"""Lay maps beside each other: how far they agree, cell by cell and in their peaks, and where they do not.
+
+Takes two results or more, of this suite (.nc) or published (.csv). Checks that their cells mean the same, prints what
+else they differ in, and for every pair the rank correlations, the top cells that they share, how far their peaks are
+apart, with intervals over the examples, a test that knows that neighbouring cells are alike, and the cells where they
+disagree most. --by model matches layers by relative depth; --by dataset takes other questions. Writes compare-*.nc,
+.pdf and .png. No model is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from analyses import asking
+from analyses.command import execute
+from analyses.runs import draw, provenance, require_publishable, value_in_words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from interp.compare import Operand
+    from interp.comparison import Comparison
+    from interp.example_values import ExampleValues
+    from interp.heatmap import Heatmap
+
+MOST_DISAGREEING = 5
+WORDS = {
+    "spearman": "Spearman, all cells",
+    "kendall": "Kendall's tau-b, all cells",
+    "within_layers": "Spearman within layers",
+    "within_columns": "Spearman within columns",
+    "top_shared": "top cells in common",
+    "peak_layers": "layers from peak to peak",
+    "peak_columns": "columns from peak to peak",
+    "mean_difference": "mean absolute difference",
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Lay maps beside each other: how far they agree, and where they do not."""
+
+    paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Two maps or more: .nc files of this suite, or .csv files of published maps."""
+    by: Literal["method", "model", "dataset"] = "method"
+    """What the maps may differ in, beside what they are of: 'method' nothing, so that cells and examples are the same;
+    'model' the model, with layers matched by relative depth; 'dataset' the questions. Published maps are taken for maps
+    of what they are compared with."""
+    draws: int = 500
+    """Bootstrap draws of the examples, for the intervals."""
+    shifts: int = 2000
+    """Maps moved along the layers and across the columns, that each pair is held against."""
+    seed: int = 0
+    """Decides the draws and the moves."""
+    out: Path | None = None
+    """Folder of the result; by default that of the first map."""
+    overwrite: bool = False
+    """Replace the result of another comparison."""
+
+
+def run(config: Config) -> None:
+    """Compare, draw, tell."""
+    from interp.comparable import differences, layers_differ, require_comparable
+    from interp.compare import compared
+    from interp.files import sha256
+
+    asking.require_least(config, {"draws": 2, "shifts": 1})
+    operands = operands_of(config.paths)
+    require_comparable(operands, config.by)
+    maps = {each.name: sha256(path) for each, path in zip(operands, config.paths, strict=True)}
+    identity = {"maps": maps, "by": config.by, "draws": config.draws, "shifts": config.shifts, "seed": config.seed}
+    path = (config.out or config.paths[0].parent) / f"{name_of(operands)}.nc"
+    require_publishable(path, identity, overwrite=config.overwrite)
+    comparison = compared(
+        operands,
+        by_depth=config.by == "model" or layers_differ(operands),
+        draws=config.draws,
+        shifts=config.shifts,
+        seed=config.seed,
+        attributes=provenance(identity) | {"differences": json.dumps(differences(operands))},
+    )
+    comparison.save(path)
+    for written in (path, *draw(path, path)):
+        print(written)
+    print("", in_words(comparison), sep="\n")
+
+
+def operands_of(paths: Sequence[Path]) -> list[Operand]:
+    """The maps of these files, by names that tell them apart, with their examples' values where these are there."""
+    from interp.compare import Operand
+    from interp.heatmap import Heatmap
+
+    maps = [Heatmap.load(path) for path in paths]
+    # A published map has no colours for what is below its scale, and says of such a cell that it is at its end.
+    clipped = [each.scale.low for each in maps if each.data.attrs["kind"] == "published" and is_clipped(each)]
+    least = max(clipped, default=None)
+    return [
+        Operand(name, heatmap, examples_of(heatmap, path), least)
+        for name, heatmap, path in zip(names_of(paths), maps, paths, strict=True)
+    ]
+
+
+def is_clipped(heatmap: Heatmap) -> bool:
+    """Whether the lowest values of a map are at the lower end of its scale."""
+    import numpy as np
+
+    return bool(np.nanmin(heatmap.data["value"].values) == heatmap.scale.low)
+
+
+def examples_of(heatmap: Heatmap, path: Path) -> ExampleValues | None:
+    """What every example gives in a map's cells, if the map names a file of that and it is there."""
+    from interp.example_values import EVERYONE, FILE, SUBSET, ExampleValues
+
+    attributes = heatmap.data.attrs
+    if FILE not in attributes or not (beside := path.with_name(attributes[FILE])).is_file():
+        return None
+    return ExampleValues.load(beside, str(attributes.get(SUBSET, EVERYONE)))
+
+
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """What tells files apart: their names, or if these are alike those of their folders."""
+    for part in range(len(paths[0].parts)):
+        names = [(*reversed(path.parent.parts), "")[part - 1] if part else path.stem for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path.with_suffix("")) for path in paths]
+
+
+def name_of(operands: Sequence[Operand]) -> str:
+    """What the comparison is called."""
+    return "-".join(["compare", *(re.sub(r"[^\w.-]+", "-", each.name) for each in operands)])
+
+
+def in_words(comparison: Comparison) -> str:
+    """The comparison as a table for every pair, and what of each column comes when."""
+    lines = [f"maps differ in {line}" for line in json.loads(comparison.data.attrs["differences"])]
+    if comparison.data.attrs["by_depth"]:
+        lines.append("layers are matched by relative depth")
+    for pair in range(len(comparison.pairs)):
+        lines += ["", *pair_in_words(comparison, pair)]
+    return "\n".join([*lines, "", *columns_in_words(comparison)])
+
+
+def pair_in_words(comparison: Comparison, pair: int) -> list[str]:
+    """How far two maps agree, and where they do not."""
+    data = comparison.data.isel(pair=pair)
+    first, second = (comparison.names[number] for number in comparison.pairs[pair])
+    lines = [f"{first} and {second}: {int(data['n_cells'])} cells"]
+    for name in data["statistic"].values.tolist():
+        interval = comparison.statistic(pair, name)
+        if math.isfinite(interval.value):
+            lines.append(f"  {WORDS[name]:28}{value_in_words(*interval)}{remark(comparison, pair, name)}")
+    p, reach = float(data["p"]), float(data["reach"])
+    lines.append(f"  {'against moved maps':28}p = {p:.2g}; 95 % of theirs within {reach:.3f} of 0")
+    for text, sign in ((f"higher in {first}", 1), (f"higher in {second}", -1)):
+        cells = most_disagreeing(comparison, pair, sign)
+        lines.append(f"  {text}: " + ("; ".join(cells) or "no cell"))
+    return lines
+
+
+def remark(comparison: Comparison, pair: int, statistic: str) -> str:
+    """What a statistic is to be held against, or which cells it is about."""
+    if statistic == "top_shared":
+        data = comparison.data.isel(pair=pair)
+        return f"  (of the top {int(data['n_top'])}; {int(data['n_top']) / int(data['n_cells']):.3f} by chance)"
+    return ""
+
+
+def most_disagreeing(comparison: Comparison, pair: int, sign: int) -> list[str]:
+    """The cells where one map's rank is most above the other's, if the interval of that does not hold 0."""
+    import numpy as np
+
+    data = comparison.data.isel(pair=pair)
+    value = sign * data["value"].values
+    nearest = np.where(sign > 0, data["low"].values, -data["high"].values)
+    sure = (value > 0) & ((nearest > 0) | np.isnan(nearest))
+    order = np.argsort(np.where(sure, -value, np.inf), axis=None)[: min(MOST_DISAGREEING, int(sure.sum()))]
+    cells = [np.unravel_index(index, value.shape) for index in order]
+    return [
+        f"layer {comparison.layers[row]} {comparison.positions[column]} {sign * value[row, column]:+.2f}"
+        for row, column in cells
+    ]
+
+
+def columns_in_words(comparison: Comparison) -> list[str]:
+    """For each column the layer of every map's peak, and its centre of mass."""
+    lines = ["layer of the peak, and the centre of mass over the layers [95 % interval], of each column"]
+    lines.append(f"{'':26}" + "".join(f"{name:>32}" for name in comparison.names))
+    for name in comparison.positions:
+        column = comparison.data.sel(position=name)
+        cells = []
+        for number in range(len(comparison.names)):
+            of_map = column.isel(map=number)
+            centre = value_in_words(*(float(of_map[each]) for each in ("centre", "centre_low", "centre_high")))
+            cells.append("–" if math.isnan(float(of_map["peak"])) else f"{float(of_map['peak']):.0f}, {centre}")
+        lines.append(f"{name:26}" + "".join(f"{cell:>32}" for cell in cells))
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(execute(Config, run, prog="python -m analyses.compare"))

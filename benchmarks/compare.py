@@ -1,0 +1,172 @@
+"""How often two maps are said to be related, and how often intervals of their correlation hold it.
+
+Simulated maps are smooth along the layers, and their columns differ in height. Of two that are drawn independently the
+test of `interp.map_agreement` should find 5 % related; the peer is the p-value that comes with a Spearman correlation,
+for which cells are independent observations. Of two that share half of their variance, or of which one is the other
+three layers later, a test should find as many as it can. The interval of the correlation should hold that of the maps
+of all examples in 95 % of the draws of examples; the peer is the percentiles of the same bootstrap draws.
+
+    python -m benchmarks.compare --pairs 400
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import tyro
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Config:
+    """Errors and power of the test, and coverage of the interval, by simulation."""
+
+    pairs: int = 400
+    """Pairs of maps of each case."""
+    shifts: int = 400
+    """Moved maps that each pair is held against."""
+    layers: int = 30
+    """Rows of a map."""
+    columns: int = 15
+    """Columns of a map."""
+    examples: int = 200
+    """Behind a map, where examples are drawn."""
+    draws: int = 200
+    """Bootstrap draws of these."""
+    seed: int = 0
+    """Decides everything."""
+
+
+class Form(NamedTuple):
+    """What simulated maps are like."""
+
+    smoothness: float
+    """Deviation of the Gaussian, in layers, that their noise is smoothed by."""
+    columns: float
+    """Deviation of the heights of their columns; that of the smoothed noise is 1."""
+
+
+FORMS = {
+    "rough": Form(0.5, 0.0),
+    "smooth": Form(3.0, 0.0),
+    "smooth, columns differ": Form(3.0, 1.0),
+    "very smooth, columns differ": Form(6.0, 2.0),
+}
+RELATIONS = ("independent", "half shared", "shifted by 3", "the same")
+LATER = 3
+"""By so many layers the second map is the first one, where it is shifted."""
+LEVEL = 0.05
+NOISE = (2.0, 8.0)
+"""Deviations of an example's value in a cell; that of the cells of the map of all examples is 1 or more."""
+
+
+def main(config: Config) -> int:
+    """Simulate, print tables, and one JSON object as the last line."""
+    told = {"benchmark": "compare", "pairs": config.pairs, "rejected": rejections(config), "coverage": coverage(config)}
+    print(json.dumps(told))
+    return 0
+
+
+def rejections(config: Config) -> dict[str, dict[str, list[float]]]:
+    """By form and relation: how often the test, and its peer, find two maps related."""
+    print(
+        f"share of {config.pairs} pairs of maps that are found related at {LEVEL}: by the test (by Spearman's p-value)"
+    )
+    print(f"{'':30}" + "".join(f"{relation:>18}" for relation in RELATIONS))
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, form in FORMS.items():
+        found[name] = {relation: rejected(config, form, relation) for relation in RELATIONS}
+        cells = [f"{test:.3f} ({peer:.3f})" for test, peer in found[name].values()]
+        print(f"{name:30}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
+    return found
+
+
+def rejected(config: Config, form: Form, relation: str) -> list[float]:
+    """How often the test, and its peer, find two maps of a form related."""
+    import numpy as np
+    from scipy.stats import spearmanr
+
+    from interp.map_agreement import shift_test
+
+    rng = np.random.default_rng(config.seed)
+    p_values = []
+    for _ in range(config.pairs):
+        first, second = related_maps(form, relation, (config.layers, config.columns), rng)
+        peer = spearmanr(first.ravel(), second.ravel()).pvalue
+        p_values.append((shift_test(first, second, draws=config.shifts, rng=rng).p, peer))
+    return [float(share) for share in (np.array(p_values) <= LEVEL).mean(0)]
+
+
+def related_maps(
+    form: Form, relation: str, shape: tuple[int, int], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two maps (layer × column) of a form, in one of `RELATIONS`."""
+    if relation == "shifted by 3":
+        longer = simulated_map(form, (shape[0] + LATER, shape[1]), rng)
+        return longer[LATER:], longer[:-LATER]
+    first, second, both = (simulated_map(form, shape, rng) for _ in range(3))
+    if relation == "half shared":
+        return first + both, second + both
+    return (first, first) if relation == "the same" else (first, second)
+
+
+def simulated_map(form: Form, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """A map (layer × column): noise that is smoothed along the layers, on columns of different height."""
+    import numpy as np
+    from scipy.ndimage import gaussian_filter1d
+
+    # Cut out of a longer map: its ends are as free as its middle, and do not go over into each other.
+    margin = int(4 * form.smoothness)
+    noise = gaussian_filter1d(rng.normal(size=(shape[0] + 2 * margin, shape[1])), form.smoothness, axis=0)
+    noise = noise[margin : margin + shape[0]] * np.sqrt(2 * np.sqrt(np.pi) * form.smoothness)
+    smoothed: np.ndarray = noise + form.columns * rng.normal(size=shape[1])
+    return smoothed
+
+
+def coverage(config: Config) -> dict[str, dict[str, list[float]]]:
+    """By form and noise: how often the interval, and its peer, hold the correlation of the maps of all examples."""
+    print(
+        f"\nshare of {config.pairs} draws of {config.examples} examples whose interval holds the correlation "
+        "(of which percentiles do)"
+    )
+    print(f"{'noise of an example':30}" + "".join(f"{noise:>18g}" for noise in NOISE))
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, form in FORMS.items():
+        found[name] = {f"{noise:g}": covered(config, form, noise) for noise in NOISE}
+        cells = [f"{ours:.3f} ({peer:.3f})" for ours, peer in found[name].values()]
+        print(f"{name:30}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
+    return found
+
+
+def covered(config: Config, form: Form, noise: float) -> list[float]:
+    """How often the interval, and the percentiles of the same draws, hold the correlation of two maps of examples."""
+    import numpy as np
+
+    from interp.compare import Turned, correlation_interval
+    from interp.map_agreement import spearman
+    from interp.means import drawn_means, group_draws
+
+    rng = np.random.default_rng(config.seed)
+    shape = (config.layers, config.columns)
+    holds = []
+    for _ in range(config.pairs):
+        maps = related_maps(form, "half shared", shape, rng)
+        true = spearman(*maps)
+        examples = [each + noise * rng.normal(size=(config.examples, *shape)) for each in maps]
+        weights = group_draws(np.arange(config.examples), config.draws, rng)
+        drawn = [drawn_means(each, weights) for each in examples]
+        turned = Turned(np.stack([each.mean(0) for each in examples]), drawn)
+        of_draws = np.array(turned.of_draws(spearman, 0, 1))
+        low, high = correlation_interval(spearman(*turned.found), of_draws, turned.kept(0, 1))
+        lower, upper = np.quantile(of_draws, [0.025, 0.975])
+        holds.append((low <= true <= high, lower <= true <= upper))
+    return [float(share) for share in np.mean(holds, axis=0)]
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Config)))

@@ -1,0 +1,96 @@
+"""Whether maps are of the same things, so that their cells mean the same: model, questions, positions, examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+from interp.compare import Operand
+from interp.errors import InputError
+
+PUBLISHED = "published"
+"""The kind of a map that says nothing of what it was made of."""
+MODEL, DATASET = "model", "dataset"
+METHODS = "method"
+AXES = (METHODS, MODEL, DATASET)
+"""What the maps may differ in."""
+
+
+class Trait(NamedTuple):
+    """Something that decides what a cell means."""
+
+    words: str
+    attribute: str
+    in_identity: bool
+    may_differ: str | None
+    """Of `AXES`: by what comparison it may; None if it must not in any."""
+
+
+TRAITS = (
+    Trait("the model", "revision", in_identity=False, may_differ=MODEL),
+    Trait("the questions", "questions", in_identity=True, may_differ=DATASET),
+    Trait("how many questions were asked", "n", in_identity=True, may_differ=DATASET),
+    Trait("the policy of the positions", "policy", in_identity=False, may_differ=None),
+)
+TOLD = ("site", "dtype", "variant", "kind")
+"""Attributes in which maps may differ without being of other cells; where they do, it is said."""
+
+
+def require_comparable(operands: Sequence[Operand], by: str) -> None:
+    """Raise an `InputError` if cells of two maps do not mean the same, but for what they are compared by."""
+    for first, second in combinations(operands, 2):
+        for trait in TRAITS:
+            values = [_trait(each, trait) for each in (first, second)]
+            if None in values or values[0] == values[1] or trait.may_differ == by:
+                continue
+            remedy = f"give --by {trait.may_differ}" if trait.may_differ else "make them with the same --policy"
+            raise InputError(
+                f"{first.name} and {second.name} differ in {trait.words} ({values[0]}, {values[1]}): their cells are "
+                f"not the same; {remedy}"
+            )
+        if by != DATASET and first.examples is not None and second.examples is not None:
+            _require_shared_groups(first, second)
+
+
+def _require_shared_groups(first: Operand, second: Operand) -> None:
+    if first.examples and second.examples and not set(first.examples.groups) & set(second.examples.groups):
+        raise InputError(
+            f"{first.name} and {second.name} are of different examples, such as {first.examples.ids[0]!r} and "
+            f"{second.examples.ids[0]!r}: none is in both; make them of the same questions, or give --by dataset"
+        )
+
+
+def layers_differ(operands: Sequence[Operand]) -> bool:
+    """Whether a published map, which is of another model, has other layers."""
+    published = any(each.heatmap.data.attrs["kind"] == PUBLISHED for each in operands)
+    return published and len({tuple(each.heatmap.layers) for each in operands}) > 1
+
+
+def differences(operands: Sequence[Operand]) -> list[str]:
+    """What else the maps differ in, a line each: what they are of, and how many examples are behind them."""
+    lines = []
+    for name in TOLD:
+        values = {each.name: str(each.heatmap.data.attrs.get(name, "")) for each in operands}
+        if len(set(values.values())) > 1 and name != "kind":
+            lines.append(
+                f"{name}: " + "; ".join(f"{map_name} {value or 'as usual'}" for map_name, value in values.items())
+            )
+    known = {each.name: each.examples for each in operands if each.examples is not None}
+    if known:
+        groups = [set(examples.groups) for examples in known.values()]
+        told = ", ".join(f"{name} {len(examples.ids)}" for name, examples in known.items())
+        lines.append(f"examples: {told}; groups of questions in all of them: {len(set.intersection(*groups))}")
+    silent = [each.name for each in operands if each.examples is None]
+    if silent:
+        lines.append(f"without the values of their examples, and so taken as given: {', '.join(silent)}")
+    return lines
+
+
+def _trait(operand: Operand, trait: Trait) -> object:
+    """None if the map does not say."""
+    if operand.heatmap.data.attrs["kind"] == PUBLISHED:
+        return None
+    source = operand.heatmap.identity if trait.in_identity else operand.heatmap.data.attrs
+    value: object = source.get(trait.attribute)
+    return value

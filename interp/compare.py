@@ -1,0 +1,313 @@
+"""Maps laid beside each other: how far they agree in the order of their cells, and where they do not.
+
+1. Each map is turned so that more of what it shows is higher: ranks in a vocabulary, say, are turned round.
+2. The rows and columns are those that all maps have; each pair is compared in the cells where both have a value.
+3. Ranks of cells are compared, not values: an AUC and a recovery have no common unit.
+4. Intervals are of the examples, which are drawn anew, those that several maps share as often in all of them; the maps
+   are made again of every draw. What a probe was trained on is not drawn anew.
+
+The statistics and the test against chance are those of `interp.map_agreement`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TypeVar
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from interp.comparison import KIND, Comparison, appearance
+from interp.errors import InputError
+from interp.example_values import ExampleValues, joint_draws
+from interp.heatmap import Heatmap
+from interp.map_agreement import (
+    CORRELATIONS,
+    STATISTICS,
+    Map,
+    centre_of_mass,
+    column_peaks,
+    mean_difference,
+    n_top,
+    rank_difference,
+    shift_test,
+    spearman,
+)
+from interp.means import LEVEL, percentile_interval
+from interp.relative_depth import at_depths, depths
+from interp.scales import centred_scale
+
+T = TypeVar("T")
+
+DRAWS, SHIFTS = 500, 2_000
+ALMOST = 1 - 1e-9
+"""A correlation of 1 has no finite z."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A map that is compared; without examples its values are taken as given."""
+
+    name: str
+    heatmap: Heatmap
+    examples: ExampleValues | None = None
+    least: float | None = None
+    """Below it all values are taken to be equal, as they are in a published map whose colours end there."""
+
+    def turned(self, values: Float[np.ndarray, "*draw layer position"]) -> Float[np.ndarray, "*draw layer position"]:
+        """Values so that more of what the map shows is higher."""
+        return self.heatmap.turned(values if self.least is None else np.maximum(values, self.least))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The rows and columns that are compared."""
+
+    layers: list[int]
+    positions: list[str]
+    by_depth: bool
+
+    def of(
+        self, values: Float[np.ndarray, "*draw layer position"], layers: Sequence[int], positions: Sequence[str]
+    ) -> Float[np.ndarray, "*draw row column"]:
+        """The values on this grid, of maps with these layers and positions."""
+        chosen = values[..., [list(positions).index(name) for name in self.positions]]
+        if self.by_depth:
+            return at_depths(chosen, layers, depths(self.layers))
+        return np.asarray(chosen[..., [list(layers).index(layer) for layer in self.layers], :])
+
+
+@dataclass(frozen=True)
+class Turned:
+    """The maps on one grid, turned so that more is higher, and the map of every draw of the examples."""
+
+    found: Float[np.ndarray, "map layer position"]
+    drawn: Sequence[Float[np.ndarray, "draw layer position"]]
+    """Of each map; without draws where its examples are not known."""
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Every two of the maps, by their number."""
+        return list(combinations(range(len(self.found)), 2))
+
+    def of_pairs(self, function: Callable[[Map, Map], T]) -> list[T]:
+        """What a function gives for every pair of maps."""
+        return [function(self.found[a], self.found[b]) for a, b in self.pairs]
+
+    def of_draws(self, function: Callable[[Map, Map], T], a: int, b: int) -> list[T]:
+        """What it gives for two of them in every draw; a map without draws is the same in all of the other's."""
+        first, second = (self.drawn[number] for number in (a, b))
+        first = first if len(first) else np.broadcast_to(self.found[a], second.shape)
+        second = second if len(second) else np.broadcast_to(self.found[b], first.shape)
+        return [function(*both) for both in zip(first, second, strict=True)]
+
+    def kept(self, a: int, b: int) -> float:
+        """How much of the correlation of two of them a draw keeps: the product of each one's with its own draws."""
+        each = [[spearman(drawn, self.found[number]) for drawn in self.drawn[number]] or [1.0] for number in (a, b)]
+        return float(np.nanmean(each[0]) * np.nanmean(each[1]))
+
+
+def compared(
+    operands: Sequence[Operand],
+    *,
+    by_depth: bool = False,
+    draws: int = DRAWS,
+    shifts: int = SHIFTS,
+    seed: int = 0,
+    attributes: Mapping[str, str | float | int] | None = None,
+) -> Comparison:
+    """Compare two maps or more, every pair of them.
+
+    Parameters
+    ----------
+    operands
+        The maps. Where the examples of neither of a pair are known, it has no intervals.
+    by_depth
+        Whether layers are matched by relative depth, on the layers of the map that has the fewest, and not by number.
+    draws
+        Bootstrap draws of the examples.
+    shifts
+        How many moved maps each pair is held against.
+    seed
+        Decides both.
+    attributes
+        Whatever the run adds.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two maps, two of one name, one without any value, or no cells that all have.
+    """
+    grid, rng = grid_of(operands, by_depth=by_depth), np.random.default_rng(seed)
+    names = [each.name for each in operands]
+    values = np.stack([_on_grid(each, "value", grid) for each in operands])
+    n = np.nan_to_num(np.stack([_on_grid(each, "n", grid) for each in operands])).astype(np.int64)
+    found = np.stack([each.turned(value) for each, value in zip(operands, values, strict=True)])
+    maps = Turned(found, _drawn_maps(operands, grid, found, draws, rng))
+    difference = np.stack(maps.of_pairs(rank_difference))
+    ends = [_ends(maps.of_draws(rank_difference, *pair), found.shape[1:]) for pair in maps.pairs]
+    tests = maps.of_pairs(lambda first, second: np.array(shift_test(first, second, draws=shifts, rng=rng)))
+    of_pairs = {
+        "p": np.array([p for p, _ in tests]),
+        "reach": np.array([reach for _, reach in tests]),
+        "n_cells": np.isfinite(difference).sum((1, 2)),
+        "n_top": np.array(maps.of_pairs(n_top)),
+    }
+    return Comparison.of(
+        (
+            difference,
+            np.stack([low for low, _ in ends]),
+            np.stack([high for _, high in ends]),
+            np.stack([np.minimum(n[a], n[b]) for a, b in maps.pairs]),
+        ),
+        names=([f"{names[a]} - {names[b]}" for a, b in maps.pairs], grid.layers, grid.positions),
+        kind=KIND,
+        metric="Difference of ranks",
+        scale=centred_scale(np.array([1.0]), 0.0),
+        extra={"maps": xr.DataArray(values, dims=("map", "layer", "position"), coords={"map": names})}
+        | {name: xr.DataArray(array, dims="pair") for name, array in of_pairs.items()}
+        | _statistics(maps, in_one_unit(operands))
+        | _columns(maps, grid.layers),
+        attributes={
+            "appearances": json.dumps([appearance(each.heatmap) for each in operands]),
+            "with_examples": json.dumps([each.name for each in operands if each.examples is not None]),
+            "by_depth": int(by_depth),
+            "draws": draws,
+            "shifts": shifts,
+            **(attributes or {}),
+        },
+    )
+
+
+def grid_of(operands: Sequence[Operand], *, by_depth: bool) -> Grid:
+    """The rows and columns that all maps have, in the order of the first; errors as for `compared`."""
+    if len(operands) < 2:
+        raise InputError("one map has nothing to be compared with; give two or more")
+    twice = [name for name, times in Counter(each.name for each in operands).items() if times > 1]
+    if twice:
+        raise InputError(f"two maps are called {twice[0]!r}; leave one out, or rename its file")
+    for each in operands:
+        if not np.isfinite(each.heatmap.data["value"].values).any():
+            raise InputError(f"{each.name} has no value in any cell; make it again, or leave it out")
+    first, *others = (each.heatmap for each in operands)
+    positions = [name for name in first.positions if all(name in each.positions for each in others)]
+    layers = [layer for layer in first.layers if all(layer in each.layers for each in others)]
+    if by_depth:
+        layers = min((each.layers for each in (first, *others)), key=len)
+    for noun, common in (("positions", positions), ("layers", layers)):
+        if not common:
+            told = "; ".join(f"{each.name} has {', '.join(map(str, getattr(each.heatmap, noun)))}" for each in operands)
+            raise InputError(f"the maps have no {noun} in common ({told}); give maps of the same cells")
+    return Grid(layers, positions, by_depth)
+
+
+def _on_grid(operand: Operand, variable: str, grid: Grid) -> Float[np.ndarray, "layer position"]:
+    heatmap = operand.heatmap
+    return grid.of(heatmap.data[variable].values.astype(np.float64), heatmap.layers, heatmap.positions)
+
+
+def _drawn_maps(
+    operands: Sequence[Operand],
+    grid: Grid,
+    found: Float[np.ndarray, "map layer position"],
+    draws: int,
+    rng: np.random.Generator,
+) -> list[Float[np.ndarray, "draw layer position"]]:
+    """The map of every draw of the examples, with a value in no cell that has none in the map; no draws without any."""
+    known = [each.examples for each in operands if each.examples is not None]
+    weights = iter(joint_draws(known, draws, rng) if known else [])
+    drawn = []
+    for operand, value in zip(operands, found, strict=True):
+        examples = operand.examples
+        if examples is None:
+            drawn.append(np.empty((0, *value.shape)))
+        else:
+            maps = grid.of(examples.drawn(next(weights)), examples.layers, examples.positions)
+            drawn.append(np.where(np.isfinite(value), operand.turned(maps), np.nan))
+    return drawn
+
+
+def in_one_unit(operands: Sequence[Operand]) -> bool:
+    """Whether values, not only ranks, can be compared: all maps are on one scale, or are of one metric."""
+    scales = {(each.heatmap.scale.low, each.heatmap.scale.high, each.heatmap.scale.kind) for each in operands}
+    return len(scales) == 1 or len({each.heatmap.data.attrs["metric"] for each in operands}) == 1
+
+
+def _statistics(maps: Turned, one_unit: bool) -> dict[str, xr.DataArray]:
+    """Every statistic of every pair, with its interval."""
+    value, low, high = (np.full((len(maps.pairs), len(STATISTICS)), np.nan) for _ in range(3))
+    for column, (name, statistic) in enumerate(STATISTICS.items()):
+        if statistic is mean_difference and not one_unit:
+            continue
+        value[:, column] = maps.of_pairs(statistic)
+        for row, pair in enumerate(maps.pairs):
+            of_draws = np.array(maps.of_draws(statistic, *pair))
+            if name in CORRELATIONS:
+                ends = correlation_interval(float(value[row, column]), of_draws, maps.kept(*pair))
+                low[row, column], high[row, column] = ends
+            else:
+                low[row, column], high[row, column] = (float(end) for end in _ends(of_draws, ()))
+    coordinates = {"statistic": list(STATISTICS)}
+    return {
+        name: xr.DataArray(array, dims=("pair", "statistic"), coords=coordinates)
+        for name, array in (("value_of", value), ("low_of", low), ("high_of", high))
+    }
+
+
+def correlation_interval(found: float, drawn: Float[np.ndarray, " draw"], kept: float) -> tuple[float, float]:
+    """The interval of a rank correlation from that of draws of the examples.
+
+    The map of a draw has the chance of the draw on top of that of the sample, and agrees less with any other map: draws
+    lie around a lower correlation than was found, of which they keep a share λ, and percentiles of them would too. By
+    as much as they are below it, it is taken to be below that of all examples: the basic bootstrap, of Fisher's z
+    (Davison & Hinkley 1997, section 5.2). Draws also scatter by λ less than samples do, and what is taken to be the
+    correlation, 2 z less the draws' mean z, by 2 - λ more, so that quantiles are moved out by (2 - λ) / λ. Where maps
+    are noisy it still covers less than it says (``python -m benchmarks.compare``).
+
+    Parameters
+    ----------
+    found
+        The correlation of the maps.
+    drawn
+        That of every draw; NaN where there is none.
+    kept
+        λ, as `Turned.kept` gives it.
+    """
+    known = drawn[np.isfinite(drawn)]
+    if not len(known) or not np.isfinite(found):
+        return float("nan"), float("nan")
+    z, of_draws = np.arctanh(np.clip(found, -ALMOST, ALMOST)), np.arctanh(np.clip(known, -ALMOST, ALMOST))
+    away = np.quantile(of_draws, [(1 + LEVEL) / 2, (1 - LEVEL) / 2]) - of_draws.mean()
+    low, high = np.tanh(2 * z - of_draws.mean() - (2 - kept) / kept * away)
+    return float(low), float(high)
+
+
+def _columns(maps: Turned, layers: Sequence[int]) -> dict[str, xr.DataArray]:
+    """Of each map's columns the layer of the highest cell, and the centre of mass with its interval."""
+    n_positions = maps.found.shape[2]
+    ends = [_ends([centre_of_mass(each) for each in of_map], (n_positions,)) for of_map in maps.drawn]
+    rows = {
+        "peak": [column_peaks(each) for each in maps.found],
+        "centre": [centre_of_mass(each) for each in maps.found],
+        "centre_low": [low for low, _ in ends],
+        "centre_high": [high for _, high in ends],
+    }
+    numbers = np.arange(len(layers)), np.array(layers, dtype=np.float64)
+    return {
+        name: xr.DataArray(np.interp(np.stack(of_maps), *numbers), dims=("map", "position"))
+        for name, of_maps in rows.items()
+    }
+
+
+def _ends(
+    drawn: Sequence[float] | Sequence[np.ndarray] | np.ndarray, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of the interval of what has such a shape in every draw; NaN where there are no draws."""
+    if not len(drawn):
+        return np.full(shape, np.nan), np.full(shape, np.nan)
+    return percentile_interval(np.array(drawn))

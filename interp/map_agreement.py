@@ -1,0 +1,182 @@
+"""How far two maps of the same cells agree, and how far two that have nothing to do with each other would.
+
+======================  ==============================================================================================
+statistic               of the cells that both maps have
+======================  ==============================================================================================
+``spearman``            rank correlation over all cells
+``kendall``             Kendall's τ-b: the share of pairs of cells that both order alike less the share that they do not
+``within_layers``       Spearman across the columns of a layer, the mean over the layers
+``within_columns``      Spearman across the layers of a column, the mean over the columns
+``top_shared``          share of the top 5 % of one map's cells that are in the top 5 % of the other's; 5 % by chance
+``peak_layers``         rows from the first map's highest cell to the second's; below 0, the second's is earlier
+``peak_columns``        columns between the two, likewise
+``mean_difference``     mean of the absolute differences of the values, of maps in one unit
+======================  ==============================================================================================
+
+Neighbouring cells are alike in every map, so that cells are no independent observations, and the usual p-value of a
+correlation is far too small: of two maps that are smooth and have nothing in common it finds most to be related
+(``python -m benchmarks.compare``). `shift_test` compares the maps with one of them moved: all of its columns are
+shifted along the layers by as many rows, around the end, and put in another order, which leaves it as smooth along the
+layers and its columns as alike as they were (torus translation, Harms et al. 2001, Journal of Ecology 89, 947-959).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import kendalltau, rankdata
+
+from interp.rank_agreement import rank_agreement
+
+TOP = 0.05
+"""The share of the cells that are the top."""
+MIN_CELLS = 4
+"""Of a layer or a column with fewer cells the order is not asked."""
+
+Map = Float[np.ndarray, "layer position"]
+
+
+def spearman(first: Float[np.ndarray, "*cell"], second: Float[np.ndarray, "*cell"]) -> float:
+    """Rank correlation of the cells that both have.
+
+    NaN with fewer than `MIN_CELLS`, or where all of a map's are equal.
+    """
+    both = np.isfinite(first) & np.isfinite(second)
+    if both.sum() < MIN_CELLS:
+        return float("nan")
+    return _correlation(rankdata(first[both]), rankdata(second[both]))
+
+
+def _correlation(first: Float[np.ndarray, " cell"], second: Float[np.ndarray, " cell"]) -> float:
+    first, second = first - first.mean(), second - second.mean()
+    norm = np.sqrt((first @ first) * (second @ second))
+    return float(first @ second / norm) if norm > 0 else float("nan")
+
+
+def kendall(first: Map, second: Map) -> float:
+    """Kendall's τ-b of the cells that both have; NaN with fewer than `MIN_CELLS`."""
+    both = np.isfinite(first) & np.isfinite(second)
+    return float(kendalltau(first[both], second[both]).statistic) if both.sum() >= MIN_CELLS else float("nan")
+
+
+def within_layers(first: Map, second: Map) -> float:
+    """Spearman across the columns of each layer, the mean over layers; NaN if none has enough cells."""
+    each = np.array([spearman(*rows) for rows in zip(first, second, strict=True)])
+    return float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
+
+
+def within_columns(first: Map, second: Map) -> float:
+    """Spearman across the layers of each column, the mean over columns; NaN if none has enough cells."""
+    return within_layers(first.T, second.T)
+
+
+def n_top(first: Map, second: Map) -> int:
+    """How many cells the top ones are."""
+    return max(1, round(TOP * int((np.isfinite(first) & np.isfinite(second)).sum())))
+
+
+def top_shared(first: Map, second: Map) -> float:
+    """Share of the top cells that both maps have in common; cells that tie for the last places share them."""
+    both = np.isfinite(first) & np.isfinite(second)
+    # The top is of the largest values, not of the largest of either sign: from the least value on all are above 0.
+    above = [each[both] - each[both].min(initial=np.inf) for each in (first, second)]
+    return rank_agreement(above[0], above[1], n_top(first, second)).top_share
+
+
+def peak(values: Map) -> tuple[int, int]:
+    """The row and the column of the highest cell, the first of those that tie."""
+    row, column = np.unravel_index(int(np.nanargmax(values)), values.shape)
+    return int(row), int(column)
+
+
+def peak_distance(first: Map, second: Map) -> tuple[float, float]:
+    """Rows and columns from the first map's highest cell to the second's; NaN if they have no cell in common."""
+    both = np.isfinite(first) & np.isfinite(second)
+    if not both.any():
+        return float("nan"), float("nan")
+    rows, columns = np.subtract(peak(np.where(both, second, np.nan)), peak(np.where(both, first, np.nan)))
+    return float(rows), float(columns)
+
+
+def mean_difference(first: Map, second: Map) -> float:
+    """The mean absolute difference of the cells that both have; NaN if there are none."""
+    away = np.abs(first - second)
+    return float(np.nanmean(away)) if np.isfinite(away).any() else float("nan")
+
+
+STATISTICS: Mapping[str, Callable[[Map, Map], float]] = {
+    "spearman": spearman,
+    "kendall": kendall,
+    "within_layers": within_layers,
+    "within_columns": within_columns,
+    "top_shared": top_shared,
+    "peak_layers": lambda first, second: peak_distance(first, second)[0],
+    "peak_columns": lambda first, second: peak_distance(first, second)[1],
+    "mean_difference": mean_difference,
+}
+CORRELATIONS = ("spearman", "kendall", "within_layers", "within_columns")
+
+
+def centre_of_mass(values: Map) -> Float[np.ndarray, " position"]:
+    """The mean layer of each column, as a row, weighted by how far each cell is above the column's lowest one.
+
+    NaN where a column has no cell, or none above another.
+    """
+    known = np.isfinite(values)
+    lowest = np.where(known, values, np.inf).min(0)
+    weight = np.where(known, values - np.where(known.any(0), lowest, 0.0), 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        centre: np.ndarray = (weight * np.arange(len(values))[:, None]).sum(0) / weight.sum(0)
+    return centre
+
+
+def column_peaks(values: Map) -> Float[np.ndarray, " position"]:
+    """The row of the highest cell of each column; NaN where a column has none."""
+    known = np.isfinite(values)
+    rows: np.ndarray = np.where(known, values, -np.inf).argmax(0).astype(np.float64)
+    rows[~known.any(0)] = np.nan
+    return rows
+
+
+class ShiftTest(NamedTuple):
+    """How a rank correlation compares with that of maps that are moved against each other."""
+
+    p: float
+    """How often a correlation that is as far from 0, of either sign, comes from a moved map."""
+    reach: float
+    """95 % of the moved maps' correlations lie between - reach and reach."""
+
+
+def shift_test(first: Map, second: Map, *, draws: int, rng: np.random.Generator) -> ShiftTest:
+    """Compare the Spearman correlation of two maps with those of the first and the moved second.
+
+    Cells that are missing move with their map; each correlation is over the cells that both have then. NaN where the
+    maps themselves have no correlation.
+    """
+    found = abs(spearman(first, second))
+    if np.isnan(found):
+        return ShiftTest(float("nan"), float("nan"))
+    moved = np.abs([spearman(first, _moved(second, rng)) for _ in range(draws)])
+    known = moved[np.isfinite(moved)]
+    p = (1 + (known >= found - 1e-12).sum()) / (1 + len(known))
+    return ShiftTest(float(p), float(np.quantile(known, 0.95)) if len(known) else float("nan"))
+
+
+def _moved(values: Map, rng: np.random.Generator) -> Map:
+    n_layers, n_columns = values.shape
+    return np.roll(values, rng.integers(n_layers), axis=0)[:, rng.permutation(n_columns)]
+
+
+def rank_difference(first: Map, second: Map) -> Map:
+    """By how much higher each cell ranks in the first map than in the second, as a share of the cells; from -1 to 1.
+
+    NaN where either has no value.
+    """
+    both = np.isfinite(first) & np.isfinite(second)
+    difference: np.ndarray = np.full(first.shape, np.nan)
+    if both.sum() > 1:
+        difference[both] = (rankdata(first[both]) - rankdata(second[both])) / (both.sum() - 1)
+    return difference

@@ -1,0 +1,183 @@
+"""Comparisons of maps: planted relations, missing cells, drawing, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analyses.runs import load_result
+from interp.comparable import differences, require_comparable
+from interp.compare import Operand, compared
+from interp.comparison import Comparison
+from interp.comparison_figure import comparison_figure
+from interp.errors import InputError
+from interp.example_values import MEAN, ExampleValues
+from interp.heatmap import LOW, MORE_IS, Heatmap
+from interp.map_agreement import spearman
+from interp.plot import save_figure
+from interp.scales import Scale
+
+LAYERS, POSITIONS, N = 12, [f"p{number}" for number in range(6)], 40
+RECORD = {"revision": "r", "policy": "strict", "identity": '{"questions": "q", "n": 40}'}
+
+
+def operand(
+    name: str,
+    values: np.ndarray,
+    *,
+    examples: bool = True,
+    scale: Scale | None = None,
+    positions: list[str] | None = None,
+    prefix: str = "q",
+    **attributes: str,
+) -> Operand:
+    """A map, the mean of examples that scatter around it."""
+    rng = np.random.default_rng(len(name))
+    columns = positions or POSITIONS[: values.shape[1]]
+    of = None
+    if examples:
+        noise = rng.normal(size=(1, N, *values.shape))
+        ids = tuple(f"{prefix}{number}" for number in range(N))
+        drawn = values + noise - noise.mean(1, keepdims=True)
+        of = ExampleValues(drawn, MEAN, ids, ids, tuple(range(len(values))), tuple(columns))
+    unknown = np.full_like(values, np.nan)
+    heatmap = Heatmap.build(
+        values,
+        unknown,
+        unknown,
+        np.where(np.isfinite(values), N, 0),
+        positions=columns,
+        kind="probe",
+        metric=f"value of {name}",
+        scale=scale or Scale(-5.0, 5.0),
+        attributes=RECORD | attributes,
+    )
+    return Operand(name, heatmap, of)
+
+
+def drawn(seed: int = 0, n_layers: int = LAYERS) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n_layers, len(POSITIONS))).cumsum(0) / 2
+
+
+def compare(*operands: Operand, by_depth: bool = False) -> Comparison:
+    return compared(operands, by_depth=by_depth, draws=40, shifts=50)
+
+
+def test_the_same_map_in_another_unit_and_turned_round_is_the_same() -> None:
+    values = drawn()
+    ranks = operand("ranks", np.exp(-values), scale=Scale(1e-6, 1e6, "log"), examples=False, **{MORE_IS: LOW})
+    comparison = compare(operand("probe", values), ranks)
+    assert comparison.statistic(0, "spearman").value == pytest.approx(1)
+    assert comparison.statistic(0, "peak_layers").value == 0
+    np.testing.assert_allclose(comparison.data["value"].values, 0, atol=1e-12)
+    np.testing.assert_allclose(comparison.data["centre"].values[0], comparison.data["centre"].values[1])
+    assert comparison.data["p"].item() == pytest.approx(1 / 51)
+    # The maps that are drawn are the ones that were given.
+    np.testing.assert_array_equal(comparison.maps[1].data["value"].values, np.exp(-values))
+
+
+def test_only_common_cells_are_compared_and_missing_ones_stay_missing() -> None:
+    first, second = drawn(1), drawn(2)
+    second[3, 1] = np.nan
+    order = [*POSITIONS[:0:-1], "other"]
+    moved = np.concatenate([second[:, :0:-1], np.ones((LAYERS, 1))], axis=1)
+    comparison = compare(operand("a", first), operand("b", moved, positions=order))
+    assert comparison.positions == POSITIONS[1:]
+    assert int(comparison.data["n_cells"][0]) == LAYERS * 5 - 1
+    assert np.isnan(comparison.data["value"].sel(position="p1").values[0, 3])
+    assert comparison.statistic(0, "spearman").value == pytest.approx(spearman(first[:, 1:], second[:, 1:]))
+
+
+def test_intervals_are_of_the_examples_and_hold_the_value() -> None:
+    comparison = compare(operand("a", drawn(1)), operand("bb", drawn(1) + 0.3 * drawn(2)), operand("ccc", drawn(3)))
+    for pair in range(3):
+        for name in ("spearman", "kendall", "within_columns"):
+            value, low, high = comparison.statistic(pair, name)
+            assert low < value < high
+    assert comparison.statistic(0, "spearman").value > comparison.statistic(1, "spearman").value
+    assert (comparison.data["low"] <= comparison.data["high"]).all()
+
+
+def test_without_examples_there_is_no_interval_and_one_side_suffices() -> None:
+    bare = [operand(name, drawn(seed), examples=False) for seed, name in enumerate(("a", "b"))]
+    comparison = compare(*bare, operand("c", drawn(5)))
+    assert np.isnan(comparison.statistic(0, "spearman")[1:]).all()
+    assert np.isfinite(comparison.statistic(1, "spearman")[1:]).all()
+    assert np.isnan(comparison.data["low"].values[0]).all()
+    assert np.isfinite(comparison.data["centre_low"].values[2]).all()
+    assert np.isnan(comparison.data["centre_low"].values[0]).all()
+
+
+def test_models_of_other_depth_are_matched_by_it() -> None:
+    depth = np.linspace(0, 1, 12)[:, None] * np.arange(1, 7) % 0.7
+    finer = np.linspace(0, 1, 23)[:, None] * np.arange(1, 7) % 0.7
+    first, second = operand("small", depth, revision="s"), operand("large", finer, revision="l")
+    with pytest.raises(InputError, match=r"small and large differ in the model \(s, l\).*give --by model"):
+        require_comparable([first, second], "method")
+    require_comparable([first, second], "model")
+    comparison = compare(second, first, by_depth=True)
+    assert comparison.layers == list(range(12))
+    assert comparison.statistic(0, "spearman").value > 0.999
+
+
+def test_values_are_compared_in_one_unit_only() -> None:
+    first, second = operand("a", drawn(1)), operand("b", drawn(1) + 0.25)
+    assert compare(first, second).statistic(0, "mean_difference").value == pytest.approx(0.25)
+    other = operand("c", drawn(1), scale=Scale(0.0, 9.0))
+    assert np.isnan(compare(first, other).statistic(0, "mean_difference").value)
+
+
+def test_below_what_a_published_map_shows_all_is_the_same() -> None:
+    values = drawn(4)
+    clipped = Operand("a", operand("a", values).heatmap, least=0.0)
+    published = Operand("b", operand("b", np.maximum(values, 0.0)).heatmap, least=0.0)
+    assert compare(clipped, published).statistic(0, "spearman").value == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("operands", "told"),
+    [
+        ([operand("a", drawn())], "one map has nothing to be compared with"),
+        ([operand("a", drawn()), operand("a", drawn(1))], "two maps are called 'a'"),
+        ([operand("a", drawn()), operand("b", np.full((3, 2), np.nan))], "b has no value in any cell"),
+        ([operand("a", drawn()), operand("b", drawn(), positions=list("uvwxyz"))], r"no positions in common.*a has p0"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_one_line(operands: list[Operand], told: str) -> None:
+    with pytest.raises(InputError, match=told) as refused:
+        compare(*operands)
+    assert "\n" not in str(refused.value)
+
+
+def test_other_questions_policies_and_examples_are_refused_by_name() -> None:
+    usual = operand("a", drawn())
+    other = operand("b", drawn(), identity='{"questions": "other", "n": 40}')
+    with pytest.raises(InputError, match=r"differ in the questions.*give --by dataset"):
+        require_comparable([usual, other], "method")
+    require_comparable([usual, other], "dataset")
+    with pytest.raises(InputError, match="differ in the policy of the positions"):
+        require_comparable([usual, operand("b", drawn(), policy="paper")], "dataset")
+    with pytest.raises(InputError, match="of different examples, such as 'q0' and 'z0'"):
+        require_comparable([usual, operand("b", drawn(), prefix="z")], "method")
+
+
+def test_what_else_differs_is_said() -> None:
+    lines = differences([operand("a", drawn()), operand("b", drawn(), site="mlp_out", examples=False)])
+    assert any(line.startswith("site:") and "b mlp_out" in line for line in lines)
+    assert any("taken as given: b" in line for line in lines)
+
+
+@pytest.mark.parametrize("n_maps", [2, 3, 5])
+def test_a_comparison_is_saved_drawn_and_drawn_again(tmp_path: Path, n_maps: int) -> None:
+    comparison = compare(*(operand("abcde"[number], drawn(number)) for number in range(n_maps)))
+    comparison.save(tmp_path / "compare.nc")
+    loaded = load_result(tmp_path / "compare.nc")
+    assert isinstance(loaded, Comparison)
+    assert loaded.names == comparison.names
+    for path, each in ((tmp_path / "one.png", comparison), (tmp_path / "two.png", loaded)):
+        save_figure(comparison_figure(each), path)
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    titles = [axes.get_title() for axes in comparison_figure(loaded).axes if axes.get_title()]
+    assert len(titles) == {2: 3, 3: 6, 5: 5}[n_maps]

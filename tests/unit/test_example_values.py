@@ -1,0 +1,82 @@
+"""The maps that examples' values make: against scikit-learn and NumPy on the drawn examples themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from interp.errors import InputError
+from interp.example_values import AUC, MEAN, MEDIAN, ExampleValues, is_of_examples, joint_draws
+
+N, LAYERS, POSITIONS = 24, (3, 5, 8), ("last_q", "-1")
+
+
+def examples(statistic: str, seed: int = 0, *, n: int = N, scorings: int = 1, first: int = 0) -> ExampleValues:
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 9, size=(scorings, n, len(LAYERS), len(POSITIONS))).astype(np.float64)
+    values[:, ::7, 1, 0] = np.nan
+    names = range(first, first + n)
+    positive = rng.random(n) < 0.5 if statistic == AUC else None
+    ids, groups = tuple(f"q{number}" for number in names), tuple(f"g{number // 2}" for number in names)
+    return ExampleValues(values, statistic, ids, groups, LAYERS, POSITIONS, positive)
+
+
+@pytest.mark.parametrize("statistic", [AUC, MEAN, MEDIAN])
+def test_the_map_of_a_draw_is_that_of_the_drawn_examples(statistic: str) -> None:
+    of = examples(statistic, scorings=2 if statistic == AUC else 1)
+    weights = np.random.default_rng(1).integers(0, 3, size=(4, N)).astype(np.float32)
+    drawn = of.drawn(weights)
+    for draw, layer, position in np.ndindex(4, len(LAYERS), len(POSITIONS)):
+        expected = []
+        for scores in of.values[:, :, layer, position]:
+            rows = np.repeat(np.arange(N), weights[draw].astype(int))
+            rows = rows[np.isfinite(scores[rows])]
+            if of.positive is not None:
+                expected.append(roc_auc_score(of.positive[rows], scores[rows]))
+            elif statistic == MEAN:
+                expected.append(scores[rows].mean())
+            else:
+                expected.append(np.quantile(scores[rows], 0.5, method="inverted_cdf"))
+        assert drawn[draw, layer, position] == pytest.approx(np.mean(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize("statistic", [AUC, MEAN])
+def test_a_file_gives_back_what_was_saved_and_its_subsets(tmp_path: Path, statistic: str) -> None:
+    of, some = examples(statistic), np.arange(N) % 3 == 0
+    of.save(tmp_path / "examples.nc", also={"correct": some, "fold": np.zeros((1, N), dtype=np.int64)})
+    assert is_of_examples(tmp_path / "examples.nc")
+    loaded, subset = (ExampleValues.load(tmp_path / "examples.nc", name) for name in ("all", "correct"))
+    np.testing.assert_array_equal(loaded.values, of.values)
+    assert (loaded.ids, loaded.groups, loaded.layers, loaded.positions) == (of.ids, of.groups, LAYERS, POSITIONS)
+    assert subset.ids == tuple(np.array(of.ids)[some])
+    np.testing.assert_array_equal(subset.values, of.values[:, some])
+    if of.positive is not None:
+        assert loaded.positive is not None
+        np.testing.assert_array_equal(loaded.positive, of.positive)
+
+
+def test_what_is_no_such_file_is_refused_by_name(tmp_path: Path) -> None:
+    examples(MEAN).save(tmp_path / "examples.nc")
+    with pytest.raises(InputError, match=r"examples\.nc is not a file of examples' values"):
+        ExampleValues.load(tmp_path / "examples.nc", "wrong")
+    (tmp_path / "other.nc").write_bytes(b"nothing")
+    assert not is_of_examples(tmp_path / "other.nc")
+    with pytest.raises(InputError, match=r"other\.nc"):
+        ExampleValues.load(tmp_path / "other.nc")
+
+
+def test_examples_that_maps_share_are_drawn_as_often_in_all_and_groups_together() -> None:
+    first, second = examples(MEAN), examples(MEAN, n=10, first=14)
+    one, other = joint_draws([first, second], 50, np.random.default_rng(0))
+    common = [first.ids.index(name) for name in second.ids]
+    np.testing.assert_array_equal(one[:, common], other)
+    np.testing.assert_array_equal(one[:, ::2], one[:, 1::2])
+    assert one.mean() == pytest.approx(1, abs=0.1)
+
+
+def test_an_auc_needs_its_two_classes() -> None:
+    with pytest.raises(ValueError, match="two classes"):
+        ExampleValues(np.zeros((1, 1, 1, 1)), AUC, ("q",), ("g",), (0,), ("-1",))

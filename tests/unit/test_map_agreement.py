@@ -1,0 +1,131 @@
+"""How far maps agree: against scipy, against planted relations, and how often the test finds what is not there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import kendalltau, spearmanr
+
+from benchmarks.compare import FORMS, related_maps
+from interp.map_agreement import (
+    MIN_CELLS,
+    STATISTICS,
+    centre_of_mass,
+    column_peaks,
+    kendall,
+    peak_distance,
+    rank_difference,
+    shift_test,
+    spearman,
+    top_shared,
+    within_columns,
+    within_layers,
+)
+
+SHAPE = (6, 5)
+values = arrays(np.float64, SHAPE, elements=st.floats(-5, 5, width=16))
+
+
+def with_gaps(seed: int, shape: tuple[int, int] = SHAPE) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    drawn = rng.normal(size=shape)
+    drawn[rng.random(shape) < 0.2] = np.nan
+    return drawn
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_correlations_are_scipys_over_the_cells_that_both_have(seed: int) -> None:
+    first, second = with_gaps(seed), with_gaps(seed + 100)
+    both = np.isfinite(first) & np.isfinite(second)
+    assert spearman(first, second) == pytest.approx(spearmanr(first[both], second[both]).statistic)
+    assert kendall(first, second) == pytest.approx(kendalltau(first[both], second[both]).statistic)
+    columns = [
+        spearmanr(a[known], b[known]).statistic
+        for a, b in zip(first.T, second.T, strict=True)
+        if (known := np.isfinite(a) & np.isfinite(b)).sum() >= MIN_CELLS
+    ]
+    assert within_columns(first, second) == pytest.approx(np.mean(columns))
+    assert within_layers(first.T, second.T) == pytest.approx(np.mean(columns))
+
+
+@given(values, values, st.floats(0.1, 3), st.floats(-3, 3))
+@settings(max_examples=60, deadline=None)
+def test_only_the_order_of_cells_counts(first: np.ndarray, second: np.ndarray, factor: float, shift: float) -> None:
+    transformed = np.exp(first * factor / 5) + shift
+    for name in ("spearman", "kendall", "within_layers", "within_columns", "top_shared"):
+        # Rounding may tie cells that were apart: where it does, there is nothing to compare.
+        if len(np.unique(transformed)) == len(np.unique(first)):
+            statistic = STATISTICS[name]
+            assert statistic(transformed, second) == pytest.approx(statistic(first, second), nan_ok=True)
+
+
+@given(values)
+@settings(max_examples=60, deadline=None)
+def test_a_map_is_its_own_best_match_and_its_opposites_worst(first: np.ndarray) -> None:
+    varied = first + np.linspace(0, 20, first.size).reshape(SHAPE) ** 1.5
+    assert spearman(varied, varied) == pytest.approx(1) == kendall(varied, varied)
+    assert spearman(varied, -varied) == pytest.approx(-1)
+    assert top_shared(varied, varied) == 1
+    assert peak_distance(varied, varied) == (0, 0)
+    assert not np.nan_to_num(rank_difference(varied, varied)).any()
+
+
+def test_peaks_and_centres_move_with_the_map() -> None:
+    rng = np.random.default_rng(0)
+    longer = np.exp(-((np.arange(40)[:, None] - rng.integers(15, 20, size=4)) ** 2) / 8)
+    first, second = longer[5:35], longer[2:32]
+    assert peak_distance(first, second)[0] == 3
+    np.testing.assert_allclose(centre_of_mass(second) - centre_of_mass(first), 3, atol=1e-6)
+    np.testing.assert_array_equal(column_peaks(second) - column_peaks(first), 3)
+
+
+def test_differences_of_rank_are_of_the_common_cells_and_cancel() -> None:
+    first, second = with_gaps(1), with_gaps(2)
+    difference = rank_difference(first, second)
+    assert (np.isfinite(difference) == (np.isfinite(first) & np.isfinite(second))).all()
+    assert np.nansum(difference) == pytest.approx(0)
+    np.testing.assert_allclose(difference, -rank_difference(second, first))
+    assert np.nanmax(np.abs(difference)) <= 1
+
+
+def test_what_cannot_be_said_is_nan() -> None:
+    nothing, flat = np.full(SHAPE, np.nan), np.ones(SHAPE)
+    for name, statistic in STATISTICS.items():
+        assert np.isnan(statistic(nothing, with_gaps(0))), name
+    assert np.isnan(spearman(flat, with_gaps(0)))
+    assert np.isnan(shift_test(flat, with_gaps(0), draws=5, rng=np.random.default_rng(0))).all()
+    assert np.isnan(centre_of_mass(flat)).all()
+    assert np.isnan(column_peaks(nothing)).all()
+
+
+@pytest.mark.parametrize("form", ["rough", "smooth, columns differ"])
+def test_maps_that_have_nothing_in_common_are_seldom_found_related(form: str) -> None:
+    rng = np.random.default_rng(0)
+    p = []
+    for _ in range(120):
+        first, second = related_maps(FORMS[form], "independent", (20, 8), rng)
+        p.append(shift_test(first, second, draws=99, rng=rng).p)
+    # At 5 %, more than 13 of 120 are found with probability .002.
+    assert (np.array(p) <= 0.05).sum() <= 13
+
+
+@pytest.mark.parametrize("relation", ["shifted by 3", "half shared"])
+def test_maps_that_are_related_are_found_to_be(relation: str) -> None:
+    rng = np.random.default_rng(0)
+    p = []
+    for _ in range(40):
+        first, second = related_maps(FORMS["smooth"], relation, (30, 15), rng)
+        p.append(shift_test(first, second, draws=99, rng=rng).p)
+    assert (np.array(p) <= 0.05).mean() > 0.9
+
+
+def test_the_test_moves_missing_cells_with_their_map() -> None:
+    first, second = with_gaps(3, (20, 8)), with_gaps(4, (20, 8))
+    alike = shift_test(
+        first, np.where(np.isfinite(second), first + 0.1 * second, np.nan), draws=200, rng=np.random.default_rng(0)
+    )
+    assert alike.p == pytest.approx(1 / 201)
+    assert 0 < alike.reach < 0.6
