@@ -21,7 +21,7 @@ import tyro
 
 from analyses import asking
 from analyses.command import execute
-from analyses.runs import draw, provenance, require_publishable, value_in_words
+from analyses.runs import draw, load_result, provenance, require_publishable, value_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,9 +96,8 @@ def run(config: Config) -> None:
 def operands_of(paths: Sequence[Path]) -> list[Operand]:
     """The maps of these files, by names that tell them apart, with their examples' values where these are there."""
     from interp.compare import Operand
-    from interp.heatmap import Heatmap
 
-    maps = [Heatmap.load(path) for path in paths]
+    maps = [map_of(path) for path in paths]
     # A published map has no colours for what is below its scale, and says of such a cell that it is at its end.
     clipped = [each.scale.low for each in maps if each.data.attrs["kind"] == "published" and is_clipped(each)]
     least = max(clipped, default=None)
@@ -106,6 +105,17 @@ def operands_of(paths: Sequence[Path]) -> list[Operand]:
         Operand(name, heatmap, examples_of(heatmap, path), least)
         for name, heatmap, path in zip(names_of(paths), maps, paths, strict=True)
     ]
+
+
+def map_of(path: Path) -> Heatmap:
+    """The heatmap of a file; an `InputError` says so if it is of another kind."""
+    from interp.errors import InputError
+    from interp.heatmap import Heatmap
+
+    result = load_result(path)
+    if not isinstance(result, Heatmap):
+        raise InputError(f"{path} is a {result.noun}, and has no layers by tokens to be compared; leave it out")
+    return result
 
 
 def is_clipped(heatmap: Heatmap) -> bool:
@@ -141,7 +151,7 @@ def name_of(operands: Sequence[Operand]) -> str:
 
 def in_words(comparison: Comparison) -> str:
     """The comparison as a table for every pair, and what of each column comes when."""
-    lines = [f"maps differ in {line}" for line in json.loads(comparison.data.attrs["differences"])]
+    lines = list(json.loads(comparison.data.attrs["differences"]))
     if comparison.data.attrs["by_depth"]:
         lines.append("layers are matched by relative depth")
     for pair in range(len(comparison.pairs)):

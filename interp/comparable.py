@@ -33,7 +33,7 @@ TRAITS = (
     Trait("how many questions were asked", "n", in_identity=True, may_differ=DATASET),
     Trait("the policy of the positions", "policy", in_identity=False, may_differ=None),
 )
-TOLD = ("site", "dtype", "variant", "kind")
+TOLD = ("site", "dtype", "variant")
 """Attributes in which maps may differ without being of other cells; where they do, it is said."""
 
 
@@ -68,22 +68,23 @@ def layers_differ(operands: Sequence[Operand]) -> bool:
 
 
 def differences(operands: Sequence[Operand]) -> list[str]:
-    """What else the maps differ in, a line each: what they are of, and how many examples are behind them."""
+    """What else tells the maps apart, a line each, and how many examples are behind them."""
     lines = []
+    made_here = [each for each in operands if each.heatmap.data.attrs["kind"] != PUBLISHED]
     for name in TOLD:
-        values = {each.name: str(each.heatmap.data.attrs.get(name, "")) for each in operands}
-        if len(set(values.values())) > 1 and name != "kind":
+        values = {each.name: str(each.heatmap.data.attrs.get(name, "")) for each in made_here}
+        if len(set(values.values())) > 1:
             lines.append(
-                f"{name}: " + "; ".join(f"{map_name} {value or 'as usual'}" for map_name, value in values.items())
+                f"{name}: " + "; ".join(f"{value or 'as usual'} in {of_map}" for of_map, value in values.items())
             )
     known = {each.name: each.examples for each in operands if each.examples is not None}
     if known:
-        groups = [set(examples.groups) for examples in known.values()]
-        told = ", ".join(f"{name} {len(examples.ids)}" for name, examples in known.items())
-        lines.append(f"examples: {told}; groups of questions in all of them: {len(set.intersection(*groups))}")
+        told = ", ".join(f"{len(examples.ids)} in {name}" for name, examples in known.items())
+        groups = set.intersection(*(set(examples.groups) for examples in known.values()))
+        lines.append(f"examples: {told}" + (f"; groups of questions in all: {len(groups)}" if len(known) > 1 else ""))
     silent = [each.name for each in operands if each.examples is None]
     if silent:
-        lines.append(f"without the values of their examples, and so taken as given: {', '.join(silent)}")
+        lines.append(f"examples not known, values taken as given: {', '.join(silent)}")
     return lines
 
 

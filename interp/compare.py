@@ -87,7 +87,7 @@ class Turned:
     """The maps on one grid, turned so that more is higher, and the map of every draw of the examples."""
 
     found: Float[np.ndarray, "map layer position"]
-    drawn: Sequence[Float[np.ndarray, "draw layer position"]]
+    drawn: Sequence[Float[np.ndarray, "_ layer position"]]
     """Of each map; without draws where its examples are not known."""
 
     @property
@@ -217,7 +217,7 @@ def _drawn_maps(
     found: Float[np.ndarray, "map layer position"],
     draws: int,
     rng: np.random.Generator,
-) -> list[Float[np.ndarray, "draw layer position"]]:
+) -> list[Float[np.ndarray, "_ layer position"]]:
     """The map of every draw of the examples, with a value in no cell that has none in the map; no draws without any."""
     known = [each.examples for each in operands if each.examples is not None]
     weights = iter(joint_draws(known, draws, rng) if known else [])
