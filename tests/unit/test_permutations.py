@@ -96,6 +96,7 @@ def marked_map(folder: Path, seed: int, signal: float, *, n: int = 80) -> Heatma
 def test_nothing_is_marked_where_there_is_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In at most 5 % of maps of noise, and what a binomial of 60 such maps adds to that."""
     monkeypatch.setattr(chance, "REFIT_DRAWS", 5)
+    monkeypatch.setattr(chance, "REFIT_CELLS", 3)
     maps = [marked_map(tmp_path, seed, 0.0) for seed in range(60)]
     assert sum(bool(each.data["marked"].any()) for each in maps) <= 6
     p_values = np.concatenate([each.data["p"].values.ravel() for each in maps])
