@@ -30,6 +30,8 @@ ANALYSES = (
     "error-types",
     "select",
     "figures",
+    "describe",
+    "export",
     "store",
 )
 MODULES = {"error-types": "error_types", "select": "selection"}
