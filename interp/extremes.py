@@ -92,7 +92,8 @@ def _region(cells: Cells, *, sign: int) -> Region | None:
 def _runs(
     cells: Cells, within: Bool[np.ndarray, "layer position"], value: Float[np.ndarray, "layer position"]
 ) -> tuple[Runs, ...]:
-    columns = sorted(np.flatnonzero(within.any(0)), key=lambda column: (-value[:, column].max(), cells.names[column]))
+    found: list[int] = np.flatnonzero(within.any(0)).tolist()
+    columns = sorted(found, key=lambda column: (-float(value[:, column].max()), cells.names[column]))
     return tuple(Runs(cells.names[column], layers_in_runs(cells.layers, within[:, column])) for column in columns)
 
 

@@ -99,7 +99,9 @@ def latex_number(value: float, *, is_fine: bool = True) -> str:
     return re.sub(r"e(-?)\+?0*(\d+)$", r"\\times 10^{\1\2}", text)
 
 
-def _cell(value: float, low: float, high: float, form: _Form) -> str:
+def _cell(interval: Sequence[float], form: _Form) -> str:
+    """A value, followed by the ends of its interval."""
+    value, low, high = interval
     if math.isnan(value):
         return NO_VALUE
     said, *ends = (latex_number(each, is_fine=form.is_fine) for each in (value, low, high))
@@ -117,23 +119,23 @@ def _of_heatmap(heatmap: Heatmap, layers: list[int], form: _Form) -> tuple[list[
         of_column = data.isel(position=column)
         ends = zip(*(of_column[each].values.tolist() for each in ("value", "low", "high")), strict=True)
         n = int(heatmap.data["n"].values[:, column].max())
-        rows.append([latex_text(str(of_column["position"].item())), f"${n}$", *(_cell(*each, form) for each in ends)])
+        rows.append([latex_text(str(of_column["position"].item())), f"${n}$", *(_cell(each, form) for each in ends)])
     return ["", "$n$", *(f"layer {layer}" for layer in layers)], rows
 
 
 def _of_list(result: Result, form: _Form) -> tuple[list[str], Rows]:
-    columns = [result.data[name].values for name in (*result.axes, "value", "low", "high", "n")]
+    columns = [result.data[name].values.tolist() for name in (*result.axes, "value", "low", "high", "n")]
     rows = [
-        [latex_text(str(name)), f"${int(n)}$", _cell(float(value), float(low), float(high), form)]
+        [latex_text(str(name)), f"${int(n)}$", _cell((value, low, high), form)]
         for name, value, low, high, n in zip(*columns, strict=True)
     ]
     return ["", "$n$", "value"], rows
 
 
 def _of_matrix(matrix: Matrix, form: _Form) -> tuple[list[str], Rows]:
-    value, low, high = (matrix.data[name].values for name in ("value", "low", "high"))
+    value, low, high = (matrix.data[name].values.tolist() for name in ("value", "low", "high"))
     rows = [
-        [latex_text(str(train)), *(_cell(*map(float, ends), form) for ends in zip(*each, strict=True))]
+        [latex_text(str(train)), *(_cell(ends, form) for ends in zip(*each, strict=True))]
         for train, *each in zip(matrix.data["train"].values, value, low, high, strict=True)
     ]
     return [r"trained on $\backslash$ tested on", *(latex_text(str(name)) for name in matrix.data["test"].values)], rows

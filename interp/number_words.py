@@ -20,7 +20,7 @@ def number(value: float, *, is_fine: bool = True) -> str:
         return f"{int(value):,}"
     if size < 0.0005:
         return f"{value:.1e}" if is_fine else ".000"
-    digits = next(digits for least, digits in ((1000, 0), (9.995, 1), (0.9995, 2), (0, 3)) if size >= least)
+    digits = next(digits for least, digits in ((999.95, 0), (9.995, 1), (0.9995, 2), (0, 3)) if size >= least)
     return f"{MINUS if value < 0 else ''}{f'{size:,.{digits}f}'.removeprefix('0')}"
 
 

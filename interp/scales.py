@@ -56,7 +56,8 @@ class Scale:
         """Values as the colours are spaced: their logarithms if it is a log scale, NaN where there is none."""
         if self.kind == "linear":
             return values
-        return np.log(values, where=values > 0, out=np.full_like(values, np.nan))
+        placed: np.ndarray = np.log(values, where=values > 0, out=np.full_like(values, np.nan))
+        return placed
 
 
 def log_scale(values: Float[np.ndarray, " cell"]) -> Scale:

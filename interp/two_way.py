@@ -49,15 +49,15 @@ def two_way(values: Float[np.ndarray, "row column"]) -> TwoWay | None:
     total = float((away**2).sum())
     if np.abs(away).max() <= ROUNDING:
         return None
-    explained = [_of_means(away, known, axis) / total for axis in (0, 1)]
-    both = max(_of_sum(away, known) / total, *explained)
+    by_column, by_row = (_of_means(away, known, axis) / total for axis in (0, 1))
+    both = min(max(_of_sum(away, known) / total, by_column, by_row), 1.0)
     freedom = known.sum() - 1
     by_chance = Shares(
         float((values.shape[1] - 1) / freedom),
         float((values.shape[0] - 1) / freedom),
         float((sum(values.shape) - _n_blocks(known) - 1) / freedom),
     )
-    return TwoWay(Shares(*explained, min(both, 1.0)), by_chance)
+    return TwoWay(Shares(by_column, by_row, both), by_chance)
 
 
 def _of_means(away: Float[np.ndarray, "row column"], known: Bool[np.ndarray, "row column"], axis: int) -> float:
@@ -77,10 +77,11 @@ def _n_blocks(known: Bool[np.ndarray, "row column"]) -> int:
     """In how many parts the table falls, so that no row and no column has cells of two of them."""
     left, blocks = np.ones(known.shape[0], dtype=bool), 0
     while left.any():
-        rows = np.zeros_like(left)
-        rows[left.argmax()] = True
-        while (grown := known[:, known[rows].any(0)].any(1)).sum() > rows.sum():
-            rows = grown
-        left &= ~rows
+        rows: np.ndarray = np.arange(len(left)) == left.argmax()
+        reached = 0
+        while rows.sum() > reached:
+            reached = int(rows.sum())
+            rows = known[:, known[rows].any(0)].any(axis=1)
+        left[rows] = False
         blocks += 1
     return blocks
