@@ -168,6 +168,8 @@ def load_result(path: Path) -> Heatmap | Estimates | Matrix:
                 dimensions, kind = set(data.dims), data.attrs.get("kind")
         except (OSError, ValueError) as error:
             raise InputError(f"{path} is not a result: {error}; make it again") from error
+        if {"reading", "pair"} <= dimensions:
+            raise InputError(f"{path} has what every pair gave, and is no map; give the map beside it")
         if set(Estimates.axes) <= dimensions:
             return Estimates.load(path)
         if set(Matrix.axes) <= dimensions:

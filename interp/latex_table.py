@@ -58,18 +58,22 @@ def latex_table(result: Result, *, layers: Sequence[int] | None = None, interval
         raise InputError(f"a {result.noun} has no layers; leave out --layers")
     else:
         head, rows = _of_matrix(result, form) if isinstance(result, Matrix) else _of_list(result, form)
-    lines = [" & ".join(cells) + r" \\" for cells in (head, *rows)]
+    return _environment(_caption(result, intervals), head, rows)
+
+
+def _environment(caption: str, head: list[str], rows: Rows) -> str:
+    first, *others = (" & ".join(cells) + r" \\" for cells in (head, *rows))
     return "\n".join(
         [
             r"% needs \usepackage{booktabs}",
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{_caption(result, intervals)}}}",
+            rf"\caption{{{caption}}}",
             rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
             r"\toprule",
-            lines[0],
+            first,
             r"\midrule",
-            *lines[1:],
+            *others,
             r"\bottomrule",
             r"\end{tabular}",
             r"\end{table}",

@@ -6,7 +6,7 @@ character                                   becomes
 letters, digits, most ASCII signs           themselves
 ``# $ % & _ { } \ ~ ^ < > | " ` * [ ]``     what prints them; ``*`` and ``[`` in braces, since a row that began with one
                                             would change the line break before it
-a second hyphen or apostrophe in a row      itself after ``{}``: two would be one sign
+a hyphen or quote after another             itself after ``{}``: the two would be one sign
 a space at an end, or after another         ``\ ``
 a letter with an accent that LaTeX sets     the accent's command: ``\'{e}``
 signs in `SIGNS`                            theirs
@@ -59,6 +59,8 @@ SIGNS = {
     "›": r"\ensuremath{\rangle}",
     "↵": r"\ensuremath{\hookleftarrow}",
 }
+JOINING, JOINED = ("-", "'", "`", "!", "?"), ("-", "'", "`")
+"""After one of these, one of those would be printed as one sign with it."""
 ACCENTS = {
     "\N{COMBINING GRAVE ACCENT}": "`",
     "\N{COMBINING ACUTE ACCENT}": "'",
@@ -77,21 +79,18 @@ ACCENTS = {
 
 def latex_text(text: str) -> str:
     """LaTeX source that prints a text."""
-    before = ["", *text[:-1]]
-    return "".join(
-        _printed(character, previous, is_at_end=place in (0, len(text) - 1))
-        for place, (previous, character) in enumerate(zip(before, text, strict=False))
-    )
+    source = ""
+    for place, character in enumerate(text):
+        is_lost = character == " " and (place in (0, len(text) - 1) or text[place - 1] == " ")
+        printed = r"\ " if is_lost else _printed(character)
+        source += f"{{}}{printed}" if source[-1:] in JOINING and printed[:1] in JOINED else printed
+    return source
 
 
-def _printed(character: str, previous: str, *, is_at_end: bool) -> str:
-    if character == " ":
-        return r"\ " if is_at_end or previous == " " else " "
-    if character == previous and character in "-'":
-        return f"{{}}{character}"
+def _printed(character: str) -> str:
     if character in ASCII or character in SIGNS:
         return ASCII.get(character) or SIGNS[character]
-    return character if " " < character < "\x7f" else _accented(character) or rf"\texttt{{U+{ord(character):04X}}}"
+    return character if " " <= character < "\x7f" else _accented(character) or rf"\texttt{{U+{ord(character):04X}}}"
 
 
 def _accented(character: str) -> str:

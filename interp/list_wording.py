@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from interp.list_description import Entry, Group, ListDescription
 from interp.number_words import capitalised, counted, listed, number, of_all, span, with_interval
-from interp.subject_words import meaning_of, whose
-from interp.wording import against_words
+from interp.subject_words import against_words, meaning_of, whose
 
 GROUPS = {"all": "", "own": "tested out of fold on the set that was trained on", "other": "tested on another set"}
 

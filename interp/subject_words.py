@@ -1,10 +1,11 @@
-"""What a result is of, and what its values mean, in a few words."""
+"""What a result is of, what its values mean, and how its intervals lie to what means nothing, in a few words."""
 
 from __future__ import annotations
 
 import re
 
-from interp.result_facts import Subject
+from interp.number_words import counted, rounded
+from interp.result_facts import Against, Subject
 
 MEANINGS = (
     (r"Recovery of ", "0 is the corrupted run, 1 the clean one"),
@@ -33,3 +34,10 @@ def whose(subject: Subject) -> str:
         return ""
     text = f" on the text '{subject.text}'" if subject.text else ""
     return f"of {subject.model}{f' on {subject.dataset}' if subject.dataset else text}"
+
+
+def against_words(it: Against) -> str:
+    """How intervals lie to the value that means nothing."""
+    total = counted(it.above + it.below + it.containing, "interval")
+    above = f"{it.above:,} lie above {rounded(it.reference)}"
+    return f"of {total}, {above}, {it.below:,} below it, {it.containing:,} contain it"

@@ -81,7 +81,7 @@ def _n_blocks(known: Bool[np.ndarray, "row column"]) -> int:
         reached = 0
         while rows.sum() > reached:
             reached = int(rows.sum())
-            rows = known[:, known[rows].any(0)].any(axis=1)
+            rows = np.asarray(known[:, known[rows].any(0)].any(axis=1))
         left[rows] = False
         blocks += 1
     return blocks

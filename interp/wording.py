@@ -39,10 +39,11 @@ from interp.number_words import (
     span,
     with_interval,
 )
-from interp.result_facts import MARGIN, Against, Strength
-from interp.subject_words import meaning_of, whose
+from interp.result_facts import MARGIN, Strength
+from interp.subject_words import against_words, meaning_of, whose
 
-DEFAULT_SITE = "resid_post"
+DEFAULT_SITE, STRICT = "resid_post", "strict"
+"""A map of another site, or of another policy of positions, says so."""
 LENGTHS = ("short", "long")
 MOST_COLUMNS = 6
 """Of a region so many columns are named."""
@@ -81,6 +82,8 @@ def sentences(description: Description, length: str = "long") -> tuple[str, ...]
 
 def _short(it: Description) -> Iterator[str]:
     said = [f"{counted(len(it.layers), 'layer')}, {counted(len(it.columns), 'column')}", _n(it)]
+    said += [f"at {it.subject.site}"] if it.subject.site not in ("", DEFAULT_SITE) else []
+    said += [f"positions by the {it.subject.policy} policy"] if it.subject.policy not in ("", STRICT) else []
     said += [it.subject.variant] if it.subject.variant else []
     yield f"{_form(it)}: {listed([it.subject.metric, whose(it.subject)])} ({'; '.join(said)})"
     if it.highest is None or it.lowest is None:
@@ -167,6 +170,8 @@ def _columns(it: Description) -> str:
     means = {column.name: number(column.mean) for column in it.columns}
     how = STRENGTHS[it.strength].format(centre=rounded(it.centre or 0.0))
     strongest, weakest = it.means.strongest, it.means.weakest
+    if strongest == weakest:
+        return f"no column is stronger than another ({how}: {means[strongest]} in {strongest})"
     return f"strongest column ({how}): {strongest}, {means[strongest]}; weakest: {weakest}, {means[weakest]}"
 
 
@@ -251,13 +256,6 @@ def _where_marked(it: Description) -> str:
     return f"; by column {listed([f'{name} {-n}' for n, name in marked], most=MOST_COLUMNS, noun='column')}"
 
 
-def against_words(it: Against) -> str:
-    """How intervals lie to the value that means nothing."""
-    total = counted(it.above + it.below + it.containing, "interval")
-    above = f"{it.above:,} lie above {rounded(it.reference)}"
-    return f"of {total}, {above}, {it.below:,} below it, {it.containing:,} contain it"
-
-
 def _no_value(it: Description) -> str:
     missing = sum(it.missing.values())
     if not missing:
@@ -281,7 +279,7 @@ def _notes(it: Description) -> Iterator[str]:
     subject = it.subject
     if subject.variant:
         yield f"the map's own note: {subject.variant}"
-    if subject.policy not in ("", "strict"):
+    if subject.policy not in ("", STRICT):
         yield (
             f"positions follow the {subject.policy} policy: where an answer lacks a column's token, another stands in "
             "for it"

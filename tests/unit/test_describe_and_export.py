@@ -13,6 +13,7 @@ from interp.heatmap import Heatmap
 from tests.described_maps import map_of
 
 BASELINES = Path(__file__).parents[2] / "figures" / "smollm2-135m" / "cities" / "baselines.nc"
+PAIRS = BASELINES.with_name("patch-led-pairs.nc")
 
 
 @pytest.fixture
@@ -68,6 +69,7 @@ def test_export_prints_without_a_file(saved: Path, capsys: pytest.CaptureFixture
         (["export", "absent.nc"], "no heatmap at absent.nc"),
         (["describe", "absent.nc"], "no heatmap at absent.nc"),
         (["describe"], "nothing to describe"),
+        (["describe", str(PAIRS)], "has what every pair gave, and is no map; give the map beside it"),
         (["export", str(BASELINES), "--wide"], "has one axis and no wide form"),
         (["export", str(BASELINES), "--variable", "n"], "--variable is for --wide"),
         (["export", str(BASELINES), "--wide", "--format", "json"], "--wide is for --format csv"),

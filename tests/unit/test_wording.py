@@ -64,6 +64,16 @@ def test_every_word_that_judges_is_followed_by_a_number() -> None:
                     assert re.search(r"\d", re.sub(r"column \d", "", sentence[place + len(word) :])), sentence
 
 
+def test_of_columns_that_are_equally_strong_none_is_the_strongest() -> None:
+    said = told(map_of(np.array([[0.6, 0.6], [0.8, 0.8]])))
+    assert "No column is stronger than another (highest mean over layers: .700 in column 0)." in said
+
+
+def test_an_alt_text_tells_another_site_and_policy() -> None:
+    said = told(map_of(np.array([[0.6, 0.7]]), attributes={"site": "attn_out", "policy": "paper"}), "short")
+    assert "at attn_out; positions by the paper policy" in said
+
+
 def test_a_constant_map_has_one_value() -> None:
     said = told(map_of(np.full((3, 2), 0.7), 0.0))
     assert "Every value is .700." in said
