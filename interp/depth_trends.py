@@ -7,7 +7,7 @@ The first that holds:
 ``PEAKS``    the highest value is at neither end; its interval lies above those of the first and of the last layer, and
              it is above both by at least `CLEAR` of the column's range
 ``DIPS``     the same downwards; of a column that does both, what goes farther beyond the nearer end
-``RISES``    Spearman's rank correlation of the values with the layers is at least `MONOTONE`
+``RISES``    Spearman's rank correlation of the values with the layers, in two digits, is at least `MONOTONE`
 ``FALLS``    it is at most -`MONOTONE`
 ``NEITHER``  none of these
 ===========  =========================================================================================================
@@ -74,9 +74,10 @@ def depth_trend(layers: Int[np.ndarray, " layer"], value: Values, low: Values, h
 
 
 def _direction(rho: float) -> Trend:
-    if rho >= MONOTONE:
+    told = round(rho, 2)  # As it is written: what is said to have no direction has a number below the threshold.
+    if told >= MONOTONE:
         return Trend.RISES
-    return Trend.FALLS if rho <= -MONOTONE else Trend.NEITHER
+    return Trend.FALLS if told <= -MONOTONE else Trend.NEITHER
 
 
 def _beyond_ends(value: Values, low: Values, high: Values) -> float:
