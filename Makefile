@@ -1,5 +1,6 @@
 # The two commands of the README; each makes the environment first if it is not there.
-#   make figures        the maps of SmolLM2-135M on 1,000 questions: activations, the probe and its controls
+#   make figures        the maps of SmolLM2-135M on 1,000 questions: activations, the probe and its controls, the lens,
+#                       patching, and these beside each other
 #   make test           all tests
 #   make test-hooked    the tests of models with TransformerLens 3.9, which has HookedTransformer, in .venv-hooked
 # Variables: PYTHON (the interpreter), MODEL (a name, folder, GGUF file or hub id), N (questions), FIGURES (folder of
@@ -12,6 +13,9 @@ N ?= 1000
 FIGURES ?= figures
 DTYPE ?= float32
 JOBS ?= 2
+# The words of this model's own answers; another model may say others, and has its own margin.
+LEAD := "The city is located in the country of"
+MAPS := probe lens-answer-rank-first300 patch-led
 RUN := --model $(MODEL) --n $(N) --dtype $(DTYPE) --figures $(FIGURES)
 PYTEST_ENV := OMP_NUM_THREADS=1
 SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadfile
@@ -19,6 +23,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 HOOKED := .venv-hooked
+# Of these the model's form decides something: they run models with hooks. Ray, kills, and the commands need but one form.
+TESTS_OF_FORMS := tests/end_to_end/test_forms.py $(addprefix tests/model/test_,$(addsuffix .py,forms models sites norms \
+  output_path capture generation patching patch attribution_patching recordings direct_attribution lens prompt_lens))
 
 .PHONY: figures test test-hooked lint types contracts clean
 
@@ -26,13 +33,18 @@ figures: $(INSTALLED)
 	$(BIN)/interp activation $(RUN)
 	$(BIN)/interp probe $(RUN)
 	$(BIN)/interp probe $(RUN) --group answer
-	$(BIN)/interp probe $(RUN) --labels shuffled --no-controls
+	$(BIN)/interp probe $(RUN) --labels shuffled --no-controls --no-nested
+ifeq ($(MODEL),smollm2-135m)
+	$(BIN)/interp lens $(RUN) --quantities answer-rank --of all --first 300
+	$(BIN)/interp patch $(RUN) --lead $(LEAD)
+	$(BIN)/interp compare $(MAPS:%=$(FIGURES)/$(MODEL)/cities/%.nc)
+endif
 
 test: $(INSTALLED)
 	$(PYTEST_ENV) $(BIN)/pytest $(SIDE_BY_SIDE)
 
 test-hooked: $(HOOKED)/.installed
-	$(PYTEST_ENV) $(HOOKED)/bin/python -m pytest $(SIDE_BY_SIDE) tests/model tests/end_to_end/test_forms.py
+	$(PYTEST_ENV) $(HOOKED)/bin/python -m pytest $(SIDE_BY_SIDE) $(TESTS_OF_FORMS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -31,6 +31,8 @@ ANALYSES = (
     "select",
     "compare",
     "figures",
+    "describe",
+    "export",
     "store",
 )
 MODULES = {"error-types": "error_types", "select": "selection"}

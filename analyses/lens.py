@@ -22,6 +22,7 @@ from analyses.runs import provenance, publish, require_publishable, reusable, ru
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
     import xarray as xr
 
     from interp.examples import Answer
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from interp.model_sources import ModelSource
     from interp.models import HookedModel
     from interp.questions import QuestionSet
+    from interp.store import ExamplesOfStore
 
 SITE = "resid_post"
 EVERY_QUANTITY = (
@@ -48,6 +50,8 @@ class Config(lens_prompt.Config):
     the answer here and in all layers above ('settled')."""
     of: str = "all,correct,wrong,difference"
     """Over which answers, separated by commas: all, correct, wrong, and difference, correct against wrong."""
+    first: int | None = None
+    """Read only the first so many of the answers: the time that it takes is in proportion to their number."""
     bootstraps: int = 1_000
     """Bootstrap draws of the intervals."""
 
@@ -92,7 +96,7 @@ def require_usable(config: Config) -> None:
 
     capturing.require_usable(config)
     lens_prompt.require_usable(config)
-    asking.require_least(config, {"bootstraps": 1})
+    asking.require_least(config, {"bootstraps": 1, "first": 1})
     for kind, text, known in (("quantity", config.quantities, QUANTITIES), ("subset", config.of, SUBSETS)):
         for name in text.split(","):
             if name not in known:
@@ -105,13 +109,15 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         asking.identity_of(config, source, questions)
         | capturing.settings_of(config)
         | {"lens": lens_prompt.lens_identity(config)}
+        | ({} if config.first is None else {"first": config.first})
     )
 
 
 def variants_of(config: Config) -> list[str]:
     """What in the name of a map tells it from that of the logit lens at the default positions."""
     kind = lens_prompt.lens_name(config)
-    return ([kind] if kind != lens_prompt.LOGIT else []) + capturing.variants_of(config, SITE)
+    chosen = [(kind, lens_prompt.LOGIT), (f"first{config.first}", "firstNone")]
+    return [value for value, default in chosen if value != default] + capturing.variants_of(config, SITE)
 
 
 def names_of_maps(config: Config) -> dict[str, tuple[str, str]]:
@@ -136,14 +142,17 @@ def measured_maps(
     from interp.lens_map import SUBSETS, lens_map
 
     captured = capturing.captured(config, source, questions, model, [SITE])
-    values = values_of(captured, model, lambda: lens_prompt.lens_of(config, source, model()), folder)
-    record = capturing.record_of(config, source, questions, captured.answers, captured.table, SITE)
-    examples = examples_of(captured.answers)
+    rows = range(len(captured.answers))[: config.first]
+    answers, table = [captured.answers[row] for row in rows], captured.table.isel(example=list(rows))
+    made_from = (answers, captured.of(SITE, rows), table["token"].values)
+    values = values_of(*made_from, model, lambda: lens_prompt.lens_of(config, source, model()), folder)
+    record = capturing.record_of(config, source, questions, answers, table, SITE)
+    examples = examples_of(answers)
     maps = {}
     for name in names:
         quantity, subset = names_of_maps(config)[name]
         # A contrast of two sides is no statistic of one set of examples.
-        kept = {} if subset == "difference" else kept_examples(config, quantity, values, captured.answers, work)
+        kept = {} if subset == "difference" else kept_examples(config, quantity, values, answers, work)
         said = ", ".join(words for words in (SUBSETS[subset], lens_in_words(config)) if words)
         heatmap = lens_map(values, quantity, subset, examples, draws=config.bootstraps, seed=config.seed)
         maps[name] = heatmap.with_attributes(record | {"lens": lens_prompt.lens_name(config), "variant": said} | kept)
@@ -171,7 +180,12 @@ def lens_in_words(config: Config) -> str:
 
 
 def values_of(
-    captured: capturing.Captured, model: Callable[[], HookedModel], lens: Callable[[], Lens], folder: Path
+    answers: Sequence[Answer],
+    store: ExamplesOfStore,
+    tokens: np.ndarray,
+    model: Callable[[], HookedModel],
+    lens: Callable[[], Lens],
+    folder: Path,
 ) -> xr.Dataset:
     """What the lens reads off every cell of every answer: from its file, or from the activations."""
     from interp.files import make_folder, whole_file
@@ -182,9 +196,8 @@ def values_of(
     known = finished(path)
     if known is not None:
         return known
-    store, tokens = captured.stores[SITE], captured.table["token"].values
-    require_own_output(model(), captured.answers, tokens, store)
-    targets = target_tokens(model().tokenizer, captured.answers, tokens)
+    require_own_output(model(), answers, tokens, store)
+    targets = target_tokens(model().tokenizer, answers, tokens)
     make_folder(folder)
     values = lens_values(model(), lens(), store, tokens, targets, parts=folder)
     with whole_file(path) as temporary:

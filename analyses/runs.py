@@ -182,6 +182,9 @@ def load_result(path: Path) -> Heatmap | Estimates | Matrix | Comparison:
                 dimensions, kind = set(data.dims), data.attrs.get("kind")
         except (OSError, ValueError) as error:
             raise InputError(f"{path} is not a result: {error}; make it again") from error
+        for names, given in (({"reading", "pair"}, "pair"), ({"scoring", "example"}, "example")):
+            if names <= dimensions:
+                raise InputError(f"{path} has what every {given} gave, and is no map; give the map beside it")
         if set(Estimates.axes) <= dimensions:
             return Estimates.load(path)
         if set(Matrix.axes) <= dimensions:

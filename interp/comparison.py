@@ -14,6 +14,7 @@ from interp.heatmap import Heatmap
 from interp.results import Result
 from interp.scales import Scale
 
+Numbers = dict[str, dict[str, Interval]]
 KIND = "comparison"
 APPEARANCE = ("kind", "metric", "colours", "variant", "site", "policy")
 """Attributes of a map that are kept, beside its scale, to draw it."""
@@ -80,6 +81,15 @@ class Comparison(Result):
         of_pair = self.data.isel(pair=pair).sel(statistic=name)
         value, low, high = (float(of_pair[each]) for each in ("value_of", "low_of", "high_of"))
         return Interval(value, low, high)
+
+    @property
+    def statistics(self) -> Numbers:
+        """Every statistic of every pair, with its interval, by name."""
+        names = [str(name) for name in self.data["statistic"].values]
+        return {
+            str(label): {name: self.statistic(pair, name) for name in names}
+            for pair, label in enumerate(self.data["pair"].values)
+        }
 
     def _heatmap(self, value: np.ndarray, attributes: dict[str, str], scale: Scale) -> Heatmap:
         unknown = np.full_like(value, np.nan)

@@ -29,7 +29,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import kendalltau, rankdata
 
-from interp.rank_agreement import rank_agreement
+from interp import rank_agreement
 
 TOP = 0.05
 """The share of the cells that are the top."""
@@ -47,13 +47,7 @@ def spearman(first: Float[np.ndarray, "*cell"], second: Float[np.ndarray, "*cell
     both = np.isfinite(first) & np.isfinite(second)
     if both.sum() < MIN_CELLS:
         return float("nan")
-    return _correlation(rankdata(first[both]), rankdata(second[both]))
-
-
-def _correlation(first: Float[np.ndarray, " cell"], second: Float[np.ndarray, " cell"]) -> float:
-    first, second = first - first.mean(), second - second.mean()
-    norm = np.sqrt((first @ first) * (second @ second))
-    return float(first @ second / norm) if norm > 0 else float("nan")
+    return rank_agreement.spearman(first[both], second[both])
 
 
 def kendall(first: Map, second: Map) -> float:
@@ -83,7 +77,7 @@ def top_shared(first: Map, second: Map) -> float:
     both = np.isfinite(first) & np.isfinite(second)
     # The top is of the largest values, not of the largest of either sign: from the least value on all are above 0.
     above = [each[both] - each[both].min(initial=np.inf) for each in (first, second)]
-    return rank_agreement(above[0], above[1], n_top(first, second)).top_share
+    return rank_agreement.rank_agreement(above[0], above[1], n_top(first, second)).top_share
 
 
 def peak(values: Map) -> tuple[int, int]:

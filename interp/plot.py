@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +52,6 @@ MISSING_COLOUR = "#d9d9d9"
 MARK_COLOUR = "#7f7f7f"
 OUTLINE_COLOUR = "#d95f02"
 """Of the cells that are marked; seen on both ends of the colour maps."""
-ROUNDING = 1e-6
-"""By so small a share of its scale a value may lie outside without a mark."""
 NO_DATE = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
 DPI = 150
 DEFAULT_SITE = "resid_post"
@@ -232,8 +229,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
 def _mark_cells(axes: Axes, heatmap: Heatmap) -> list[str]:
     """Mark cells that are missing or outside the scale, and say in words how many there are, and why."""
     value, low, high = heatmap.data["value"].values, heatmap.scale.low, heatmap.scale.high
-    rounding = ROUNDING * (high - low)
-    missing, below, above = np.isnan(value), value < low - rounding, value > high + rounding
+    missing, (below, above) = np.isnan(value), heatmap.scale.outside(value)
     notes = []
     if missing.any():
         axes.pcolor(
@@ -243,7 +239,7 @@ def _mark_cells(axes: Axes, heatmap: Heatmap) -> list[str]:
             edgecolor=MARK_COLOUR,
             linewidth=0.0,
         )
-        notes.append("hatched: " + ", ".join(f"{why} ({n})" for why, n in _reasons(heatmap, missing).items()))
+        notes.append("hatched: " + ", ".join(f"{why} ({n})" for why, n in heatmap.missing.items()))
     for cells, marker, side, sign in ((below, "v", low, "<"), (above, "^", high, ">")):
         if cells.any():
             rows, columns = np.nonzero(cells)
@@ -267,12 +263,3 @@ def outline_marked(axes: Axes, marked: Bool[np.ndarray, "layer position"], meani
         LineCollection(sides, colors=OUTLINE_COLOUR, linewidths=0.9, capstyle="projecting", clip_on=False, zorder=3)
     )
     return [f"within the line: {meaning} ({marked.sum()} of {marked.size})"]
-
-
-def _reasons(heatmap: Heatmap, missing: Bool[np.ndarray, "layer position"]) -> dict[str, int]:
-    """Why cells have no value, as far as the map says, with how many there are of each, in the map's order."""
-    meanings = str(heatmap.data.attrs.get("why_missing_meanings", "")).split()
-    if "why_missing" not in heatmap.data or not meanings:
-        return {"no value": int(missing.sum())}
-    counts = Counter(heatmap.data["why_missing"].values[missing].tolist())
-    return {meanings[code].replace("_", " "): n for code, n in sorted(counts.items())}

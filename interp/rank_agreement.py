@@ -46,11 +46,11 @@ def rank_agreement(
     top_share = float("nan")
     if len(first) > k:
         top_share = float(_chance_of_top(np.abs(first), k) @ _chance_of_top(np.abs(second), k)) / k
-    return RankAgreement(_spearman(first, second), top_share)
+    return RankAgreement(spearman(first, second), top_share)
 
 
-def _spearman(first: Float[np.ndarray, " cell"], second: Float[np.ndarray, " cell"]) -> float:
-    """The correlation of ranks, those of ties averaged."""
+def spearman(first: Float[np.ndarray, " cell"], second: Float[np.ndarray, " cell"]) -> float:
+    """Spearman's correlation of ranks, those of ties averaged; NaN where either has fewer than 2 different values."""
     if min(len(np.unique(first)), len(np.unique(second))) < 2:
         return float("nan")
     return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ R = TypeVar("R", bound="Result")
 
 VARIABLES = ("value", "low", "high", "n")
 ATTRIBUTES = ("kind", "metric", "scale_low", "scale_high")
+NO_REASON = "no value"
+"""Why there is no value, where the result does not say."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,27 @@ class Result:
             str(attributes.get("scale_kind", "linear")),
             None if centre is None else float(centre),
         )
+
+    @property
+    def reasons(self) -> np.ndarray:
+        """For each cell why it has no value, in words, as far as the result says; an empty text where it has one."""
+        missing = np.isnan(self.data["value"].values)
+        reasons = np.where(missing, NO_REASON, "").astype(object)
+        if "why_missing" in self.data:
+            for code, words in enumerate(self._causes, start=1):
+                reasons[missing & (self.data["why_missing"].values == code)] = words
+        return reasons
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """How many cells have no value for each of the `reasons`, in the order of their codes."""
+        counts = Counter(self.reasons.flat)
+        return {words: counts[words] for words in (*self._causes, NO_REASON) if counts[words]}
+
+    @property
+    def _causes(self) -> list[str]:
+        """The words of the codes from 1 on; 0 is for what has a value."""
+        return [word.replace("_", " ") for word in str(self.data.attrs.get("why_missing_meanings", "")).split()[1:]]
 
     def with_attributes(self: R, attributes: Mapping[str, str | float | int]) -> R:
         """The same with more attributes."""

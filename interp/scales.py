@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 SCALE_KINDS = ("linear", "log")
+ROUNDING = 1e-6
+"""By so small a share of its scale a value may lie outside and pass for its end."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,20 @@ class Scale:
         attributes: dict[str, str | float] = {"scale_low": self.low, "scale_high": self.high}
         attributes |= {"scale_kind": self.kind} if self.kind != "linear" else {}
         return attributes | ({} if self.centre is None else {"centre": self.centre})
+
+    def outside(
+        self, values: Float[np.ndarray, "*cell"]
+    ) -> tuple[Bool[np.ndarray, "*cell"], Bool[np.ndarray, "*cell"]]:
+        """Which values the colours cannot show: those below the scale, and those above it."""
+        rounding = ROUNDING * (self.high - self.low)
+        return values < self.low - rounding, values > self.high + rounding
+
+    def placed(self, values: Float[np.ndarray, "*cell"]) -> Float[np.ndarray, "*cell"]:
+        """Values as the colours are spaced: their logarithms if it is a log scale, NaN where there is none."""
+        if self.kind == "linear":
+            return values
+        placed: np.ndarray = np.log(values, where=values > 0, out=np.full_like(values, np.nan))
+        return placed
 
 
 def log_scale(values: Float[np.ndarray, " cell"]) -> Scale:

@@ -16,6 +16,7 @@ from analyses import cli
 from interp import lens as lenses_of_sets
 from interp.activations import batch_activations, hooks_of_sites
 from interp.errors import InputError
+from interp.example_values import ExampleValues
 from interp.examples import Answer, Question, Span
 from interp.heatmap import Heatmap
 from interp.lens import lens_values, require_own_output
@@ -284,16 +285,34 @@ def test_the_command_draws_every_map_that_is_asked_for(
     names = {path.name for path in Path("figures").rglob("*.*")}
     maps = [f"lens-{quantity}{of}" for quantity in ("answer-rank", "kl") for of in ("", "-correct", "-wrong")]
     maps += ["lens-answer-rank-difference", "lens-kl-difference"]
-    assert names == {f"{name}.{suffix}" for name in maps for suffix in ("nc", "pdf", "png")}
+    kept = {f"lens-{quantity}-examples.nc" for quantity in ("answer-rank", "kl")}
+    assert names == {f"{name}.{suffix}" for name in maps for suffix in ("nc", "pdf", "png")} | kept
     (path,) = Path("figures").rglob("lens-kl.nc")
     heatmap = Heatmap.load(path)
     assert heatmap.data.attrs["lens"] == "logit"
     assert float(heatmap.data["value"].isel(layer=-1).max()) < 1e-3
+    for name, subset in (("lens-kl", "all"), ("lens-kl-wrong", "wrong"), ("lens-answer-rank-correct", "correct")):
+        of = Heatmap.load(path.with_name(f"{name}.nc"))
+        examples = ExampleValues.load(path.with_name(of.data.attrs["examples"]), subset)
+        (everyone,) = examples.drawn(np.ones((1, len(examples.ids)), dtype=np.float32))
+        # Of an even number the map's median is between the two in the middle, and a draw's is the lower one.
+        away = np.abs(everyone - of.data["value"].values)
+        assert np.nanmax(away / of.data["value"].values) < (1e-4 if "kl" in name else 0.2)
     assert [path.name for path in Path("runs").rglob("position-*.nc")] == [], "finished parts are cleared away"
 
     monkeypatch.setattr("interp.models.load_model", None)
     asked(source, drawn / "questions.csv", "--quantities", "entropy", "--of", "all", "--n", "120", command="lens")
     assert "mean entropy, nats" in capsys.readouterr().out, "other maps are of the same readings"
+    monkeypatch.undo()
+    monkeypatch.chdir(drawn)
+    first = ("--quantities", "entropy", "--of", "all", "--n", "120", "--first", "40")
+    asked(source, drawn / "questions.csv", *first, command="lens")
+    (path,) = Path("figures").rglob("lens-entropy-first40.nc")
+    assert int(Heatmap.load(path).data["n"].max()) == 40
+    whole = ExampleValues.load(path.with_name("lens-entropy-examples.nc"))
+    np.testing.assert_allclose(
+        ExampleValues.load(path.with_name("lens-entropy-first40-examples.nc")).values, whole.values[:, :40], rtol=1e-4
+    )
     assert cli.main(["figures"]) == 0
 
 

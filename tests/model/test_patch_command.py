@@ -17,6 +17,7 @@ from tokenizers import normalizers
 from analyses import cli, patch_texts, patching
 from interp import output_path
 from interp.errors import InputError
+from interp.example_values import ExampleValues
 from interp.heatmap import Heatmap
 from interp.model_sources import ModelSource
 from interp.models import load_model
@@ -91,7 +92,7 @@ def test_a_map_is_drawn_with_its_pairs_and_made_once(
     told = capsys.readouterr().out
     folder = folder_of(source)
     before = contents(folder)
-    assert set(before) == {"patch.nc", "patch.pdf", "patch.png", "patch-pairs.nc"}
+    assert set(before) == {"patch.nc", "patch.pdf", "patch.png", "patch-pairs.nc", "patch-examples.nc"}
     assert all(str(folder / name) in told for name in before)
 
     heatmap = Heatmap.load(folder / "patch.nc")
@@ -103,6 +104,10 @@ def test_a_map_is_drawn_with_its_pairs_and_made_once(
     recovery = (pairs.values[0] - pairs.corrupt[0][:, None, None]) / (pairs.clean[0] - pairs.corrupt[0])[:, None, None]
     np.testing.assert_allclose(heatmap.data["value"][:, :3], recovery[:, :, :3].mean(0))
     assert abs(float(heatmap.data["value"].sel(position="exact_answer_before_first")[-1]) - 1) < 1e-4
+    examples = ExampleValues.load(folder / heatmap.data.attrs["examples"])
+    assert examples.ids == pairs.ids
+    (everyone,) = examples.drawn(np.ones((1, len(pairs.ids)), dtype=np.float32))
+    np.testing.assert_allclose(everyone, heatmap.data["value"], atol=1e-6)
     meanings = heatmap.data.attrs["why_missing_meanings"].split()
     why = heatmap.data["why_missing"]
     reasons = {name: [meanings[code] for code in why.sel(position=name).values] for name in why["position"].values}

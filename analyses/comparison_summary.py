@@ -1,0 +1,103 @@
+"""A comparison as a table for every pair of maps, and what of each column comes when."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING
+
+from analyses.runs import value_in_words
+
+if TYPE_CHECKING:
+    from interp.comparison import Comparison
+
+MOST_DISAGREEING = 5
+WORDS = {
+    "spearman": "Spearman, all cells",
+    "kendall": "Kendall's tau-b, all cells",
+    "within_layers": "Spearman within layers",
+    "within_columns": "Spearman within columns",
+    "top_shared": "top cells in common",
+    "peak_layers": "layers from peak to peak",
+    "peak_columns": "columns from peak to peak",
+    "mean_difference": "mean absolute difference",
+}
+
+
+def short_words(comparison: Comparison) -> list[str]:
+    """The rank correlation of every pair, in a line each."""
+    lines = []
+    for pair, (first, second) in enumerate(comparison.pairs):
+        names = f"{comparison.names[first]} and {comparison.names[second]}"
+        data = comparison.data.isel(pair=pair)
+        rho = value_in_words(*comparison.statistic(pair, "spearman"))
+        lines.append(
+            f"{names}, {int(data['n_cells'])} cells: Spearman {rho}, p = {float(data['p']):.2g} against moved maps"
+        )
+    return lines
+
+
+def in_words(comparison: Comparison) -> str:
+    """The comparison as a table for every pair, and what of each column comes when."""
+    lines = list(json.loads(comparison.data.attrs["differences"]))
+    if comparison.data.attrs["by_depth"]:
+        lines.append("layers are matched by relative depth")
+    for pair in range(len(comparison.pairs)):
+        lines += ["", *pair_in_words(comparison, pair)]
+    return "\n".join([*lines, "", *columns_in_words(comparison)])
+
+
+def pair_in_words(comparison: Comparison, pair: int) -> list[str]:
+    """How far two maps agree, and where they do not."""
+    data = comparison.data.isel(pair=pair)
+    first, second = (comparison.names[number] for number in comparison.pairs[pair])
+    lines = [f"{first} and {second}: {int(data['n_cells'])} cells"]
+    for name in data["statistic"].values.tolist():
+        interval = comparison.statistic(pair, name)
+        if math.isfinite(interval.value):
+            lines.append(f"  {WORDS[name]:28}{value_in_words(*interval)}{remark(comparison, pair, name)}")
+    p, reach = float(data["p"]), float(data["reach"])
+    lines.append(f"  {'against moved maps':28}p = {p:.2g}; 95 % of theirs within {reach:.3f} of 0")
+    for text, sign in ((f"higher in {first}", 1), (f"higher in {second}", -1)):
+        cells = most_disagreeing(comparison, pair, sign)
+        lines.append(f"  {text}: " + ("; ".join(cells) or "no cell"))
+    return lines
+
+
+def remark(comparison: Comparison, pair: int, statistic: str) -> str:
+    """What a statistic is to be held against, or which cells it is about."""
+    if statistic == "top_shared":
+        data = comparison.data.isel(pair=pair)
+        return f"  (of the top {int(data['n_top'])}; {int(data['n_top']) / int(data['n_cells']):.3f} by chance)"
+    return ""
+
+
+def most_disagreeing(comparison: Comparison, pair: int, sign: int) -> list[str]:
+    """The cells where one map's rank is most above the other's, if the interval of that does not hold 0."""
+    import numpy as np
+
+    data = comparison.data.isel(pair=pair)
+    value = sign * data["value"].values
+    nearest = np.where(sign > 0, data["low"].values, -data["high"].values)
+    sure = (value > 0) & ((nearest > 0) | np.isnan(nearest))
+    order = np.argsort(np.where(sure, -value, np.inf), axis=None)[: min(MOST_DISAGREEING, int(sure.sum()))]
+    cells = [np.unravel_index(index, value.shape) for index in order]
+    return [
+        f"layer {comparison.layers[row]} {comparison.positions[column]} {sign * value[row, column]:+.2f}"
+        for row, column in cells
+    ]
+
+
+def columns_in_words(comparison: Comparison) -> list[str]:
+    """For each column the layer of every map's peak, and its centre of mass."""
+    lines = ["layer of the peak, and the centre of mass over the layers [95 % interval], of each column"]
+    lines.append(f"{'':26}" + "".join(f"{name:>32}" for name in comparison.names))
+    for name in comparison.positions:
+        column = comparison.data.sel(position=name)
+        cells = []
+        for number in range(len(comparison.names)):
+            of_map = column.isel(map=number)
+            centre = value_in_words(*(float(of_map[each]) for each in ("centre", "centre_low", "centre_high")))
+            cells.append("–" if math.isnan(float(of_map["peak"])) else f"{float(of_map['peak']):.0f}, {centre}")
+        lines.append(f"{name:26}" + "".join(f"{cell:>32}" for cell in cells))
+    return lines

@@ -1,0 +1,83 @@
+"""Say in sentences with numbers what saved results show: a caption, or an alt text.
+
+For a heatmap: what it is of, its strongest and weakest columns, its highest and lowest cells with those that lie within
+their intervals, how each column goes with depth, how much of it is bands of columns or of layers, what is marked, what
+is missing and why. For estimates and matrices: their values in order, and how their intervals lie to chance. Every word
+that judges stands for a number, which follows it.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from analyses.command import execute
+from analyses.comparison_summary import in_words, short_words
+from analyses.runs import load_result
+
+if TYPE_CHECKING:
+    from interp.comparison import Comparison, Numbers
+    from interp.description import Description
+    from interp.estimates import Estimates
+    from interp.heatmap import Heatmap
+    from interp.list_description import ListDescription
+    from interp.matrix import Matrix
+
+
+@dataclass(frozen=True)
+class Config:
+    """Say in sentences with numbers what saved results show: a caption, or an alt text."""
+
+    paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Results (.nc), or published maps (.csv: a 'layer' column, then one column per position)."""
+    length: Literal["short", "long"] = "long"
+    """short: at most two sentences, for an alt text."""
+    format: Literal["text", "json"] = "text"
+    """json: also the numbers that the sentences are made of."""
+
+
+def run(config: Config) -> None:
+    """Load, describe, print."""
+    from interp.errors import InputError
+    from interp.json_text import json_text
+
+    if not config.paths:
+        raise InputError("nothing to describe; give the path of a .nc or .csv file")
+    described = [described_result(load_result(path), config.length) for path in config.paths]
+    if config.format == "json":
+        told = zip(config.paths, described, strict=True)
+        print(
+            json_text([{"path": str(path), "sentences": words, "description": found} for path, (found, words) in told])
+        )
+        return
+    heads = [f"{path}\n" if len(config.paths) > 1 else "" for path in config.paths]
+    print("\n\n".join(head + "\n".join(words) for head, (_, words) in zip(heads, described, strict=True)))
+
+
+def described_result(
+    result: Heatmap | Estimates | Matrix | Comparison, length: str
+) -> tuple[Description | ListDescription | Numbers, tuple[str, ...]]:
+    """The numbers of a description, and its sentences."""
+    from interp.comparison import Comparison
+    from interp.description import description_of
+    from interp.heatmap import Heatmap
+    from interp.list_description import list_description_of
+    from interp.list_wording import list_sentences
+    from interp.wording import sentences
+
+    if isinstance(result, Heatmap):
+        description = description_of(result)
+        return description, sentences(description, length)
+    if isinstance(result, Comparison):
+        told = short_words(result) if length == "short" else in_words(result).split("\n")
+        return result.statistics, tuple(told)
+    listed = list_description_of(result)
+    return listed, list_sentences(listed, length)
+
+
+if __name__ == "__main__":
+    sys.exit(execute(Config, run, prog="python -m analyses.describe"))

@@ -1,0 +1,81 @@
+"""interp compare on the tracked maps: what is written, told, described and refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from analyses import cli
+
+CITIES = Path(__file__).parents[2] / "figures" / "smollm2-135m" / "cities"
+QUICK = ("--draws", "8", "--shifts", "30")
+
+
+def told(capsys: pytest.CaptureFixture[str], *args: str | Path) -> tuple[int, str, str]:
+    status = cli.main([str(arg) for arg in args])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_three_methods_are_laid_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    maps = [CITIES / f"{name}.nc" for name in ("probe", "lens-answer-rank", "patch-led")]
+    status, out, _ = told(capsys, "compare", *maps, "--out", tmp_path, *QUICK)
+    assert status == 0
+    name = "compare-probe-lens-answer-rank-patch-led"
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}{suffix}" for suffix in (".nc", ".pdf", ".png")}
+    assert "probe and patch-led: 117 cells" in out
+    assert "examples: 772 in probe, 1000 in lens-answer-rank, 100 in patch-led; groups of questions in all: 100" in out
+    with xr.open_dataset(tmp_path / f"{name}.nc") as data:
+        assert dict(data.sizes) | {"pair": 3, "map": 3, "layer": 30, "position": 4} == dict(data.sizes)
+        probe = xr.open_dataset(maps[0])["value"].sel(position=data["position"])
+        np.testing.assert_array_equal(data["maps"].sel(map="probe"), probe)
+
+    # The same again changes nothing; another seed is another result, and is not put in its place unasked.
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert told(capsys, "compare", *maps, "--out", tmp_path, *QUICK)[0] == 0
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    status, _, err = told(capsys, "compare", *maps, "--out", tmp_path, *QUICK, "--seed", "1")
+    assert status == 2
+    assert "seed: 0 there, 1 here" in err
+
+    _, described, _ = told(capsys, "describe", tmp_path / f"{name}.nc", "--length", "short")
+    assert len(described.splitlines()) == 3
+    _, numbers, _ = told(capsys, "describe", tmp_path / f"{name}.nc", "--format", "json")
+    assert 0 < json.loads(numbers)[0]["description"]["probe - patch-led"]["top_shared"]["value"] <= 1
+    _, table, _ = told(capsys, "export", tmp_path / f"{name}.nc", "--format", "csv")
+    assert len(table.splitlines()) == 1 + 3 * 30 * 4
+
+
+def test_a_published_map_of_another_depth_is_matched_and_clipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    probe = xr.open_dataset(CITIES / "probe.nc")["value"]
+    finer = probe.interp(layer=np.linspace(0, 29, 59)).to_pandas()
+    finer.index = np.arange(59)
+    finer.index.name = "layer"
+    finer.clip(0.7).to_csv(tmp_path / "published.csv")
+    # A published map's scale ends at .5: that all below is .5 is seen from its lowest value.
+    finer.clip(0.7).sub(0.2).to_csv(tmp_path / "clipped.csv")
+    status, out, _ = told(capsys, "compare", CITIES / "probe.nc", tmp_path / "clipped.csv", "--out", tmp_path, *QUICK)
+    assert status == 0
+    assert "layers are matched by relative depth" in out
+    assert "examples not known, values taken as given: clipped" in out
+    assert "mean absolute difference" in out
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for args, expected in (
+        ([CITIES / "probe.nc"], "one map has nothing to be compared with"),
+        ([CITIES / "probe.nc", CITIES / "baselines.nc"], "baselines.nc is a list of estimates"),
+        ([CITIES / "probe.nc", CITIES / "probe-examples.nc"], "what every example gave, and is no map"),
+        ([CITIES / "probe.nc", CITIES / "nowhere.nc"], "no heatmap at"),
+        ([CITIES / "probe.nc", CITIES / "ccs.nc"], "no positions in common"),
+    ):
+        status, _, err = told(capsys, "compare", *args, "--out", tmp_path, *QUICK)
+        assert status == 2
+        assert expected in err.splitlines()[-1]
+    assert not any(tmp_path.iterdir())
