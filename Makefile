@@ -33,7 +33,7 @@ figures: $(INSTALLED)
 	$(BIN)/interp activation $(RUN)
 	$(BIN)/interp probe $(RUN)
 	$(BIN)/interp probe $(RUN) --group answer
-	$(BIN)/interp probe $(RUN) --labels shuffled --no-controls --no-nested
+	$(BIN)/interp probe $(RUN) --labels shuffled --no-controls
 ifeq ($(MODEL),smollm2-135m)
 	$(BIN)/interp lens $(RUN) --quantities answer-rank --of all --first 300
 	$(BIN)/interp patch $(RUN) --lead $(LEAD)

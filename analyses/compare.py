@@ -21,12 +21,13 @@ import tyro
 from analyses import asking
 from analyses.command import execute
 from analyses.comparison_summary import in_words
-from analyses.runs import draw, load_result, provenance, require_publishable
+from analyses.runs import digest, draw, load_result, provenance, require_publishable, reusable_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from interp.compare import Operand
+    from interp.comparison import Comparison
     from interp.example_values import ExampleValues
     from interp.heatmap import Heatmap
 
@@ -55,29 +56,42 @@ class Config:
 
 def run(config: Config) -> None:
     """Compare, draw, tell."""
-    from interp.comparable import differences, layers_differ, require_comparable
-    from interp.compare import compared
+    from interp.comparable import require_comparable
+    from interp.comparison import Comparison
     from interp.files import sha256
 
     asking.require_least(config, {"draws": 2, "shifts": 1})
     operands = operands_of(config.paths)
     require_comparable(operands, config.by)
-    maps = {each.name: sha256(path) for each, path in zip(operands, config.paths, strict=True)}
-    identity = {"maps": maps, "by": config.by, "draws": config.draws, "shifts": config.shifts, "seed": config.seed}
+    results = {each.name: sha256(path) for each, path in zip(operands, config.paths, strict=True)}
+    # What maps are of decides whether a comparison is another one, not how a processor rounded them.
+    made_here = {each.name: digest(each.heatmap.identity) for each in operands if each.heatmap.identity}
+    identity = {"maps": results | made_here, "by": config.by}
+    identity |= {name: getattr(config, name) for name in ("draws", "shifts", "seed")}
     path = (config.out or config.paths[0].parent) / f"{name_of(operands)}.nc"
     require_publishable(path, identity, overwrite=config.overwrite)
-    comparison = compared(
+    comparison = reusable_result(Comparison, path, identity)
+    if comparison is None or json.loads(comparison.data.attrs["results"]) != results:
+        comparison = measured(config, operands).with_attributes(provenance(identity) | {"results": json.dumps(results)})
+        comparison.save(path)
+    for written in (path, *draw(path, path)):
+        print(written)
+    print("", in_words(comparison), sep="\n")
+
+
+def measured(config: Config, operands: Sequence[Operand]) -> Comparison:
+    """The comparison of the maps."""
+    from interp.comparable import differences, layers_differ
+    from interp.compare import compared
+
+    return compared(
         operands,
         by_depth=config.by == "model" or layers_differ(operands),
         draws=config.draws,
         shifts=config.shifts,
         seed=config.seed,
-        attributes=provenance(identity) | {"differences": json.dumps(differences(operands))},
+        attributes={"differences": json.dumps(differences(operands))},
     )
-    comparison.save(path)
-    for written in (path, *draw(path, path)):
-        print(written)
-    print("", in_words(comparison), sep="\n")
 
 
 def operands_of(paths: Sequence[Path]) -> list[Operand]:
