@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from interp.questions import QuestionSet
 
 
+MARKS = {"marks": "step by step"}
+"""What of the maps has changed, in their identity: before, all cells were held against the largest of the map."""
+
+
 @dataclass(frozen=True)
 class Config(patching.Config):
     """Map where a model's answer is caused: activation patching, layer by token."""
@@ -56,7 +60,7 @@ def run(config: Config) -> None:
         return
     questions = asking.questions_of(config, () if config.pair_column is None else (config.pair_column,))
     identity = patching.identity_of(config, source, questions)
-    identity |= {"metric": patching.metric_of(config), "bootstraps": config.bootstraps}
+    identity |= {"metric": patching.metric_of(config), "bootstraps": config.bootstraps} | MARKS
     identity |= {"verify": config.verify} if config.screen else {}
     parent, name = config.runs / source.name / questions.name, "-".join(["patch", *patching.variants_of(config)])
     work, values = run_folder(parent, name, identity), values_of(config, source, questions)
