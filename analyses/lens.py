@@ -135,7 +135,7 @@ def measured_maps(
 
     captured = capturing.captured(config, source, questions, model, [SITE])
     values = values_of(captured, model, lambda: lens_prompt.lens_of(config, source, model()), folder)
-    record = capturing.record_of(config, source, questions, captured.answers, captured.table, SITE)
+    record = capturing.record_of(config, source, questions, captured.answers, captured.table, captured.stores[SITE])
     examples = examples_of(captured.answers)
     maps = {}
     for name in names:
