@@ -30,6 +30,7 @@ ANALYSES = (
     "error-types",
     "select",
     "figures",
+    "provenance",
     "store",
 )
 MODULES = {"error-types": "error_types", "select": "selection"}

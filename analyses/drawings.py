@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from analyses.runs import DRAWN_AS, drawn, load_result, sources_in
 from interp.errors import InputError
+from interp.files import write_if_other
 
 if TYPE_CHECKING:
     from interp.figure_list import PaperFigure
@@ -27,6 +28,15 @@ class Drawing:
     """By format."""
     contents: Callable[[], Mapping[str, bytes]]
     """Draws it: the bytes of every file, by format."""
+    called: str = ""
+    """What an error calls it, if it is not called by its file."""
+
+    def write(self, kind: str, contents: bytes) -> bool:
+        """Write a file that is not there with these contents; whether it was written."""
+        try:
+            return write_if_other(self.files[kind], contents)
+        except InputError as error:
+            raise InputError(f"{self.called}: {error}" if self.called else str(error)) from error
 
 
 def drawings_below(folder: Path, *, with_n: bool = False) -> list[Drawing]:
@@ -42,7 +52,11 @@ def drawings_below(folder: Path, *, with_n: bool = False) -> list[Drawing]:
     singles = [Drawing(beside(path), partial(drawn, path, with_n=with_n)) for path in results_below(folder)]
     listed = folder / LIST
     papers = [
-        Drawing({kind: folder / f"{each.name}.{kind}" for kind in each.formats}, partial(drawn_for_paper, each, listed))
+        Drawing(
+            {kind: folder / f"{each.name}.{kind}" for kind in each.formats},
+            partial(drawn_for_paper, each, listed),
+            f"{listed}: figure {each.name!r}",
+        )
         for each in paper_figures(listed)
     ]
     return singles + papers
@@ -89,4 +103,6 @@ def require_latex(planned: PaperFigure) -> None:
 
     program = str(matplotlib.rcParams["pgf.texsystem"])
     if "pgf" in planned.formats and shutil.which(program) is None:
-        raise InputError(f"'formats' has 'pgf', which needs {program}, and it is not here; install LaTeX, or drop 'pgf'")
+        raise InputError(
+            f"'formats' has 'pgf', which needs {program}, and it is not here; install LaTeX, or drop 'pgf'"
+        )

@@ -26,7 +26,7 @@ class Finding:
 
 
 def findings(folder: Path, drawings: Sequence[Drawing]) -> list[Finding]:
-    """Everything that is wrong with the figures below a folder, in the order of its drawings, then what is left over."""
+    """All that is wrong with the figures below a folder, in the order of its drawings, then what is left over."""
     expected = {path for drawing in drawings for path in drawing.files.values()}
     found = [finding for drawing in drawings for finding in _of_drawing(drawing)]
     return found + [Finding(ORPHANED, path, _whence(path)) for path in figures_below(folder) if path not in expected]
@@ -72,7 +72,9 @@ def _changed(path: Path, expected: bytes) -> Finding:
         return Finding(DIFFERING, path, "it cannot be read")
     if not there.sources:
         return Finding(DIFFERING, path, f"it does not say of which result; drawn by {there.drawn_by or 'no one known'}")
-    changed = sorted(name for name in {*there.sources, *here.sources} if there.sources.get(name) != here.sources.get(name))
+    changed = sorted(
+        name for name in {*there.sources, *here.sources} if there.sources.get(name) != here.sources.get(name)
+    )
     if changed:
         return Finding(STALE, path, f"changed since it was drawn: {', '.join(changed)}")
     same = "the same" if there.drawn_by == here.drawn_by else f"and here is {here.drawn_by}"

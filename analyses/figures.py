@@ -21,7 +21,6 @@ from analyses.command import execute
 from analyses.drawings import Drawing, drawings_below
 from analyses.figure_check import findings, in_words
 from analyses.runs import draw
-from interp.files import write_if_other
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def write(drawings: Sequence[Drawing]) -> None:
     unchanged = 0
     for drawing in drawings:
         for kind, contents in drawing.contents().items():
-            if write_if_other(drawing.files[kind], contents):
+            if drawing.write(kind, contents):
                 print(drawing.files[kind])
             else:
                 unchanged += 1

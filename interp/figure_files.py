@@ -30,12 +30,13 @@ def figure_bytes(
         The SHA-256 of each result, by its path from the figure's folder.
     """
     written = io.BytesIO()
-    metadata = metadata_of(kind, sources or {})
     if kind == "pgf":
         written.write(comments_of(sources or {}, matplotlib.__version__).encode())
     with matplotlib.rc_context(dict(settings)):
-        # The PGF backend knows no metadata, not even none.
-        figure.savefig(written, format=kind, **({"metadata": metadata} if kind != "pgf" else {}))
+        if kind == "pgf":  # Its backend knows no metadata, not even none.
+            figure.savefig(written, format=kind)
+        else:
+            figure.savefig(written, format=kind, metadata=metadata_of(kind, sources or {}))
     return written.getvalue()
 
 

@@ -193,7 +193,8 @@ class _Entry:
         return Panel(of.result(), of.value("title", str) or "", palette, **texts)
 
     def result(self) -> Path:
-        name, folder = self.needed("result", str), self.path.parent
+        name: str = self.needed("result", str)
+        folder = self.path.parent
         if not (folder / name).is_file():
             there = [path.relative_to(folder).as_posix() for path in folder.rglob("[!.]*.nc")]
             raise InputError(f"{self.place}: {unknown_name('result', name, there)}")

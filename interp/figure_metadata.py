@@ -1,7 +1,7 @@
 """What a figure file says of itself: the results that it was drawn from, by their hashes, and what drew it.
 
-It is in the file's own metadata, where it moves with the file: the Info dictionary of a PDF (``Keywords``), a tEXt chunk
-of a PNG, the RDF description of an SVG (``dc:source``), a comment of a PGF file. There are no dates.
+It is in the file's own metadata, where it moves with the file: the Info dictionary of a PDF (``Keywords``), a tEXt
+chunk of a PNG, the RDF description of an SVG (``dc:source``), a comment of a PGF file. There are no dates.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import string
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
 
 from interp.depth_figure import LINES, draw_lines
@@ -25,7 +25,8 @@ from interp.figure_list import CENTRED_PALETTES, Panel, PaperFigure
 from interp.figure_text import clipped, overlapping, too_small, written_on
 from interp.forest import draw_rows, rows_of
 from interp.heatmap import Heatmap
-from interp.plot import MARK_COLOUR, colours_of, draw_heatmap
+from interp.paper_layout import inches_of, label_rows, make_room, points_of, written_notes
+from interp.plot import colours_of, draw_heatmap
 from interp.prompt_map import PromptMap
 from interp.results import Result
 
@@ -37,16 +38,10 @@ LINES_COLUMNS, ESTIMATES_COLUMNS = 16, 10
 """As wide as so many columns of a map are the axes of lines and of estimates."""
 LEAST_INCHES = 0.25
 """Axes that are smaller have had no room."""
-STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40, 50)
-"""Of the rows that are labelled: every one, every second one, …"""
 LETTER_POINTS = 3.0
 """Between a panel's letter and its left edge."""
 LETTER_WIDTH = 0.56
 """Of a letter of a label, in parts of the size of its font, on average."""
-LINE_HEIGHT = 1.25
-"""Of the labels of two rows, in parts of the size of their font."""
-BESIDE_NOTES_INCHES = 0.05
-NOTE_COLOUR = "#404040"
 NEAR_CENTRE = 0.1
 """By less than this share of its half of the scale below the centre a cell is not marked as low."""
 
@@ -89,7 +84,7 @@ def paper_figure(planned: PaperFigure, results: Mapping[Path, Result], settings:
         FigureCanvasAgg(figure)
         rows = _axes_of(figure, planned, results)
         notes = _draw_panels(planned, rows, results)
-        text = _write_notes(figure, notes) if planned.notes and notes else None
+        text = written_notes(figure, notes) if planned.notes and notes else None
         _lay_out(figure, planned, rows, results, text)
         texts = written_on(figure)
     small = too_small(texts)
@@ -113,7 +108,8 @@ def require_panels(planned: PaperFigure, results: Mapping[Path, Result]) -> None
                 f"'palette' {panel.palette!r} is for scales {'without' if is_centred else 'with'} a centre, "
                 f"and that of {panel.result} has {'one' if is_centred else 'none'}"
             )
-    columns = {str(name) for each in results.values() if isinstance(each, Heatmap) for name in each.data["position"].values}
+    maps = [result for result in results.values() if isinstance(result, Heatmap)]
+    columns = {str(name) for each in maps for name in each.data["position"].values}
     for name in planned.column_names:
         if name not in columns:
             raise InputError(f"'column_names': {unknown_name('column', name, columns)}")
@@ -206,10 +202,10 @@ def _draw_map(axes: Axes, planned: PaperFigure, panel: Panel, heatmap: Heatmap) 
     # A map whose low values are the telling ones is drawn darkest there, in whichever palette.
     colours = palette and palette + ("_r" if colours_of(heatmap).endswith("_r") else "")
     notes = draw_heatmap(axes, shown, colours=colours)
-    (mesh,) = [each for each in axes.collections if isinstance(each, QuadMesh) and each.colorbar is not None]
+    (bar,) = [each.colorbar for each in axes.collections if isinstance(each, QuadMesh) and each.colorbar is not None]
     characters = int(72 * MAP_INCHES / (LETTER_WIDTH * points_of("axes.labelsize")))
     meaning = str(heatmap.data.attrs["metric"]) if panel.bar is None else panel.bar
-    mesh.colorbar.set_label(textwrap.fill(meaning, characters, break_on_hyphens=False))
+    bar.set_label(textwrap.fill(meaning, characters, break_on_hyphens=False))
     return notes + (_mark_low_side(axes, heatmap) if is_centred else [])
 
 
@@ -234,72 +230,30 @@ def _share_layers(row: list[Axes], results: list[Result]) -> None:
         for axes, result in zip(row, results, strict=True)
         if isinstance(result, Heatmap) and not _is_lines(result)
     ]
-    for (_, left), (axes, layers) in zip(maps, maps[1:], strict=False):
+    for (_, left), (axes, layers) in pairwise(maps):
         if layers == left:
             axes.tick_params(axis="y", labelleft=False)
             axes.set_ylabel("")
-
-
-def _write_notes(figure: Figure, notes: list[str]) -> Text:
-    """Write notes into the lower left corner, each beginning a line, no line longer than the figure is wide."""
-    size = points_of("xtick.labelsize")
-    text = figure.text(0.01, 0.0, "", fontsize=size, color=NOTE_COLOUR, ha="left", va="bottom", linespacing=1.15)
-    lines = []
-    for note in notes:
-        text.set_text(note)
-        share = text.get_window_extent().width / figure.bbox.width
-        characters = max(int(0.95 * len(note) / share), 8) if share > 0.97 else len(note)
-        lines += textwrap.wrap(note, characters, break_on_hyphens=False, subsequent_indent="    ")
-    text.set_text("\n".join(lines))
-    return text
 
 
 def _lay_out(
     figure: Figure, planned: PaperFigure, rows: list[list[Axes]], results: Mapping[Path, Result], notes: Text | None
 ) -> None:
     """Give every panel its room, the notes theirs, and label as many rows as can be read; then fix all of it."""
-    _make_room(figure, notes)
+    make_room(figure, notes)
     figure.draw_without_rendering()
     for _ in range(2 if planned.height is None else 0):
         wanted = sum(max(_inches(results[panel.result]) for panel in row) for row in planned.panels)
-        found = sum(_size(row[0])[1] for row in rows)
+        found = sum(inches_of(row[0])[1] for row in rows)
         figure.set_figheight(figure.get_figheight() + wanted - found)
-        _make_room(figure, notes)
+        make_room(figure, notes)
         figure.draw_without_rendering()
     for panels, row in zip(planned.panels, rows, strict=True):
         for panel, axes in zip(panels, row, strict=True):
-            if min(_size(axes)) < LEAST_INCHES:
+            if min(inches_of(axes)) < LEAST_INCHES:
                 raise InputError(f"no room for {panel.result}; give more 'width' or 'height'")
             result = results[panel.result]
             if isinstance(result, Heatmap) and not _is_lines(result):
-                _label_rows(axes, result.layers)
+                label_rows(axes, result.layers)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-
-
-def _make_room(figure: Figure, notes: Text | None) -> None:
-    """Keep the panels above the notes."""
-    if notes is not None:
-        share = (notes.get_window_extent().height / figure.dpi + BESIDE_NOTES_INCHES) / figure.get_figheight()
-        figure.set_layout_engine("constrained", rect=(0, share, 1, 1 - share))
-
-
-def _size(axes: Axes) -> tuple[float, float]:
-    """Width and height in inches."""
-    box = axes.get_window_extent()
-    figure = axes.get_figure(root=True)
-    return (0.0, 0.0) if figure is None else (box.width / figure.dpi, box.height / figure.dpi)
-
-
-def _label_rows(axes: Axes, layers: list[int]) -> None:
-    """Label every row, or every second one, …, whichever can be read."""
-    line = LINE_HEIGHT * points_of("ytick.labelsize")
-    row = 72 * _size(axes)[1] / len(layers)
-    step = next((step for step in STEPS if step * row >= line), len(layers))
-    labelled = np.arange(0, len(layers), step)
-    axes.set_yticks(labelled + 0.5, [str(layers[place]) for place in labelled])
-
-
-def points_of(setting: str) -> float:
-    """The size of a font in points, which a style may give in words."""
-    return float(FontProperties(size=matplotlib.rcParams[setting]).get_size_in_points())

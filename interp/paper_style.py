@@ -41,7 +41,8 @@ def paper_settings(style: Path = OWN_STYLE) -> dict[str, Any]:
         if key not in matplotlib.rcParamsDefault:
             raise InputError(f"{style}, line {number}: {unknown_name('setting', key, matplotlib.rcParamsDefault)}")
         try:
-            settings |= matplotlib.RcParams({key: value.strip('"')})
+            checked: Any = matplotlib.RcParams({key: value.strip('"')})
+            settings[key] = checked[key]
         except ValueError as error:
             raise InputError(f"{style}, line {number}: {first_line(error)}") from error
     return settings | FIXED
