@@ -14,7 +14,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import QuadMesh
+from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -42,6 +42,8 @@ LETTER_POINTS = 3.0
 """Between a panel's letter and its left edge."""
 LETTER_WIDTH = 0.56
 """Of a letter of a label, in parts of the size of its font, on average."""
+WHITE_POINTS = 1.7
+"""Width of the white line below the one around marked cells."""
 NEAR_CENTRE = 0.1
 """By less than this share of its half of the scale below the centre a cell is not marked as low."""
 
@@ -108,7 +110,7 @@ def require_panels(planned: PaperFigure, results: Mapping[Path, Result]) -> None
                 f"'palette' {panel.palette!r} is for scales {'without' if is_centred else 'with'} a centre, "
                 f"and that of {panel.result} has {'one' if is_centred else 'none'}"
             )
-    maps = [result for result in results.values() if isinstance(result, Heatmap)]
+    maps = [result for path in planned.results if isinstance(result := results[path], Heatmap)]
     columns = {str(name) for each in maps for name in each.data["position"].values}
     for name in planned.column_names:
         if name not in columns:
@@ -206,7 +208,22 @@ def _draw_map(axes: Axes, planned: PaperFigure, panel: Panel, heatmap: Heatmap) 
     characters = int(72 * MAP_INCHES / (LETTER_WIDTH * points_of("axes.labelsize")))
     meaning = str(heatmap.data.attrs["metric"]) if panel.bar is None else panel.bar
     bar.set_label(textwrap.fill(meaning, characters, break_on_hyphens=False))
+    _lighten_below_outline(axes)
     return notes + (_mark_low_side(axes, heatmap) if is_centred else [])
+
+
+def _lighten_below_outline(axes: Axes) -> None:
+    """A white line below the one around marked cells, which in grey would be lost on cells of its own lightness."""
+    for outline in [each for each in axes.collections if isinstance(each, LineCollection)]:
+        white = LineCollection(
+            outline.get_segments(),
+            colors="white",
+            linewidths=WHITE_POINTS,
+            capstyle="projecting",
+            clip_on=False,
+            zorder=outline.get_zorder() - 0.1,
+        )
+        axes.add_collection(white)
 
 
 def _mark_low_side(axes: Axes, heatmap: Heatmap) -> list[str]:

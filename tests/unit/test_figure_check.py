@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from analyses import cli
+from analyses import cli, drawings
 from interp.heatmap import Heatmap
 from tests.listed_figures import save_results
 
@@ -39,6 +40,28 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(drawn: Path, tmp_path: Path) -> Path:
     shutil.copytree(drawn, tmp_path / "figures")
     return tmp_path / "figures"
+
+
+REMEMBERED: dict[Any, Any] = {}
+
+
+@pytest.fixture
+def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has been drawn from the same files is not drawn once more, for speed."""
+
+    def once(draw: Callable[..., Any], folder_of: Callable[..., Path]) -> Callable[..., Any]:
+        def drawn_once(*given: Any, **options: Any) -> Any:
+            folder = folder_of(given)
+            files = sorted(path for path in folder.rglob("*.*") if path.suffix in (".nc", ".toml"))
+            key = (draw.__name__, *(getattr(each, "name", "") for each in given), *map(Path.read_bytes, files))
+            if key not in REMEMBERED:
+                REMEMBERED[key] = draw(*given, **options)
+            return REMEMBERED[key]
+
+        return drawn_once
+
+    monkeypatch.setattr(drawings, "drawn", once(drawings.drawn, lambda given: given[0].parent))
+    monkeypatch.setattr(drawings, "drawn_for_paper", once(drawings.drawn_for_paper, lambda given: given[1].parent))
 
 
 def found_in(folder: Path, capsys: pytest.CaptureFixture) -> list[tuple[str, str]]:
@@ -114,6 +137,7 @@ def also_left(folder: Path) -> None:
 PAPER = [f"paper/first.{kind}" for kind in ("pdf", "png", "svg")]
 
 
+@pytest.mark.usefixtures("remembered")
 @pytest.mark.parametrize(
     ("change", "kind", "files"),
     [
@@ -136,6 +160,7 @@ def test_one_change_is_found_and_nothing_else(
     assert found_in(folder, capsys) == [(kind, file) for file in files]
 
 
+@pytest.mark.usefixtures("remembered")
 def test_a_figure_beside_a_map_is_stale_when_the_map_has_changed(folder: Path, capsys: pytest.CaptureFixture) -> None:
     path = folder / "tiny" / "probe.nc"
     Heatmap.load(path).with_attributes({"seconds": 3}).save(path)
@@ -146,6 +171,7 @@ def test_a_figure_beside_a_map_is_stale_when_the_map_has_changed(folder: Path, c
     assert any("first.pdf  (changed since it was drawn: ../tiny/probe.nc)" in line for line in lines)
 
 
+@pytest.mark.usefixtures("remembered")
 def test_the_version_that_drew_a_differing_figure_is_told(folder: Path, capsys: pytest.CaptureFixture) -> None:
     drawn_by_another_version(folder)
     cli.main(["figures", "--check", "--figures", str(folder)])
@@ -157,6 +183,7 @@ def test_only_all_figures_can_be_checked(folder: Path, capsys: pytest.CaptureFix
     assert "--check is of all figures below --figures" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("remembered")
 def test_a_folder_that_cannot_be_written_to_is_one_error(folder: Path, capsys: pytest.CaptureFixture) -> None:
     shutil.rmtree(folder / "paper")
     (folder / "paper").write_text("")

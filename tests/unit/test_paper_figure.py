@@ -10,7 +10,8 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib.collections import QuadMesh
+from matplotlib.collections import LineCollection, QuadMesh
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from analyses.drawings import drawn_for_paper
@@ -18,6 +19,7 @@ from interp.depth_figure import LINES
 from interp.errors import InputError
 from interp.figure_list import CENTRED_PALETTES, PALETTES, Panel, PaperFigure
 from interp.figure_text import clipped, overlapping, too_small, written_on
+from interp.heatmap import Heatmap
 from interp.matrix import Matrix
 from interp.paper_figure import Composed, paper_figure
 from interp.paper_style import OWN_STYLE, paper_settings
@@ -102,6 +104,18 @@ def test_cells_on_the_low_side_are_marked_since_both_ends_are_dark_in_grey() -> 
     assert not composed([MAP]).notes
 
 
+def test_the_line_around_marked_cells_has_a_white_one_below_it() -> None:
+    data = results()[MAP].data
+    marked = Heatmap(data.assign(marked=data["value"] > 0.8)).with_attributes({"mark": "above chance"})
+    planned = PaperFigure("a", ((Panel(MAP),),), 5.5)
+    drawn = paper_figure(planned, {MAP: marked}, paper_settings())
+    lines = [each for each in panels_of(drawn.figure)[0].collections if isinstance(each, LineCollection)]
+    white, outline = sorted(lines, key=LineCollection.get_zorder)
+    assert to_rgb(np.asarray(white.get_color())[0]) == (1, 1, 1)
+    np.testing.assert_array_equal(white.get_segments(), outline.get_segments())
+    assert drawn.notes[0].startswith("within the line: above chance")
+
+
 def test_notes_stand_below_the_panels_or_are_left_to_the_caption() -> None:
     with_notes, without = composed([CENTRED]), composed([CENTRED], notes=False)
     assert with_notes.notes == without.notes
@@ -141,7 +155,7 @@ def test_lines_and_estimates_can_be_panels() -> None:
         (Panel(MAP, palette="RdBu"), {}, "'palette' 'RdBu' is for scales with a centre, and that of map.nc has none"),
         (Panel(CENTRED, palette="Blues"), {}, "'Blues' is for scales without a centre, and that of centred.nc has one"),
         (Panel(MAP), {"column_names": {"-11": "a"}}, "'column_names': unknown column '-11'; nearest: -1"),
-        (Panel(MAP), {"height": 0.9}, "no room for map.nc; give more 'width' or 'height'"),
+        (Panel(MAP), {"height": 0.4}, "no room for map.nc; give more 'width' or 'height'"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:constrained_layout not applied")
