@@ -33,11 +33,11 @@ def findings(folder: Path, drawings: Sequence[Drawing]) -> list[Finding]:
 
 
 def figures_below(folder: Path) -> list[Path]:
-    """All figure files below a folder, whoever drew them, but for what a killed run left behind."""
+    """All figure files below a folder, whoever drew them, but for hidden ones, such as a killed run leaves behind."""
     from interp.figure_metadata import FORMATS
 
     found = [path for kind in FORMATS for path in folder.rglob(f"*.{kind}")]
-    return sorted(path for path in found if not path.name.startswith("."))
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def in_words(found: Sequence[Finding], n_files: int) -> str:
@@ -58,14 +58,9 @@ def _of_drawing(drawing: Drawing) -> Iterator[Finding]:
 
 def _changed(path: Path, expected: bytes) -> Finding:
     """Whether a file is of another state of its results, or only another drawing of this one."""
-    from tempfile import TemporaryDirectory
+    from interp.figure_metadata import figure_record, record_in
 
-    from interp.figure_metadata import figure_record
-
-    with TemporaryDirectory() as folder:
-        again = Path(folder) / path.name
-        again.write_bytes(expected)
-        here = figure_record(again)
+    here = record_in(expected, path.suffix[1:])
     try:
         there = figure_record(path)
     except InputError:

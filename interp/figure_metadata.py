@@ -10,6 +10,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -65,20 +66,22 @@ def figure_record(path: Path) -> FigureRecord:
     """
     if not path.is_file():
         raise InputError(f"no figure at {path}; give the path of a .{', .'.join(FORMATS)} file")
-    read = READERS.get(path.suffix)
-    if read is None:
+    if path.suffix[1:] not in FORMATS:
         raise InputError(f"{path} is no figure; give the path of a .{', .'.join(FORMATS)} file")
     try:
-        words, drawn_by = read(path)
+        return record_in(path.read_bytes(), path.suffix[1:])
     except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"{path} cannot be read as a figure: {error}; draw it again with 'interp figures'") from error
-    found = {unquote(match["path"]): match["sha256"] for match in SOURCE.finditer(words)}
-    return FigureRecord(found, drawn_by)
 
 
-def _of_pdf(path: Path) -> tuple[str, str]:
+def record_in(contents: bytes, kind: str) -> FigureRecord:
+    """What the bytes of a file of a format say; raises what their reader raises if they are no such file."""
+    words, drawn_by = READERS[kind](contents)
+    return FigureRecord({unquote(each["path"]): each["sha256"] for each in SOURCE.finditer(words)}, drawn_by)
+
+
+def _of_pdf(contents: bytes) -> tuple[str, str]:
     """From the Info dictionary, which matplotlib writes as it is, uncompressed, with one entry a line."""
-    contents = path.read_bytes()
     numbers = re.findall(rb"/Info (\d+) 0 R", contents)
     if not numbers:
         return "", ""
@@ -87,27 +90,26 @@ def _of_pdf(path: Path) -> tuple[str, str]:
     return entries.get(b"Keywords", b"").decode("latin-1"), entries.get(b"Creator", b"").decode("latin-1")
 
 
-def _of_png(path: Path) -> tuple[str, str]:
-    with Image.open(path, formats=["PNG"]) as image:
-        texts = dict(image.info)
-    return str(texts.get(FIELDS["png"], "")), str(texts.get("Software", ""))
+def _of_png(contents: bytes) -> tuple[str, str]:
+    with Image.open(BytesIO(contents), formats=["PNG"]) as image:
+        return str(image.info.get(FIELDS["png"], "")), str(image.info.get("Software", ""))
 
 
-def _of_svg(path: Path) -> tuple[str, str]:
-    root = ET.parse(path).getroot()  # noqa: S314  (a file of the user's own, from which only two texts are taken)
+def _of_svg(contents: bytes) -> tuple[str, str]:
+    root = ET.fromstring(contents)  # noqa: S314  (a file of the user's own, from which only two texts are taken)
     source, creator = (root.findtext(f".//{DUBLIN_CORE}{path}", "") for path in ("source", CREATOR))
     return source, creator
 
 
-def _of_pgf(path: Path) -> tuple[str, str]:
-    head = path.read_text(encoding="utf-8").splitlines()[: len(COMMENTS)]
+def _of_pgf(contents: bytes) -> tuple[str, str]:
+    head = contents.decode().splitlines()[: len(COMMENTS)]
     found = [line.removeprefix(start) for line, start in zip(head, COMMENTS, strict=False) if line.startswith(start)]
     return (found[0], found[1]) if len(found) == len(COMMENTS) else ("", "")
 
 
-READERS: Mapping[str, Callable[[Path], tuple[str, str]]] = {
-    ".pdf": _of_pdf,
-    ".png": _of_png,
-    ".svg": _of_svg,
-    ".pgf": _of_pgf,
+READERS: Mapping[str, Callable[[bytes], tuple[str, str]]] = {
+    "pdf": _of_pdf,
+    "png": _of_png,
+    "svg": _of_svg,
+    "pgf": _of_pgf,
 }

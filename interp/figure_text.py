@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
@@ -12,6 +13,9 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 LEAST_POINTS = 6.0
+SHRINKING = 0.7
+"""Of exponents and indices, by matplotlib."""
+SCRIPT = re.compile(r"\$[^$]*[\^_][^$]*\$")
 ROUNDING = 1e-6
 MARGIN = 0.12
 """By so much of its size a text's box may reach into another's, or over the edge: letters do not fill their boxes."""
@@ -29,7 +33,13 @@ def written_on(figure: Figure) -> list[Written]:
     """All texts that are seen, without those of ticks that lie beyond the ends of their axis."""
     unseen = {id(text) for text in _beyond(figure)}
     texts = [text for text in figure.findobj(Text) if id(text) not in unseen and _is_seen(text)]
-    return [Written(text.get_text(), float(text.get_fontsize()), text.get_window_extent()) for text in texts]
+    return [Written(text.get_text(), least_points(text), text.get_window_extent()) for text in texts]
+
+
+def least_points(text: Text) -> float:
+    """The size of the smallest of its letters: in formulas, of exponents and indices."""
+    has_scripts = text.get_parse_math() and SCRIPT.search(text.get_text())
+    return float(text.get_fontsize()) * (SHRINKING if has_scripts else 1.0)
 
 
 def too_small(texts: list[Written], least: float = LEAST_POINTS) -> list[Written]:

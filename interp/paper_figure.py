@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from interp.depth_figure import LINES, draw_lines
 from interp.errors import InputError, unknown_name
@@ -46,6 +47,8 @@ WHITE_POINTS = 1.7
 """Width of the white line below the one around marked cells."""
 NEAR_CENTRE = 0.1
 """By less than this share of its half of the scale below the centre a cell is not marked as low."""
+DARK = 0.65
+"""From this share on, a mark is white."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,10 @@ def _draw_panel(axes: Axes, planned: PaperFigure, panel: Panel, result: Result) 
         axes.tick_params(axis="y", labelsize=matplotlib.rcParams["ytick.labelsize"])
     elif isinstance(result, Heatmap) and _is_lines(result):
         notes = draw_lines(axes, result)
+        if result.scale.kind == "log":
+            # Powers of ten have exponents, which are too small to be read.
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
     elif isinstance(result, Heatmap):
         notes = _draw_map(axes, planned, panel, result)
     for label, set_label in ((panel.x, axes.set_xlabel), (panel.y, axes.set_ylabel)):
@@ -233,11 +240,13 @@ def _mark_low_side(axes: Axes, heatmap: Heatmap) -> list[str]:
         value, low, centre = np.log(np.where(value > 0, value, np.nan)), np.log(scale.low), np.log(scale.centre or 1.0)
     else:
         low, centre = scale.low, scale.centre or 0.0
-    rows, columns = np.nonzero(value < centre - NEAR_CENTRE * (centre - low))
-    if not len(rows):
-        return []
-    axes.plot(columns + 0.5, rows + 0.5, "_", color="black", markersize=2.2, markeredgewidth=0.4)
-    return [f"–: below {scale.centre:g}"]
+    share = (centre - value) / (centre - low)
+    for colour, cells in (("black", (share > NEAR_CENTRE) & (share <= DARK)), ("white", share > DARK)):
+        rows, columns = np.nonzero(cells)
+        if not len(rows):
+            continue
+        axes.plot(columns + 0.5, rows + 0.5, "_", color=colour, markersize=2.2, markeredgewidth=0.4)
+    return [f"–: below {scale.centre:g}"] if (share > NEAR_CENTRE).any() else []
 
 
 def _share_layers(row: list[Axes], results: list[Result]) -> None:
@@ -247,10 +256,11 @@ def _share_layers(row: list[Axes], results: list[Result]) -> None:
         for axes, result in zip(row, results, strict=True)
         if isinstance(result, Heatmap) and not _is_lines(result)
     ]
-    for (_, left), (axes, layers) in pairwise(maps):
+    labels = [axes.get_ylabel() for axes, _ in maps]
+    for ((_, left), (axes, layers)), names in zip(pairwise(maps), pairwise(labels), strict=True):
         if layers == left:
             axes.tick_params(axis="y", labelleft=False)
-            axes.set_ylabel("")
+            axes.set_ylabel("" if names[0] == names[1] else names[1])
 
 
 def _lay_out(

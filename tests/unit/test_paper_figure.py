@@ -83,6 +83,8 @@ def test_layers_are_numbered_once_in_a_row_of_panels_and_not_too_densely() -> No
     shown = [tick.label1.get_visible() for axes in (first, second) for tick in axes.yaxis.get_major_ticks()[:1]]
     assert shown == [True, False]
     assert [label.get_text() for label in first.get_yticklabels()][:3] == ["0", "3", "6"]
+    third = panels_of(composed([MAP, WIDE, Panel(CENTRED, y="Block")]).figure)[2]
+    assert third.get_ylabel() == "Block"
     assert not overlapping(written_on(drawn.figure), drawn.figure)
 
 
@@ -96,10 +98,12 @@ def test_the_height_is_what_the_panels_need_or_what_is_asked_for() -> None:
 def test_cells_on_the_low_side_are_marked_since_both_ends_are_dark_in_grey() -> None:
     drawn = composed([CENTRED])
     (axes,) = panels_of(drawn.figure)
-    (dashes,) = [line for line in axes.lines if line.get_marker() == "_"]
     value = results()[CENTRED].data["value"].values
-    rows, columns = np.nonzero(value < -0.02)
-    assert {tuple(each) for each in np.asarray(dashes.get_xydata())} == set(zip(columns + 0.5, rows + 0.5, strict=True))
+    dashes = {line.get_color(): np.asarray(line.get_xydata()) for line in axes.lines if line.get_marker() == "_"}
+    for colour, cells in (("black", (value < -0.02) & (value >= -0.13)), ("white", value < -0.13)):
+        rows, columns = np.nonzero(cells)
+        assert {tuple(each) for each in dashes[colour]} == set(zip(columns + 0.5, rows + 0.5, strict=True))
+        assert len(rows)
     assert "–: below 0" in drawn.notes[0]
     assert not composed([MAP]).notes
 
@@ -138,13 +142,13 @@ def test_labels_palettes_and_names_of_columns_are_those_that_are_asked_for() -> 
 
 
 def test_lines_and_estimates_can_be_panels() -> None:
-    lines = heatmap_of(np.full((30, 2), 0.7), positions=["logit lens", "tuned lens"]).with_attributes(
-        {"drawn_as": LINES}
-    )
+    lenses = heatmap_of(np.full((30, 2), 0.7), positions=["logit lens", "tuned lens"])
+    lines = lenses.with_attributes({"drawn_as": LINES} | Scale(0.1, 10.0, "log").attributes)
     planned = PaperFigure("a", ((Panel(MAP), Panel(ESTIMATES)),), 5.5)
     drawn = paper_figure(planned, results() | {MAP: lines}, paper_settings())
     first, second = panels_of(drawn.figure)
     assert len(first.lines) == 2
+    assert first.get_yscale() == "log"
     assert [label.get_text() for label in second.get_yticklabels()] == ["baseline 0", "baseline 1", "baseline 2"]
     assert drawn.warnings == ()
 
@@ -192,10 +196,12 @@ def test_texts_that_run_into_each_other_or_over_the_edge_are_told() -> None:
     figure.text(0.12, 0.5, "two", fontsize=6)
     figure.text(0.9, 0.1, "out of it", fontsize=7)
     figure.text(0.5, 0.9, "free", fontsize=5)
+    figure.text(0.5, 0.7, "$10^{3}$", fontsize=8)
+    figure.text(0.2, 0.7, "$100$ of a_b", fontsize=6)
     texts = written_on(figure)
     assert overlapping(texts, figure) == [("one", "two")]
     assert clipped(texts, figure) == ["out of it"]
-    assert [text.words for text in too_small(texts)] == ["free"]
+    assert [text.words for text in too_small(texts)] == ["free", "$10^{3}$"]
 
 
 @pytest.mark.parametrize(
