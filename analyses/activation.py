@@ -74,8 +74,9 @@ def measured_maps(config: Config, source: ModelSource, questions: QuestionSet) -
 
     model = cache(lambda: asking.loaded(config, source))
     captured = capturing.captured(config, source, questions, model, [config.site])
-    maps = activation_maps(captured.stores[config.site], resolved_mask(captured.table), site=config.site)
-    record = capturing.record_of(config, source, questions, captured.answers, captured.table, config.site)
+    store = captured.stores[config.site]
+    maps = activation_maps(store, resolved_mask(captured.table), site=config.site)
+    record = capturing.record_of(config, source, questions, captured.answers, captured.table, store)
     return {quantity: heatmap.with_attributes(record) for quantity, heatmap in maps.items()}
 
 

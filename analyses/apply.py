@@ -141,7 +141,7 @@ def applied(config: Config, source: ModelSource, questions: QuestionSet, probes:
             coords={"layer": list(store.layers), "position": list(store.positions), "example": list(store.examples)},
             attrs={"score": f"log-odds of being wrong, by probes of {probes.record['identity']['dataset']}"},
         ).to_netcdf(temporary, engine="h5netcdf")
-    record = capturing.record_of(config, source, questions, answers, captured.table, site)
+    record = capturing.record_of(config, source, questions, answers, captured.table, captured.stores[site])
     return heatmap.with_attributes(record | {"variant": f"probes trained on {probes.record['identity']['dataset']}"})
 
 

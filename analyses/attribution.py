@@ -119,7 +119,7 @@ def measured_maps(config: Config, source: ModelSource, questions: QuestionSet) -
     counts = summary(captured.answers, questions) | {"attributed": len(contrasts.rows)}
     counts |= {f"not attributed: {why}": n for why, n in sorted(contrasts.dropped.items())}
     records = {
-        writer: capturing.record_of(config, source, questions, captured.answers, table, site)
+        writer: capturing.record_of(config, source, questions, captured.answers, table, captured.stores[site])
         for writer, site in SITES_OF_MAPS.items()
     }
     return {

@@ -101,9 +101,17 @@ def variants_of(config: Config, site: str) -> list[str]:
 
 
 def record_of(
-    config: Config, source: ModelSource, questions: QuestionSet, answers: Sequence[Answer], table: xr.Dataset, site: str
+    config: Config,
+    source: ModelSource,
+    questions: QuestionSet,
+    answers: Sequence[Answer],
+    table: xr.Dataset,
+    store: ActivationStore,
 ) -> dict[str, str]:
-    """The attributes by which every map says what it is of; `table` is of the answers that the map is made from."""
+    """The attributes by which every map says what it is of.
+
+    `table` is of the answers that the map is made from, and `store` where its activations are kept.
+    """
     import json
 
     from interp.answers import summary
@@ -115,7 +123,8 @@ def record_of(
         **asking.form_of(config, source),
         "dataset": questions.name,
         "credit": questions.credit,
-        "site": site,
+        "site": str(store.identity["site"]),
+        "store": store.folder.name,
         "policy": config.policy,
         "counts": json.dumps(summary(answers, questions)),
         "missing": json.dumps(missing_by_reason(table)),

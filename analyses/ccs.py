@@ -160,7 +160,8 @@ def contrasted(
         capturing.captured_at(config, source, questions, model, [config.site], half)
         for half in ([pair.yes for pair in pairs], [pair.no for pair in pairs])
     ]
-    record = capturing.record_of(config, source, questions, answers, captured[0].table, config.site)
+    store = captured[0].stores[config.site]
+    record = capturing.record_of(config, source, questions, answers, captured[0].table, store)
     return ContrastCells(*(half.stores[config.site] for half in captured)), record
 
 

@@ -33,6 +33,7 @@ ANALYSES = (
     "figures",
     "describe",
     "export",
+    "provenance",
     "store",
 )
 MODULES = {"error-types": "error_types", "select": "selection"}

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import tyro
 
+from analyses.command_line import typed
 from interp.errors import InputError
 
 C = TypeVar("C")
@@ -29,7 +30,8 @@ def execute(config: type[C], run: Callable[[C], object], *, prog: str, args: Seq
     _log_to_stderr()
     logging.getLogger("analyses").info("%s", chosen)
     try:
-        status = run(chosen)
+        with typed(prog, sys.argv[1:] if args is None else args):
+            status = run(chosen)
         sys.stdout.flush()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,13 +1,16 @@
-"""Draw saved results again, without the model.
+"""Draw saved results again, without the model, and the figures of a paper.
 
-Without paths, every .nc file below the figures folder is drawn beside itself as PDF and PNG. With paths, those files
-are drawn into the output folder: .nc files of this suite, or .csv files of published maps (a 'layer' column, then one
-column per position). The same values give the same bytes.
+Without paths, every .nc file below the figures folder is drawn beside itself as PDF and PNG, then the figures that
+figures.toml lists there. With paths, those files are drawn into the output folder: .nc files of this suite, or .csv
+files of published maps (a 'layer' column, then one column per position). The same values give the same bytes; a file
+that would not change is left as it is. With --check nothing is written: figures that are stale, differ, are missing or
+are left over are listed, and the exit status is 1 if there is any.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,39 +18,59 @@ from typing import Annotated
 import tyro
 
 from analyses.command import execute
+from analyses.drawings import Drawing, drawings_below
+from analyses.figure_check import findings, in_words
 from analyses.runs import draw
 
 
 @dataclass(frozen=True)
 class Config:
-    """Draw saved results again, without the model."""
+    """Draw saved results again, without the model, and the figures of a paper."""
 
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
-    """Results to draw (.nc, or .csv); none means all below --figures."""
+    """Results to draw (.nc, or .csv); none means all below --figures, and the figures of its figures.toml."""
     figures: Path = Path("figures")
-    """Folder of results."""
+    """Folder of results, and of figures.toml, the list of the paper's figures."""
     out: Path = Path()
     """Where drawings of the given paths go."""
     with_n: bool = False
     """Draw the number of examples behind each column as a strip of bars under the map."""
+    check: bool = False
+    """Draw everything again, write nothing, and list the files that are not as they would be drawn."""
 
 
-def run(config: Config) -> None:
-    """Draw, and print what was written."""
+def run(config: Config) -> int:
+    """Draw and print what was written, or check; the exit status."""
     from interp.errors import InputError
-    from interp.example_values import is_of_examples
-    from interp.patch_files import is_patched
 
-    targets = {path: config.out / path.name for path in config.paths}
-    if not config.paths:
-        # A run that was killed while it wrote leaves a hidden, unfinished file.
-        found = [path for path in sorted(config.figures.rglob("*.nc")) if not path.name.startswith(".")]
-        targets = {path: path for path in found if not (is_patched(path) or is_of_examples(path))}
-    if not targets:
+    if config.paths and config.check:
+        raise InputError("--check is of all figures below --figures; leave the paths out")
+    if config.paths:
+        for path in config.paths:
+            print(*draw(path, config.out / path.name, with_n=config.with_n), sep="\n")
+        return 0
+    drawings = drawings_below(config.figures, with_n=config.with_n)
+    if not drawings:
         raise InputError(f"no .nc file below {config.figures}; run 'interp probe' first, or give --figures")
-    for path, beside in targets.items():
-        for written in draw(path, beside, with_n=config.with_n):
-            print(written)
+    if config.check:
+        found = findings(config.figures, drawings)
+        print(in_words(found, sum(len(drawing.files) for drawing in drawings)))
+        return 1 if found else 0
+    write(drawings)
+    return 0
+
+
+def write(drawings: Sequence[Drawing]) -> None:
+    """Write what is not there with the same bytes, and print its paths."""
+    unchanged = 0
+    for drawing in drawings:
+        for kind, contents in drawing.contents().items():
+            if drawing.write(kind, contents):
+                print(drawing.files[kind])
+            else:
+                unchanged += 1
+    if unchanged:
+        print(f"unchanged: {unchanged} files")
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ def measured_maps(
     answers, table = [captured.answers[row] for row in rows], captured.table.isel(example=list(rows))
     made_from = (answers, captured.of(SITE, rows), table["token"].values)
     values = values_of(*made_from, model, lambda: lens_prompt.lens_of(config, source, model()), folder)
-    record = capturing.record_of(config, source, questions, answers, table, SITE)
+    record = capturing.record_of(config, source, questions, answers, table, captured.stores[SITE])
     examples = examples_of(answers)
     maps = {}
     for name in names:

@@ -224,7 +224,7 @@ def material_of(
         require_usable_for_numbers(config)
     answers = [captured.answers[row] for row in target.rows]
     table = captured.table.isel(example=list(target.rows))
-    record = capturing.record_of(config, source, questions, captured.answers, table, config.site)
+    record = capturing.record_of(config, source, questions, captured.answers, table, captured.stores[config.site])
     record |= {"variant": variant_in_words(config)}
     if target.name != CORRECTNESS:
         counts = json.loads(record["counts"]) | target.counts

@@ -10,16 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import platform
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from analyses.command_line import command_line
 from interp import __version__
 from interp.errors import InputError
-from interp.files import make_folder, whole_file
+from interp.files import make_folder, sha256, whole_file, write_if_other
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +37,8 @@ R = TypeVar("R", bound="Result")
 Identity = Mapping[str, Any]
 
 COMPUTING = ("torch", "transformers", "transformer-lens")
+DRAWN_AS = ("pdf", "png")
+"""The formats of the drawing that every result has beside it."""
 RECORDED = (*COMPUTING, "numpy", "scikit-learn", "xarray", "matplotlib")
 
 
@@ -54,9 +58,11 @@ def run_folder(parent: Path, name: str, identity: Identity) -> Path:
 
 
 def provenance(identity: Identity) -> dict[str, str]:
-    """Attributes that let a reader regenerate a result: identity and exact library versions."""
-    versions = {"python": platform.python_version()} | {name: version(name) for name in RECORDED}
-    return {"identity": json.dumps(identity, sort_keys=True), "versions": json.dumps(versions, sort_keys=True)}
+    """Attributes that let a reader regenerate a result: the command, identity and exact library versions."""
+    versions = {"python": platform.python_version(), "interp": __version__}
+    versions |= {name: version(name) for name in RECORDED}
+    record = {"identity": json.dumps(identity, sort_keys=True), "versions": json.dumps(versions, sort_keys=True)}
+    return record | ({"command": typed} if (typed := command_line()) else {})
 
 
 def require_publishable(path: Path, identity: Identity, *, overwrite: bool) -> None:
@@ -114,18 +120,39 @@ def publish(result: Path, published: Path) -> list[Path]:
 
 
 def draw(result: Path, beside: Path, *, with_n: bool = False) -> list[Path]:
-    """Draw the result of a file as PDF and PNG under the name of `beside`, with a strip of n if that is wanted."""
-    from interp.plot import save_figure
+    """Draw the result of a file as PDF and PNG under the name of `beside`, with a strip of n if that is wanted.
 
-    figure = figure_of(result, with_n=with_n)
-    paths = [beside.with_suffix(suffix) for suffix in (".pdf", ".png")]
-    for path in paths:
-        save_figure(figure, path)
-    return paths
+    A file that is there with the same bytes is left as it is.
+    """
+    files = {beside.with_suffix(f".{kind}"): contents for kind, contents in drawn(result, with_n=with_n).items()}
+    for path, contents in files.items():
+        write_if_other(path, contents)
+    return list(files)
+
+
+def drawn(result: Path, *, with_n: bool = False) -> dict[str, bytes]:
+    """The figure of a file's result as PDF and PNG; each says which results it was drawn from, and their hashes."""
+    from interp.figure_files import figure_bytes, own_settings
+    from interp.plot import STYLE
+
+    with own_settings():
+        figure, results = _drawing(result, with_n)
+        sources = sources_in(result.parent, results)
+        return {kind: figure_bytes(figure, kind, STYLE, sources) for kind in DRAWN_AS}
+
+
+def sources_in(folder: Path, results: Sequence[Path]) -> dict[str, str]:
+    """The SHA-256 of results by their paths from a folder, in which their figure is."""
+    return {Path(os.path.relpath(path, folder)).as_posix(): sha256(path) for path in results}
 
 
 def figure_of(path: Path, *, with_n: bool = False) -> Figure:
     """The figure of a file's result; estimates beside the map that they name, if it is of the same answers."""
+    return _drawing(path, with_n)[0]
+
+
+def _drawing(path: Path, with_n: bool) -> tuple[Figure, list[Path]]:
+    """A figure, and the files of all results that are on it."""
     from interp.comparison import Comparison
     from interp.comparison_figure import comparison_figure
     from interp.depth_figure import LINES, depth_figure
@@ -140,18 +167,20 @@ def figure_of(path: Path, *, with_n: bool = False) -> Figure:
 
     result = load_result(path)
     if isinstance(result, PromptMap):
-        return prompt_lens_figure(result)
+        return prompt_lens_figure(result), [path]
     if isinstance(result, Comparison):
-        return comparison_figure(result)
+        return comparison_figure(result), [path]
     if isinstance(result, Matrix):
-        return matrix_figure(result)
+        return matrix_figure(result), [path]
     if isinstance(result, Estimates):
-        beside = path.parent / str(result.data.attrs.get("beside", ""))
-        heatmap = Heatmap.load(beside) if beside.is_file() else None
-        return forest_figure(result, beside=heatmap if heatmap and _are_of_one(result, heatmap) else None)
+        named = path.parent / str(result.data.attrs.get("beside", ""))
+        beside = Heatmap.load(named) if named.is_file() else None
+        if beside is not None and _are_of_one(result, beside):
+            return forest_figure(result, beside=beside), [path, named]
+        return forest_figure(result), [path]
     if result.data.attrs.get("drawn_as") == LINES:
-        return depth_figure(result)
-    return heatmap_figure(result, with_n=with_n)
+        return depth_figure(result), [path]
+    return heatmap_figure(result, with_n=with_n), [path]
 
 
 def _are_of_one(result: Result, other: Result) -> bool:

@@ -136,8 +136,9 @@ def setting_of(config: Config) -> Setting:
 
 def record_of(setting: Setting, captured: capturing.Captured, identity: Identity) -> dict[str, str]:
     """The attributes by which a result says what it is of."""
+    store = captured.stores[setting.config.site]
     record = capturing.record_of(
-        setting.cell, setting.source, setting.questions, captured.answers, captured.table, setting.config.site
+        setting.cell, setting.source, setting.questions, captured.answers, captured.table, store
     )
     return record | {"layer": str(setting.layer), "position": setting.config.position} | provenance(identity)
 

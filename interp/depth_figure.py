@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -26,26 +27,32 @@ def depth_figure(heatmap: Heatmap) -> Figure:
     The values are on the map's own kind of scale, linear or logarithmic; where it is logarithmic, what is not above 0
     is left out.
     """
-    data = heatmap.data
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=SIZE_INCHES, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        for name, colour in zip(data["position"].values.tolist(), COLOURS, strict=False):
-            column = data.sel(position=name)
-            axes.plot(heatmap.layers, column["value"].values, color=colour, linewidth=1.4, label=name)
-            axes.fill_between(
-                heatmap.layers,
-                column["low"].values,
-                column["high"].values,
-                color=colour,
-                alpha=0.2,
-                linewidth=0,
-            )
-        axes.set_yscale(heatmap.scale.kind)
-        axes.set_xlabel("Layer")
-        axes.set_ylabel(textwrap.fill(str(data.attrs["metric"]), LABEL_CHARACTERS, break_on_hyphens=False))
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
-        settle(figure, [f"bands: 95 % interval over sequences (n = {int(data['n'].max())})"], share_of_notes=0.0)
+        notes = draw_lines(axes, heatmap)
+        settle(figure, notes, share_of_notes=0.0)
     return figure
+
+
+def draw_lines(axes: Axes, heatmap: Heatmap) -> list[str]:
+    """Draw the lines, as `depth_figure` says, and return the notes that are to stand below them."""
+    data = heatmap.data
+    for name, colour in zip(data["position"].values.tolist(), COLOURS, strict=False):
+        column = data.sel(position=name)
+        axes.plot(heatmap.layers, column["value"].values, color=colour, linewidth=1.4, label=name)
+        axes.fill_between(
+            heatmap.layers,
+            column["low"].values,
+            column["high"].values,
+            color=colour,
+            alpha=0.2,
+            linewidth=0,
+        )
+    axes.set_yscale(heatmap.scale.kind)
+    axes.set_xlabel("Layer")
+    axes.set_ylabel(textwrap.fill(str(data.attrs["metric"]), LABEL_CHARACTERS, break_on_hyphens=False))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return [f"bands: 95 % interval over sequences (n = {int(data['n'].max())})"]

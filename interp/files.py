@@ -53,6 +53,15 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_if_other(path: Path, contents: bytes) -> bool:
+    """Write a whole file, but leave one as it is that has these contents, with its time; whether it was written."""
+    if path.is_file() and path.read_bytes() == contents:
+        return False
+    with whole_file(path) as temporary:
+        temporary.write_bytes(contents)
+    return True
+
+
 def make_folder(folder: Path) -> Path:
     """Make `folder` and its parents if they are not there; raise an `InputError` that names it if that fails."""
     try:

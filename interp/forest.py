@@ -36,7 +36,7 @@ def forest_figure(estimates: Estimates, *, beside: Heatmap | None = None) -> Fig
         A heatmap of the same measure, which is drawn at the left; if it says what its best cell is worth, chosen
         without the answers that it is scored on, this is a row of its own.
     """
-    rows = _rows(estimates, beside)
+    rows = rows_of(estimates, beside)
     with matplotlib.rc_context(STYLE):
         longest = max((len(line) for name, *_ in rows for line in name.split("\n")), default=0)
         width, height = AXIS_INCHES + CHARACTER_INCHES * longest, AROUND_INCHES + ROW_INCHES * len(rows)
@@ -51,7 +51,7 @@ def forest_figure(estimates: Estimates, *, beside: Heatmap | None = None) -> Fig
             FigureCanvasAgg(figure)
             left, axes = figure.subplots(1, 2, width_ratios=[of_map[0], AXIS_INCHES + 0.7])
             notes = draw_heatmap(left, beside)
-        _draw_rows(axes, rows, estimates)
+        draw_rows(axes, rows, estimates)
         settle(figure, notes, share_of_notes=0.0)
     return figure
 
@@ -60,14 +60,16 @@ Row = tuple[str, float, float, float]
 """A name with its value and the ends of its interval."""
 
 
-def _rows(estimates: Estimates, beside: Heatmap | None) -> list[Row]:
+def rows_of(estimates: Estimates, beside: Heatmap | None = None) -> list[Row]:
+    """What is drawn: the best cell of the map beside, if it says so, then every estimate."""
     columns = [estimates.data[name].values.tolist() for name in ("value", "low", "high")]
     rows: list[Row] = list(zip(estimates.names, *columns, strict=True))
     nested = beside.data.attrs.get("best_nested") if beside is not None else None
     return [(NESTED, *json.loads(nested)["auc"]), *rows] if nested else rows
 
 
-def _draw_rows(axes: Axes, rows: list[Row], estimates: Estimates) -> None:
+def draw_rows(axes: Axes, rows: list[Row], estimates: Estimates) -> None:
+    """Draw rows from top to bottom, with their names at the left."""
     places = range(len(rows))
     if estimates.reference is not None:
         axes.axvline(estimates.reference, color=MARK_COLOUR, linestyle=":", linewidth=0.8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-from interp.files import whole_file
+from interp.figure_files import figure_bytes
+from interp.files import write_if_other
 from interp.glyphs import drawable
 from interp.heatmap import Heatmap
 from interp.scales import Scale
@@ -30,6 +32,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "interp",
     "hatch.linewidth": 0.6,
+    "savefig.dpi": 150,
 }
 CELL_INCHES = (0.29, 0.128)
 BELOW_INCHES = 2.9
@@ -52,8 +55,6 @@ MISSING_COLOUR = "#d9d9d9"
 MARK_COLOUR = "#7f7f7f"
 OUTLINE_COLOUR = "#d95f02"
 """Of the cells that are marked; seen on both ends of the colour maps."""
-NO_DATE = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
-DPI = 150
 DEFAULT_SITE = "resid_post"
 """A map of another site says so."""
 
@@ -121,10 +122,9 @@ def settle(figure: Figure, notes: list[str], *, share_of_notes: float = SHARE_OF
     figure.set_layout_engine("none")
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PDF, PNG or SVG, by the suffix, without dates: the same figure gives the same bytes."""
-    with matplotlib.rc_context(STYLE), whole_file(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:], dpi=DPI, metadata=NO_DATE.get(path.suffix, {}))
+def save_figure(figure: Figure, path: Path, sources: Mapping[str, str] | None = None) -> None:
+    """Write a figure as PDF, PNG or SVG, by the suffix, as `interp.figure_files.figure_bytes` says."""
+    write_if_other(path, figure_bytes(figure, path.suffix[1:], STYLE, sources))
 
 
 def _add_notes(figure: Figure, notes: list[str], share_beside: float) -> None:

@@ -156,6 +156,12 @@ def test_a_map_of_answers_that_the_user_has(
     assert (data["n"] == 60).all()
     assert (data["value"].sel(position="exact_answer_first") > 0.99).all(), "the words themselves tell right from wrong"
 
+    (figure,) = Path("figures").rglob("probe.pdf")
+    assert cli.main(["provenance", str(figure), "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert result["command"].startswith(f"interp probe --model {source.folder} --dataset {path} ")
+    assert [folder["there"] for folder in (result["activations"], *result["answers"])] == [True, True]
+
 
 def test_maps_of_other_sites_stand_beside_each_other(
     source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture

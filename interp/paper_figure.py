@@ -1,0 +1,286 @@
+"""Drawing: the panels of a paper figure, side by side, at the size at which they are printed."""
+
+from __future__ import annotations
+
+import string
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, QuadMesh
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
+
+from interp.depth_figure import LINES, draw_lines
+from interp.errors import InputError, unknown_name
+from interp.estimates import Estimates
+from interp.figure_list import CENTRED_PALETTES, Panel, PaperFigure
+from interp.figure_text import clipped, overlapping, too_small, written_on
+from interp.forest import draw_rows, rows_of
+from interp.heatmap import Heatmap
+from interp.paper_layout import inches_of, label_rows, make_room, points_of, written_notes
+from interp.plot import colours_of, draw_heatmap
+from interp.prompt_map import PromptMap
+from interp.results import Result
+
+GUESSED_INCHES = 4.5
+"""Height of a row of panels when it is first laid out."""
+MAP_INCHES, LINES_INCHES, ESTIMATE_INCHES = 1.45, 1.45, 0.13
+"""Height of a map's cells, of the axes of lines, and of the row of an estimate."""
+LINES_COLUMNS, ESTIMATES_COLUMNS = 16, 10
+"""As wide as so many columns of a map are the axes of lines and of estimates."""
+LEAST_INCHES = 0.25
+"""Axes that are smaller have had no room."""
+LETTER_POINTS = 3.0
+"""Between a panel's letter and its left edge."""
+LETTER_WIDTH = 0.56
+"""Of a letter of a label, in parts of the size of its font, on average."""
+WHITE_POINTS = 1.7
+"""Width of the white line below the one around marked cells."""
+NEAR_CENTRE = 0.1
+"""By less than this share of its half of the scale below the centre a cell is not marked as low."""
+DARK = 0.65
+"""From this share on, a mark is white."""
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A paper figure as it was drawn, and what is to be said of it."""
+
+    figure: Figure
+    notes: tuple[str, ...]
+    """What is marked in the panels, each with its letter."""
+    warnings: tuple[str, ...]
+    """What a reader would stumble over: texts that run into each other, or over the edge."""
+
+
+def paper_figure(planned: PaperFigure, results: Mapping[Path, Result], settings: Mapping[Any, Any]) -> Composed:
+    """Draw a paper figure: panels in rows, the columns of all maps of a row equally wide, letters in line.
+
+    Rows are labelled as densely as they can be read. The label of the rows, and their numbers where they are the same,
+    are only at the first map of a row of panels. Cells on the low side of a scale with a centre carry a dash: in grey,
+    both sides are dark.
+
+    Parameters
+    ----------
+    planned
+        What is to be drawn.
+    results
+        The results of its panels, by their files.
+    settings
+        Those of matplotlib (`interp.paper_style.paper_settings`).
+
+    Raises
+    ------
+    InputError
+        If a result cannot be a panel, there is no room for its axes, or a text is smaller than 6 pt.
+    """
+    require_panels(planned, results)
+    with matplotlib.rc_context(dict(settings)):
+        figure = Figure(figsize=(planned.width, _first_height(planned)), layout="constrained")
+        FigureCanvasAgg(figure)
+        rows = _axes_of(figure, planned, results)
+        notes = _draw_panels(planned, rows, results)
+        text = written_notes(figure, notes) if planned.notes and notes else None
+        _lay_out(figure, planned, rows, results, text)
+        texts = written_on(figure)
+    small = too_small(texts)
+    if small:
+        points = min(text.points for text in small)
+        raise InputError(f"text of {points:g} pt ({small[0].words!r}); 6 pt is the least")
+    warnings = [f"{words!r} runs over the edge" for words in clipped(texts, figure)]
+    warnings += [f"{one!r} and {other!r} run into each other" for one, other in overlapping(texts, figure)]
+    return Composed(figure, tuple(notes), tuple(warnings))
+
+
+def require_panels(planned: PaperFigure, results: Mapping[Path, Result]) -> None:
+    """Raise an `InputError` for a result that has no form as a panel, or a key that does not fit it."""
+    for panel in (panel for row in planned.panels for panel in row):
+        result = results[panel.result]
+        if isinstance(result, PromptMap) or not isinstance(result, Heatmap | Estimates):
+            raise InputError(f"{panel.result} is a {result.noun} that cannot be a panel; it is drawn by itself")
+        is_centred = result.scale.centre is not None
+        if panel.palette is not None and (panel.palette in CENTRED_PALETTES) != is_centred:
+            raise InputError(
+                f"'palette' {panel.palette!r} is for scales {'without' if is_centred else 'with'} a centre, "
+                f"and that of {panel.result} has {'one' if is_centred else 'none'}"
+            )
+    maps = [result for path in planned.results if isinstance(result := results[path], Heatmap)]
+    columns = {str(name) for each in maps for name in each.data["position"].values}
+    for name in planned.column_names:
+        if name not in columns:
+            raise InputError(f"'column_names': {unknown_name('column', name, columns)}")
+
+
+def _first_height(planned: PaperFigure) -> float:
+    return planned.height or GUESSED_INCHES * len(planned.panels)
+
+
+def _axes_of(figure: Figure, planned: PaperFigure, results: Mapping[Path, Result]) -> list[list[Axes]]:
+    """Axes for every panel; in a row, as wide as the columns of each are many."""
+    heights = [max(_inches(results[panel.result]) for panel in row) for row in planned.panels]
+    grid = figure.add_gridspec(len(planned.panels), 1, height_ratios=heights)
+    rows = []
+    for place, row in enumerate(planned.panels):
+        inner = grid[place].subgridspec(1, len(row), width_ratios=[_columns(results[panel.result]) for panel in row])
+        rows.append([figure.add_subplot(inner[column]) for column in range(len(row))])
+    return rows
+
+
+def _is_lines(result: Result) -> bool:
+    return isinstance(result, Heatmap) and result.data.attrs.get("drawn_as") == LINES
+
+
+def _columns(result: Result) -> int:
+    if isinstance(result, Estimates):
+        return ESTIMATES_COLUMNS
+    return LINES_COLUMNS if _is_lines(result) else int(result.data.sizes["position"])
+
+
+def _inches(result: Result) -> float:
+    """How high the axes of a result should be."""
+    if isinstance(result, Estimates):
+        return ESTIMATE_INCHES * (len(result.names) + 1)
+    return LINES_INCHES if _is_lines(result) else MAP_INCHES
+
+
+def _draw_panels(planned: PaperFigure, rows: list[list[Axes]], results: Mapping[Path, Result]) -> list[str]:
+    """Draw every panel, and return what is to be said of them."""
+    letters = iter(string.ascii_lowercase)
+    has_letters = sum(map(len, rows)) > 1 if planned.letters is None else planned.letters
+    notes = []
+    for panels, row in zip(planned.panels, rows, strict=True):
+        for panel, axes in zip(panels, row, strict=True):
+            said = _draw_panel(axes, planned, panel, results[panel.result])
+            letter = next(letters, "") if has_letters else ""
+            axes.set_title(panel.title, loc="left")
+            _write_letter(axes, letter)
+            notes += [f"{letter}: {'; '.join(said)}" if letter else "; ".join(said)] if said else []
+        _share_layers(row, [results[panel.result] for panel in panels])
+    return notes
+
+
+def _write_letter(axes: Axes, letter: str) -> None:
+    """At the left of the title, whether there is one or not."""
+    axes.annotate(
+        letter,
+        (0.0, 1.0),
+        xytext=(-LETTER_POINTS, matplotlib.rcParams["axes.titlepad"]),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="right",
+        va="baseline",
+        fontsize=matplotlib.rcParams["axes.titlesize"],
+        fontweight="bold",
+        annotation_clip=False,
+    )
+
+
+def _draw_panel(axes: Axes, planned: PaperFigure, panel: Panel, result: Result) -> list[str]:
+    if isinstance(result, Estimates):
+        notes: list[str] = []
+        draw_rows(axes, rows_of(result), result)
+        axes.tick_params(axis="y", labelsize=matplotlib.rcParams["ytick.labelsize"])
+    elif isinstance(result, Heatmap) and _is_lines(result):
+        notes = draw_lines(axes, result)
+        if result.scale.kind == "log":
+            # Powers of ten have exponents, which are too small to be read.
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
+    elif isinstance(result, Heatmap):
+        notes = _draw_map(axes, planned, panel, result)
+    for label, set_label in ((panel.x, axes.set_xlabel), (panel.y, axes.set_ylabel)):
+        if label is not None:
+            set_label(label)
+    return notes
+
+
+def _draw_map(axes: Axes, planned: PaperFigure, panel: Panel, heatmap: Heatmap) -> list[str]:
+    names = [planned.column_names.get(str(name), str(name)) for name in heatmap.data["position"].values]
+    shown = Heatmap(heatmap.data.assign_coords(position=names))
+    is_centred = heatmap.scale.centre is not None
+    palette = panel.palette or (planned.centred_palette if is_centred else planned.palette)
+    # A map whose low values are the telling ones is drawn darkest there, in whichever palette.
+    colours = palette and palette + ("_r" if colours_of(heatmap).endswith("_r") else "")
+    notes = draw_heatmap(axes, shown, colours=colours)
+    (bar,) = [each.colorbar for each in axes.collections if isinstance(each, QuadMesh) and each.colorbar is not None]
+    characters = int(72 * MAP_INCHES / (LETTER_WIDTH * points_of("axes.labelsize")))
+    meaning = str(heatmap.data.attrs["metric"]) if panel.bar is None else panel.bar
+    bar.set_label(textwrap.fill(meaning, characters, break_on_hyphens=False))
+    _lighten_below_outline(axes)
+    return notes + (_mark_low_side(axes, heatmap) if is_centred else [])
+
+
+def _lighten_below_outline(axes: Axes) -> None:
+    """A white line below the one around marked cells, which in grey would be lost on cells of its own lightness."""
+    for outline in [each for each in axes.collections if isinstance(each, LineCollection)]:
+        white = LineCollection(
+            outline.get_segments(),
+            colors="white",
+            linewidths=WHITE_POINTS,
+            capstyle="projecting",
+            clip_on=False,
+            zorder=outline.get_zorder() - 0.1,
+        )
+        axes.add_collection(white)
+
+
+def _mark_low_side(axes: Axes, heatmap: Heatmap) -> list[str]:
+    """A dash in every cell that is clearly below the centre of its scale."""
+    scale, value = heatmap.scale, heatmap.data["value"].values
+    if scale.kind == "log":
+        value, low, centre = np.log(np.where(value > 0, value, np.nan)), np.log(scale.low), np.log(scale.centre or 1.0)
+    else:
+        low, centre = scale.low, scale.centre or 0.0
+    share = (centre - value) / (centre - low)
+    for colour, cells in (("black", (share > NEAR_CENTRE) & (share <= DARK)), ("white", share > DARK)):
+        rows, columns = np.nonzero(cells)
+        if not len(rows):
+            continue
+        axes.plot(columns + 0.5, rows + 0.5, "_", color=colour, markersize=2.2, markeredgewidth=0.4)
+    return [f"–: below {scale.centre:g}"] if (share > NEAR_CENTRE).any() else []
+
+
+def _share_layers(row: list[Axes], results: list[Result]) -> None:
+    """Number and name the layers of maps only at the first of a row, as far as they are the same."""
+    maps = [
+        (axes, result.layers)
+        for axes, result in zip(row, results, strict=True)
+        if isinstance(result, Heatmap) and not _is_lines(result)
+    ]
+    labels = [axes.get_ylabel() for axes, _ in maps]
+    for ((_, left), (axes, layers)), names in zip(pairwise(maps), pairwise(labels), strict=True):
+        if layers == left:
+            axes.tick_params(axis="y", labelleft=False)
+            axes.set_ylabel("" if names[0] == names[1] else names[1])
+
+
+def _lay_out(
+    figure: Figure, planned: PaperFigure, rows: list[list[Axes]], results: Mapping[Path, Result], notes: Text | None
+) -> None:
+    """Give every panel its room, the notes theirs, and label as many rows as can be read; then fix all of it."""
+    make_room(figure, notes)
+    figure.draw_without_rendering()
+    for _ in range(2 if planned.height is None else 0):
+        wanted = sum(max(_inches(results[panel.result]) for panel in row) for row in planned.panels)
+        found = sum(inches_of(row[0])[1] for row in rows)
+        figure.set_figheight(figure.get_figheight() + wanted - found)
+        make_room(figure, notes)
+        figure.draw_without_rendering()
+    for panels, row in zip(planned.panels, rows, strict=True):
+        for panel, axes in zip(panels, row, strict=True):
+            if min(inches_of(axes)) < LEAST_INCHES:
+                raise InputError(f"no room for {panel.result}; give more 'width' or 'height'")
+            result = results[panel.result]
+            if isinstance(result, Heatmap) and not _is_lines(result):
+                label_rows(axes, result.layers)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")

@@ -1,0 +1,192 @@
+"""Figures are drawn to the same bytes everywhere, and every one that is not as it would be drawn is found."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from analyses import cli, drawings
+from interp.heatmap import Heatmap
+from tests.listed_figures import save_results
+
+SUFFIXES = (".pdf", ".png", ".svg")
+FILES = (
+    *(f"tiny/{name}.{kind}" for name in ("baselines", "patch", "probe") for kind in ("pdf", "png")),
+    *(f"paper/first.{kind}" for kind in ("pdf", "png", "svg")),
+)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all its figures, drawn by a process of its own, of a user with other settings of matplotlib."""
+    folder = tmp_path_factory.mktemp("drawn")
+    save_results(folder / "figures")
+    (folder / "matplotlibrc").write_text("font.size: 20\nfigure.facecolor: red\nsavefig.pad_inches: 3\n")
+    environment = os.environ | {"PYTHONHASHSEED": "1", "MATPLOTLIBRC": str(folder / "matplotlibrc")}
+    command = [sys.executable, "-m", "analyses.figures", "--figures", str(folder / "figures")]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    return folder / "figures"
+
+
+@pytest.fixture
+def folder(drawn: Path, tmp_path: Path) -> Path:
+    shutil.copytree(drawn, tmp_path / "figures")
+    return tmp_path / "figures"
+
+
+REMEMBERED: dict[Any, Any] = {}
+
+
+@pytest.fixture
+def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has been drawn from the same files is not drawn once more, for speed."""
+
+    def once(draw: Callable[..., Any], folder_of: Callable[..., Path]) -> Callable[..., Any]:
+        def drawn_once(*given: Any, **options: Any) -> Any:
+            folder = folder_of(given)
+            files = sorted(path for path in folder.rglob("*.*") if path.suffix in (".nc", ".toml"))
+            key = (draw.__name__, *(getattr(each, "name", "") for each in given), *map(Path.read_bytes, files))
+            if key not in REMEMBERED:
+                REMEMBERED[key] = draw(*given, **options)
+            return REMEMBERED[key]
+
+        return drawn_once
+
+    monkeypatch.setattr(drawings, "drawn", once(drawings.drawn, lambda given: given[0].parent))
+    monkeypatch.setattr(drawings, "drawn_for_paper", once(drawings.drawn_for_paper, lambda given: given[1].parent))
+
+
+def found_in(folder: Path, capsys: pytest.CaptureFixture) -> list[tuple[str, str]]:
+    """The findings, each as its kind and its file; nothing is written for them."""
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    status = cli.main(["figures", "--check", "--figures", str(folder)])
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    *lines, summary = capsys.readouterr().out.splitlines()
+    found = [(line.split()[0], Path(line.split()[1]).relative_to(folder).as_posix()) for line in lines]
+    assert status == bool(found)
+    told = ", ".join(
+        f"{sum(kind == each for each, _ in found)} {kind}" for kind in ("stale", "differing", "missing", "orphaned")
+    )
+    assert summary.endswith(f" figure files expected: {told}")
+    return found
+
+
+def test_two_processes_draw_the_same_bytes_in_every_format(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.*") if path.suffix in SUFFIXES} == set(
+        FILES
+    )
+    assert found_in(folder, capsys) == []
+
+
+def test_what_would_not_change_is_not_written_again(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
+    (folder / "tiny" / "patch.png").unlink()
+    assert cli.main(["figures", "--figures", str(folder)]) == 0
+    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
+    assert {path.name for path in after if after[path] != before[path]} == {"patch.png"}
+    assert capsys.readouterr().out.split() == [str(folder / "tiny" / "patch.png"), "unchanged:", "8", "files"]
+
+
+def without(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def of_another_run(folder: Path) -> None:
+    """The same values: what is drawn has not changed, but what it was drawn from has."""
+    path = folder / "tiny" / "patch.nc"
+    Heatmap.load(path).with_attributes({"seconds": 3}).save(path)
+
+
+def redrawn_by_hand(folder: Path) -> None:
+    path = folder / "tiny" / "probe.png"
+    with Image.open(path) as image:
+        image.convert("L").save(path)
+
+
+def drawn_by_another_version(folder: Path) -> None:
+    path = folder / "paper" / "first.pdf"
+    path.write_bytes(path.read_bytes().replace(b"Matplotlib v3", b"Matplotlib v2"))
+
+
+def cut_off(folder: Path) -> None:
+    path = folder / "paper" / "first.svg"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def listed_no_more(folder: Path) -> None:
+    (folder / "figures.toml").write_text("")
+
+
+def listed_with_another_title(folder: Path) -> None:
+    path = folder / "figures.toml"
+    path.write_text(path.read_text().replace("Patched", "Moved"))
+
+
+def also_left(folder: Path) -> None:
+    shutil.copy(folder / "tiny" / "probe.pdf", folder / "tiny" / "probe-old.pdf")
+
+
+PAPER = [f"paper/first.{kind}" for kind in ("pdf", "png", "svg")]
+
+
+@pytest.mark.usefixtures("remembered")
+@pytest.mark.parametrize(
+    ("change", "kind", "files"),
+    [
+        (of_another_run, "stale", ["tiny/patch.pdf", "tiny/patch.png", *PAPER]),
+        (redrawn_by_hand, "differing", ["tiny/probe.png"]),
+        (drawn_by_another_version, "differing", ["paper/first.pdf"]),
+        (cut_off, "differing", ["paper/first.svg"]),
+        (listed_with_another_title, "differing", PAPER),
+        (without("paper/first.svg"), "missing", ["paper/first.svg"]),
+        (without("tiny/patch.png"), "missing", ["tiny/patch.png"]),
+        (without("tiny/baselines.nc"), "orphaned", ["tiny/baselines.pdf", "tiny/baselines.png"]),
+        (listed_no_more, "orphaned", PAPER),
+        (also_left, "orphaned", ["tiny/probe-old.pdf"]),
+    ],
+)
+def test_one_change_is_found_and_nothing_else(
+    folder: Path, capsys: pytest.CaptureFixture, change: Callable[[Path], None], kind: str, files: list[str]
+) -> None:
+    change(folder)
+    assert found_in(folder, capsys) == [(kind, file) for file in files]
+
+
+@pytest.mark.usefixtures("remembered")
+def test_a_figure_beside_a_map_is_stale_when_the_map_has_changed(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    path = folder / "tiny" / "probe.nc"
+    Heatmap.load(path).with_attributes({"seconds": 3}).save(path)
+    assert cli.main(["figures", "--check", "--figures", str(folder)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in lines[:-1]} == {"stale"}
+    assert any("baselines.pdf  (changed since it was drawn: probe.nc)" in line for line in lines)
+    assert any("first.pdf  (changed since it was drawn: ../tiny/probe.nc)" in line for line in lines)
+
+
+@pytest.mark.usefixtures("remembered")
+def test_the_version_that_drew_a_differing_figure_is_told(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    drawn_by_another_version(folder)
+    cli.main(["figures", "--check", "--figures", str(folder)])
+    assert "the same result, drawn by Matplotlib v2" in capsys.readouterr().out
+
+
+def test_only_all_figures_can_be_checked(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["figures", str(folder / "tiny" / "probe.nc"), "--check"]) == 2
+    assert "--check is of all figures below --figures" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("remembered")
+def test_a_folder_that_cannot_be_written_to_is_one_error(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    shutil.rmtree(folder / "paper")
+    (folder / "paper").write_text("")
+    assert cli.main(["figures", "--figures", str(folder)]) == 2
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert f"{folder / 'figures.toml'}: figure 'paper/first': cannot write to {folder / 'paper'}" in error
