@@ -68,7 +68,7 @@ def beside(result: Path) -> dict[str, Path]:
 
 
 def results_below(folder: Path) -> list[Path]:
-    """The results below a folder that are drawn: all but those of single pairs or examples, and what a killed run left."""
+    """The results below a folder that are drawn: all but those of pairs or examples, and what a killed run left."""
     from interp.example_values import is_of_examples
     from interp.patch_files import is_patched
 
