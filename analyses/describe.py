@@ -8,6 +8,7 @@ that judges stands for a number, which follows it.
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,17 @@ from analyses.comparison_summary import in_words, short_words
 from analyses.runs import load_result
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from interp.comparison import Comparison, Numbers
     from interp.description import Description
     from interp.estimates import Estimates
     from interp.heatmap import Heatmap
     from interp.list_description import ListDescription
     from interp.matrix import Matrix
+
+
+PAGE = "# Figures\n\nWritten by `interp describe --format markdown`: what each result shows, with its numbers."
 
 
 @dataclass(frozen=True)
@@ -36,17 +42,21 @@ class Config:
     """Results (.nc), or published maps (.csv: a 'layer' column, then one column per position)."""
     length: Literal["short", "long"] = "long"
     """short: at most two sentences, for an alt text."""
-    format: Literal["text", "json"] = "text"
-    """json: also the numbers that the sentences are made of."""
+    format: Literal["text", "json", "markdown"] = "text"
+    """json: also the numbers that the sentences are made of. markdown: a page of figures with their sentences."""
+    out: Path | None = None
+    """Of markdown: the file to write, from which figures are linked; by default it is printed."""
 
 
 def run(config: Config) -> None:
-    """Load, describe, print."""
+    """Load, describe, print or write."""
     from interp.errors import InputError
     from interp.json_text import json_text
 
     if not config.paths:
         raise InputError("nothing to describe; give the path of a .nc or .csv file")
+    if config.out is not None and config.format != "markdown":
+        raise InputError("--out is of --format markdown; leave it out, or give that")
     described = [described_result(load_result(path), config.length) for path in config.paths]
     if config.format == "json":
         told = zip(config.paths, described, strict=True)
@@ -54,8 +64,29 @@ def run(config: Config) -> None:
             json_text([{"path": str(path), "sentences": words, "description": found} for path, (found, words) in told])
         )
         return
+    if config.format == "markdown":
+        write_page(config, [words for _, words in described])
+        return
     heads = [f"{path}\n" if len(config.paths) > 1 else "" for path in config.paths]
     print("\n\n".join(head + "\n".join(words) for head, (_, words) in zip(heads, described, strict=True)))
+
+
+def write_page(config: Config, sentences: Sequence[Sequence[str]]) -> None:
+    """A page with the figure of every result and its sentences, printed or written."""
+    from interp.files import whole_file
+
+    folder = Path() if config.out is None else config.out.parent
+    sections = [
+        f"## {path.stem}\n\n![{words[0]}]({os.path.relpath(path.with_suffix('.png'), folder)})\n\n" + "\n".join(words)
+        for path, words in zip(config.paths, sentences, strict=True)
+    ]
+    page = "\n\n".join([PAGE, *sections]) + "\n"
+    if config.out is None:
+        print(page, end="")
+        return
+    with whole_file(config.out) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    print(config.out)
 
 
 def described_result(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,16 @@ def test_three_methods_are_laid_beside_each_other(tmp_path: Path, capsys: pytest
     assert 0 < json.loads(numbers)[0]["description"]["probe - patch-led"]["top_shared"]["value"] <= 1
     _, table, _ = told(capsys, "export", tmp_path / f"{name}.nc", "--format", "csv")
     assert len(table.splitlines()) == 1 + 3 * 30 * 4
+
+
+def test_a_page_links_figures_from_where_it_lies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "docs" / "page.md"
+    paths = [CITIES / "probe.nc", CITIES / "baselines.nc"]
+    assert told(capsys, "describe", *paths, "--format", "markdown", "--length", "short", "--out", page)[0] == 0
+    links = re.findall(r"]\((.*?)\)", page.read_text(encoding="utf-8"))
+    assert [(page.parent / link).resolve() for link in links] == [path.with_suffix(".png") for path in paths]
+    status, _, err = told(capsys, "describe", *paths, "--out", page)
+    assert (status, "--out is of --format markdown" in err) == (2, True)
 
 
 def test_a_published_map_of_another_depth_is_matched_and_clipped(

@@ -30,6 +30,13 @@ def test_every_figure_leads_to_results_that_are_there_and_have_not_changed(path:
         assert sha256(result) == digest
 
 
+def test_the_page_of_figures_shows_every_one_that_is_not_on_the_first_page() -> None:
+    root = FIGURES.parent
+    pages = "".join((root / page).read_text(encoding="utf-8") for page in ("README.md", "docs/gallery.md"))
+    missing = [path for path in FILES if path.suffix == ".png" and path.relative_to(root).as_posix() not in pages]
+    assert missing == []
+
+
 @pytest.mark.parametrize("path", [path for path in FILES if path.suffix == ".pdf"], ids=lambda path: path.stem)
 def test_no_pdf_has_a_type_3_font_an_image_or_a_date(path: Path) -> None:
     contents = path.read_bytes()
