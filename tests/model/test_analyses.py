@@ -175,7 +175,7 @@ def test_maps_of_other_sites_stand_beside_each_other(
     flags = ["--n", "41", "--folds", "2", "--positions=last_q,-1"]
     for site in ("resid_post", "attn_out", "attn.hook_q"):
         asked(source, path, *flags, "--site", site, command="probe")
-    maps = {found.stem: Heatmap.load(found).data for found in Path("figures").rglob("*.nc")}
+    maps = {found.stem: Heatmap.load(found).data for found in Path("figures").rglob("*[!s].nc")}
     assert {name: data.attrs["site"] for name, data in maps.items()} == {
         "probe": "resid_post",
         "probe-attn_out": "attn_out",
@@ -298,7 +298,7 @@ def test_every_kind_of_probe_is_a_map_of_its_own(
     asked(source, path, *flags, "--splitting", "paper", command="probe")
     asked(source, path, *flags, "--probe", "mass-mean", "--no-controls", command="probe")
     asked(source, path, *flags, "--group", "answer", "--solver", "sklearn", "--no-nested", command="probe")
-    maps = {found.stem: Heatmap.load(found).data for found in Path("figures").rglob("*.nc")}
+    maps = {found.stem: Heatmap.load(found).data for found in Path("figures").rglob("*[!s].nc")}
     assert set(maps) == {
         "probe",
         "probe-beyond",
@@ -347,7 +347,7 @@ def test_any_column_gives_a_map(
     assert "--labels shuffled:year shows what chance gives" in told
     assert len(found("answers.parquet")) == 1, "what is kept beside the questions decides no answer"
     assert len(found("store.json")) == 1
-    maps = {file.stem: Heatmap.load(file).data for file in Path("figures").rglob("*.nc")}
+    maps = {file.stem: Heatmap.load(file).data for file in Path("figures").rglob("*[!s].nc")}
     assert set(maps) == {"probe-kind", "probe-even", "probe-even-beyond", "probe-year", "probe-shuffled-year"}
     assert maps["probe-kind"].attrs["metric"] == "macro AUC of kind (one against the rest)"
     assert maps["probe-even"].attrs["metric"] == "AUC of even"
@@ -452,7 +452,7 @@ def test_a_sparse_probe_is_a_map_for_each_number_of_coordinates(
         return
     asked(source, path, *flags, "--no-controls", command="probe")
     asked(source, path, *flags, "--no-controls", "--k", "3", command="probe")
-    maps = {found.stem: Heatmap.load(found) for found in Path("figures").rglob("*.nc")}
+    maps = {found.stem: Heatmap.load(found) for found in Path("figures").rglob("*[!s].nc")}
     assert {name: each.identity["k"] for name, each in maps.items()} == {"probe-sparse": 16, "probe-sparse-k3": 3}
     assert maps["probe-sparse-k3"].data.attrs["variant"] == "probe: 3 coordinates"
     asked(source, path, *flags, "--k", "33", command="probe", status=2)

@@ -134,8 +134,9 @@ def test_interrupted_it_goes_on_and_writes_the_same(
     source: ModelSource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr("interp.patch.PAIRS_AT_ONCE", 7)
-    patch(source, *PATCHED, *TWO, "--runs", "undisturbed")
+    patch(source, *PATCHED, *TWO)
     undisturbed = contents(folder_of(source))
+    Path("runs").rename("undisturbed")
     whole, left = Patcher.patched, [2]
 
     def interrupted(*given: Any) -> PatchedPairs:

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyses.runs import load_result
+from interp.comparison import Comparison
 from interp.errors import InputError
 from interp.estimates import Estimates
 from interp.heatmap import Heatmap
@@ -27,7 +28,7 @@ from tests.described_maps import map_of, random_map
 
 FIGURES = Path(__file__).parents[2] / "figures"
 TRACKED = sorted(FIGURES.rglob("*.nc"))
-RESULTS = [path for path in TRACKED if not path.name.endswith("-pairs.nc")]
+RESULTS = [path for path in TRACKED if not path.name.endswith(("-pairs.nc", "-examples.nc"))]
 NAMES = st.lists(
     st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=8).filter(str.strip),
     min_size=1,
@@ -110,7 +111,7 @@ def test_xarray_opens_every_tracked_file_by_its_path_alone(path: Path) -> None:
     with xr.open_dataset(path) as data:
         loaded = data.load()
     for name, variable in loaded.variables.items():
-        assert variable.dtype.kind in "iufUT", (name, variable.dtype)
+        assert variable.dtype.kind in "biufUT", (name, variable.dtype)
     numbers = loaded["value"] if "value" in loaded else loaded["values"]
     assert numbers.dtype.kind == "f"
     assert np.isfinite(numbers.values).any()
@@ -128,6 +129,6 @@ def test_a_tracked_result_is_loaded_as_what_it_is(path: Path) -> None:
     result: Result = load_result(path)
     table = long_table(result)
     assert list(table.columns[: len(result.axes)]) == list(result.axes)
-    assert isinstance(result, Heatmap | Estimates | Matrix)
+    assert isinstance(result, Heatmap | Estimates | Matrix | Comparison)
     assert len(table) == result.data["value"].size
     assert ((table["why_missing"] != "") == table["value"].isna()).all()
