@@ -58,9 +58,12 @@ def run(config: Config) -> None:
     """Compare, draw, tell."""
     from interp.comparable import require_comparable
     from interp.comparison import Comparison
+    from interp.errors import InputError
     from interp.files import sha256
 
     asking.require_least(config, {"draws": 2, "shifts": 1})
+    if len(config.paths) < 2:
+        raise InputError("one map has nothing to be compared with; give the paths of two or more")
     operands = operands_of(config.paths)
     require_comparable(operands, config.by)
     results = {each.name: sha256(path) for each, path in zip(operands, config.paths, strict=True)}
@@ -128,12 +131,16 @@ def is_clipped(heatmap: Heatmap) -> bool:
 
 def examples_of(heatmap: Heatmap, path: Path) -> ExampleValues | None:
     """What every example gives in a map's cells, if the map names a file of that and it is there."""
+    from interp.errors import InputError
     from interp.example_values import EVERYONE, FILE, SUBSET, ExampleValues
 
     attributes = heatmap.data.attrs
     if FILE not in attributes or not (beside := path.with_name(attributes[FILE])).is_file():
         return None
-    return ExampleValues.load(beside, str(attributes.get(SUBSET, EVERYONE)))
+    examples = ExampleValues.load(beside, str(attributes.get(SUBSET, EVERYONE)))
+    if not examples.gives(heatmap.data["value"].values):
+        raise InputError(f"{beside} is not of the values of {path}; make the map again, or remove that file")
+    return examples
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:

@@ -8,7 +8,7 @@ values are kept, and `ExampleValues.drawn` makes the map again of any draw of th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,8 @@ FILE = "examples"
 SUBSET = "subset"
 """The attribute of a map that is of some of the examples of its file: of those for which this variable holds."""
 EVERYONE = "all"
+TOLERANCE = 1e-3
+"""Of a map's values and those that its examples, which are kept in single precision, give."""
 
 
 @dataclass(frozen=True)
@@ -70,19 +72,18 @@ class ExampleValues:
         mean: np.ndarray = np.mean(maps, axis=0)
         return mean
 
-    def of_cells(self, layers: Sequence[int], positions: Sequence[str]) -> ExampleValues:
-        """The same for some of the rows and columns."""
-        rows = [self.layers.index(layer) for layer in layers]
-        columns = [self.positions.index(name) for name in positions]
-        return ExampleValues(
-            self.values[:, :, rows][:, :, :, columns],
-            self.statistic,
-            self.ids,
-            self.groups,
-            tuple(layers),
-            tuple(positions),
-            self.positive,
-        )
+    def gives(self, values: Float[np.ndarray, "layer position"]) -> bool:
+        """Whether a map's values are those that all examples give, so that these are the map's own."""
+        if values.shape != self.values.shape[2:]:
+            return False
+        everyone: np.ndarray = np.ones((1, len(self.ids)), dtype=np.float32)
+        (least,) = most = self.drawn(everyone)
+        if self.statistic == MEDIAN:
+            # Of an even number a draw's median is the lower of the two in the middle; a map's is between them.
+            most = -replace(self, values=-self.values).drawn(everyone)
+        room = TOLERANCE * np.maximum(1.0, np.abs(values))
+        outside = (values < least - room) | (values > most[0] + room)
+        return not bool(outside.any())  # What is missing is outside of nothing.
 
     def save(self, path: Path, *, also: Mapping[str, np.ndarray] | None = None) -> None:
         """Write netCDF, with more variables on the examples, or on the scorings and the examples.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,7 @@ def test_a_published_map_of_another_depth_is_matched_and_clipped(
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for args, expected in (
+        ([], "one map has nothing to be compared with"),
         ([CITIES / "probe.nc"], "one map has nothing to be compared with"),
         ([CITIES / "probe.nc", CITIES / "baselines.nc"], "baselines.nc is a list of estimates"),
         ([CITIES / "probe.nc", CITIES / "probe-examples.nc"], "what every example gave, and is no map"),
@@ -90,3 +92,11 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path, capsys: pytest.Captu
         assert status == 2
         assert expected in err.splitlines()[-1]
     assert not any(tmp_path.iterdir())
+
+
+def test_examples_of_another_state_of_a_map_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("patch-led.nc", "patch-led-examples.nc"):
+        shutil.copyfile(CITIES / name, tmp_path / name)
+    shutil.copyfile(CITIES / "patch-examples.nc", tmp_path / "patch-led-examples.nc")
+    status, _, err = told(capsys, "compare", tmp_path / "patch-led.nc", CITIES / "patch.nc", *QUICK)
+    assert (status, "patch-led-examples.nc is not of the values of" in err) == (2, True)

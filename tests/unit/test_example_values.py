@@ -43,6 +43,20 @@ def test_the_map_of_a_draw_is_that_of_the_drawn_examples(statistic: str) -> None
         assert drawn[draw, layer, position] == pytest.approx(np.mean(expected), rel=1e-6)
 
 
+@pytest.mark.parametrize("statistic", [AUC, MEAN, MEDIAN])
+def test_a_map_of_all_examples_is_known_and_another_is_not(statistic: str) -> None:
+    of = examples(statistic)
+    (everyone,) = of.drawn(np.ones((1, N), dtype=np.float32))
+    own = np.nanmedian(of.values[0], axis=0) if statistic == MEDIAN else everyone
+    assert of.gives(own)
+    missing, other = own.copy(), own.copy()
+    missing[0, 0] = np.nan
+    other[2, 1] += 3.0
+    assert of.gives(missing)
+    assert not of.gives(other)
+    assert not of.gives(own[:1])
+
+
 @pytest.mark.parametrize("statistic", [AUC, MEAN])
 def test_a_file_gives_back_what_was_saved_and_its_subsets(tmp_path: Path, statistic: str) -> None:
     of, some = examples(statistic), np.arange(N) % 3 == 0
