@@ -147,8 +147,8 @@ def covered(config: Config, form: Form, noise: float) -> list[float]:
     """How often the interval, and the percentiles of the same draws, hold the correlation of two maps of examples."""
     import numpy as np
 
-    from interp.compare import Turned, correlation_interval
-    from interp.map_agreement import spearman
+    from interp.compare import Turned
+    from interp.map_agreement import correlation_interval, spearman
     from interp.means import drawn_means, group_draws
 
     rng = np.random.default_rng(config.seed)

@@ -32,21 +32,20 @@ from interp.map_agreement import (
     Map,
     centre_of_mass,
     column_peaks,
+    correlation_interval,
     mean_difference,
     n_top,
     rank_difference,
     shift_test,
     spearman,
 )
-from interp.means import LEVEL, percentile_interval
+from interp.means import percentile_interval
 from interp.relative_depth import at_depths, depths
 from interp.scales import centred_scale
 
 T = TypeVar("T")
 
 DRAWS, SHIFTS = 500, 2_000
-ALMOST = 1 - 1e-9
-"""A correlation of 1 has no finite z."""
 
 
 @dataclass(frozen=True)
@@ -257,34 +256,6 @@ def _statistics(maps: Turned, one_unit: bool) -> dict[str, xr.DataArray]:
         name: xr.DataArray(array, dims=("pair", "statistic"), coords=coordinates)
         for name, array in (("value_of", value), ("low_of", low), ("high_of", high))
     }
-
-
-def correlation_interval(found: float, drawn: Float[np.ndarray, " draw"], kept: float) -> tuple[float, float]:
-    """The interval of a rank correlation from that of draws of the examples.
-
-    The map of a draw has the chance of the draw on top of that of the sample, and agrees less with any other map: draws
-    lie around a lower correlation than was found, of which they keep a share λ, and percentiles of them would too. By
-    as much as they are below it, it is taken to be below that of all examples: the basic bootstrap, of Fisher's z
-    (Davison & Hinkley 1997, section 5.2). Draws also scatter by λ less than samples do, and what is taken to be the
-    correlation, 2 z less the draws' mean z, by 2 - λ more, so that quantiles are moved out by (2 - λ) / λ. Where maps
-    are noisy it still covers less than it says (``python -m benchmarks.compare``).
-
-    Parameters
-    ----------
-    found
-        The correlation of the maps.
-    drawn
-        That of every draw; NaN where there is none.
-    kept
-        λ, as `Turned.kept` gives it.
-    """
-    known = drawn[np.isfinite(drawn)]
-    if not len(known) or not np.isfinite(found):
-        return float("nan"), float("nan")
-    z, of_draws = np.arctanh(np.clip(found, -ALMOST, ALMOST)), np.arctanh(np.clip(known, -ALMOST, ALMOST))
-    away = np.quantile(of_draws, [(1 + LEVEL) / 2, (1 - LEVEL) / 2]) - of_draws.mean()
-    low, high = np.tanh(2 * z - of_draws.mean() - (2 - kept) / kept * away)
-    return float(low), float(high)
 
 
 def _columns(maps: Turned, layers: Sequence[int]) -> dict[str, xr.DataArray]:

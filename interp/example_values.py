@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from interp.auc import drawn_aucs
 from interp.errors import InputError
 from interp.files import whole_file
-from interp.means import drawn_means, drawn_medians
+from interp.means import drawn_means, drawn_medians, group_draws
 
 AUC, MEAN, MEDIAN = "auc", "mean", "median"
 STATISTICS = (AUC, MEAN, MEDIAN)
@@ -140,12 +140,11 @@ def is_of_examples(path: Path) -> bool:
 
 def joint_draws(
     of_maps: Sequence[ExampleValues], n_draws: int, rng: np.random.Generator
-) -> list[Float[np.ndarray, "draw example"]]:
+) -> list[Float[np.ndarray, "draw _"]]:
     """How often each draw has each example of each map: a group that is in several maps as often in all of them."""
-    groups = sorted({group for each in of_maps for group in each.groups})
-    times = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=n_draws).astype(np.float32)
-    number = {group: index for index, group in enumerate(groups)}
-    return [times[:, [number[group] for group in each.groups]] for each in of_maps]
+    _, group = np.unique([name for each in of_maps for name in each.groups], return_inverse=True)
+    weights = group_draws(group.reshape(-1), n_draws, rng)
+    return np.split(weights, np.cumsum([len(each.ids) for each in of_maps])[:-1], axis=1)
 
 
 def _drawn_auc_maps(

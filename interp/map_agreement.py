@@ -30,11 +30,15 @@ from jaxtyping import Float
 from scipy.stats import kendalltau, rankdata
 
 from interp import rank_agreement
+from interp.means import LEVEL
 
 TOP = 0.05
 """The share of the cells that are the top."""
 MIN_CELLS = 4
 """Of a layer or a column with fewer cells the order is not asked."""
+
+ALMOST = 1 - 1e-9
+"""A correlation of 1 has no finite z."""
 
 Map = Float[np.ndarray, "layer position"]
 
@@ -174,3 +178,31 @@ def rank_difference(first: Map, second: Map) -> Map:
     if both.sum() > 1:
         difference[both] = (rankdata(first[both]) - rankdata(second[both])) / (both.sum() - 1)
     return difference
+
+
+def correlation_interval(found: float, drawn: Float[np.ndarray, " draw"], kept: float) -> tuple[float, float]:
+    """The interval of a rank correlation from that of draws of the examples.
+
+    The map of a draw has the chance of the draw on top of that of the sample, and agrees less with any other map: draws
+    lie around a lower correlation than was found, of which they keep a share λ, and percentiles of them would too. By
+    as much as they are below it, it is taken to be below that of all examples: the basic bootstrap, of Fisher's z
+    (Davison & Hinkley 1997, section 5.2). Draws also scatter by λ less than samples do, and what is taken to be the
+    correlation, 2 z less the draws' mean z, by 2 - λ more, so that quantiles are moved out by (2 - λ) / λ. Where maps
+    are noisy it still covers less than it says (``python -m benchmarks.compare``).
+
+    Parameters
+    ----------
+    found
+        The correlation of the maps.
+    drawn
+        That of every draw; NaN where there is none.
+    kept
+        λ, as `interp.compare.Turned.kept` gives it.
+    """
+    known = drawn[np.isfinite(drawn)]
+    if not len(known) or not np.isfinite(found):
+        return float("nan"), float("nan")
+    z, of_draws = np.arctanh(np.clip(found, -ALMOST, ALMOST)), np.arctanh(np.clip(known, -ALMOST, ALMOST))
+    away = np.quantile(of_draws, [(1 + LEVEL) / 2, (1 - LEVEL) / 2]) - of_draws.mean()
+    low, high = np.tanh(2 * z - of_draws.mean() - (2 - kept) / kept * away)
+    return float(low), float(high)
