@@ -39,6 +39,8 @@ ifeq ($(MODEL),smollm2-135m)
 	$(BIN)/interp patch $(RUN) --lead $(LEAD)
 	$(BIN)/interp compare $(MAPS:%=$(FIGURES)/$(MODEL)/cities/%.nc)
 endif
+# Figures of several results, such as those of the paper, are of the state that their results have now.
+	$(BIN)/interp figures --figures $(FIGURES)
 
 test: $(INSTALLED)
 	$(PYTEST_ENV) $(BIN)/pytest $(SIDE_BY_SIDE)
