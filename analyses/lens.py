@@ -153,7 +153,7 @@ def measured_maps(
         quantity, subset = names_of_maps(config)[name]
         # A contrast of two sides is no statistic of one set of examples.
         kept = {} if subset == "difference" else kept_examples(config, quantity, values, answers, work)
-        said = ", ".join(words for words in (SUBSETS[subset], lens_in_words(config)) if words)
+        said = ", ".join(words for words in (SUBSETS[subset], *variants_in_words(config)) if words)
         heatmap = lens_map(values, quantity, subset, examples, draws=config.bootstraps, seed=config.seed)
         maps[name] = heatmap.with_attributes(record | {"lens": lens_prompt.lens_name(config), "variant": said} | kept)
     return maps
@@ -174,9 +174,10 @@ def kept_examples(
     return {FILE: path.name}
 
 
-def lens_in_words(config: Config) -> str:
-    """What a figure must say of the lens; nothing of the logit lens."""
-    return "" if config.lens == lens_prompt.LOGIT else f"{lens_prompt.lens_name(config)} lens"
+def variants_in_words(config: Config) -> tuple[str, str]:
+    """What a figure must say of the lens, unless it is the logit lens, and of the answers, unless all are read."""
+    lens = "" if config.lens == lens_prompt.LOGIT else f"{lens_prompt.lens_name(config)} lens"
+    return lens, "" if config.first is None else f"the first {config.first} answers"
 
 
 def values_of(

@@ -309,6 +309,7 @@ def test_the_command_draws_every_map_that_is_asked_for(
     asked(source, drawn / "questions.csv", *first, command="lens")
     (path,) = Path("figures").rglob("lens-entropy-first40.nc")
     assert int(Heatmap.load(path).data["n"].max()) == 40
+    assert Heatmap.load(path).data.attrs["variant"] == "the first 40 answers"
     whole = ExampleValues.load(path.with_name("lens-entropy-examples.nc"))
     np.testing.assert_allclose(
         ExampleValues.load(path.with_name("lens-entropy-first40-examples.nc")).values, whole.values[:, :40], rtol=1e-4
