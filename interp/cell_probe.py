@@ -187,7 +187,7 @@ class CellFits:
     def _fits(self, gram: Float[torch.Tensor, "n n"], cost: Float[np.ndarray, "fit n"]) -> Fits:
         positive = torch.from_numpy(self.positive).to(gram.device).expand(len(cost), -1)
         fits = fit_each(gram, positive, torch.from_numpy(cost).to(gram.device))
-        if not fits.converged:
+        if not bool(fits.converged.all()):
             raise RuntimeError(f"a probe did not converge in {fits.steps} steps (n {len(self.positive)})")
         return fits
 

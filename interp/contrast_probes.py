@@ -191,7 +191,7 @@ def _log_odds(
     gram: Float[torch.Tensor, "n n"], trained: Bool[np.ndarray, " n"], wrong: Bool[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
     fits = fit_each(gram, torch.from_numpy(wrong)[None], C * torch.from_numpy(trained)[None].double())
-    if not fits.converged:
+    if not bool(fits.converged.all()):
         raise RuntimeError(f"a logistic regression did not converge in {fits.steps} steps (n {len(wrong)})")
     return np.asarray(fits.scores(gram)[0].numpy())
 

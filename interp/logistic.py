@@ -9,9 +9,10 @@ With cᵢ = C for the examples that are trained on and 0 for the others this is 
 which all folds, labels and strengths of the regularisation share, a problem has one unknown per example, whatever
 d_model is. Newton's method:
 
-1. With probabilities p, weights W = diag(c p (1-p)) and r = c (t - p) - α, the step δ solves (I + W K) δ = r - W 1 db,
-   by a Cholesky factorisation of B = I + W^½ K W^½, whose eigenvalues are at least 1 (Rasmussen & Williams 2006,
-   algorithm 3.1); db is what keeps 1ᵀα = 0.
+1. With probabilities p, weights W = diag(c p (1-p)) and r = c (t - p) - α, the step (δ, db) solves
+   (I + W K) δ + W 1 db = r with db such that 1ᵀα = 0. A few regressions factorise B = I + W^½ K W^½, whose eigenvalues
+   are at least 1 (Rasmussen & Williams 2006, algorithm 3.1); many take conjugate gradients together
+   (`interp.conjugate_gradients`), and those that do not converge so are begun again with factorisations.
 2. The step is halved until it lowers the objective as it should.
 3. Steps are found in single precision, which is several times faster, as long as they lower the objective. What they
    are steps of, the gradient and the objective, is always in double precision, and so is the optimum.
@@ -19,10 +20,13 @@ d_model is. Newton's method:
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
+
+from interp.conjugate_gradients import Preconditioner, Side, Vector, directions, preconditioner
 
 TOLERANCE = 1e-12
 """Newton stops when a step promises to lower the objective by less than this share of it."""
@@ -32,17 +36,27 @@ MAX_SINGLE_STEPS = 25
 SMALLEST_STEP = 2.0**-20
 ARMIJO = 1e-4
 """The share of what a step promises that it must hold."""
+TOGETHER = 6
+"""So many regressions are faster by conjugate gradients together than by factorisations of their own."""
+MAX_STEPS_TOGETHER = 20
+LEFT_OF_EQUATION = 0.1
+"""What conjugate gradients may leave of Newton's equation."""
+SETTLING = 1 / 8
+"""How much smaller the weights W soon are than at the start, where all probabilities are the same."""
+ITERATIONS_A_PRECONDITIONER = 40
+"""So many iterations take about as long as making a preconditioner: after them it is made for the weights of then."""
 
 
 class Fits(NamedTuple):
     """The solutions in the space of the examples."""
 
     alpha: Float[torch.Tensor, "fit n"]
-    """w = Xᵀ alpha; 0 for examples that were not trained on."""
+    """w = Xᵀ alpha. Of examples that were not trained on it is 0, or by conjugate gradients as near to it as the fit is
+    to the optimum; their labels have no part in it."""
     intercept: Float[torch.Tensor, " fit"]
     objective: Float[torch.Tensor, " fit"]
     steps: int
-    converged: bool
+    converged: Bool[torch.Tensor, " fit"]
 
     def scores(self, gram: Float[torch.Tensor, "m n"]) -> Float[torch.Tensor, "fit m"]:
         """The log-odds of other examples, from their inner products with those of the fits."""
@@ -77,12 +91,82 @@ class _State(NamedTuple):
         )
 
 
+class _Equation(NamedTuple):
+    """Newton's, of each fit; see the module's head."""
+
+    weight: Float[torch.Tensor, "fit n"]
+    side: Side
+
+
+@runtime_checkable
+class _Solver(Protocol):
+    """A way to solve Newton's equation."""
+
+    max_steps: int
+    """After so many steps the next way is taken."""
+    rounding: float
+    """The share of the objective up to which a step is rounding if no length of it lowers the objective."""
+
+    def direction(self, equation: _Equation) -> Vector:
+        """Newton's direction, or one that may be too inexact to lower the objective."""
+
+
+def _no_direction(equation: _Equation) -> Vector:
+    return Vector(torch.full_like(equation.weight, torch.nan), equation.side.of_intercept)
+
+
+class _Factorisations:
+    """A Cholesky factorisation for each fit and step, in the precision of `gram`."""
+
+    def __init__(self, gram: Float[torch.Tensor, "n n"], max_steps: int, rounding: float) -> None:
+        self.gram, self.max_steps, self.rounding = gram, max_steps, rounding
+
+    def direction(self, equation: _Equation) -> Vector:
+        residual, of_intercept = equation.side
+        root = equation.weight.sqrt().to(self.gram.dtype)
+        matrix = root[:, :, None] * self.gram * root[:, None, :]
+        matrix.diagonal(dim1=1, dim2=2).add_(1.0)
+        factor, failed = torch.linalg.cholesky_ex(matrix)
+        if bool(failed.any()):
+            return _no_direction(equation)
+        sides = torch.stack([root * (residual.to(self.gram.dtype) @ self.gram), root], dim=2)
+        solved = (root[:, :, None] * torch.cholesky_solve(sides, factor)).to(residual.dtype)
+        along, for_one = residual - solved[:, :, 0], solved[:, :, 1]
+        intercept = (along.sum(1) + of_intercept - residual.sum(1)) / for_one.sum(1)
+        return Vector(along - intercept[:, None] * for_one, intercept)
+
+
+class _Together:
+    """Conjugate gradients in single precision, with a preconditioner that all fits share."""
+
+    max_steps, rounding = MAX_STEPS_TOGETHER, 0.0
+
+    def __init__(self, gram: Float[torch.Tensor, "n n"]) -> None:
+        self.gram = gram.float()
+        self.shared: Preconditioner | None = None
+        self.iterations = 0
+
+    def direction(self, equation: _Equation) -> Vector:
+        weight = equation.weight.float()
+        if self.shared is None or self.iterations >= ITERATIONS_A_PRECONDITIONER:
+            # At the start all weights are large, and will not be so after the first step.
+            shared_weight = weight.mean(0) * (SETTLING if self.shared is None else 1.0)
+            try:
+                self.shared, self.iterations = preconditioner(self.gram, shared_weight), 0
+            except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+                return _no_direction(equation)
+        side = Side(*(each.float() for each in equation.side))
+        found, iterations = directions(self.shared, weight, side, LEFT_OF_EQUATION)
+        self.iterations += iterations
+        return Vector(*(each.to(equation.weight.dtype) for each in found))
+
+
 def fit_logistic(
     gram: Float[torch.Tensor, "n n"],
     positive: Bool[torch.Tensor, "fit n"],
     cost: Float[torch.Tensor, "fit n"],
 ) -> Fits:
-    """Fit to convergence.
+    """Fit to convergence, with factorisations.
 
     Parameters
     ----------
@@ -99,54 +183,43 @@ def fit_logistic(
     ValueError
         If a fit would be to one class only.
     """
-    problem = _Problem(gram, positive.to(gram.dtype), cost)
-    rate = (cost * problem.target).sum(1) / cost.sum(1)
+    single = _Factorisations(gram.float(), MAX_SINGLE_STEPS, rounding=0.0)
+    double = _Factorisations(gram, MAX_STEPS - MAX_SINGLE_STEPS, rounding=1e-6)
+    return _fitted(_Problem(gram, positive.to(gram.dtype), cost), [single, double])
+
+
+def _fitted(problem: _Problem, solvers: Sequence[_Solver]) -> Fits:
+    rate = (problem.cost * problem.target).sum(1) / problem.cost.sum(1)
     if not bool(((rate > 0) & (rate < 1)).all()):
         raise ValueError("both classes must occur in the training examples")
-    state = _State(torch.zeros_like(cost), torch.logit(rate), torch.zeros_like(cost))
+    state = _State(torch.zeros_like(problem.cost), torch.logit(rate), torch.zeros_like(problem.cost))
     objective = _objective(problem, state)
-    single: torch.Tensor | None = gram.float()
-    for number in range(1, MAX_STEPS + 1):
-        step, slope = _newton_step(problem, state, gram if single is None else single)
-        promised = -slope
-        if bool((promised.abs() <= TOLERANCE * objective).all()):
-            return Fits(state.alpha, state.intercept, objective, number - 1, converged=True)
-        size, found = _step_size(problem, state, step, objective, slope)
-        if not found:
-            if single is None:
-                # No shorter step lowers the objective either: rounding is all that is left.
-                converged = bool((promised <= 1e-6 * objective).all())
-                return Fits(state.alpha, state.intercept, objective, number, converged)
-            single = None
-            continue
-        state = state.moved(step, size)
-        objective = _objective(problem, state)
-        if number >= MAX_SINGLE_STEPS:
-            single = None
-    return Fits(state.alpha, state.intercept, objective, MAX_STEPS, converged=False)
+    at_end, steps = torch.zeros_like(rate, dtype=torch.bool), 0
+    for solver in solvers:
+        for _ in range(solver.max_steps):
+            step, slope = _step(problem, state, solver)
+            at_end = slope.abs() <= TOLERANCE * objective
+            if bool(at_end.all()):
+                return Fits(state.alpha, state.intercept, objective, steps, at_end)
+            steps += 1
+            size, found = _step_size(problem, state, step, objective, slope)
+            if not found:
+                at_end = slope.abs() <= max(TOLERANCE, solver.rounding) * objective
+                break
+            state = state.moved(step, size)
+            objective = _objective(problem, state)
+    return Fits(state.alpha, state.intercept, objective, steps, at_end)
 
 
-def _newton_step(
-    problem: _Problem, state: _State, gram: Float[torch.Tensor, "n n"]
-) -> tuple[_State, Float[torch.Tensor, " fit"]]:
-    """Where to go, found in the precision of `gram`, and the objective's derivative along it (negative)."""
+def _step(problem: _Problem, state: _State, solver: _Solver) -> tuple[_State, Float[torch.Tensor, " fit"]]:
+    """Where to go, and the objective's derivative along it (negative, if it is of any use)."""
     probability = torch.sigmoid(state.logits)
     gradient = problem.cost * (problem.target - probability)
-    residual = gradient - state.alpha
-    root = (problem.cost * probability * (1 - probability)).sqrt().to(gram.dtype)
-    matrix = root[:, :, None] * gram * root[:, None, :]
-    matrix.diagonal(dim1=1, dim2=2).add_(1.0)
-    factor, failed = torch.linalg.cholesky_ex(matrix)
-    if bool(failed.any()):
-        return state, torch.zeros_like(state.intercept) + torch.nan
-    sides = torch.stack([root * (residual.to(gram.dtype) @ gram), root], dim=2)
-    solved = (root[:, :, None] * torch.cholesky_solve(sides, factor)).to(residual.dtype)
-    along, for_one = residual - solved[:, :, 0], solved[:, :, 1]
-    intercept = (along.sum(1) + state.alpha.sum(1)) / for_one.sum(1)
-    alpha = along - intercept[:, None] * for_one
+    residual, of_intercept = gradient - state.alpha, gradient.sum(1)
+    weight = problem.cost * probability * (1 - probability)
+    alpha, intercept = solver.direction(_Equation(weight, Side(residual, of_intercept)))
     step = _State(alpha, intercept, alpha @ problem.gram)
-    slope = -(residual * step.gram_alpha).sum(1) - gradient.sum(1) * intercept
-    return step, slope
+    return step, -(residual * step.gram_alpha).sum(1) - of_intercept * intercept
 
 
 def _step_size(
@@ -178,10 +251,37 @@ def _objective(problem: _Problem, state: _State) -> Float[torch.Tensor, " fit"]:
 def fit_each(
     gram: Float[torch.Tensor, "n n"], positive: Bool[torch.Tensor, "fit n"], cost: Float[torch.Tensor, "fit n"]
 ) -> Fits:
-    """What `fit_logistic` gives, in the way that suits the device.
+    """What `fit_logistic` gives, in the way that suits the number of fits and the device."""
+    if len(cost) < TOGETHER:
+        return _factorised(gram, positive, cost)
+    fits = _together(gram, positive, cost)
+    if bool(fits.converged.all()):
+        return fits
+    again = ~fits.converged
+    exact = _factorised(gram, positive[again], cost[again])
+    return Fits(
+        fits.alpha.index_put((again,), exact.alpha),
+        fits.intercept.index_put((again,), exact.intercept),
+        fits.objective.index_put((again,), exact.objective),
+        fits.steps + exact.steps,
+        fits.converged.index_put((again,), exact.converged),
+    )
 
-    A GPU fits all at once. On a CPU a batch of matrices falls out of the cache: each fit is made on its own, in the
-    space of the examples that it is trained on.
+
+def _together(
+    gram: Float[torch.Tensor, "n n"], positive: Bool[torch.Tensor, "fit n"], cost: Float[torch.Tensor, "fit n"]
+) -> Fits:
+    """By conjugate gradients, as far as these come."""
+    return _fitted(_Problem(gram, positive.to(gram.dtype), cost), [_Together(gram)])
+
+
+def _factorised(
+    gram: Float[torch.Tensor, "n n"], positive: Bool[torch.Tensor, "fit n"], cost: Float[torch.Tensor, "fit n"]
+) -> Fits:
+    """By factorisations: a GPU makes those of all fits at once.
+
+    On a CPU a batch of matrices falls out of the cache. There each fit is made on its own, in the space of the examples
+    that it is trained on.
     """
     if gram.device.type != "cpu":
         return fit_logistic(gram, positive, cost)
@@ -195,5 +295,5 @@ def fit_each(
         torch.cat([fit.intercept for fit in fits]),
         torch.cat([fit.objective for fit in fits]),
         max(fit.steps for fit in fits),
-        all(fit.converged for fit in fits),
+        torch.cat([fit.converged for fit in fits]),
     )

@@ -31,21 +31,20 @@ def sklearn_optimum(x: np.ndarray, y: np.ndarray, c: float) -> LogisticRegressio
 
 
 def check(x: np.ndarray, y: np.ndarray, c: float) -> None:
-    """All examples, and two thirds of them, against scikit-learn's optimum on the same."""
+    """All examples, and two thirds of them, against scikit-learn's optimum on the same; by each way to fit."""
     features = torch.from_numpy(x)
     trained = np.stack([np.ones(len(y), dtype=bool), np.arange(len(y)) % 3 > 0])
     if not 0 < y[trained[1]].sum() < trained[1].sum():
         trained[1] = True
-    cost = c * torch.from_numpy(trained).double()
-    positive = torch.from_numpy(y).expand(2, -1)
+    references = [sklearn_optimum(x[train], y[train], c) for train in trained]
     new = np.random.default_rng(0).normal(size=(20, x.shape[1]))
-    for fit in (fit_logistic, fit_each):
-        fits = fit(features @ features.T, positive, cost)
-        assert fits.converged
-        assert not fits.alpha[cost == 0].any()
+    for fit, times in ((fit_logistic, 1), (fit_each, 1), (fit_each, logistic.TOGETHER)):
+        cost = c * torch.from_numpy(np.tile(trained, (times, 1))).double()
+        fits = fit(features @ features.T, torch.from_numpy(y).expand(len(cost), -1), cost)
+        assert bool(fits.converged.all())
+        assert len(cost) >= logistic.TOGETHER or not fits.alpha[cost == 0].any()
         scores = fits.scores(torch.from_numpy(new) @ features.T).numpy()
-        for number, train in enumerate(trained):
-            reference = sklearn_optimum(x[train], y[train], c)
+        for number, (train, reference) in enumerate(zip(trained, references, strict=True)):
             weights, intercept = (features.T @ fits.alpha[number]).numpy(), float(fits.intercept[number])
             ours = objective(weights, intercept, x[train], y[train], c)
             theirs = objective(reference.coef_[0], float(reference.intercept_[0]), x[train], y[train], c)
@@ -101,6 +100,48 @@ def test_where_single_precision_is_of_no_use(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(logistic.torch.linalg, "cholesky_ex", only_double)
     check(x, y, c=1.0)
+
+
+def many_fits(n: int = 150, d: int = 60) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Features, labels and costs of ten fits, of which each leaves out its own tenth and has labels of its own."""
+    x, y = data(n, d, 6)
+    rng = np.random.default_rng(7)
+    positive = np.stack([y, *(rng.permutation(y) for _ in range(9))])
+    cost = np.where(np.arange(n) % 10 == np.arange(10)[:, None], 0.0, 0.5)
+    return torch.from_numpy(x - x.mean(0)), torch.from_numpy(positive), torch.from_numpy(cost)
+
+
+def test_many_are_fitted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, positive, cost = many_fits()
+    exact = fit_logistic(features @ features.T, positive, cost)
+
+    def no_factorisations(*_: object) -> None:
+        raise AssertionError("conjugate gradients did not converge")
+
+    monkeypatch.setattr(logistic, "_factorised", no_factorisations)
+    together = fit_each(features @ features.T, positive, cost)
+    torch.testing.assert_close(together.objective, exact.objective, rtol=1e-10, atol=0)
+    torch.testing.assert_close(together.alpha @ features, exact.alpha @ features, rtol=0, atol=1e-5)
+    torch.testing.assert_close(together.intercept, exact.intercept, rtol=0, atol=1e-5)
+
+
+def test_labels_that_are_not_trained_on_have_no_part() -> None:
+    features, positive, cost = many_fits()
+    gram = features @ features.T
+    fits, with_others = fit_each(gram, positive, cost), fit_each(gram, positive ^ (cost == 0), cost)
+    assert torch.equal(fits.scores(gram), with_others.scores(gram))
+
+
+def test_fits_that_do_not_converge_together_are_fitted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, positive, cost = many_fits()
+    exact = fit_logistic(features @ features.T, positive, cost)
+    settled = int(fit_each(features @ features.T, positive, cost).steps) - 1
+    monkeypatch.setattr(logistic._Together, "max_steps", settled)
+    fits = fit_each(features @ features.T, positive, cost)
+    assert bool(fits.converged.all())
+    assert fits.steps > settled
+    torch.testing.assert_close(fits.objective, exact.objective, rtol=1e-10, atol=0)
+    torch.testing.assert_close(fits.alpha @ features, exact.alpha @ features, rtol=0, atol=1e-5)
 
 
 def test_one_class_is_refused() -> None:

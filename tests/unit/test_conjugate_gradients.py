@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interp.conjugate_gradients import Side, directions, preconditioner
+
+
+def equation(
+    n: int, d: int, n_fits: int, seed: int
+) -> tuple[torch.Tensor, torch.Tensor, Side, tuple[torch.Tensor, torch.Tensor]]:
+    """Features, weights and right sides of Newton's equation, and its solution by d_model + 1 unknowns."""
+    rng = np.random.default_rng(seed)
+    x = torch.from_numpy(rng.normal(size=(n, d)))
+    weight = torch.from_numpy(rng.uniform(0.01, 0.25, size=(n_fits, n)) * (rng.uniform(size=(n_fits, n)) > 0.2))
+    side = Side(torch.from_numpy(rng.normal(size=(n_fits, n))), torch.from_numpy(rng.normal(size=n_fits)))
+    with_one = torch.cat([x, torch.ones(n, 1, dtype=torch.float64)], dim=1)
+    hessian = torch.einsum("ni,fn,nj->fij", with_one, weight, with_one)
+    hessian[:, range(d), range(d)] += 1.0
+    right = torch.cat([side.of_examples @ x, side.of_intercept[:, None]], dim=1)
+    solved = torch.linalg.solve(hessian, right)
+    return x, weight, side, (solved[:, :d], solved[:, d])
+
+
+@given(n=st.integers(5, 40), d=st.integers(1, 50), n_fits=st.integers(1, 5), seed=st.integers(0, 10**6))
+@settings(max_examples=50, deadline=None)
+def test_directions_solve_the_equation(n: int, d: int, n_fits: int, seed: int) -> None:
+    x, weight, side, (weights, intercept) = equation(n, d, n_fits, seed)
+    if not bool((weight.sum(1) > 0).all()):
+        return
+    found, _ = directions(preconditioner(x @ x.T, weight.mean(0)), weight, side, 1e-10)
+    torch.testing.assert_close(found.alpha @ x, weights, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.intercept, intercept, rtol=1e-5, atol=1e-6)
+
+
+def test_the_hessian_itself_takes_two_iterations() -> None:
+    """With the same weights in all fits and centred features the preconditioner is the inverse."""
+    x, _, side, _ = equation(40, 10, 4, seed=0)
+    x, weight = x - x.mean(0), torch.full((4, 40), 0.2, dtype=torch.float64)
+    _, iterations = directions(preconditioner(x @ x.T, weight[0]), weight, side, 1e-9)
+    assert iterations <= 2
+
+
+def test_where_there_is_nothing_to_solve() -> None:
+    x, weight, _, _ = equation(20, 5, 3, seed=1)
+    nothing = Side(torch.zeros(3, 20, dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
+    found, iterations = directions(preconditioner(x @ x.T, weight.mean(0)), weight, nothing, 0.1)
+    assert iterations == 1
+    assert not found.alpha.any()
+    assert not found.intercept.any()
+
+
+def test_a_looser_tolerance_takes_fewer_iterations() -> None:
+    x, weight, side, _ = equation(60, 40, 3, seed=2)
+    shared = preconditioner(x @ x.T, weight.mean(0))
+    taken = [directions(shared, weight, side, tolerance)[1] for tolerance in (0.5, 1e-2, 1e-6)]
+    assert taken == sorted(taken)
+    assert taken[0] < taken[-1]
+
+
+def test_a_matrix_that_rounding_spoils_is_an_error() -> None:
+    """Single precision has no digits left for the 1 that is added to such inner products."""
+    x = torch.from_numpy(np.random.default_rng(3).normal(size=(30, 40))).float() * 1e6
+    gram = x @ x.T
+    gram[0, 0] = -1.0
+    with pytest.raises(torch.linalg.LinAlgError):
+        preconditioner(gram, torch.ones(30))
