@@ -18,7 +18,8 @@ LEAD := "The city is located in the country of"
 MAPS := probe lens-answer-rank-first300 patch-led
 RUN := --model $(MODEL) --n $(N) --dtype $(DTYPE) --figures $(FIGURES)
 PYTEST_ENV := OMP_NUM_THREADS=1
-SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadfile
+# File by file in their order: the files of few and long tests come first.
+SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -40,7 +41,7 @@ ifeq ($(MODEL),smollm2-135m)
 	$(BIN)/interp compare $(MAPS:%=$(FIGURES)/$(MODEL)/cities/%.nc)
 endif
 # Figures of several results, such as those of the paper, are of the state that their results have now.
-	$(BIN)/interp figures --figures $(FIGURES)
+	$(if $(wildcard $(FIGURES)/figures.toml),$(BIN)/interp figures $(FIGURES)/figures.toml)
 
 test: $(INSTALLED)
 	$(PYTEST_ENV) $(BIN)/pytest $(SIDE_BY_SIDE)

@@ -47,19 +47,33 @@ def drawings_below(folder: Path, *, with_n: bool = False) -> list[Drawing]:
     InputError
         If the list has a mistake.
     """
-    from interp.figure_list import LIST, paper_figures
+    from interp.figure_list import LIST
 
     singles = [Drawing(beside(path), partial(drawn, path, with_n=with_n)) for path in results_below(folder)]
     listed = folder / LIST
-    papers = [
+    return singles + (drawings_of_list(listed) if listed.is_file() else [])
+
+
+def drawings_of_list(listed: Path) -> list[Drawing]:
+    """The figures of a list, below its folder.
+
+    Raises
+    ------
+    InputError
+        If there is no such list, or it has a mistake.
+    """
+    from interp.figure_list import paper_figures
+
+    if not listed.is_file():
+        raise InputError(f"no list of figures at {listed}; give the path of a .toml file")
+    return [
         Drawing(
-            {kind: folder / f"{each.name}.{kind}" for kind in each.formats},
+            {kind: listed.parent / f"{each.name}.{kind}" for kind in each.formats},
             partial(drawn_for_paper, each, listed),
             f"{listed}: figure {each.name!r}",
         )
         for each in paper_figures(listed)
     ]
-    return singles + papers
 
 
 def beside(result: Path) -> dict[str, Path]:

@@ -2,9 +2,10 @@
 
 Without paths, every .nc file below the figures folder is drawn beside itself as PDF and PNG, then the figures that
 figures.toml lists there. With paths, those files are drawn into the output folder: .nc files of this suite, or .csv
-files of published maps (a 'layer' column, then one column per position). The same values give the same bytes; a file
-that would not change is left as it is. With --check nothing is written: figures that are stale, differ, are missing or
-are left over are listed, and the exit status is 1 if there is any.
+files of published maps (a 'layer' column, then one column per position). Of a path to a list (.toml) its figures alone
+are drawn, below the folder of the list. The same values give the same bytes; a file that would not change is left as it
+is. With --check nothing is written: figures that are stale, differ, are missing or are left over are listed, and the
+exit status is 1 if there is any.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Annotated
 import tyro
 
 from analyses.command import execute
-from analyses.drawings import Drawing, drawings_below
+from analyses.drawings import Drawing, drawings_below, drawings_of_list
 from analyses.figure_check import findings, in_words
 from analyses.runs import draw
 
@@ -28,7 +29,8 @@ class Config:
     """Draw saved results again, without the model, and the figures of a paper."""
 
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
-    """Results to draw (.nc, or .csv); none means all below --figures, and the figures of its figures.toml."""
+    """Results to draw (.nc, or .csv), or lists of figures (.toml); none means all below --figures, and those of its
+    figures.toml."""
     figures: Path = Path("figures")
     """Folder of results, and of figures.toml, the list of the paper's figures."""
     out: Path = Path()
@@ -47,7 +49,10 @@ def run(config: Config) -> int:
         raise InputError("--check is of all figures below --figures; leave the paths out")
     if config.paths:
         for path in config.paths:
-            print(*draw(path, config.out / path.name, with_n=config.with_n), sep="\n")
+            if path.suffix == ".toml":
+                write(drawings_of_list(path))
+            else:
+                print(*draw(path, config.out / path.name, with_n=config.with_n), sep="\n")
         return 0
     drawings = drawings_below(config.figures, with_n=config.with_n)
     if not drawings:

@@ -2,8 +2,9 @@
 
 Takes a figure (.pdf, .png, .svg, .pgf) or a result (.nc), and prints the chain from the figure to the versions of the
 libraries: the results by the hashes that the figure carries, whether they are still there and the same, and of each the
-command, the configuration, the activations and answers that it was made from, the questions, the model, the seed. What
-was not recorded is said to be so, and never made up.
+command, the configuration, the activations and answers that it was made from, the questions, the model, the seed. Of a
+comparison the chain goes on to each of the maps that were compared. What was not recorded is said to be so, and never
+made up.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from analyses.runs import Identity, run_folder
 from interp.files import sha256
 
 NOT_RECORDED = "not recorded"
+COMPARED = "compared"
+"""The key of the maps that a comparison is of."""
 SAME, CHANGED, GONE = "the same as was drawn", "changed since it was drawn", "not there any more"
 OF_ANSWERS = (
     *("model", "revision", "libraries", "backend", "weights", "dtype"),
@@ -66,13 +69,13 @@ def chain_of_figure(config: Config) -> dict[str, Any]:
     from interp.figure_metadata import figure_record
 
     record = figure_record(config.path)
-    results = [source_of(config, name, sha256) for name, sha256 in record.sources.items()]
+    folder = config.path.parent
+    results = [source_of(config, Path(normpath(folder / name)), digest) for name, digest in record.sources.items()]
     return {"figure": str(config.path), "drawn by": record.drawn_by or None, "results": results}
 
 
-def source_of(config: Config, name: str, digest: str) -> dict[str, Any]:
-    """What a figure says of one of its results, and what is there of it: at its place, or else elsewhere."""
-    named = Path(normpath(config.path.parent / name))
+def source_of(config: Config, named: Path, digest: str) -> dict[str, Any]:
+    """What is there of a result of this hash: at its place, or else elsewhere."""
     if named.is_file() and sha256(named) == digest:
         return record_of_result(config, named, SAME)
     for path in sorted(config.figures.rglob("[!.]*.nc")):
@@ -81,6 +84,14 @@ def source_of(config: Config, name: str, digest: str) -> dict[str, Any]:
     if named.is_file():
         return record_of_result(config, named, f"{CHANGED}: then {digest}")
     return {"result": str(named), "sha256": digest, "state": GONE}
+
+
+def compared_map(config: Config, stem: Path, digest: str) -> dict[str, Any]:
+    """What is there of one of the maps of a comparison, which may be a published one."""
+    published = stem.with_name(f"{stem.name}.csv")
+    if published.is_file() and sha256(published) == digest:
+        return {"result": str(published), "sha256": digest, "state": SAME, "kind": "published map"}
+    return source_of(config, stem.with_name(f"{stem.name}.nc"), digest)
 
 
 def record_of_result(config: Config, path: Path, state: str | None = None) -> dict[str, Any]:
@@ -98,7 +109,9 @@ def record_of_result(config: Config, path: Path, state: str | None = None) -> di
     libraries = json.loads(attributes["versions"]) if "versions" in attributes else None
     model = _kept((identity.get("sets") or [identity])[0], OF_MODEL)
     there = {"result": str(path), "sha256": sha256(path)} | ({} if state is None else {"state": state})
-    return there | made_by | {"model": model or None, "versions": libraries}
+    compared = json.loads(attributes.get("results", "{}"))
+    maps = [compared_map(config, path.with_name(name), digest) for name, digest in compared.items()]
+    return there | made_by | {"model": model or None, "versions": libraries} | ({COMPARED: maps} if maps else {})
 
 
 def of_questions(config: Config, identity: Identity, attributes: Mapping[Any, Any]) -> dict[str, Any]:
@@ -151,11 +164,19 @@ def in_words(chain: Mapping[str, Any]) -> Iterator[str]:
         yield _line("drawn by", chain["drawn by"])
         if not chain["results"]:
             yield _line("result", None)
-    for result in chain["results"]:
-        if chain["figure"]:
+    for place, result in enumerate(_with_compared(chain["results"])):
+        if chain["figure"] or place:
             yield ""
         for name, value in result.items():
             yield from _lines(name, value)
+
+
+def _with_compared(results: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Every result, and after a comparison the maps that it is of, under that name."""
+    for result in results:
+        yield {name: value for name, value in result.items() if name != COMPARED}
+        for each in result.get(COMPARED, []):
+            yield {COMPARED if name == "result" else name: value for name, value in each.items()}
 
 
 def _lines(name: str, value: Any) -> Iterator[str]:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from interp.answer_columns import MIN_PER_CLASS
 from interp.classifiers import Classifier, K, classifier, weights_of
-from interp.cross_fitting import chosen_costs, held_out_scores, inner_scores
+from interp.cross_fitting import chosen_costs, held_out_and_inner_scores, held_out_scores
 from interp.labels import NEVER, Labels
 from interp.logistic import Fits, fit_each
 
@@ -78,9 +78,10 @@ def cell_scores(
     fold = labels.fold[:, present]
     problem = CellFits(scaled_features(features, by_deviation=probing.standardise), labels.wrong[present], probing)
     costs = np.stack([chosen_costs(problem, of_seed, labels.n_folds, probing.c) for of_seed in fold])
-    scores.held_out[:, present] = held_out_scores(problem, fold, costs)
     if n_inner:
-        scores.inner[:, present] = inner_scores(problem, fold[0], costs[0])
+        scores.held_out[:, present], scores.inner[:, present] = held_out_and_inner_scores(problem, fold, costs)
+    else:
+        scores.held_out[:, present] = held_out_scores(problem, fold, costs)
     return scores
 
 

@@ -6,12 +6,13 @@ Of each regression the direction (δ, db) solves, with K = X Xᵀ, its own weigh
 
 which is Newton's equation for the weights Xᵀδ and the intercept db, whose Hessian is symmetric and positive definite.
 So conjugate gradients apply (Hestenes & Stiefel 1952; for Newton's directions Dembo, Eisenstat & Steihaug 1982). They
-go on in the space of the examples: a vector Xᵀp is kept as p with K p beside it, and Xᵀp times Xᵀq is pᵀ K q.
+go on in the space of the examples: (δ, db) is one vector, of an entry for each example and one for the intercept, and
+its image (K δ, db) is kept beside it, so that the inner product of a right side with it is that of two such vectors.
 
 What makes them few is that all share a preconditioner, the Hessian with weights V that are the same for all, and
-without what couples features and intercept (nothing, where the features are centred). With (I + V K) z = r it takes
-Xᵀr to Xᵀz, and K z = V⁻¹ (r - z) needs no product of its own: an iteration is one product of the inverse of
-I + V^½ K V^½ with all that is left of r, of every regression at once, in place of a factorisation for each.
+without what couples features and intercept (nothing, where the features are centred). It takes r to z with
+(I + V K) z = r, whose image is K z = V^-½ (I - (I + V^½ K V^½)⁻¹) V^-½ r; and z = r - V K z. So an iteration is one
+product of a matrix with what is left of r, for all regressions at once, in place of a factorisation for each.
 """
 
 from __future__ import annotations
@@ -32,30 +33,15 @@ TINY = 1e-30
 class Preconditioner(NamedTuple):
     """The Hessian's inverse for weights that all regressions share."""
 
-    inverse: Float[torch.Tensor, "n n"]
-    """Of I + V^½ K V^½."""
-    weight: Float[torch.Tensor, " n"]
-    """V."""
+    to_image: Float[torch.Tensor, "m m"]
+    """Takes a right side to the image of its solution."""
+    weight: Float[torch.Tensor, " m"]
+    """What this image is multiplied with, to be taken from the right side for the solution itself."""
 
-    def solved(self, side: Side) -> tuple[Vector, Float[torch.Tensor, "fit n"]]:
-        """What this inverse makes of right sides, and K times its first part."""
-        root = self.weight.sqrt()
-        z = ((side.of_examples / root) @ self.inverse) * root
-        return Vector(z, side.of_intercept / self.weight.sum()), (side.of_examples - z) / self.weight
-
-
-class Vector(NamedTuple):
-    """Xᵀ `alpha`, and an intercept, of each regression."""
-
-    alpha: Float[torch.Tensor, "fit n"]
-    intercept: Float[torch.Tensor, " fit"]
-
-
-class Side(NamedTuple):
-    """Right sides of Newton's equation: Xᵀ `of_examples`, and that of the intercept."""
-
-    of_examples: Float[torch.Tensor, "fit n"]
-    of_intercept: Float[torch.Tensor, " fit"]
+    def solved(self, side: Float[torch.Tensor, "fit m"]) -> tuple[torch.Tensor, torch.Tensor]:
+        """What this inverse makes of right sides, and its image."""
+        image = side @ self.to_image
+        return torch.addcmul(side, self.weight, image, value=-1), image
 
 
 def preconditioner(gram: Float[torch.Tensor, "n n"], weight: Float[torch.Tensor, " n"]) -> Preconditioner:
@@ -70,15 +56,21 @@ def preconditioner(gram: Float[torch.Tensor, "n n"], weight: Float[torch.Tensor,
     root = weight.sqrt()
     matrix = root[:, None] * gram * root
     matrix.diagonal().add_(1.0)
-    return Preconditioner(torch.cholesky_inverse(torch.linalg.cholesky(matrix)), weight)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
+    inverse.neg_().diagonal().add_(1.0)
+    of_intercept = 1 / weight.sum()
+    to_image = torch.nn.functional.pad(inverse / root[:, None] / root, (0, 1, 0, 1))
+    to_image[-1, -1] = of_intercept
+    # Of the intercept the solution is its own image: s - (1/o - 1) o s = o s.
+    return Preconditioner(to_image, torch.cat([weight, (1 / of_intercept - 1)[None]]))
 
 
 def directions(
     shared: Preconditioner,
     weight: Float[torch.Tensor, "fit n"],
-    side: Side,
+    side: Float[torch.Tensor, "fit m"],
     tolerance: float,
-) -> tuple[Vector, int]:
+) -> tuple[Float[torch.Tensor, "fit m"], int]:
     """The direction of each regression, and after how many iterations.
 
     Parameters
@@ -88,33 +80,24 @@ def directions(
     weight
         W, by regression.
     side
-        r and s. Where both are 0 so is the direction.
+        r, and in the last column s. Where all of it is 0 so is the direction.
     tolerance
         The share of a right side that may be left, in the preconditioner's norm.
     """
-    left = Side(side.of_examples.clone(), side.of_intercept.clone())
-    found = Vector(torch.zeros_like(left.of_examples), torch.zeros_like(left.of_intercept))
-    along, gram_along = shared.solved(left)
-    size = _inner(left, along, gram_along)
+    left, found = side.clone(), torch.zeros_like(side)
+    along, image = shared.solved(left)
+    size = (left * image).sum(1)
     enough = tolerance**2 * size
     for iteration in range(1, MAX_ITERATIONS + 1):
-        curved = weight * (gram_along + along.intercept[:, None])
-        image = Side(along.alpha + curved, curved.sum(1))
-        length = size / _inner(image, along, gram_along).clamp_min(TINY)
-        found.alpha.addcmul_(length[:, None], along.alpha)
-        found.intercept.addcmul_(length, along.intercept)
-        left.of_examples.addcmul_(length[:, None], image.of_examples, value=-1)
-        left.of_intercept.addcmul_(length, image.of_intercept, value=-1)
-        steepest, gram_steepest = shared.solved(left)
-        before, size = size, _inner(left, steepest, gram_steepest).clamp_min(0)
+        curved = weight * (image[:, :-1] + image[:, -1:])
+        taken = torch.cat([along[:, :-1] + curved, curved.sum(1, keepdim=True)], dim=1)
+        length = (size / (taken * image).sum(1).clamp_min(TINY))[:, None]
+        found.addcmul_(length, along)
+        left.addcmul_(length, taken, value=-1)
+        steepest, image_of_steepest = shared.solved(left)
+        before, size = size, (left * image_of_steepest).sum(1).clamp_min(0)
         if bool((size <= enough).all()):
             return found, iteration
-        kept = size / before.clamp_min(TINY)
-        gram_along = gram_steepest.addcmul_(kept[:, None], gram_along)
-        along = Vector(steepest.alpha.addcmul_(kept[:, None], along.alpha), steepest.intercept + kept * along.intercept)
+        kept = (size / before.clamp_min(TINY))[:, None]
+        along, image = steepest.addcmul_(kept, along), image_of_steepest.addcmul_(kept, image)
     return found, MAX_ITERATIONS
-
-
-def _inner(side: Side, vector: Vector, gram_alpha: Float[torch.Tensor, "fit n"]) -> Float[torch.Tensor, " fit"]:
-    """The inner product of (Xᵀ of_examples, of_intercept) and (Xᵀ alpha, intercept)."""
-    return (side.of_examples * gram_alpha).sum(1) + side.of_intercept * vector.intercept

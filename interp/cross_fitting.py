@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -40,11 +40,28 @@ def held_out_scores(
 
     `costs` is the inverse strength of the regularisation of the probe that scores each fold.
     """
-    n_folds = costs.shape[1]
-    trained = np.stack([fold != number for number in range(n_folds)], axis=1)
-    fitted = problem.scores((costs[:, :, None] * trained).reshape(-1, fold.shape[1])).reshape(trained.shape)
-    held_out = np.take_along_axis(fitted, np.maximum(fold, 0)[:, None], axis=1)[:, 0]
-    return np.where(fold == NEVER, np.nan, held_out)
+    return _held_out(problem.scores(_costs_of_folds(fold, costs)), fold)
+
+
+def inner_scores(
+    problem: Problem, fold: Int[np.ndarray, " n"], costs: Float[np.ndarray, " fold"]
+) -> Float[np.ndarray, "fold n"]:
+    """For each fold the others' examples, each scored by a probe that was trained neither on its own fold nor on it.
+
+    `costs` is that of each of the folds. NaN for the fold's own examples, and where nothing is left to train on.
+    """
+    fits = _inner_fits(problem, fold, costs)
+    scores = problem.scores(_costs_of(fits)) if fits else np.empty((0, len(fold)))
+    return _inner(fits, scores, fold, costs)
+
+
+def held_out_and_inner_scores(
+    problem: Problem, fold: Int[np.ndarray, "seed n"], costs: Float[np.ndarray, "seed fold"]
+) -> tuple[Float[np.ndarray, "seed n"], Float[np.ndarray, "fold n"]]:
+    """`held_out_scores`, and `inner_scores` of the first seed, from fits that are made together."""
+    outer, fits = _costs_of_folds(fold, costs), _inner_fits(problem, fold[0], costs[0])
+    scores = problem.scores(np.concatenate([outer, _costs_of(fits)]) if fits else outer)
+    return _held_out(scores[: len(outer)], fold), _inner(fits, scores[len(outer) :], fold[0], costs[0])
 
 
 def chosen_costs(
@@ -62,25 +79,50 @@ def chosen_costs(
     return np.asarray(np.array(candidates)[losses.argmin(0)])
 
 
-def inner_scores(
-    problem: Problem, fold: Int[np.ndarray, " n"], costs: Float[np.ndarray, " fold"]
-) -> Float[np.ndarray, "fold n"]:
-    """For each fold the others' examples, each scored by a probe that was trained neither on its own fold nor on it.
+class _InnerFit(NamedTuple):
+    """A probe that leaves out two folds; it serves both of them, if theirs are to be made with the same cost."""
 
-    `costs` is that of each of the folds. NaN for the fold's own examples, and where nothing is left to train on.
-    """
+    left_out: frozenset[int]
+    cost: float
+    trained: Bool[np.ndarray, " n"]
+
+
+def _inner_fits(problem: Problem, fold: Int[np.ndarray, " n"], costs: Float[np.ndarray, " fold"]) -> list[_InnerFit]:
+    pairs = combinations(range(len(costs)), 2)
+    asked = {(pair, float(costs[outer])) for pair in pairs for outer in pair}
+    fits = [_InnerFit(frozenset(pair), cost, ~np.isin(fold, pair)) for pair, cost in sorted(asked)]
+    return [fit for fit in fits if problem.can_train(fit.trained)]
+
+
+def _costs_of(fits: Sequence[_InnerFit]) -> Float[np.ndarray, "fit n"]:
+    return np.stack([fit.cost * fit.trained for fit in fits])
+
+
+def _inner(
+    fits: Sequence[_InnerFit],
+    scores: Float[np.ndarray, "fit n"],
+    fold: Int[np.ndarray, " n"],
+    costs: Float[np.ndarray, " fold"],
+) -> Float[np.ndarray, "fold n"]:
     inner = np.full((len(costs), len(fold)), np.nan)
-    # Fits of two folds serve both of them, if they are to be made with the same cost.
-    asked = {(frozenset(pair), costs[outer]) for pair in combinations(range(len(costs)), 2) for outer in pair}
-    fits = [
-        (pair, c, ~np.isin(fold, list(pair))) for pair, c in sorted(asked, key=lambda each: (sorted(each[0]), each[1]))
-    ]
-    fits = [fit for fit in fits if problem.can_train(fit[2])]
-    if fits:
-        scores = problem.scores(np.stack([c * trained for _, c, trained in fits]))
-        for (pair, c, _), scored in zip(fits, scores, strict=True):
-            for outer in pair:
-                (other,) = pair - {outer}
-                if costs[outer] == c:
-                    inner[outer, fold == other] = scored[fold == other]
+    for fit, scored in zip(fits, scores, strict=True):
+        for outer in fit.left_out:
+            (other,) = fit.left_out - {outer}
+            if costs[outer] == fit.cost:
+                inner[outer, fold == other] = scored[fold == other]
     return inner
+
+
+def _costs_of_folds(
+    fold: Int[np.ndarray, "seed n"], costs: Float[np.ndarray, "seed fold"]
+) -> Float[np.ndarray, "fit n"]:
+    """For each seed and fold the costs of the probe that is trained on the other folds."""
+    trained = np.stack([fold != number for number in range(costs.shape[1])], axis=1)
+    return np.asarray((costs[:, :, None] * trained).reshape(-1, fold.shape[1]))
+
+
+def _held_out(scores: Float[np.ndarray, "fit n"], fold: Int[np.ndarray, "seed n"]) -> Float[np.ndarray, "seed n"]:
+    """Of the scores by each seed's and fold's probe every example's by the one that is its own."""
+    of_folds = scores.reshape(len(fold), -1, fold.shape[1])
+    held_out = np.take_along_axis(of_folds, np.maximum(fold, 0)[:, None], axis=1)[:, 0]
+    return np.where(fold == NEVER, np.nan, held_out)

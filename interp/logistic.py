@@ -26,7 +26,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from jaxtyping import Bool, Float
 
-from interp.conjugate_gradients import Preconditioner, Side, Vector, directions, preconditioner
+from interp.conjugate_gradients import Preconditioner, directions, preconditioner
 
 TOLERANCE = 1e-12
 """Newton stops when a step promises to lower the objective by less than this share of it."""
@@ -36,15 +36,13 @@ MAX_SINGLE_STEPS = 25
 SMALLEST_STEP = 2.0**-20
 ARMIJO = 1e-4
 """The share of what a step promises that it must hold."""
-TOGETHER = 6
+TOGETHER = 3
 """So many regressions are faster by conjugate gradients together than by factorisations of their own."""
 MAX_STEPS_TOGETHER = 20
 LEFT_OF_EQUATION = 0.1
 """What conjugate gradients may leave of Newton's equation."""
 SETTLING = 1 / 8
 """How much smaller the weights W soon are than at the start, where all probabilities are the same."""
-ITERATIONS_A_PRECONDITIONER = 40
-"""So many iterations take about as long as making a preconditioner: after them it is made for the weights of then."""
 
 
 class Fits(NamedTuple):
@@ -95,7 +93,8 @@ class _Equation(NamedTuple):
     """Newton's, of each fit; see the module's head."""
 
     weight: Float[torch.Tensor, "fit n"]
-    side: Side
+    side: Float[torch.Tensor, "fit m"]
+    """r, and in the last column 1ᵀr + 1ᵀα: what 1ᵀ W (K δ + 1 db) is to be, so that 1ᵀα = 0."""
 
 
 @runtime_checkable
@@ -107,12 +106,12 @@ class _Solver(Protocol):
     rounding: float
     """The share of the objective up to which a step is rounding if no length of it lowers the objective."""
 
-    def direction(self, equation: _Equation) -> Vector:
-        """Newton's direction, or one that may be too inexact to lower the objective."""
+    def direction(self, equation: _Equation) -> Float[torch.Tensor, "fit m"]:
+        """Newton's δ, and in the last column db; they may be too inexact to lower the objective."""
 
 
-def _no_direction(equation: _Equation) -> Vector:
-    return Vector(torch.full_like(equation.weight, torch.nan), equation.side.of_intercept)
+def _no_direction(equation: _Equation) -> Float[torch.Tensor, "fit m"]:
+    return torch.full_like(equation.side, torch.nan)
 
 
 class _Factorisations:
@@ -121,8 +120,8 @@ class _Factorisations:
     def __init__(self, gram: Float[torch.Tensor, "n n"], max_steps: int, rounding: float) -> None:
         self.gram, self.max_steps, self.rounding = gram, max_steps, rounding
 
-    def direction(self, equation: _Equation) -> Vector:
-        residual, of_intercept = equation.side
+    def direction(self, equation: _Equation) -> Float[torch.Tensor, "fit m"]:
+        residual, of_intercept = equation.side[:, :-1], equation.side[:, -1]
         root = equation.weight.sqrt().to(self.gram.dtype)
         matrix = root[:, :, None] * self.gram * root[:, None, :]
         matrix.diagonal(dim1=1, dim2=2).add_(1.0)
@@ -133,7 +132,7 @@ class _Factorisations:
         solved = (root[:, :, None] * torch.cholesky_solve(sides, factor)).to(residual.dtype)
         along, for_one = residual - solved[:, :, 0], solved[:, :, 1]
         intercept = (along.sum(1) + of_intercept - residual.sum(1)) / for_one.sum(1)
-        return Vector(along - intercept[:, None] * for_one, intercept)
+        return torch.cat([along - intercept[:, None] * for_one, intercept[:, None]], dim=1)
 
 
 class _Together:
@@ -146,19 +145,20 @@ class _Together:
         self.shared: Preconditioner | None = None
         self.iterations = 0
 
-    def direction(self, equation: _Equation) -> Vector:
+    def direction(self, equation: _Equation) -> Float[torch.Tensor, "fit m"]:
         weight = equation.weight.float()
-        if self.shared is None or self.iterations >= ITERATIONS_A_PRECONDITIONER:
+        n_fits, n = weight.shape
+        # So many iterations take about as long as making a preconditioner.
+        if self.shared is None or self.iterations >= n / n_fits:
             # At the start all weights are large, and will not be so after the first step.
             shared_weight = weight.mean(0) * (SETTLING if self.shared is None else 1.0)
             try:
                 self.shared, self.iterations = preconditioner(self.gram, shared_weight), 0
             except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
                 return _no_direction(equation)
-        side = Side(*(each.float() for each in equation.side))
-        found, iterations = directions(self.shared, weight, side, LEFT_OF_EQUATION)
+        found, iterations = directions(self.shared, weight, equation.side.float(), LEFT_OF_EQUATION)
         self.iterations += iterations
-        return Vector(*(each.to(equation.weight.dtype) for each in found))
+        return found.to(equation.side.dtype)
 
 
 def fit_logistic(
@@ -215,11 +215,10 @@ def _step(problem: _Problem, state: _State, solver: _Solver) -> tuple[_State, Fl
     """Where to go, and the objective's derivative along it (negative, if it is of any use)."""
     probability = torch.sigmoid(state.logits)
     gradient = problem.cost * (problem.target - probability)
-    residual, of_intercept = gradient - state.alpha, gradient.sum(1)
-    weight = problem.cost * probability * (1 - probability)
-    alpha, intercept = solver.direction(_Equation(weight, Side(residual, of_intercept)))
-    step = _State(alpha, intercept, alpha @ problem.gram)
-    return step, -(residual * step.gram_alpha).sum(1) - of_intercept * intercept
+    side = torch.cat([gradient - state.alpha, gradient.sum(1, keepdim=True)], dim=1)
+    found = solver.direction(_Equation(problem.cost * probability * (1 - probability), side))
+    step = _State(found[:, :-1], found[:, -1], found[:, :-1] @ problem.gram)
+    return step, -(side[:, :-1] * step.gram_alpha).sum(1) - side[:, -1] * step.intercept
 
 
 def _step_size(

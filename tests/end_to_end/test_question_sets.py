@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_answers_given_back_are_the_answers_that_were_generated(folder: Path) -> None:
     """Asked, written to a file as a user would have them, read from there: the same tokens at the same positions."""
-    run("answers", "--n", "40")
+    run("answers", "--n", "16", "--dtype", "float32")
     (generated,) = folder.rglob("answers.parquet")
     ended = [answer for answer in load_answers(generated)[0] if answer.ended]
     rows = [
@@ -40,7 +40,7 @@ def test_answers_given_back_are_the_answers_that_were_generated(folder: Path) ->
         }
         for answer in ended
     ]
-    run("answers", "--dataset", str(written(folder / "said.csv", rows)), "--n", f"{len(rows)}")
+    run("answers", "--dataset", str(written(folder / "said.csv", rows)), "--n", f"{len(rows)}", "--dtype", "float32")
     (given,) = set(folder.rglob("answers.parquet")) - {generated}
     by_id = {answer.question.id: answer for answer in load_answers(given)[0]}
     again = [by_id[answer.question.id] for answer in ended]
@@ -63,26 +63,26 @@ def test_winobias_is_asked_and_read_by_its_two_occupations(folder: Path, capsys:
             "q_instruct": f"Who does the pronoun '{pronoun}' refer to?",
         }
         for one, other in (("developer", "designer"), ("mechanic", "clerk"), ("cook", "nurse"))
-        for thing in ("plan", "food", "place", "idea")
+        for thing in ("plan", "food")
         for pronoun in ("he", "she")
     ]
     written(folder / "winobias_dev.csv", rows)
-    run("doctor", "--dataset", f"winobias:{folder}", "--n", "24", "--sample", "12")
+    run("doctor", "--dataset", f"winobias:{folder}", "--n", "12", "--sample", "8", "--dtype", "float32")
     printed = capsys.readouterr().out
     assert re.search(r"^'The \w+ argued .* Who does the pronoun '", printed.replace('"', "'"), flags=re.MULTILINE)
     marked = re.findall(r"^ +\d+ █ ' ?(\w+)'", printed, flags=re.MULTILINE)
     assert len(marked) >= 4, "of five answers shown"
     assert set(marked) <= {"developer", "designer", "mechanic", "clerk", "cook", "nurse"}
     counts = {label: int(n) for n, label in re.findall(r"^ +(\d+)  (answered|correct)$", printed, flags=re.MULTILINE)}
-    assert 8 <= counts["answered"] <= 12
+    assert 5 <= counts["answered"] <= 8
     assert "more than one group" not in printed, "twins share theirs"
 
 
 def test_the_models_own_copies_are_words_of_its_answers(folder: Path) -> None:
-    names = ["Vienna", "Paris", "Rome", "Cairo", "Oslo", "Lima"]
+    names = ["Vienna", "Paris", "Rome", "Cairo"]
     rows = [{"question": f"In which country is {name}?", "answer": "Xanadu"} for name in names]
     path = written(folder / "open.csv", rows)
-    run("answers", "--dataset", str(path), "--n", "6", "--extraction", "prompted", "--tries", "2")
+    run("answers", "--dataset", str(path), "--n", "4", "--extraction", "prompted", "--tries", "2", "--dtype", "float32")
     (saved,) = folder.rglob("answers.parquet")
     answers, metadata = load_answers(saved)
     assert metadata["identity"]["extraction"] == "prompted"

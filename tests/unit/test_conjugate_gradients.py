@@ -6,34 +6,30 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.conjugate_gradients import Side, directions, preconditioner
+from interp.conjugate_gradients import directions, preconditioner
 
 
-def equation(
-    n: int, d: int, n_fits: int, seed: int
-) -> tuple[torch.Tensor, torch.Tensor, Side, tuple[torch.Tensor, torch.Tensor]]:
+def equation(n: int, d: int, n_fits: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Features, weights and right sides of Newton's equation, and its solution by d_model + 1 unknowns."""
     rng = np.random.default_rng(seed)
     x = torch.from_numpy(rng.normal(size=(n, d)))
     weight = torch.from_numpy(rng.uniform(0.01, 0.25, size=(n_fits, n)) * (rng.uniform(size=(n_fits, n)) > 0.2))
-    side = Side(torch.from_numpy(rng.normal(size=(n_fits, n))), torch.from_numpy(rng.normal(size=n_fits)))
+    side = torch.from_numpy(rng.normal(size=(n_fits, n + 1)))
     with_one = torch.cat([x, torch.ones(n, 1, dtype=torch.float64)], dim=1)
     hessian = torch.einsum("ni,fn,nj->fij", with_one, weight, with_one)
     hessian[:, range(d), range(d)] += 1.0
-    right = torch.cat([side.of_examples @ x, side.of_intercept[:, None]], dim=1)
-    solved = torch.linalg.solve(hessian, right)
-    return x, weight, side, (solved[:, :d], solved[:, d])
+    right = torch.cat([side[:, :-1] @ x, side[:, -1:]], dim=1)
+    return x, weight, side, torch.linalg.solve(hessian, right)
 
 
 @given(n=st.integers(5, 40), d=st.integers(1, 50), n_fits=st.integers(1, 5), seed=st.integers(0, 10**6))
 @settings(max_examples=50, deadline=None)
 def test_directions_solve_the_equation(n: int, d: int, n_fits: int, seed: int) -> None:
-    x, weight, side, (weights, intercept) = equation(n, d, n_fits, seed)
+    x, weight, side, solution = equation(n, d, n_fits, seed)
     if not bool((weight.sum(1) > 0).all()):
         return
     found, _ = directions(preconditioner(x @ x.T, weight.mean(0)), weight, side, 1e-10)
-    torch.testing.assert_close(found.alpha @ x, weights, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(found.intercept, intercept, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(torch.cat([found[:, :-1] @ x, found[:, -1:]], dim=1), solution, rtol=1e-5, atol=1e-6)
 
 
 def test_the_hessian_itself_takes_two_iterations() -> None:
@@ -46,11 +42,10 @@ def test_the_hessian_itself_takes_two_iterations() -> None:
 
 def test_where_there_is_nothing_to_solve() -> None:
     x, weight, _, _ = equation(20, 5, 3, seed=1)
-    nothing = Side(torch.zeros(3, 20, dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
+    nothing = torch.zeros(3, 21, dtype=torch.float64)
     found, iterations = directions(preconditioner(x @ x.T, weight.mean(0)), weight, nothing, 0.1)
     assert iterations == 1
-    assert not found.alpha.any()
-    assert not found.intercept.any()
+    assert not found.any()
 
 
 def test_a_looser_tolerance_takes_fewer_iterations() -> None:

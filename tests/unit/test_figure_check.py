@@ -95,6 +95,16 @@ def test_what_would_not_change_is_not_written_again(folder: Path, capsys: pytest
     assert capsys.readouterr().out.split() == [str(folder / "tiny" / "patch.png"), "unchanged:", "8", "files"]
 
 
+def test_of_a_list_only_its_figures_are_drawn(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    for path in (folder / "tiny" / "patch.png", folder / "paper" / "first.pdf"):
+        path.unlink()
+    assert cli.main(["figures", str(folder / "figures.toml")]) == 0
+    assert (folder / "paper" / "first.pdf").is_file()
+    assert not (folder / "tiny" / "patch.png").exists()
+    assert cli.main(["figures", str(folder / "no.toml")]) == 2
+    assert f"no list of figures at {folder / 'no.toml'}" in capsys.readouterr().err
+
+
 def without(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
 

@@ -96,6 +96,27 @@ def test_a_result_that_has_changed_or_is_gone_is_told(folder: Path, capsys: pyte
     assert gone == {"result": str(folder / "probe.nc"), "sha256": before["sha256"], "state": GONE}
 
 
+def test_a_comparison_leads_on_to_its_maps(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("other", "gone"):
+        heatmap_of(rng.random((4, 3))).with_attributes(runs.provenance(IDENTITY)).save(folder / f"{name}.nc")
+    published = folder / "paper.csv"
+    Heatmap.load(folder / "other.nc").data["value"].to_pandas().to_csv(published)
+    maps = [str(folder / "other.nc"), str(folder / "gone.nc"), str(published)]
+    assert cli.main(["compare", *maps, "--draws", "8", "--shifts", "30"]) == 0
+    (folder / "gone.nc").unlink()
+    capsys.readouterr()
+    path = folder / "compare-other-gone-paper.pdf"
+    (result,) = chain_of(path, capsys)["results"]
+    other, gone, paper = result["compared"]
+    assert (other["result"], other["state"], other["dataset"][0]["name"]) == (maps[0], SAME, "cities")
+    assert (gone["result"], gone["state"]) == (maps[1], GONE)
+    assert (paper["result"], paper["state"], paper["kind"]) == (maps[2], SAME, "published map")
+    assert cli.main(["provenance", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("compared ")] == maps
+
+
 def test_a_figure_that_says_nothing_has_no_result(folder: Path, capsys: pytest.CaptureFixture) -> None:
     Image.new("L", (2, 2)).save(folder / "photo.png")
     assert cli.main(["provenance", str(folder / "photo.png")]) == 0
