@@ -40,8 +40,8 @@ ifeq ($(MODEL),smollm2-135m)
 	$(BIN)/interp patch $(RUN) --lead $(LEAD)
 	$(BIN)/interp compare $(MAPS:%=$(FIGURES)/$(MODEL)/cities/%.nc)
 endif
-# Figures of several results, such as those of the paper, are of the state that their results have now.
-	$(if $(wildcard $(FIGURES)/figures.toml),$(BIN)/interp figures $(FIGURES)/figures.toml)
+# Figures of several results, such as those of the paper and of the baselines, are of the state that these have now.
+	$(BIN)/interp figures --figures $(FIGURES)
 
 test: $(INSTALLED)
 	$(PYTEST_ENV) $(BIN)/pytest $(SIDE_BY_SIDE)

@@ -63,18 +63,18 @@ def test_winobias_is_asked_and_read_by_its_two_occupations(folder: Path, capsys:
             "q_instruct": f"Who does the pronoun '{pronoun}' refer to?",
         }
         for one, other in (("developer", "designer"), ("mechanic", "clerk"), ("cook", "nurse"))
-        for thing in ("plan", "food")
+        for thing in ("plan", "food", "place", "idea")
         for pronoun in ("he", "she")
     ]
     written(folder / "winobias_dev.csv", rows)
-    run("doctor", "--dataset", f"winobias:{folder}", "--n", "12", "--sample", "8", "--dtype", "float32")
+    run("doctor", "--dataset", f"winobias:{folder}", "--n", "24", "--sample", "12", "--dtype", "float32")
     printed = capsys.readouterr().out
     assert re.search(r"^'The \w+ argued .* Who does the pronoun '", printed.replace('"', "'"), flags=re.MULTILINE)
     marked = re.findall(r"^ +\d+ █ ' ?(\w+)'", printed, flags=re.MULTILINE)
     assert len(marked) >= 4, "of five answers shown"
     assert set(marked) <= {"developer", "designer", "mechanic", "clerk", "cook", "nurse"}
     counts = {label: int(n) for n, label in re.findall(r"^ +(\d+)  (answered|correct)$", printed, flags=re.MULTILINE)}
-    assert 5 <= counts["answered"] <= 8
+    assert 8 <= counts["answered"] <= 12
     assert "more than one group" not in printed, "twins share theirs"
 
 
