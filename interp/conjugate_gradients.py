@@ -26,8 +26,8 @@ MAX_ITERATIONS = 50
 """What has not come close by then does not come closer in single precision."""
 SMALLEST_SHARE = 0.1
 """The least weight in a preconditioner, as a share of the mean: K z is divided by it."""
-TINY = 1e-30
-"""What is divided by where a regression is done, and both sides are 0."""
+LEAST_CURVATURE = 1e-3
+"""What V^½ K V^½ must add to a 1 of the diagonal: of less, too few digits are left when the 1s are taken off again."""
 
 
 class Preconditioner(NamedTuple):
@@ -50,11 +50,13 @@ def preconditioner(gram: Float[torch.Tensor, "n n"], weight: Float[torch.Tensor,
     Raises
     ------
     torch.linalg.LinAlgError
-        If the precision of `gram` is too low for its factorisation.
+        If the precision of `gram` is too low for its factorisation, or for what it adds to the identity.
     """
     weight = weight.clamp_min(SMALLEST_SHARE * float(weight.mean()))
     root = weight.sqrt()
     matrix = root[:, None] * gram * root
+    if not float(matrix.diagonal().max()) >= LEAST_CURVATURE:
+        raise torch.linalg.LinAlgError("inner products too small beside the identity")  # type: ignore[attr-defined]
     matrix.diagonal().add_(1.0)
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
     inverse.neg_().diagonal().add_(1.0)
@@ -80,24 +82,29 @@ def directions(
     weight
         W, by regression.
     side
-        r, and in the last column s. Where all of it is 0 so is the direction.
+        r, and in the last column s. Where all of it is 0 so is the direction; where rounding leaves it no length, the
+        direction is NaN.
     tolerance
         The share of a right side that may be left, in the preconditioner's norm.
     """
-    left, found = side.clone(), torch.zeros_like(side)
+    left = side.clone()
     along, image = shared.solved(left)
     size = (left * image).sum(1)
     enough = tolerance**2 * size
+    found = torch.zeros_like(side)
+    found[(size <= 0) & side.any(1)] = torch.nan
     for iteration in range(1, MAX_ITERATIONS + 1):
         curved = weight * (image[:, :-1] + image[:, -1:])
         taken = torch.cat([along[:, :-1] + curved, curved.sum(1, keepdim=True)], dim=1)
-        length = (size / (taken * image).sum(1).clamp_min(TINY))[:, None]
+        # A regression that is done stays where it is: what is left of it is rounding, which would be blown up.
+        going = size > enough
+        length = torch.where(going, size / (taken * image).sum(1), 0.0)[:, None]
         found.addcmul_(length, along)
         left.addcmul_(length, taken, value=-1)
         steepest, image_of_steepest = shared.solved(left)
-        before, size = size, (left * image_of_steepest).sum(1).clamp_min(0)
-        if bool((size <= enough).all()):
+        before, size = size, torch.where(going, (left * image_of_steepest).sum(1), size)
+        if not bool((size > enough).any()):
             return found, iteration
-        kept = (size / before.clamp_min(TINY))[:, None]
+        kept = torch.where(going, size / before, 0.0)[:, None]
         along, image = steepest.addcmul_(kept, along), image_of_steepest.addcmul_(kept, image)
     return found, MAX_ITERATIONS

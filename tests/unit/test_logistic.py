@@ -125,6 +125,19 @@ def test_many_are_fitted_together(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(together.intercept, exact.intercept, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [1e-6, 1e-4, 1e-2, 1.0, 30.0])
+def test_many_fits_converge_for_features_of_every_size(size: float) -> None:
+    """Many more features than examples, too: nothing is taken for an optimum that single precision cannot tell."""
+    for d in (60, 2000):
+        features, positive, cost = many_fits(d=d)
+        features = features * size
+        exact, fits = (fit(features @ features.T, positive, cost) for fit in (fit_logistic, fit_each))
+        assert bool(fits.converged.all())
+        torch.testing.assert_close(fits.objective, exact.objective, rtol=1e-9, atol=0)
+        weights = exact.alpha @ features
+        torch.testing.assert_close(fits.alpha @ features, weights, rtol=0, atol=1e-4 * float(weights.abs().max()))
+
+
 def test_labels_that_are_not_trained_on_have_no_part() -> None:
     features, positive, cost = many_fits()
     gram = features @ features.T
