@@ -184,7 +184,7 @@ def binary_maps(config: Config, material: Material, classes: TwoClasses, work: P
     heatmap = with_metrics(heatmap, scores, labels, kind=config.probe)
     if config.permutations:
         made_from = (scores, mask, labels, store, material.split, material.probing)
-        heatmap = with_marks(heatmap, *made_from, draws=config.permutations, seed=config.seed)
+        heatmap = with_marks(heatmap, *made_from, draws=config.permutations, seed=config.seed, device=material.device)
     best = best_cell(scores, labels, store) if config.nested else None
     of_best = {} if best is None else {"best_nested": json.dumps({"cells": best.cells, "auc": best.auc})}
     maps = {"probe.nc": heatmap}

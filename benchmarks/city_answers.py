@@ -35,6 +35,23 @@ def city_answers(runs: Path, n: int) -> tuple[ModelSource, list[Answer]]:
     return source, again[:n]
 
 
+def all_done() -> None:
+    """Wait for what a GPU still computes, so that the clock sees it."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def device_name(device: str) -> str:
+    """What a device is called by its maker; the CPU by its number of threads."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device}, {torch.get_num_threads()} threads"
+
+
 def alternating_seconds(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
     """How long calls take, in turn A B C A B C …, after one turn that is not counted."""
     times: dict[str, list[float]] = {name: [] for name in functions}
@@ -42,6 +59,7 @@ def alternating_seconds(functions: Mapping[str, Callable[[], object]], repeats: 
         for name, function in functions.items():
             started = time.perf_counter()
             function()
+            all_done()
             if turn:
                 times[name].append(time.perf_counter() - started)
     return times

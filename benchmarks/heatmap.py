@@ -32,10 +32,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.capture import whole_stream
-from benchmarks.city_answers import city_answers, median_ratio, spread
+from benchmarks.city_answers import city_answers, device_name, median_ratio, spread
 from interp.capture import capture, default_token_budget, examples_to_capture, planned_stores
 from interp.cell_probe import Probing
 from interp.chance import with_marks
+from interp.devices import resolve_device
 from interp.examples import Answer
 from interp.heatmap import Heatmap
 from interp.labels import Split
@@ -61,6 +62,8 @@ class Config:
     """Turns of the usual script and the same split."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """The model's dtype in both."""
+    device: str = "auto"
+    """As in interp probe: where the model is, and where probes are fitted. scikit-learn is on the CPU."""
     runs: Path = Path("runs")
     """Where the answers are, or are to be."""
 
@@ -68,10 +71,11 @@ class Config:
 def main(config: Config) -> int:
     """Compare, print a table, and one JSON object as the last line."""
     source, answers = city_answers(config.runs, config.n)
-    model = load_model(source, dtype=config.dtype, device="cpu", backend="bridge")
+    device = resolve_device(config.device)
+    model = load_model(source, dtype=config.dtype, device=device, backend="bridge")
     table = position_table(answers)
     judged = [row for row, answer in enumerate(answers) if answer.correct is not None]
-    figure = Figure(model, answers, table, judged)
+    figure = Figure(model, answers, table, judged, device)
     published, whole = Split(as_published=True), Split(folds=5, n_seeds=3)
     times: dict[str, list[float]] = {USUAL: [], OURS: []}
     with tempfile.TemporaryDirectory(dir=config.runs) as folder:
@@ -80,7 +84,8 @@ def main(config: Config) -> int:
             times[OURS].append(_seconds(partial(figure.drawn, parts, published, Probing(nested=False))))
             times[USUAL].append(usual_seconds(figure, parts / "store", published, config, turn))
         times[WHOLE] = [_seconds(lambda: figure.drawn(Path(folder) / "whole", whole, Probing()))]
-    print(f"{source.name} in {config.dtype}, {len(answers)} answers, {len(judged)} of them judged")
+    told = f"{len(answers)} answers, {len(judged)} of them judged"
+    print(f"{source.name} in {config.dtype} on {device_name(device)}, {told}")
     for name, seconds in times.items():
         print(f"{name:50} {spread(seconds)}")
     summary = {
@@ -90,6 +95,7 @@ def main(config: Config) -> int:
         "n": len(answers),
         "cells": model.cfg.n_layers * len(table.position),
         "dtype": config.dtype,
+        "device": device_name(device),
     }
     print(json.dumps(summary))
     return 0
@@ -103,6 +109,7 @@ class Figure:
     answers: Sequence[Answer]
     table: xr.Dataset
     judged: Sequence[int]
+    device: str
 
     def drawn(self, folder: Path, split: Split, probing: Probing) -> Heatmap:
         """The map, from capture on; with folds also its marks, its best cell, and the map of shuffled labels."""
@@ -112,7 +119,7 @@ class Figure:
             self.answers,
             self.table,
             layers=range(self.model.cfg.n_layers),
-            token_budget=default_token_budget("cpu"),
+            token_budget=default_token_budget(self.device),
         )
         capture(lambda: self.model, stores, examples_to_capture(self.answers, self.table))
         heatmap = self.probed(stores["resid_post"], folder / "scores", split, probing, seed=None)
@@ -131,13 +138,13 @@ class Figure:
         labels = split.labels(wrong.tolist(), [answer.question.group for answer in kept])
         mask = resolved_mask(self.table.isel(example=list(self.judged)))
         store = captured.of_examples([answer.question.id for answer in kept])
-        scores = out_of_fold_scores(store, mask, labels, probing, parts=parts)
+        scores = out_of_fold_scores(store, mask, labels, probing, parts=parts, device=self.device)
         if split.as_published:
             return probe_map(scores, mask, labels, store)
         heatmap = probe_map(scores, mask, labels, store, draws=1000)
         if probing.nested:
             best_cell(scores, labels, store)
-        return with_marks(heatmap, scores, mask, labels, store, split, probing, draws=1000, seed=0)
+        return with_marks(heatmap, scores, mask, labels, store, split, probing, draws=1000, seed=0, device=self.device)
 
 
 def usual_seconds(figure: Figure, captured: Path, split: Split, config: Config, turn: int) -> float:

@@ -33,7 +33,7 @@ import xarray as xr
 from jaxtyping import Int
 
 from benchmarks.capture import matrix_peak
-from benchmarks.city_answers import city_answers, median_ratio, spread
+from benchmarks.city_answers import all_done, city_answers, device_name, median_ratio, spread
 from interp.capture import capture, default_token_budget, examples_to_capture, planned_stores
 from interp.devices import resolve_device
 from interp.examples import Answer
@@ -85,12 +85,13 @@ def main(config: Config) -> int:
             rows = range(turn, len(answers), max(1, len(answers) // config.sample))[: config.sample]
             started = time.perf_counter()
             theirs = [looped(model, answers[row], tokens[row], targets[:2, row]) for row in rows]
+            all_done()
             times[PEER].append((time.perf_counter() - started) * len(answers) / len(rows))
             difference = largest_difference(values, theirs, rows, tokens)
     n_rows = int((first_columns(tokens) == np.arange(tokens.shape[1]))[tokens != MISSING].sum())
     work = 2 * n_rows * len(store.layers) * model.cfg.d_model * model.cfg.d_vocab
     share = work / statistics.median(times[OURS]) / matrix_peak(torch.device(device), getattr(torch, config.dtype))
-    print(f"{source.name} in {config.dtype} on {device}, {len(answers)} answers")
+    print(f"{source.name} in {config.dtype} on {device_name(device)}, {len(answers)} answers")
     print(
         f"{int((tokens != MISSING).sum()):,} positions, {n_rows:,} tokens of them distinct, {len(store.layers)} layers"
     )
@@ -110,7 +111,7 @@ def main(config: Config) -> int:
         "n": len(answers),
         "cells": len(store.layers) * tokens.shape[1],
         "dtype": config.dtype,
-        "device": str(device),
+        "device": device_name(device),
     }
     print(json.dumps(summary))
     return 0

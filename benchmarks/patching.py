@@ -35,8 +35,18 @@ import torch
 import tyro
 
 from analyses import patch_pairs, patching
-from benchmarks.city_answers import MODEL, alternating_seconds, city_answers, exponent, median_ratio, spread
+from benchmarks.city_answers import (
+    MODEL,
+    all_done,
+    alternating_seconds,
+    city_answers,
+    device_name,
+    exponent,
+    median_ratio,
+    spread,
+)
 from interp.activations import site_activations
+from interp.devices import resolve_device
 from interp.interventions import Intervention
 from interp.models import HookedModel, load_model
 from interp.pair_runs import Candidate
@@ -71,14 +81,18 @@ class Config:
     """Pairs of city questions."""
     sample: int = 60
     """Cells of the pairs that the plain sweep patches in each turn."""
+    device: str = "auto"
+    """As in interp patch."""
     runs: Path = Path("runs")
     """Where the answers are, or are to be."""
 
 
 def main(config: Config) -> int:
     """Measure, print, and end with one JSON object."""
-    model = load_model(MODEL, dtype="float32", device="cpu", backend="bridge")
-    found: dict[str, Any] = {"benchmark": "patching"}
+    device = resolve_device(config.device)
+    model = load_model(MODEL, dtype="float32", device=device, backend="bridge")
+    print(f"{MODEL} in float32 on {device_name(device)}")
+    found: dict[str, Any] = {"benchmark": "patching", "device": device_name(device)}
     for part, measure in (
         ("pair", one_pair),
         ("cities", city_pairs),
@@ -98,7 +112,7 @@ def one_pair(model: HookedModel, config: Config) -> dict[str, Any]:
     pair = city_pair(model)
     (read,) = pair.candidate.variants
     first, second = (target.token for target in read.clean.targets)
-    clean, corrupt = (torch.tensor([run.tokens]) for run in (read.clean, read.corrupt))
+    clean, corrupt = (torch.tensor([run.tokens], device=model.cfg.device) for run in (read.clean, read.corrupt))
     values: dict[str, Any] = {}
 
     def ours() -> None:
@@ -123,7 +137,7 @@ def one_pair(model: HookedModel, config: Config) -> dict[str, Any]:
     n_layers, n_tokens = model.cfg.n_layers, clean.shape[1]
     after = n_tokens - int((clean != corrupt).nonzero()[0, 1])
     least = n_layers * (n_layers + 1) // 2 * after * (after + 1) // 2
-    difference = float((values["ours"] - values["theirs"]).abs().max())
+    difference = float((values["ours"] - values["theirs"].cpu()).abs().max())
     print(f"one pair, {n_layers} layers x {n_tokens} tokens, {after} of them from the first difference on")
     for name, each in times.items():
         print(f"  {name:20}{spread(each)}")
@@ -220,7 +234,8 @@ def identities(model: HookedModel, config: Config) -> dict[str, Any]:  # noqa: A
         tokenizer = trained_tokenizer()
         for family in CONFIGS:
             source = saved_model(family, tokenizer, Path(folder))
-            errors[family] = identity_errors(load_model(source, dtype="float32", device="cpu", backend="bridge"))
+            tiny = load_model(source, dtype="float32", device=str(model.cfg.device), backend="bridge")
+            errors[family] = identity_errors(tiny)
     names = list(errors[MODEL])
     print("largest error of each identity, in logits")
     print(f"{'':14}" + "".join(f"{name:>20}" for name in names))
@@ -242,11 +257,12 @@ def identity_errors(model: HookedModel) -> dict[str, float]:
         jobs = [Job(0, place, vectors[:, column]) for column, place in enumerate(places)]
         receivers = recorded(model, [run], with_cache=takes_wavefronts(model))
         readings = patched_readings(model, site, units_of(range(n_layers), n_layers=n_layers), receivers, jobs)
-        return torch.stack([each.logit[:, 0] - each.logit[:, 1] for each in readings], 1).double().numpy()
+        return torch.stack([each.logit[:, 0] - each.logit[:, 1] for each in readings], 1).double().cpu().numpy()
 
     def own(tokens: Sequence[int]) -> float:
         with torch.inference_mode():
-            logits = model(torch.tensor([list(tokens)]), return_type="logits")[0, -1]
+            ids = torch.tensor([list(tokens)], device=model.cfg.device)
+            logits = model(ids, return_type="logits")[0, -1]
         return float(logits[31] - logits[37])
 
     swapped = own((*shared, clean[-2], corrupt[-1]))
@@ -311,15 +327,16 @@ def plain_seconds_a_cell(
         place, donor_place = int(cells[1][number, position]), int(cells[0][number, position])
         if not (0 <= place < len(corrupt.tokens) and 0 <= donor_place < len(clean.tokens)):
             continue
-        donor = site_activations(model, [clean.tokens], np.array([[donor_place]]))[layer, 0, 0]
+        donor = site_activations(model, [clean.tokens], np.array([[donor_place]]))[layer, 0, 0].to(model.cfg.device)
 
         def hook(activation: torch.Tensor, hook: Any, place: int = place, donor: torch.Tensor = donor) -> torch.Tensor:  # noqa: ARG001
             activation[:, place] = donor
             return activation
 
         def run(tokens: tuple[int, ...] = corrupt.tokens, layer: int = layer) -> None:
+            ids = torch.tensor([tokens], device=model.cfg.device)
             with torch.inference_mode():
-                model.run_with_hooks(torch.tensor([tokens]), fwd_hooks=[(f"blocks.{layer}.hook_resid_post", hook)])
+                model.run_with_hooks(ids, fwd_hooks=[(f"blocks.{layer}.hook_resid_post", hook)])
 
         seconds.append(seconds_of(run))
     return statistics.mean(seconds)
@@ -358,8 +375,10 @@ def counted_block_tokens(model: HookedModel) -> Iterator[Counts]:
 
 def seconds_of(function: Any) -> float:
     """How long a call takes."""
+    all_done()
     started = time.perf_counter()
     function()
+    all_done()
     return time.perf_counter() - started
 
 

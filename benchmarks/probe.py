@@ -3,7 +3,8 @@
 Random cells of the activations behind the README's figure (captured if they are not there), the published split: one
 fifth is scored by a probe trained on the rest. In turn, on the same features, from the activations to the scores,
 
-1. the suite, as for a map: some cells at once, with one thread each;
+1. the suite, as for a map: on a CPU some cells at once, with one thread each; a GPU fits cells in batches, and is given
+   all of the map's, of which a cell's time is the share;
 2. a loop of `LogisticRegression()` as the published code runs it: the default solver, stopped at 100 steps;
 3. a loop of `LogisticRegression(solver="newton-cholesky")`, scikit-learn's fastest here that converges.
 
@@ -34,8 +35,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from analyses import asking, capturing
-from benchmarks.city_answers import alternating_seconds, median_ratio
-from interp.cell_probe import Probing, cell_scores, gram_matrix, scaled_features
+from benchmarks.city_answers import alternating_seconds, device_name, median_ratio
+from interp.cell_probe import Probing, cell_scores, gram_matrix, scaled_features, scores_of_batch
+from interp.devices import resolve_device
 from interp.labels import Labels, Split
 from interp.logistic import fit_each
 from interp.threads import in_single_threads
@@ -55,6 +57,8 @@ class Config:
     """Inverse strength of the regularisation."""
     seed: int = 0
     """Decides which cells."""
+    device: str = "auto"
+    """Where the suite fits; scikit-learn is on the CPU."""
     runs: Path = Path("runs")
     """Where the activations are, or are to be."""
 
@@ -72,27 +76,33 @@ def main(config: Config) -> int:
     rng = np.random.default_rng(config.seed)
     names = [(int(rng.choice(store.layers)), str(rng.choice(store.positions))) for _ in range(config.cells)]
     activations = [store.cell(*name) for name in names]
+    device = resolve_device(config.device)
+    on_cpu = torch.device(device).type == "cpu"
+    whole_map = [(layer, position) for layer in store.layers for position in store.positions]
+    own = activations if on_cpu else [store.cell(*name) for name in whole_map]
 
-    summary: dict[str, Any] = {"benchmark": "probe"}
+    summary: dict[str, Any] = {"benchmark": "probe", "device": device_name(device)}
     for standardise in (False, True):
         probing = Probing((config.c,), standardise=standardise, nested=False)
-        print(f"{len(names)} cells, {len(wrong)} answers, {'standardised' if standardise else 'raw'} features")
+        of = f"{len(names)} cells, {len(wrong)} answers, {'standardised' if standardise else 'raw'} features"
+        print(f"{of}; ours on {device_name(device)}")
         times = alternating_seconds(
             {
-                OURS: partial(ours, activations, labels, probing),
+                OURS: partial(ours, own, labels, probing, device),
                 PUBLISHED: partial(peers, PUBLISHED, activations, labels, probing),
                 NEWTON: partial(peers, NEWTON, activations, labels, probing),
             },
             config.repeats,
         )
-        excess = [excesses(cell, labels, probing) for cell in activations]
-        for name, seconds in times.items():
-            each = [1e3 * second / len(names) for second in seconds]
+        excess = [excesses(cell, labels, probing, device) for cell in activations]
+        # To milliseconds a cell.
+        times = {name: [1e3 * each / len(own if name == OURS else names) for each in times[name]] for name in times}
+        for name, each in times.items():
             above = [found[name] for found in excess]
-            quoted = f"{statistics.median(each):7.1f} ms a cell ({min(each):.1f} to {max(each):.1f})"
+            quoted = f"{statistics.median(each):8.2f} ms a cell ({min(each):.2f} to {max(each):.2f})"
             told = f"objective above the best by {statistics.median(above):.1g} (at most {max(above):.1g})"
             print(f"  {name:30} {quoted}; {told}")
-        mine = ours(activations, labels, probing)
+        mine = ours(activations, labels, probing, device)
         theirs = [peer.scores for peer in peers(NEWTON, activations, labels, probing)]
         off = max(float(np.nanmax(np.abs(these - those))) for these, those in zip(mine, theirs, strict=True))
         summary["standardised" if standardise else "raw"] = {
@@ -119,8 +129,15 @@ class Fitted(NamedTuple):
     """Of the fifth; NaN for the others."""
 
 
-def ours(activations: Sequence[Activations], labels: Labels, probing: Probing) -> list[Float[np.ndarray, " example"]]:
+def ours(
+    activations: Sequence[Activations], labels: Labels, probing: Probing, device: str
+) -> list[Float[np.ndarray, " example"]]:
     """The scores of every cell."""
+    if torch.device(device).type != "cpu":
+        present = np.stack([_present(cell) for cell in activations])
+        on_device = torch.stack([cell.to(device) for cell in activations])
+        scored = scores_of_batch(on_device, present, labels, probing)
+        return [each.held_out[0] for each in scored]
 
     def of_cell(cell: Activations) -> Float[np.ndarray, " example"]:
         scores: np.ndarray = cell_scores(cell, _present(cell), labels, probing).held_out[0]
@@ -134,14 +151,14 @@ def peers(name: str, activations: Sequence[Activations], labels: Labels, probing
     return [_fitted(name, cell, labels, probing) for cell in activations]
 
 
-def excesses(activations: Activations, labels: Labels, probing: Probing) -> dict[str, float]:
+def excesses(activations: Activations, labels: Labels, probing: Probing, device: str) -> dict[str, float]:
     """By what share the objective of each is above the best of them, on one cell."""
     present, (c,) = _present(activations), probing.c
     trained, wrong = (labels.fold[0] != 0)[present], labels.wrong[present]
     features = _features(activations, present, probing)
     tensor, cost = torch.from_numpy(features), c * torch.from_numpy(trained).double()[None]
-    fit = fit_each(gram_matrix(tensor), torch.from_numpy(wrong)[None], cost)
-    weights = {OURS: ((tensor.T @ fit.alpha[0]).numpy(), float(fit.intercept[0]))}
+    fit = fit_each(gram_matrix(tensor).to(device), torch.from_numpy(wrong)[None].to(device), cost.to(device))
+    weights = {OURS: ((tensor.T @ fit.alpha[0].cpu()).numpy(), float(fit.intercept[0]))}
     for name in (PUBLISHED, NEWTON):
         probe = _fitted(name, activations, labels, probing).probe
         weights[name] = (probe.coef_[0], float(probe.intercept_[0]))

@@ -16,7 +16,7 @@ import statistics
 import sys
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,10 +25,15 @@ from jaxtyping import Float
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from interp.cell_probe import Probing, cell_scores, scaled_features
+from benchmarks.city_answers import device_name
+from interp.batches import batched
+from interp.cell_probe import Probing, cell_scores, scaled_features, scores_of_batch
+from interp.devices import resolve_device
 from interp.labels import Labels, Split
 from interp.threads import in_single_threads
 
+LAYER = 15
+"""Cells that a GPU fits at once."""
 DEFAULT, NEWTON = "LogisticRegression()", "newton-cholesky"
 
 
@@ -42,6 +47,8 @@ class Config:
     """Features."""
     cells: int = 33 * 15
     """Cells of the map."""
+    device: str = "auto"
+    """Where the suite fits, a layer of 15 cells at once if it is no CPU; scikit-learn is on the CPU."""
     sample: int = 1
     """How many of them scikit-learn fits with each solver in each turn."""
     repeats: int = 3
@@ -58,23 +65,24 @@ def main(config: Config) -> int:
     of_map: list[float] = []
     peers: dict[str, list[float]] = {DEFAULT: [], NEWTON: []}
     differences: list[float] = []
+    config = replace(config, device=resolve_device(config.device))
     drawing = _seconds_of_drawing(config)
     for turn in range(config.repeats):
         of_map.append(_seconds_of_map(config, one_split, once) - drawing)
         for number in range(config.sample):
             cell = (turn * config.sample + number) % config.cells
             for name in peers:
-                seconds, scores = _fitted(name, _features(config, cell), one_split)
+                seconds, scores = _fitted(name, _features(config, cell).cpu(), one_split)
                 peers[name].append(seconds)
                 if name == NEWTON:
-                    present = np.ones(config.n, dtype=bool)
-                    own = cell_scores(_features(config, cell), present, one_split, once).held_out[0]
-                    differences.append(float(np.nanmax(np.abs(own - scores))))
+                    present = np.ones((1, config.n), dtype=bool)
+                    (own,) = scores_of_batch(_features(config, cell)[None], present, one_split, once)
+                    differences.append(float(np.nanmax(np.abs(own.held_out[0] - scores))))
     peak_once = _peak_mb()
     nested = _seconds_of_map(config, folds, Probing()) - drawing
 
     each = [1e3 * seconds / config.cells for seconds in of_map]
-    print(f"{config.cells} cells, n {config.n}, d_model {config.d_model}, on {torch.get_num_threads()} threads")
+    print(f"{config.cells} cells, n {config.n}, d_model {config.d_model}, on {device_name(config.device)}")
     print(f"one split: {_spread(of_map)} s for the map, {_spread(each)} ms a cell, peak {peak_once:.0f} MB")
     for name, times in peers.items():
         print(f"  {name:22} {_spread([1e3 * second for second in times])} ms a cell ({len(times)} fits)")
@@ -98,23 +106,33 @@ def main(config: Config) -> int:
 
 
 def _features(config: Config, cell: int) -> Float[torch.Tensor, "example d_model"]:
-    return torch.randn(config.n, config.d_model, generator=torch.Generator().manual_seed(cell))
+    generator = torch.Generator(config.device).manual_seed(cell)
+    return torch.randn(config.n, config.d_model, generator=generator, device=config.device)
 
 
 def _seconds_of_drawing(config: Config) -> float:
     started = time.perf_counter()
-    in_single_threads(lambda cell: _features(config, cell).sum().item(), range(config.cells))
+    if torch.device(config.device).type == "cpu":
+        in_single_threads(lambda cell: _features(config, cell).sum().item(), range(config.cells))
+    else:
+        for cell in range(config.cells):
+            _features(config, cell).sum().item()
     return time.perf_counter() - started
 
 
 def _seconds_of_map(config: Config, labels: Labels, probing: Probing) -> float:
     """The time of every cell's scores, and of drawing its features; no more than a few cells are held at once."""
-    present = np.ones(config.n, dtype=bool)
+    present = np.ones((LAYER, config.n), dtype=bool)
     started = time.perf_counter()
-    in_single_threads(
-        lambda cell: float(np.nansum(cell_scores(_features(config, cell), present, labels, probing).held_out)),
-        range(config.cells),
-    )
+    if torch.device(config.device).type == "cpu":
+        in_single_threads(
+            lambda cell: float(np.nansum(cell_scores(_features(config, cell), present[0], labels, probing).held_out)),
+            range(config.cells),
+        )
+    else:
+        for cells in batched(range(config.cells), LAYER):
+            streams = torch.stack([_features(config, cell) for cell in cells])
+            scores_of_batch(streams, present[: len(cells)], labels, probing)
     return time.perf_counter() - started
 
 

@@ -12,14 +12,18 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from interp.answer_columns import MIN_PER_CLASS
+from interp.batches import batched, in_halves_if_need_be
 from interp.classifiers import Classifier, K, classifier, weights_of
-from interp.cross_fitting import chosen_costs, held_out_and_inner_scores, held_out_scores
+from interp.cross_fitting import CrossFits, chosen_costs
 from interp.labels import NEVER, Labels
 from interp.logistic import Fits, fit_each
 
 MIN_FOLDS_TO_NEST = 3
 """With two folds nothing is left to train on once both are left out."""
 SOLVERS = ("newton", "sklearn")
+BATCH_BYTES = 2**31
+"""Of the features and inner products of cells that are fitted in one batch on a GPU, in double precision; what is made
+of them takes about as much again a few times."""
 
 
 class NoValue(IntEnum):
@@ -54,6 +58,11 @@ class Probing:
     k: int = K
     """Coordinates of the sparse probe."""
 
+    @property
+    def in_gram_space(self) -> bool:
+        """Whether the suite's own solver fits, to inner products."""
+        return (self.kind, self.solver) == ("logistic", "newton")
+
 
 class Scores(NamedTuple):
     """Log-odds of being wrong, by probes that were not trained on the example; NaN where there is none."""
@@ -70,19 +79,107 @@ def cell_scores(
     probing: Probing,
 ) -> Scores:
     """The scores of one cell; NaN for every example of a cell that cannot have a value."""
-    n_inner = labels.n_folds if probing.nested and labels.n_folds >= MIN_FOLDS_TO_NEST else 0
-    scores = Scores(np.full(labels.fold.shape, np.nan), np.full((n_inner, len(present)), np.nan))
+    n_inner = _n_inner(labels, probing)
+    scores = _no_scores(labels, probing)
     features = present_features(activations, present)
     if why_no_value(labels, present) or why_not_usable(features):
         return scores
     fold = labels.fold[:, present]
     problem = CellFits(scaled_features(features, by_deviation=probing.standardise), labels.wrong[present], probing)
     costs = np.stack([chosen_costs(problem, of_seed, labels.n_folds, probing.c) for of_seed in fold])
-    if n_inner:
-        scores.held_out[:, present], scores.inner[:, present] = held_out_and_inner_scores(problem, fold, costs)
-    else:
-        scores.held_out[:, present] = held_out_scores(problem, fold, costs)
+    fits = CrossFits(problem.can_train, fold, costs, nested=n_inner > 0)
+    held_out, inner = fits.of(problem.scores(fits.cost))
+    scores.held_out[:, present], scores.inner[:, present] = held_out, inner[:n_inner]
     return scores
+
+
+def scores_of_batch(
+    activations: Float[torch.Tensor, "cell example d_model"],
+    present: Bool[np.ndarray, "cell example"],
+    labels: Labels,
+    probing: Probing,
+) -> list[Scores]:
+    """What `cell_scores` gives for each of several cells, from fits that are made in one batch, as a GPU wants them.
+
+    Cells are on their own where the batch would have to differ from cell to cell: where a strength of the
+    regularisation is chosen, or a fit has too few of a cell's examples.
+    """
+    costs = np.full((len(labels.fold), labels.n_folds), probing.c[0])
+    wrong, n_inner = labels.wrong, _n_inner(labels, probing)
+    fits = CrossFits(lambda trained: _both_classes(trained, wrong), labels.fold, costs, nested=n_inner > 0)
+    cost_of_fits = fits.cost
+
+    def is_alone(there: Bool[np.ndarray, " example"]) -> bool:
+        trains = all(_both_classes(trained, wrong) for trained in (cost_of_fits > 0) & there)
+        return not trains or len(probing.c) > 1 or not probing.in_gram_space
+
+    def of_some(cells: tuple[int, ...]) -> list[Scores]:
+        rows, there = list(cells), present[list(cells)]
+        features = batch_features(activations[rows], there, by_deviation=probing.standardise)
+        gram = features @ features.mT
+        cost = torch.from_numpy(cost_of_fits * there[:, None]).to(gram.device)
+        of_fits = converged_fits(gram, wrong, cost).scores(gram).cpu().numpy()
+        return [Scores(*fits.of(each)) for each in np.where(there[:, None], of_fits, np.nan)]
+
+    why = why_batch_not_usable(activations, present)
+    scores: dict[int, Scores] = {}
+    for cell, there in enumerate(present):
+        if why_no_value(labels, there) or why[cell]:
+            scores[cell] = _no_scores(labels, probing)
+        elif is_alone(there):
+            scores[cell] = cell_scores(activations[cell], there, labels, probing)
+    together = [cell for cell in range(len(present)) if cell not in scores]
+    for cells in batched(together, cells_at_once(*activations.shape[1:])):
+        for cell, (held_out, inner) in zip(cells, in_halves_if_need_be(of_some, cells), strict=True):
+            scores[cell] = Scores(held_out, inner[:n_inner])
+    return [scores[cell] for cell in range(len(present))]
+
+
+def cells_at_once(n: int, d_model: int) -> int:
+    """How many cells of so many examples and features are fitted in one batch."""
+    return max(1, BATCH_BYTES // (8 * n * (n + 2 * d_model)))
+
+
+def batch_features(
+    activations: Float[torch.Tensor, "cell example d_model"],
+    present: Bool[np.ndarray, "cell example"],
+    *,
+    by_deviation: bool,
+) -> Float[torch.Tensor, "cell example d_model"]:
+    """`scaled_features` of each cell's examples; 0 for the others, which so have no part in the fits."""
+    there = torch.from_numpy(present).to(activations.device)[:, :, None]
+    n = there.sum(1, keepdim=True)
+    features = torch.where(there, activations.double(), 0.0)
+    features = torch.where(there, features - features.sum(1, keepdim=True) / n, 0.0)
+    if not by_deviation:
+        return features
+    deviation = (features.square().sum(1, keepdim=True) / n).sqrt()
+    return features / torch.where(deviation > 0, deviation, 1.0)
+
+
+def why_batch_not_usable(
+    activations: Float[torch.Tensor, "cell example d_model"], present: Bool[np.ndarray, "cell example"]
+) -> list[NoValue]:
+    """`why_not_usable` of each cell's examples."""
+    absent = ~torch.from_numpy(present).to(activations.device)[:, :, None]
+    finite = (activations.isfinite() | absent).all(2).all(1)
+    one = activations[range(len(present)), present.argmax(1)][:, None]
+    same = ((activations == one) | absent).all(2).all(1)
+    of_finite = torch.where(same, NoValue.ACTIVATIONS_ALL_THE_SAME, NoValue.HAS_VALUE)
+    return [NoValue(why) for why in torch.where(finite, of_finite, NoValue.ACTIVATIONS_NOT_FINITE).tolist()]
+
+
+def _n_inner(labels: Labels, probing: Probing) -> int:
+    return labels.n_folds if probing.nested and labels.n_folds >= MIN_FOLDS_TO_NEST else 0
+
+
+def _no_scores(labels: Labels, probing: Probing) -> Scores:
+    n_inner, n = _n_inner(labels, probing), len(labels.wrong)
+    return Scores(np.full(labels.fold.shape, np.nan), np.full((n_inner, n), np.nan))
+
+
+def _both_classes(these: Bool[np.ndarray, " example"], positive: Bool[np.ndarray, " example"]) -> bool:
+    return bool((these & positive).any() and (these & ~positive).any())
 
 
 def why_no_value(labels: Labels, present: Bool[np.ndarray, " example"]) -> NoValue:
@@ -142,6 +239,18 @@ def gram_matrix(features: Float[torch.Tensor, "n d_model"]) -> Float[torch.Tenso
     return torch.from_numpy(array @ array.T)
 
 
+def converged_fits(
+    gram: Float[torch.Tensor, "*cell n n"],
+    positive: Bool[np.ndarray, " n"],
+    cost: Float[torch.Tensor, "*cell fit n"],
+) -> Fits:
+    """Fits to the same labels with different costs; a `RuntimeError` if one does not come to its optimum."""
+    fits = fit_each(gram, torch.from_numpy(positive).to(gram.device).expand(cost.shape), cost)
+    if not bool(fits.converged.all()):
+        raise RuntimeError(f"a probe did not converge in {fits.steps} steps (n {len(positive)})")
+    return fits
+
+
 class CellFits:
     """The features of a cell and which of its examples are positive: an `interp.cross_fitting.Problem`.
 
@@ -156,8 +265,7 @@ class CellFits:
         gram: Float[torch.Tensor, "n n"] | None = None,
     ) -> None:
         self.features, self.positive, self.probing = features, positive, probing
-        in_gram_space = (probing.kind, probing.solver) == ("logistic", "newton")
-        self.gram = (gram_matrix(features) if gram is None else gram) if in_gram_space else None
+        self.gram = (gram_matrix(features) if gram is None else gram) if probing.in_gram_space else None
 
     def scores(self, cost: Float[np.ndarray, "fit n"]) -> Float[np.ndarray, "fit n"]:
         """The log-odds of every example by each probe; an example whose cost is 0 is not trained on."""
@@ -175,7 +283,7 @@ class CellFits:
 
     def can_train(self, trained: Bool[np.ndarray, " n"]) -> bool:
         """Whether both classes are among these examples."""
-        return len(set(self.positive[trained].tolist())) == 2
+        return _both_classes(trained, self.positive)
 
     def directions(self, cost: Float[np.ndarray, "fit n"]) -> tuple[np.ndarray, np.ndarray]:
         """What the probes of `scores` multiply the features with (fit × d_model), and add (fit)."""
@@ -186,11 +294,7 @@ class CellFits:
         return (fits.alpha @ self.features).cpu().numpy(), fits.intercept.cpu().numpy()
 
     def _fits(self, gram: Float[torch.Tensor, "n n"], cost: Float[np.ndarray, "fit n"]) -> Fits:
-        positive = torch.from_numpy(self.positive).to(gram.device).expand(len(cost), -1)
-        fits = fit_each(gram, positive, torch.from_numpy(cost).to(gram.device))
-        if not bool(fits.converged.all()):
-            raise RuntimeError(f"a probe did not converge in {fits.steps} steps (n {len(self.positive)})")
-        return fits
+        return converged_fits(gram, self.positive, torch.from_numpy(cost).to(gram.device))
 
     def _classifier(self, cost: Float[np.ndarray, " n"]) -> Classifier:
         trained = cost > 0

@@ -36,6 +36,7 @@ def with_marks(
     *,
     draws: int,
     seed: int,
+    device: str = "cpu",
 ) -> Heatmap:
     """The map with what chance would give each cell.
 
@@ -50,6 +51,8 @@ def with_marks(
         Permutations of the labels.
     seed
         Decides the permutations, and the cells and permutations that are refitted.
+    device
+        Where these are refitted.
     """
     value = heatmap.data["value"].values
     cells = np.argwhere(np.isfinite(value))
@@ -61,7 +64,8 @@ def with_marks(
     sample = rng.choice(len(cells), size=min(REFIT_CELLS, len(cells)), replace=False)
     groups, sides = ([str(number) for number in numbers] for numbers in (labels.group, labels.side))
     relabelled = [split.labels(row.tolist(), groups, sides) for row in permuted[:REFIT_DRAWS]]
-    refits = refitted_aucs(store, mask, relabelled, probing, [(int(row), int(column)) for row, column in cells[sample]])
+    sampled = [(int(row), int(column)) for row, column in cells[sample]]
+    refits = refitted_aucs(store, mask, relabelled, probing, sampled, device)
     inflation = inflation_of(refits, null[:, sample])
     apart = len(set(labels.side.tolist())) == len(set(labels.group.tolist()))
     if not apart:

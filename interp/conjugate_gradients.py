@@ -13,6 +13,8 @@ What makes them few is that all share a preconditioner, the Hessian with weights
 without what couples features and intercept (nothing, where the features are centred). It takes r to z with
 (I + V K) z = r, whose image is K z = V^-½ (I - (I + V^½ K V^½)⁻¹) V^-½ r; and z = r - V K z. So an iteration is one
 product of a matrix with what is left of r, for all regressions at once, in place of a factorisation for each.
+
+Cells, each with a K and a preconditioner of its own, can be solved in one batch: they are leading dimensions.
 """
 
 from __future__ import annotations
@@ -31,48 +33,52 @@ LEAST_CURVATURE = 1e-3
 
 
 class Preconditioner(NamedTuple):
-    """The Hessian's inverse for weights that all regressions share."""
+    """The Hessian's inverse for weights that all regressions of a cell share."""
 
-    to_image: Float[torch.Tensor, "m m"]
+    to_image: Float[torch.Tensor, "*cell m m"]
     """Takes a right side to the image of its solution."""
-    weight: Float[torch.Tensor, " m"]
+    weight: Float[torch.Tensor, "*cell m"]
     """What this image is multiplied with, to be taken from the right side for the solution itself."""
 
-    def solved(self, side: Float[torch.Tensor, "fit m"]) -> tuple[torch.Tensor, torch.Tensor]:
+    def solved(self, side: Float[torch.Tensor, "*cell fit m"]) -> tuple[torch.Tensor, torch.Tensor]:
         """What this inverse makes of right sides, and its image."""
         image = side @ self.to_image
-        return torch.addcmul(side, self.weight, image, value=-1), image
+        return torch.addcmul(side, self.weight[..., None, :], image, value=-1), image
 
 
-def preconditioner(gram: Float[torch.Tensor, "n n"], weight: Float[torch.Tensor, " n"]) -> Preconditioner:
+def preconditioner(gram: Float[torch.Tensor, "*cell n n"], weight: Float[torch.Tensor, "*cell n"]) -> Preconditioner:
     """That of these weights, which are raised where they are small beside their mean.
 
-    Raises
-    ------
-    torch.linalg.LinAlgError
-        If the precision of `gram` is too low for its factorisation, or for what it adds to the identity.
+    It is NaN for a cell if the precision of its `gram` is too low to be inverted, or for what it adds to the identity.
     """
-    weight = weight.clamp_min(SMALLEST_SHARE * float(weight.mean()))
+    weight = torch.maximum(weight, SMALLEST_SHARE * weight.mean(-1, keepdim=True))
     root = weight.sqrt()
-    matrix = root[:, None] * gram * root
-    if not float(matrix.diagonal().max()) >= LEAST_CURVATURE:
-        raise torch.linalg.LinAlgError("inner products too small beside the identity")  # type: ignore[attr-defined]
-    matrix.diagonal().add_(1.0)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
-    inverse.neg_().diagonal().add_(1.0)
-    of_intercept = 1 / weight.sum()
-    to_image = torch.nn.functional.pad(inverse / root[:, None] / root, (0, 1, 0, 1))
-    to_image[-1, -1] = of_intercept
+    matrix = root[..., :, None] * gram * root[..., None, :]
+    diagonal = matrix.diagonal(dim1=-2, dim2=-1)
+    too_small = ~(diagonal.amax(-1) >= LEAST_CURVATURE)
+    diagonal.add_(1.0)
+    inverse = _inverse(matrix)
+    inverse.neg_().diagonal(dim1=-2, dim2=-1).add_(1.0)
+    of_intercept = 1 / weight.sum(-1)
+    to_image = torch.nn.functional.pad(inverse / root[..., :, None] / root[..., None, :], (0, 1, 0, 1))
+    to_image[..., -1, -1] = of_intercept
+    to_image.masked_fill_(too_small[..., None, None], torch.nan)
     # Of the intercept the solution is its own image: s - (1/o - 1) o s = o s.
-    return Preconditioner(to_image, torch.cat([weight, (1 / of_intercept - 1)[None]]))
+    return Preconditioner(to_image, torch.cat([weight, (1 / of_intercept - 1)[..., None]], dim=-1))
+
+
+def _inverse(matrix: Float[torch.Tensor, "*cell n n"]) -> Float[torch.Tensor, "*cell n n"]:
+    """Of positive definite matrices; NaN for those that rounding has spoilt."""
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    return torch.cholesky_inverse(factor.masked_fill_((failed > 0)[..., None, None], torch.nan))
 
 
 def directions(
     shared: Preconditioner,
-    weight: Float[torch.Tensor, "fit n"],
-    side: Float[torch.Tensor, "fit m"],
+    weight: Float[torch.Tensor, "*cell fit n"],
+    side: Float[torch.Tensor, "*cell fit m"],
     tolerance: float,
-) -> tuple[Float[torch.Tensor, "fit m"], int]:
+) -> tuple[Float[torch.Tensor, "*cell fit m"], int]:
     """The direction of each regression, and after how many iterations.
 
     Parameters
@@ -89,22 +95,22 @@ def directions(
     """
     left = side.clone()
     along, image = shared.solved(left)
-    size = (left * image).sum(1)
+    size = (left * image).sum(-1)
     enough = tolerance**2 * size
-    found = torch.zeros_like(side)
-    found[(size <= 0) & side.any(1)] = torch.nan
+    no_length = ~(size > 0) & side.any(-1)
+    found = torch.zeros_like(side).masked_fill_(no_length[..., None], torch.nan)
     for iteration in range(1, MAX_ITERATIONS + 1):
-        curved = weight * (image[:, :-1] + image[:, -1:])
-        taken = torch.cat([along[:, :-1] + curved, curved.sum(1, keepdim=True)], dim=1)
+        curved = weight * (image[..., :-1] + image[..., -1:])
+        taken = torch.cat([along[..., :-1] + curved, curved.sum(-1, keepdim=True)], dim=-1)
         # A regression that is done stays where it is: what is left of it is rounding, which would be blown up.
         going = size > enough
-        length = torch.where(going, size / (taken * image).sum(1), 0.0)[:, None]
+        length = torch.where(going, size / (taken * image).sum(-1), 0.0)[..., None]
         found.addcmul_(length, along)
         left.addcmul_(length, taken, value=-1)
         steepest, image_of_steepest = shared.solved(left)
-        before, size = size, torch.where(going, (left * image_of_steepest).sum(1), size)
+        before, size = size, torch.where(going, (left * image_of_steepest).sum(-1), size)
         if not bool((size > enough).any()):
             return found, iteration
-        kept = torch.where(going, size / before, 0.0)[:, None]
+        kept = torch.where(going, size / before, 0.0)[..., None]
         along, image = steepest.addcmul_(kept, along), image_of_steepest.addcmul_(kept, image)
     return found, MAX_ITERATIONS

@@ -9,7 +9,7 @@ What is fitted, to classes or to numbers, is a `Problem`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -17,6 +17,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.labels import NEVER
+
+CanTrain = Callable[[Bool[np.ndarray, " n"]], bool]
+"""Whether a probe can be fitted to these examples."""
 
 
 @runtime_checkable
@@ -50,18 +53,35 @@ def inner_scores(
 
     `costs` is that of each of the folds. NaN for the fold's own examples, and where nothing is left to train on.
     """
-    fits = _inner_fits(problem, fold, costs)
+    fits = _inner_fits(problem.can_train, fold, costs)
     scores = problem.scores(_costs_of(fits)) if fits else np.empty((0, len(fold)))
     return _inner(fits, scores, fold, costs)
 
 
-def held_out_and_inner_scores(
-    problem: Problem, fold: Int[np.ndarray, "seed n"], costs: Float[np.ndarray, "seed fold"]
-) -> tuple[Float[np.ndarray, "seed n"], Float[np.ndarray, "fold n"]]:
-    """`held_out_scores`, and `inner_scores` of the first seed, from fits that are made together."""
-    outer, fits = _costs_of_folds(fold, costs), _inner_fits(problem, fold[0], costs[0])
-    scores = problem.scores(np.concatenate([outer, _costs_of(fits)]) if fits else outer)
-    return _held_out(scores[: len(outer)], fold), _inner(fits, scores[len(outer) :], fold[0], costs[0])
+class CrossFits:
+    """The fits of `held_out_scores`, and with `nested` those of `inner_scores` of the first seed, made together."""
+
+    def __init__(
+        self,
+        can_train: CanTrain,
+        fold: Int[np.ndarray, "seed n"],
+        costs: Float[np.ndarray, "seed fold"],
+        *,
+        nested: bool,
+    ) -> None:
+        self.fold, self.costs = fold, costs
+        self._outer = _costs_of_folds(fold, costs)
+        self._inner_fits = _inner_fits(can_train, fold[0], costs[0]) if nested else []
+
+    @property
+    def cost(self) -> Float[np.ndarray, "fit n"]:
+        """What an example's loss counts in each of the fits."""
+        return np.concatenate([self._outer, _costs_of(self._inner_fits)]) if self._inner_fits else self._outer
+
+    def of(self, scores: Float[np.ndarray, "fit n"]) -> tuple[Float[np.ndarray, "seed n"], Float[np.ndarray, "fold n"]]:
+        """Of the scores by each of the fits `held_out_scores`, and `inner_scores`."""
+        held_out = _held_out(scores[: len(self._outer)], self.fold)
+        return held_out, _inner(self._inner_fits, scores[len(self._outer) :], self.fold[0], self.costs[0])
 
 
 def chosen_costs(
@@ -87,11 +107,11 @@ class _InnerFit(NamedTuple):
     trained: Bool[np.ndarray, " n"]
 
 
-def _inner_fits(problem: Problem, fold: Int[np.ndarray, " n"], costs: Float[np.ndarray, " fold"]) -> list[_InnerFit]:
+def _inner_fits(can_train: CanTrain, fold: Int[np.ndarray, " n"], costs: Float[np.ndarray, " fold"]) -> list[_InnerFit]:
     pairs = combinations(range(len(costs)), 2)
     asked = {(pair, float(costs[outer])) for pair in pairs for outer in pair}
     fits = [_InnerFit(frozenset(pair), cost, ~np.isin(fold, pair)) for pair, cost in sorted(asked)]
-    return [fit for fit in fits if problem.can_train(fit.trained)]
+    return [fit for fit in fits if can_train(fit.trained)]
 
 
 def _costs_of(fits: Sequence[_InnerFit]) -> Float[np.ndarray, "fit n"]:

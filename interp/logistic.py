@@ -16,6 +16,8 @@ d_model is. Newton's method:
 2. The step is halved until it lowers the objective as it should.
 3. Steps are found in single precision, which is several times faster, as long as they lower the objective. What they
    are steps of, the gradient and the objective, is always in double precision, and so is the optimum.
+
+Cells, each with a K of its own, can be fitted in one batch, which is what a GPU wants: they are leading dimensions.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from jaxtyping import Bool, Float
 
+from interp.batches import batched
 from interp.conjugate_gradients import Preconditioner, directions, preconditioner
 
 TOLERANCE = 1e-12
@@ -38,6 +41,8 @@ ARMIJO = 1e-4
 """The share of what a step promises that it must hold."""
 TOGETHER = 3
 """So many regressions are faster by conjugate gradients together than by factorisations of their own."""
+FACTORISED = 2**28
+"""Entries of the matrices that are factorised in one batch."""
 MAX_STEPS_TOGETHER = 20
 LEFT_OF_EQUATION = 0.1
 """What conjugate gradients may leave of Newton's equation."""
@@ -48,53 +53,56 @@ SETTLING = 1 / 8
 class Fits(NamedTuple):
     """The solutions in the space of the examples."""
 
-    alpha: Float[torch.Tensor, "fit n"]
+    alpha: Float[torch.Tensor, "*cell fit n"]
     """w = Xᵀ alpha. Of examples that were not trained on it is 0, or by conjugate gradients as near to it as the fit is
     to the optimum; their labels have no part in it."""
-    intercept: Float[torch.Tensor, " fit"]
-    objective: Float[torch.Tensor, " fit"]
+    intercept: Float[torch.Tensor, "*cell fit"]
+    objective: Float[torch.Tensor, "*cell fit"]
     steps: int
-    converged: Bool[torch.Tensor, " fit"]
+    converged: Bool[torch.Tensor, "*cell fit"]
 
-    def scores(self, gram: Float[torch.Tensor, "m n"]) -> Float[torch.Tensor, "fit m"]:
+    def scores(self, gram: Float[torch.Tensor, "*cell m n"]) -> Float[torch.Tensor, "*cell fit m"]:
         """The log-odds of other examples, from their inner products with those of the fits."""
-        return self.alpha @ gram.T + self.intercept[:, None]
+        return self.alpha @ gram.mT + self.intercept[..., None]
 
 
 class _Problem(NamedTuple):
     """What the fits are of."""
 
-    gram: Float[torch.Tensor, "n n"]
-    target: Float[torch.Tensor, "fit n"]
-    cost: Float[torch.Tensor, "fit n"]
+    gram: Float[torch.Tensor, "*cell n n"]
+    target: Float[torch.Tensor, "*cell fit n"]
+    cost: Float[torch.Tensor, "*cell fit n"]
 
 
 class _State(NamedTuple):
     """Where the fits are."""
 
-    alpha: Float[torch.Tensor, "fit n"]
-    intercept: Float[torch.Tensor, " fit"]
-    gram_alpha: Float[torch.Tensor, "fit n"]
+    alpha: Float[torch.Tensor, "*cell fit n"]
+    intercept: Float[torch.Tensor, "*cell fit"]
+    gram_alpha: Float[torch.Tensor, "*cell fit n"]
 
     @property
-    def logits(self) -> Float[torch.Tensor, "fit n"]:
-        return self.gram_alpha + self.intercept[:, None]
+    def logits(self) -> Float[torch.Tensor, "*cell fit n"]:
+        return self.gram_alpha + self.intercept[..., None]
 
-    def moved(self, step: _State, size: Float[torch.Tensor, " fit"]) -> _State:
-        """A step further."""
+    def moved(self, step: _State, size: Float[torch.Tensor, "*cell fit"]) -> _State:
+        """A step further; no further where the size is 0, whatever the step is."""
+        far, each = size > 0, size[..., None]
         return _State(
-            self.alpha + size[:, None] * step.alpha,
-            self.intercept + size * step.intercept,
-            self.gram_alpha + size[:, None] * step.gram_alpha,
+            torch.where(far[..., None], self.alpha + each * step.alpha, self.alpha),
+            torch.where(far, self.intercept + size * step.intercept, self.intercept),
+            torch.where(far[..., None], self.gram_alpha + each * step.gram_alpha, self.gram_alpha),
         )
 
 
 class _Equation(NamedTuple):
     """Newton's, of each fit; see the module's head."""
 
-    weight: Float[torch.Tensor, "fit n"]
-    side: Float[torch.Tensor, "fit m"]
+    weight: Float[torch.Tensor, "*cell fit n"]
+    side: Float[torch.Tensor, "*cell fit m"]
     """r, and in the last column 1ᵀr + 1ᵀα: what 1ᵀ W (K δ + 1 db) is to be, so that 1ᵀα = 0."""
+    is_open: Bool[torch.Tensor, "*cell fit"]
+    """Which fits go on."""
 
 
 @runtime_checkable
@@ -106,33 +114,34 @@ class _Solver(Protocol):
     rounding: float
     """The share of the objective up to which a step is rounding if no length of it lowers the objective."""
 
-    def direction(self, equation: _Equation) -> Float[torch.Tensor, "fit m"]:
-        """Newton's δ, and in the last column db; they may be too inexact to lower the objective."""
-
-
-def _no_direction(equation: _Equation) -> Float[torch.Tensor, "fit m"]:
-    return torch.full_like(equation.side, torch.nan)
+    def direction(self, equation: _Equation) -> Float[torch.Tensor, "*cell fit m"]:
+        """Newton's δ, and in the last column db: NaN, or inexact, where there is no better; maybe 0 for closed fits."""
 
 
 class _Factorisations:
     """A Cholesky factorisation for each fit and step, in the precision of `gram`."""
 
-    def __init__(self, gram: Float[torch.Tensor, "n n"], max_steps: int, rounding: float) -> None:
+    def __init__(self, gram: Float[torch.Tensor, "*cell n n"], max_steps: int, rounding: float) -> None:
         self.gram, self.max_steps, self.rounding = gram, max_steps, rounding
 
-    def direction(self, equation: _Equation) -> Float[torch.Tensor, "fit m"]:
-        residual, of_intercept = equation.side[:, :-1], equation.side[:, -1]
-        root = equation.weight.sqrt().to(self.gram.dtype)
-        matrix = root[:, :, None] * self.gram * root[:, None, :]
+    def direction(self, equation: _Equation) -> Float[torch.Tensor, "*cell fit m"]:
+        these = equation.is_open.nonzero(as_tuple=True)
+        residual, of_intercept = equation.side[these][:, :-1], equation.side[these][:, -1]
+        root = equation.weight[these].sqrt().to(self.gram.dtype)
+        gram = self.gram if self.gram.ndim == 2 else self.gram[these[0]]
+        matrix = root[:, :, None] * gram * root[:, None, :]
         matrix.diagonal(dim1=1, dim2=2).add_(1.0)
         factor, failed = torch.linalg.cholesky_ex(matrix)
-        if bool(failed.any()):
-            return _no_direction(equation)
-        sides = torch.stack([root * (residual.to(self.gram.dtype) @ self.gram), root], dim=2)
-        solved = (root[:, :, None] * torch.cholesky_solve(sides, factor)).to(residual.dtype)
-        along, for_one = residual - solved[:, :, 0], solved[:, :, 1]
+        projected = (residual.to(gram.dtype)[:, None] @ gram)[:, 0]
+        # Not cholesky_solve, which a GPU does for one matrix after the other if there are two right sides.
+        half = torch.linalg.solve_triangular(factor, torch.stack([root * projected, root], dim=2), upper=False)
+        solved = root[:, :, None] * torch.linalg.solve_triangular(factor.mT, half, upper=True)
+        into_features, for_one = solved.to(residual.dtype).unbind(2)
+        along = residual - into_features
         intercept = (along.sum(1) + of_intercept - residual.sum(1)) / for_one.sum(1)
-        return torch.cat([along - intercept[:, None] * for_one, intercept[:, None]], dim=1)
+        found = torch.cat([along - intercept[:, None] * for_one, intercept[:, None]], dim=1)
+        found.masked_fill_((failed > 0)[:, None], torch.nan)
+        return torch.zeros_like(equation.side).index_put_(these, found)
 
 
 class _Together:
@@ -140,31 +149,28 @@ class _Together:
 
     max_steps, rounding = MAX_STEPS_TOGETHER, 0.0
 
-    def __init__(self, gram: Float[torch.Tensor, "n n"]) -> None:
+    def __init__(self, gram: Float[torch.Tensor, "*cell n n"]) -> None:
         self.gram = gram.float()
         self.shared: Preconditioner | None = None
         self.iterations = 0
 
-    def direction(self, equation: _Equation) -> Float[torch.Tensor, "fit m"]:
+    def direction(self, equation: _Equation) -> Float[torch.Tensor, "*cell fit m"]:
         weight = equation.weight.float()
-        n_fits, n = weight.shape
+        n_fits, n = weight.shape[-2:]
         # So many iterations take about as long as making a preconditioner.
         if self.shared is None or self.iterations >= n / n_fits:
             # At the start all weights are large, and will not be so after the first step.
-            shared_weight = weight.mean(0) * (SETTLING if self.shared is None else 1.0)
-            try:
-                self.shared, self.iterations = preconditioner(self.gram, shared_weight), 0
-            except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
-                return _no_direction(equation)
+            shared_weight = weight.mean(-2) * (SETTLING if self.shared is None else 1.0)
+            self.shared, self.iterations = preconditioner(self.gram, shared_weight), 0
         found, iterations = directions(self.shared, weight, equation.side.float(), LEFT_OF_EQUATION)
         self.iterations += iterations
         return found.to(equation.side.dtype)
 
 
 def fit_logistic(
-    gram: Float[torch.Tensor, "n n"],
-    positive: Bool[torch.Tensor, "fit n"],
-    cost: Float[torch.Tensor, "fit n"],
+    gram: Float[torch.Tensor, "*cell n n"],
+    positive: Bool[torch.Tensor, "*cell fit n"],
+    cost: Float[torch.Tensor, "*cell fit n"],
 ) -> Fits:
     """Fit to convergence, with factorisations.
 
@@ -189,100 +195,112 @@ def fit_logistic(
 
 
 def _fitted(problem: _Problem, solvers: Sequence[_Solver]) -> Fits:
-    rate = (problem.cost * problem.target).sum(1) / problem.cost.sum(1)
+    rate = (problem.cost * problem.target).sum(-1) / problem.cost.sum(-1)
     if not bool(((rate > 0) & (rate < 1)).all()):
         raise ValueError("both classes must occur in the training examples")
     state = _State(torch.zeros_like(problem.cost), torch.logit(rate), torch.zeros_like(problem.cost))
     objective = _objective(problem, state)
     at_end, steps = torch.zeros_like(rate, dtype=torch.bool), 0
     for solver in solvers:
+        stuck = torch.zeros_like(at_end)
         for _ in range(solver.max_steps):
-            step, slope = _step(problem, state, solver)
-            at_end = slope.abs() <= TOLERANCE * objective
-            if bool(at_end.all()):
-                return Fits(state.alpha, state.intercept, objective, steps, at_end)
-            steps += 1
-            size, found = _step_size(problem, state, step, objective, slope)
-            if not found:
-                at_end = slope.abs() <= max(TOLERANCE, solver.rounding) * objective
+            step, slope = _step(problem, state, solver, ~(at_end | stuck))
+            at_end = torch.where(stuck, at_end, slope.abs() <= TOLERANCE * objective)
+            if bool((at_end | stuck).all()):
                 break
+            steps += 1
+            size = _step_size(problem, state, step, objective, slope, at_end | stuck)
+            gives_up = ~(at_end | stuck) & (size == 0)
+            at_end |= gives_up & (slope.abs() <= solver.rounding * objective)
+            stuck |= gives_up
             state = state.moved(step, size)
             objective = _objective(problem, state)
+        if bool(at_end.all()):
+            break
     return Fits(state.alpha, state.intercept, objective, steps, at_end)
 
 
-def _step(problem: _Problem, state: _State, solver: _Solver) -> tuple[_State, Float[torch.Tensor, " fit"]]:
+def _step(
+    problem: _Problem, state: _State, solver: _Solver, is_open: Bool[torch.Tensor, "*cell fit"]
+) -> tuple[_State, Float[torch.Tensor, "*cell fit"]]:
     """Where to go, and the objective's derivative along it (negative, if it is of any use)."""
     probability = torch.sigmoid(state.logits)
     gradient = problem.cost * (problem.target - probability)
-    side = torch.cat([gradient - state.alpha, gradient.sum(1, keepdim=True)], dim=1)
-    found = solver.direction(_Equation(problem.cost * probability * (1 - probability), side))
-    step = _State(found[:, :-1], found[:, -1], found[:, :-1] @ problem.gram)
-    return step, -(side[:, :-1] * step.gram_alpha).sum(1) - side[:, -1] * step.intercept
+    side = torch.cat([gradient - state.alpha, gradient.sum(-1, keepdim=True)], dim=-1)
+    found = solver.direction(_Equation(problem.cost * probability * (1 - probability), side, is_open))
+    step = _State(found[..., :-1], found[..., -1], found[..., :-1] @ problem.gram)
+    return step, -(side[..., :-1] * step.gram_alpha).sum(-1) - side[..., -1] * step.intercept
 
 
 def _step_size(
     problem: _Problem,
     state: _State,
     step: _State,
-    objective: Float[torch.Tensor, " fit"],
-    slope: Float[torch.Tensor, " fit"],
-) -> tuple[Float[torch.Tensor, " fit"], bool]:
-    """How far each fit goes, and whether there is such a length for all that are not at their end."""
-    size = torch.ones_like(slope)
-    done = slope.abs() <= TOLERANCE * objective
+    objective: Float[torch.Tensor, "*cell fit"],
+    slope: Float[torch.Tensor, "*cell fit"],
+    done: Bool[torch.Tensor, "*cell fit"],
+) -> Float[torch.Tensor, "*cell fit"]:
+    """How far each fit goes; 0 if there is no such length."""
+    size = torch.where(slope.isnan(), 0.0, torch.ones_like(slope))
     while True:
         lower = _objective(problem, state.moved(step, size)) <= objective + ARMIJO * size * slope
-        if bool((lower | done).all()):
-            return torch.where(lower, size, 0.0), True
-        size = torch.where(lower | done, size, size / 2)
-        if float(size.min()) < SMALLEST_STEP:
-            return size, False
+        settled = lower | done | (size < SMALLEST_STEP)
+        if bool(settled.all()):
+            return torch.where(lower & (size >= SMALLEST_STEP), size, 0.0)
+        size = torch.where(settled, size, size / 2)
 
 
-def _objective(problem: _Problem, state: _State) -> Float[torch.Tensor, " fit"]:
+def _objective(problem: _Problem, state: _State) -> Float[torch.Tensor, "*cell fit"]:
     logits = state.logits
     # Not softplus, which above 20 gives its argument back: that is wrong in the ninth digit.
     losses = torch.logaddexp(logits, torch.zeros_like(logits)) - problem.target * logits
-    return (problem.cost * losses).sum(1) + 0.5 * (state.alpha * state.gram_alpha).sum(1)
+    return (problem.cost * losses).sum(-1) + 0.5 * (state.alpha * state.gram_alpha).sum(-1)
 
 
 def fit_each(
-    gram: Float[torch.Tensor, "n n"], positive: Bool[torch.Tensor, "fit n"], cost: Float[torch.Tensor, "fit n"]
+    gram: Float[torch.Tensor, "*cell n n"],
+    positive: Bool[torch.Tensor, "*cell fit n"],
+    cost: Float[torch.Tensor, "*cell fit n"],
 ) -> Fits:
-    """What `fit_logistic` gives, in the way that suits the number of fits and the device."""
-    if len(cost) < TOGETHER:
+    """What `fit_logistic` gives, in the way that suits the number of fits and the device; at most one cell axis."""
+    if cost.shape[-2] < TOGETHER:
         return _factorised(gram, positive, cost)
     fits = _together(gram, positive, cost)
-    if bool(fits.converged.all()):
-        return fits
-    again = ~fits.converged
-    exact = _factorised(gram, positive[again], cost[again])
-    return Fits(
-        fits.alpha.index_put((again,), exact.alpha),
-        fits.intercept.index_put((again,), exact.intercept),
-        fits.objective.index_put((again,), exact.objective),
-        fits.steps + exact.steps,
-        fits.converged.index_put((again,), exact.converged),
-    )
+    steps = [0]
+    for some in batched((~fits.converged).nonzero().tolist(), max(1, FACTORISED // gram.shape[-1] ** 2)):
+        these = torch.tensor(some, device=gram.device).unbind(1)
+        if gram.ndim == 2:
+            again = _factorised(gram, positive[these], cost[these])
+        else:  # Each is a cell with one fit.
+            again = _factorised(gram[these[0]], positive[these][:, None], cost[these][:, None])
+        fits.alpha[these] = again.alpha.flatten(0, -2)
+        fits.intercept[these] = again.intercept.flatten()
+        fits.objective[these] = again.objective.flatten()
+        fits.converged[these] = again.converged.flatten()
+        steps.append(again.steps)
+    return fits._replace(steps=fits.steps + max(steps))
 
 
 def _together(
-    gram: Float[torch.Tensor, "n n"], positive: Bool[torch.Tensor, "fit n"], cost: Float[torch.Tensor, "fit n"]
+    gram: Float[torch.Tensor, "*cell n n"],
+    positive: Bool[torch.Tensor, "*cell fit n"],
+    cost: Float[torch.Tensor, "*cell fit n"],
 ) -> Fits:
     """By conjugate gradients, as far as these come."""
     return _fitted(_Problem(gram, positive.to(gram.dtype), cost), [_Together(gram)])
 
 
 def _factorised(
-    gram: Float[torch.Tensor, "n n"], positive: Bool[torch.Tensor, "fit n"], cost: Float[torch.Tensor, "fit n"]
+    gram: Float[torch.Tensor, "*cell n n"],
+    positive: Bool[torch.Tensor, "*cell fit n"],
+    cost: Float[torch.Tensor, "*cell fit n"],
 ) -> Fits:
     """By factorisations: a GPU makes those of all fits at once.
 
     On a CPU a batch of matrices falls out of the cache. There each fit is made on its own, in the space of the examples
     that it is trained on.
     """
-    if gram.device.type != "cpu":
+    if gram.ndim > 2 or gram.device.type != "cpu":
         return fit_logistic(gram, positive, cost)
     alpha, fits = torch.zeros_like(cost), []
     for number in range(len(cost)):

@@ -27,7 +27,17 @@ import torch
 from jaxtyping import Bool, Float
 
 from interp.auc import Interval, auc_interval, bootstrap_interval, refitting_factor
-from interp.cell_probe import NoValue, Probing, Scores, cell_scores, why_no_value, why_not_usable
+from interp.batches import batched
+from interp.cell_probe import (
+    NoValue,
+    Probing,
+    Scores,
+    cell_scores,
+    cells_at_once,
+    scores_of_batch,
+    why_no_value,
+    why_not_usable,
+)
 from interp.example_values import AUC, ExampleValues
 from interp.files import whole_file
 from interp.heatmap import Heatmap
@@ -78,35 +88,69 @@ def out_of_fold_scores(
     def of_cell(activations: Float[torch.Tensor, "example d_model"], present: Bool[np.ndarray, " example"]) -> Scores:
         return cell_scores(activations, present, labels, probing)
 
-    return scores_of_cells(store, mask, of_cell, parts=parts, device=device)
+    def of_batch(
+        activations: Float[torch.Tensor, "cell example d_model"], present: Bool[np.ndarray, "cell example"]
+    ) -> list[Scores]:
+        return scores_of_batch(activations, present, labels, probing)
+
+    return scores_of_cells(store, mask, of_cell, of_batch, parts=parts, device=device)
 
 
 def scores_of_cells(
     store: Cells,
     mask: Bool[np.ndarray, "example position"],
     of_cell: Callable[[torch.Tensor, np.ndarray], Scores],
+    of_batch: Callable[[torch.Tensor, np.ndarray], list[Scores]] | None = None,
     *,
     parts: Path,
     device: str,
 ) -> Scores:
     """What a function of a cell's activations, and of which examples have it, gives for every cell.
 
-    Each layer is kept in the folder `parts`, from which an interrupted run goes on.
+    On a device other than the CPU `of_batch`, if there is one, is given the cells of as many layers at once as memory
+    is for. Each layer is kept in the folder `parts`, from which an interrupted run goes on.
     """
-    layers = []
-    done = sum(_part(parts, layer).is_file() for layer in store.layers)
-    with progress("probe", total=len(store.layers), done=done, unit="layers") as shown:
-        for layer in store.layers:
-            part = _part(parts, layer)
-            if not part.is_file():
-                cells = _scores_of_layer(store, layer, mask, of_cell, device)
-                with whole_file(part) as temporary:
-                    arrays = [np.stack(each) for each in zip(*cells, strict=True)]
-                    np.savez(temporary, held_out=arrays[0], inner=arrays[1])
+    in_batches = of_batch if _takes_batches(device) else None
+    missing = [layer for layer in store.layers if not _part(parts, layer).is_file()]
+    n_done = len(store.layers) - len(missing)
+    with progress("probe", total=len(store.layers), done=n_done, unit="layers") as shown:
+        for layers in batched(missing, _layers_at_once(store) if in_batches else 1):
+            if in_batches:
+                of_layers = _scores_of_layers(store, layers, mask, in_batches, device)
+            else:
+                of_layers = [_scores_of_layer(store, layer, mask, of_cell, device) for layer in layers]
+            for layer, cells in zip(layers, of_layers, strict=True):
+                with whole_file(_part(parts, layer)) as temporary:
+                    held_out, inner = (np.stack(each) for each in zip(*cells, strict=True))
+                    np.savez(temporary, held_out=held_out, inner=inner)
                 shown.update()
-            with np.load(part) as saved:
-                layers.append(Scores(saved["held_out"], saved["inner"]))
-    return Scores(*[np.stack(each) for each in zip(*layers, strict=True)])
+    scores = []
+    for layer in store.layers:
+        with np.load(_part(parts, layer)) as saved:
+            scores.append(Scores(saved["held_out"], saved["inner"]))
+    return Scores(*[np.stack(each) for each in zip(*scores, strict=True)])
+
+
+def _takes_batches(device: str) -> bool:
+    """Whether many cells at once suit a device; a CPU is faster with one for each thread."""
+    return torch.device(device).type != "cpu"
+
+
+def _layers_at_once(store: Cells) -> int:
+    d_model = store.cell(store.layers[0], store.positions[0]).shape[1]
+    return max(1, cells_at_once(len(store.examples), d_model) // len(store.positions))
+
+
+def _scores_of_layers(
+    store: Cells,
+    layers: Sequence[int],
+    mask: Bool[np.ndarray, "example position"],
+    of_batch: Callable[[torch.Tensor, np.ndarray], list[Scores]],
+    device: str,
+) -> list[list[Scores]]:
+    cells = [store.cell(layer, position).to(device) for layer in layers for position in store.positions]
+    scores = of_batch(torch.stack(cells), np.tile(mask.T, (len(layers), 1)))
+    return [list(cells) for cells in batched(scores, len(store.positions))]
 
 
 def _scores_of_layer(
@@ -120,9 +164,7 @@ def _scores_of_layer(
         return of_cell(store.cell(layer, store.positions[column]).to(device), mask[:, column])
 
     columns = range(len(store.positions))
-    return (
-        in_single_threads(of_column, columns) if torch.device(device).type == "cpu" else list(map(of_column, columns))
-    )
+    return list(map(of_column, columns)) if _takes_batches(device) else in_single_threads(of_column, columns)
 
 
 def example_scores(scores: Scores, labels: Labels, store: Cells, groups: Sequence[str]) -> ExampleValues:
@@ -158,7 +200,6 @@ def probe_map(
     n = np.zeros(shape, dtype=np.int64)
     n_wrong, reason = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int8)
     factor = refitting_factor(labels.n_folds)
-    weights = group_draws(labels.side, draws, np.random.default_rng(0)) if draws else None
     for layer, column in np.ndindex(shape):
         present = mask[:, column]
         scored = labels.scored.any(0) & present
@@ -171,9 +212,13 @@ def probe_map(
         value[layer, column], low[layer, column], high[layer, column] = interval
         if len(cell) > 1:
             spread[layer, column] = np.std([auc_interval(of_seed, labels.wrong).value for of_seed in cell], ddof=1)
-        if weights is not None:
-            ends = bootstrap_interval(cell, labels.wrong, weights)
-            low_bootstrap[layer, column], high_bootstrap[layer, column] = ends
+    if draws:
+        weights = group_draws(labels.side, draws, np.random.default_rng(0))
+        cells = np.argwhere(reason == NoValue.HAS_VALUE)
+        ends = in_single_threads(
+            lambda cell: bootstrap_interval(scores.held_out[tuple(cell)], labels.wrong, weights), cells
+        )
+        low_bootstrap[tuple(cells.T)], high_bootstrap[tuple(cells.T)] = np.array(ends).reshape(-1, 2).T
     extra = {f"n_{labels.called}": n_wrong, "why_missing": reason}
     extra |= {"sd_of_seeds": spread} if labels.fold.shape[0] > 1 else {}
     extra |= {"low_bootstrap": low_bootstrap, "high_bootstrap": high_bootstrap} if draws else {}
@@ -198,16 +243,28 @@ def refitted_aucs(
     permuted: Sequence[Labels],
     probing: Probing,
     cells: Sequence[tuple[int, int]],
+    device: str = "cpu",
 ) -> list[float]:
     """The AUC of some cells (indices of layer and position) with probes fitted anew to each of the permuted labels."""
     once = replace(probing, nested=False)
+    activations = [store.cell(store.layers[layer], store.positions[column]) for layer, column in cells]
+    present = mask.T[[column for _, column in cells]]
 
-    def of_cell(layer: int, column: int) -> list[float]:
-        activations = store.cell(store.layers[layer], store.positions[column])
-        scores = [(cell_scores(activations, mask[:, column], labels, once).held_out, labels) for labels in permuted]
-        return [auc_interval(each, labels.wrong).value for each, labels in scores if np.isfinite(each).any()]
+    def of_cell(number: int) -> list[Scores]:
+        return [cell_scores(activations[number], present[number], labels, once) for labels in permuted]
 
-    return [auc for aucs in in_single_threads(lambda cell: of_cell(*cell), cells) for auc in aucs]
+    if _takes_batches(device):
+        streams = torch.stack([cell.to(device) for cell in activations])
+        of_labels = [scores_of_batch(streams, present, labels, once) for labels in permuted]
+        scores = [list(each) for each in zip(*of_labels, strict=True)]
+    else:
+        scores = in_single_threads(of_cell, range(len(cells)))
+    return [
+        auc_interval(each.held_out, labels.wrong).value
+        for of_one_cell in scores
+        for each, labels in zip(of_one_cell, permuted, strict=True)
+        if np.isfinite(each.held_out).any()
+    ]
 
 
 class Best(NamedTuple):

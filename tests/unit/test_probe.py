@@ -10,12 +10,13 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import cross_val_predict, train_test_split
 from sklearn.preprocessing import StandardScaler
 
+from interp import probe as probe_module
 from interp.auc import auc_interval, refitting_factor
-from interp.cell_probe import SOLVERS, NoValue, Probing, Scores, cell_scores
+from interp.cell_probe import SOLVERS, NoValue, Probing, Scores, cell_scores, scores_of_batch
 from interp.errors import InputError
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels, Split
-from interp.probe import best_cell, out_of_fold_scores, probe_map
+from interp.probe import best_cell, out_of_fold_scores, probe_map, refitted_aucs
 from interp.store import ActivationStore
 from tests.stored import store_of
 
@@ -271,3 +272,75 @@ def test_finished_layers_are_not_computed_again(tmp_path: Path) -> None:
     first = (tmp_path / "scores" / "layer-000.npz").stat().st_mtime_ns
     assert map_of(cells, mask, labels, tmp_path).data.identical(whole)
     assert (tmp_path / "scores" / "layer-000.npz").stat().st_mtime_ns == first
+
+
+def cells_of_all_kinds(labels: Labels) -> tuple[torch.Tensor, np.ndarray]:
+    """Whole, with gaps, without a value, and (the last) without wrong answers for one of its inner fits."""
+    rng, n = np.random.default_rng(3), len(labels.wrong)
+    cells, present = torch.from_numpy(rng.normal(size=(8, n, 30))).float(), rng.random((8, n)) < 0.9
+    cells[:, :, 3] += torch.from_numpy(labels.wrong)
+    present[0] = True
+    present[2] = False
+    cells[3] = 1.0
+    present[4] &= ~labels.wrong | (rng.random(n) < 0.4)
+    present[5, 7] = True
+    cells[5, 7] = torch.inf
+    cells[6] = cells[6].abs() * torch.from_numpy(np.logspace(-4, 3, 30)).float()
+    present[7, labels.wrong & (labels.fold[0] > 1)] = False
+    cells[~torch.from_numpy(present)] = torch.nan
+    return cells, present
+
+
+@pytest.mark.parametrize(
+    "probing",
+    [
+        Probing(),
+        Probing(standardise=False),
+        Probing(nested=False),
+        Probing(c=(0.1, 1.0)),
+        Probing(nested=False, solver="sklearn"),
+    ],
+)
+@pytest.mark.parametrize("as_published", [False, True])
+def test_a_batch_of_cells_has_the_scores_of_each_alone(probing: Probing, as_published: bool) -> None:
+    wrong = (np.random.default_rng(0).random(200) < 0.4).tolist()
+    split = Split(as_published=True) if as_published else Split(5, n_seeds=2)
+    labels = split.labels(wrong, [str(row // 2) for row in range(200)])
+    cells, present = cells_of_all_kinds(labels)
+    for number, ours in enumerate(scores_of_batch(cells, present, labels, probing)):
+        alone = cell_scores(cells[number], present[number], labels, probing)
+        assert np.isfinite(alone.held_out).any() == (number not in (2, 3, 5))
+        for these, those in zip(ours, alone, strict=True):
+            np.testing.assert_allclose(these, those, rtol=0, atol=1e-4)
+
+
+def test_in_batches_as_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A map made of some layers at a time, gone on with where it was, and refits to permuted labels."""
+    labels = labels_of(200)
+    cells = torch.stack([torch.stack([planted(labels, layer), planted(labels, 0.0)]) for layer in range(5)])
+    mask = np.random.default_rng(5).random((200, 2)) < 0.9
+    store, permuted = stored(cells, tmp_path), [labels_of(200, seed=seed) for seed in (8, 9)]
+
+    def made(folder: str) -> tuple[Scores, list[float]]:
+        scores = out_of_fold_scores(store, mask, labels, Probing(), parts=tmp_path / folder)
+        return scores, refitted_aucs(store, mask, permuted, Probing(), [(0, 0), (3, 1)])
+
+    one_by_one, expected = made("one by one")
+    batches: list[int] = []
+
+    def counted(activations: torch.Tensor, *rest: object) -> list[Scores]:
+        batches.append(len(activations))
+        return scores_of_batch(activations, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(probe_module, "_takes_batches", lambda device: True)
+    monkeypatch.setattr(probe_module, "scores_of_batch", counted)
+    monkeypatch.setattr("interp.cell_probe.BATCH_BYTES", 4 * 8 * 200 * (200 + 2 * 16))
+    in_batches, refits = made("in batches")
+    assert batches == [4, 4, 2, 2, 2]
+    (tmp_path / "in batches" / "layer-001.npz").unlink()
+    again, _ = made("in batches")
+    assert batches[5:] == [2, 2, 2]
+    for scores in (in_batches, again):
+        for these, those in zip(scores, one_by_one, strict=True):
+            np.testing.assert_allclose(these, those, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(refits, expected, rtol=0, atol=2e-3)
