@@ -16,6 +16,12 @@ JOBS ?= 2
 # The words of this model's own answers; another model may say others, and has its own margin.
 LEAD := "The city is located in the country of"
 MAPS := probe lens-answer-rank-first300 patch-led
+# What is made once for each choice of variables, and again when the code, the list of figures, or a result has changed.
+MADE := runs/.made/$(subst /,_,$(FIGURES)-$(MODEL)-$(N)-$(DTYPE))
+CODE := Makefile $(wildcard interp/*.py interp/*.mplstyle interp/data/* analyses/*.py $(FIGURES)/figures.toml)
+ifeq ($(MODEL),smollm2-135m)
+RESULTS := $(addprefix $(FIGURES)/$(MODEL)/cities/,$(addsuffix .nc,$(MAPS)))
+endif
 RUN := --model $(MODEL) --n $(N) --dtype $(DTYPE) --figures $(FIGURES)
 PYTEST_ENV := OMP_NUM_THREADS=1
 # File by file in their order: the files of few and long tests come first.
@@ -30,7 +36,9 @@ TESTS_OF_FORMS := tests/end_to_end/test_forms.py $(addprefix tests/model/test_,$
 
 .PHONY: figures test test-hooked lint types contracts clean
 
-figures: $(INSTALLED)
+figures: $(MADE)
+
+$(MADE): $(INSTALLED) $(CODE) $(RESULTS)
 	$(BIN)/interp activation $(RUN)
 	$(BIN)/interp probe $(RUN)
 	$(BIN)/interp probe $(RUN) --group answer
@@ -42,6 +50,11 @@ ifeq ($(MODEL),smollm2-135m)
 endif
 # Figures of several results, such as those of the paper and of the baselines, are of the state that these have now.
 	$(BIN)/interp figures --figures $(FIGURES)
+	mkdir -p $(@D)
+	touch $@
+
+# One that is not there counts as changed.
+$(RESULTS): ;
 
 test: $(INSTALLED)
 	$(PYTEST_ENV) $(BIN)/pytest $(SIDE_BY_SIDE)

@@ -26,10 +26,10 @@ def execute(config: type[C], run: Callable[[C], object], *, prog: str, args: Seq
     A run may return a status of its own. An `InputError` is one line on stderr and status 2; Ctrl-C says how to go
     on and is status 130.
     """
-    chosen = tyro.cli(config, prog=prog, args=args, config=(tyro.conf.OmitArgPrefixes,))
-    _log_to_stderr()
-    logging.getLogger("analyses").info("%s", chosen)
     try:
+        chosen = tyro.cli(config, prog=prog, args=args, config=(tyro.conf.OmitArgPrefixes,))
+        _log_to_stderr()
+        logging.getLogger("analyses").info("%s", chosen)
         with typed(prog, sys.argv[1:] if args is None else args):
             status = run(chosen)
         sys.stdout.flush()

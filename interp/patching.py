@@ -24,7 +24,8 @@ LOGIT_VALUES = 2**24
 
 PASS_TOKENS = {"cpu": 75.0, "mps": 1_000.0, "cuda": 20_000.0}
 """How many tokens through all blocks take as long as what every pass costs besides: reading the weights, and Python.
-Measured on a CPU (110 ms a pass, 1.5 ms a token of SmolLM2 in float32), estimated for the others."""
+Measured with SmolLM2 on a CPU (110 ms a pass, 1.5 ms a token in float32) and an H200 (37 ms a pass, 2.1 µs a token in
+bfloat16, 7.5 in float32), estimated for MPS."""
 
 
 class Target(NamedTuple):

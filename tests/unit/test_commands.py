@@ -49,8 +49,9 @@ def test_scripts_run_as_modules_too() -> None:
     assert "python -m analyses.figures" in outcome.stdout
 
 
-def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    command = f"{sys.executable} -m analyses.data --list-only | true"
+@pytest.mark.parametrize("asked", ["--list-only", "--help"])
+def test_a_reader_that_has_seen_enough_is_no_error(asked: str) -> None:
+    command = f"{sys.executable} -m analyses.data {asked} | true"
     outcome = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert "Traceback" not in outcome.stderr
     assert "BrokenPipe" not in outcome.stderr
