@@ -214,7 +214,7 @@ def material_of(
 ) -> Material:
     """Answer and capture, as far as that has not been done; `parts` is a folder that belongs to this identity."""
     from interp.cell_probe import Probing
-    from interp.devices import resolve_device
+    from interp.devices import fitting_device
     from interp.labels import Split
     from interp.positions import resolved_mask
 
@@ -239,7 +239,7 @@ def material_of(
         table=table,
         mask=resolved_mask(table),
         parts=parts,
-        device=resolve_device(config.device),
+        device=fitting_device(config.device),
         record=record,
     )
 

@@ -36,7 +36,7 @@ from benchmarks.city_answers import city_answers, device_name, median_ratio, spr
 from interp.capture import capture, default_token_budget, examples_to_capture, planned_stores
 from interp.cell_probe import Probing
 from interp.chance import with_marks
-from interp.devices import resolve_device
+from interp.devices import fitting_device, resolve_device
 from interp.examples import Answer
 from interp.heatmap import Heatmap
 from interp.labels import Split
@@ -138,13 +138,15 @@ class Figure:
         labels = split.labels(wrong.tolist(), [answer.question.group for answer in kept])
         mask = resolved_mask(self.table.isel(example=list(self.judged)))
         store = captured.of_examples([answer.question.id for answer in kept])
-        scores = out_of_fold_scores(store, mask, labels, probing, parts=parts, device=self.device)
+        scores = out_of_fold_scores(store, mask, labels, probing, parts=parts, device=fitting_device(self.device))
         if split.as_published:
             return probe_map(scores, mask, labels, store)
         heatmap = probe_map(scores, mask, labels, store, draws=1000)
         if probing.nested:
             best_cell(scores, labels, store)
-        return with_marks(heatmap, scores, mask, labels, store, split, probing, draws=1000, seed=0, device=self.device)
+        return with_marks(
+            heatmap, scores, mask, labels, store, split, probing, draws=1000, seed=0, device=fitting_device(self.device)
+        )
 
 
 def usual_seconds(figure: Figure, captured: Path, split: Split, config: Config, turn: int) -> float:

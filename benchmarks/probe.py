@@ -37,7 +37,7 @@ from sklearn.linear_model import LogisticRegression
 from analyses import asking, capturing
 from benchmarks.city_answers import alternating_seconds, device_name, median_ratio
 from interp.cell_probe import Probing, cell_scores, gram_matrix, scaled_features, scores_of_batch
-from interp.devices import resolve_device
+from interp.devices import fitting_device
 from interp.labels import Labels, Split
 from interp.logistic import fit_each
 from interp.threads import in_single_threads
@@ -76,7 +76,7 @@ def main(config: Config) -> int:
     rng = np.random.default_rng(config.seed)
     names = [(int(rng.choice(store.layers)), str(rng.choice(store.positions))) for _ in range(config.cells)]
     activations = [store.cell(*name) for name in names]
-    device = resolve_device(config.device)
+    device = fitting_device(config.device)
     on_cpu = torch.device(device).type == "cpu"
     whole_map = [(layer, position) for layer in store.layers for position in store.positions]
     own = activations if on_cpu else [store.cell(*name) for name in whole_map]

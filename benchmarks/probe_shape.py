@@ -28,7 +28,7 @@ from sklearn.linear_model import LogisticRegression
 from benchmarks.city_answers import device_name
 from interp.batches import batched
 from interp.cell_probe import Probing, cell_scores, scaled_features, scores_of_batch
-from interp.devices import resolve_device
+from interp.devices import fitting_device
 from interp.labels import Labels, Split
 from interp.threads import in_single_threads
 
@@ -65,7 +65,7 @@ def main(config: Config) -> int:
     of_map: list[float] = []
     peers: dict[str, list[float]] = {DEFAULT: [], NEWTON: []}
     differences: list[float] = []
-    config = replace(config, device=resolve_device(config.device))
+    config = replace(config, device=fitting_device(config.device))
     drawing = _seconds_of_drawing(config)
     for turn in range(config.repeats):
         of_map.append(_seconds_of_map(config, one_split, once) - drawing)

@@ -180,7 +180,7 @@ def _readings(logits: Float[torch.Tensor, "pos vocab"], answer: Answer) -> Readi
     chosen = torch.tensor(answer.token_ids[answer.n_prompt :], device=rows.device)[:, None]
     logit = rows.gather(1, chosen)[:, 0]
     logprob = logit - rows.logsumexp(1)
-    return Readings(logprob.double().cpu().numpy(), logit.double().cpu().numpy())
+    return Readings(logprob.cpu().double().numpy(), logit.cpu().double().numpy())
 
 
 def _all_tokens(answer: Answer) -> slice:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -90,6 +90,32 @@ def cell_scores(
     fits = CrossFits(problem.can_train, fold, costs, nested=n_inner > 0)
     held_out, inner = fits.of(problem.scores(fits.cost))
     scores.held_out[:, present], scores.inner[:, present] = held_out, inner[:n_inner]
+    return scores
+
+
+def scores_of_labellings(
+    activations: Float[torch.Tensor, "example d_model"],
+    present: Bool[np.ndarray, " example"],
+    labellings: Sequence[Labels],
+    probing: Probing,
+) -> list[Scores]:
+    """What `cell_scores` gives, not nested, for each of several labels of the same examples, from one batch of fits."""
+    once, features = replace(probing, nested=False), present_features(activations, present)
+    scores = [_no_scores(labels, once) for labels in labellings]
+    usable = [each for each in zip(labellings, scores, strict=True) if not why_no_value(each[0], present)]
+    if len(probing.c) > 1 or not probing.in_gram_space or not usable or why_not_usable(features):
+        return [cell_scores(activations, present, labels, once) for labels in labellings]
+    fits = []
+    for labels, _ in usable:
+        costs = np.full((len(labels.fold), labels.n_folds), probing.c[0])
+        fits.append(CrossFits(lambda _: True, labels.fold[:, present], costs, nested=False))
+    n_fits = [len(each.cost) for each in fits]
+    cost = np.concatenate([each.cost for each in fits])
+    positive = np.repeat([labels.wrong[present] for labels, _ in usable], n_fits, axis=0)
+    gram = gram_matrix(scaled_features(features, by_deviation=probing.standardise))
+    found = converged_fits(gram, positive, torch.from_numpy(cost).to(gram.device)).scores(gram).cpu().numpy()
+    for (_, own), each, of_each in zip(usable, fits, np.split(found, np.cumsum(n_fits)[:-1]), strict=True):
+        own.held_out[:, present] = each.of(of_each)[0]
     return scores
 
 
@@ -241,13 +267,13 @@ def gram_matrix(features: Float[torch.Tensor, "n d_model"]) -> Float[torch.Tenso
 
 def converged_fits(
     gram: Float[torch.Tensor, "*cell n n"],
-    positive: Bool[np.ndarray, " n"],
+    positive: Bool[np.ndarray, "*fit n"],
     cost: Float[torch.Tensor, "*cell fit n"],
 ) -> Fits:
-    """Fits to the same labels with different costs; a `RuntimeError` if one does not come to its optimum."""
+    """Fits to labels, the same for all or of their own; a `RuntimeError` if one does not come to its optimum."""
     fits = fit_each(gram, torch.from_numpy(positive).to(gram.device).expand(cost.shape), cost)
     if not bool(fits.converged.all()):
-        raise RuntimeError(f"a probe did not converge in {fits.steps} steps (n {len(positive)})")
+        raise RuntimeError(f"a probe did not converge in {fits.steps} steps (n {gram.shape[-1]})")
     return fits
 
 

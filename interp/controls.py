@@ -36,7 +36,9 @@ from interp.threads import in_single_threads
 CONTROLS = ("token", "shape", "difficulty", "all")
 WEAK = 1e4
 """The C of the regression on two scores: as good as none."""
-BEYOND_SCALE = Scale(-0.25, 0.25, centre=0.0)
+BEYOND_SCALES = (Scale(-0.25, 0.25, centre=0.0), Scale(-0.5, 0.5, centre=0.0))
+"""The second one if more than `OUTSIDE` of the cells would be off the first."""
+OUTSIDE = 0.05
 
 
 def control_features(
@@ -139,7 +141,7 @@ def beyond_map(
         positions=[str(name) for name in heatmap.data["position"].values],
         kind="probe beyond controls",
         metric=f"{'AUC' if metric == METRIC else metric} beyond controls (token, shape of the answer, difficulty)",
-        scale=BEYOND_SCALE,
+        scale=beyond_scale(value),
         extra={
             f"n_{labels.called}": heatmap.data[f"n_{labels.called}"].values,
             "why_missing": np.where(lacking, NoValue.CONTROLS_CANNOT_BE_PROBED, why).astype(np.int8),
@@ -147,6 +149,13 @@ def beyond_map(
         attributes={"why_missing_meanings": heatmap.data.attrs["why_missing_meanings"]},
     )
     return Heatmap(beyond.data.merge(values))
+
+
+def beyond_scale(value: Float[np.ndarray, "layer position"]) -> Scale:
+    """The narrower of two scales, so that maps can be compared by eye, unless many cells would be off it."""
+    narrow, wide = BEYOND_SCALES
+    n_off = (np.abs(value) > narrow.high).sum()
+    return wide if n_off > OUTSIDE * np.isfinite(value).sum() else narrow
 
 
 def _beyond(cell: Scores, control: Scores, labels: Labels) -> Interval | None:

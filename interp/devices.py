@@ -33,6 +33,12 @@ def resolve_device(device: str) -> str:
     return device
 
 
+def fitting_device(device: str) -> str:
+    """Where what a model on a device has computed is fitted to: the CPU, if the device has no double precision."""
+    resolved = resolve_device(device)
+    return "cpu" if resolved == "mps" else resolved
+
+
 def resolve_dtype(dtype: str, device: str) -> str:
     """The name of the dtype to load in: `dtype`, or for ``"auto"`` bfloat16 where the device multiplies it fast.
 

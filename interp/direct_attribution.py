@@ -183,7 +183,7 @@ def require_own_differences(
         with torch.inference_mode():
             own = model(padded([sequence]).to(model.cfg.device), return_type="logits")[0, places[there].tolist()]
             require_own_logits(output_logits(model, stream), own.to(stream.device))
-            uncapped = scale * unembedded(model, stream)[:, tokens].double().cpu().numpy()
+            uncapped = scale * unembedded(model, stream)[:, tokens].cpu().double().numpy()
         weighted = contrasts.weights[row] * uncapped
         _require_small(
             difference[row, there] - weighted.sum(1),

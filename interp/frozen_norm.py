@@ -58,8 +58,8 @@ class FrozenNorm:
             If the norm is not of this form.
         """
         with torch.inference_mode():
-            own = self.norm(stream).double().cpu()
-        linear = self.gain * self.centred(stream.double().cpu())
+            own = self.norm(stream).cpu().double()
+        linear = self.gain * self.centred(stream.cpu().double())
         inverse = torch.linalg.vecdot(own - self.bias, linear) / torch.linalg.vecdot(linear, linear)
         over = (own - self.bias - inverse[:, None] * linear).norm(dim=1) / own.norm(dim=1)
         finite = stream.isfinite().all(1).cpu()
@@ -100,7 +100,7 @@ def probed_norm(norm: Norm, name: str, d_model: int, dtype: torch.dtype) -> Froz
     alternating = PROBE * (1 - 2 * (torch.arange(d_model) % 2)).to(dtype)
     same = torch.full_like(alternating, PROBE)
     with torch.inference_mode():
-        up, down, high, low = norm(torch.stack([alternating, -alternating, same, -same])).double().cpu()
+        up, down, high, low = norm(torch.stack([alternating, -alternating, same, -same])).cpu().double()
     centres = bool((high - low).norm() < 1e-3 * (up - down).norm())
     # Alternating numbers are not quite centred if there is an odd number of them.
     rest = alternating.double() - (alternating.double().mean() if centres else 0)

@@ -49,7 +49,7 @@ class CellProbes(NamedTuple):
         self, activations: Float[torch.Tensor, "example d_model"], probe: Int[np.ndarray, " example"]
     ) -> Float[np.ndarray, " example"]:
         """The log-odds of being wrong; `probe` says which of them scores each example."""
-        features = (activations.double().cpu().numpy() - self.mean) / self.scale
+        features = (activations.cpu().double().numpy() - self.mean) / self.scale
         return np.asarray((features * self.weight[probe]).sum(1) + self.intercept[probe], dtype=np.float64)
 
 

@@ -47,7 +47,7 @@ def unembedding_of(model: HookedModel, tokens: Sequence[int]) -> Unembedding:
     parts: Any = model
     chosen, scale = list(tokens), logit_scale(model)
     vectors, biases = parts.unembed.W_U.detach()[:, chosen].T, parts.unembed.b_U.detach()[chosen]
-    return Unembedding(scale * vectors.double().cpu(), scale * biases.double().cpu())
+    return Unembedding(scale * vectors.cpu().double(), scale * biases.cpu().double())
 
 
 def logit_scale(model: HookedModel) -> float:
@@ -90,6 +90,6 @@ def require_own_logits(ours: Float[torch.Tensor, "row vocab"], own: Float[torch.
 
 def largest_difference(ours: Float[torch.Tensor, "row vocab"], own: Float[torch.Tensor, "row vocab"]) -> float:
     """By how much log-probabilities differ at most, of what is not `NEGLIGIBLE` in both; NaN where any is NaN."""
-    first, second = ours.double().log_softmax(1), own.double().log_softmax(1)
+    first, second = (logits.cpu().double().log_softmax(1) for logits in (ours, own))
     negligible = torch.maximum(first, second) <= NEGLIGIBLE  # Which NaN is not.
     return float((first - second).abs()[~negligible].max())

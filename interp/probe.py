@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +34,7 @@ from interp.cell_probe import (
     cell_scores,
     cells_at_once,
     scores_of_batch,
+    scores_of_labellings,
     why_no_value,
     why_not_usable,
 )
@@ -246,25 +246,19 @@ def refitted_aucs(
     device: str = "cpu",
 ) -> list[float]:
     """The AUC of some cells (indices of layer and position) with probes fitted anew to each of the permuted labels."""
-    once = replace(probing, nested=False)
-    activations = [store.cell(store.layers[layer], store.positions[column]) for layer, column in cells]
-    present = mask.T[[column for _, column in cells]]
 
-    def of_cell(number: int) -> list[Scores]:
-        return [cell_scores(activations[number], present[number], labels, once) for labels in permuted]
+    def of_cell(cell: tuple[int, int]) -> list[float]:
+        layer, column = cell
+        activations = store.cell(store.layers[layer], store.positions[column]).to(device)
+        scores = scores_of_labellings(activations, mask[:, column], permuted, probing)
+        return [
+            auc_interval(each.held_out, labels.wrong).value
+            for each, labels in zip(scores, permuted, strict=True)
+            if np.isfinite(each.held_out).any()
+        ]
 
-    if _takes_batches(device):
-        streams = torch.stack([cell.to(device) for cell in activations])
-        of_labels = [scores_of_batch(streams, present, labels, once) for labels in permuted]
-        scores = [list(each) for each in zip(*of_labels, strict=True)]
-    else:
-        scores = in_single_threads(of_cell, range(len(cells)))
-    return [
-        auc_interval(each.held_out, labels.wrong).value
-        for of_one_cell in scores
-        for each, labels in zip(of_one_cell, permuted, strict=True)
-        if np.isfinite(each.held_out).any()
-    ]
+    found = list(map(of_cell, cells)) if _takes_batches(device) else in_single_threads(of_cell, cells)
+    return [auc for of_one in found for auc in of_one]
 
 
 class Best(NamedTuple):

@@ -10,7 +10,15 @@ import torch
 import xarray as xr
 
 from interp.cell_probe import Probing, Scores, cell_scores
-from interp.controls import CONTROLS, beyond_map, control_features, control_scores, control_values
+from interp.controls import (
+    BEYOND_SCALES,
+    CONTROLS,
+    beyond_map,
+    beyond_scale,
+    control_features,
+    control_scores,
+    control_values,
+)
 from interp.examples import Answer, Question, TokenizedText
 from interp.heatmap import Heatmap
 from interp.labels import Labels, Split
@@ -106,3 +114,13 @@ def test_where_the_controls_have_nothing_to_go_by_the_cell_says_so() -> None:
     same = [replace(each, token_ids=(7, 8, 9)) for each in ANSWERS]
     of_controls = control_scores(same, TOKENS, labels(), Probing())
     assert beyond_data(np.random.default_rng(3).normal(size=(N, 8)), of_controls)["why_missing"].item() == 8
+
+
+def test_the_scale_is_the_narrow_one_unless_many_cells_are_off_it() -> None:
+    value = np.full((10, 4), np.nan)
+    assert beyond_scale(value) == BEYOND_SCALES[0]
+    value[:, :2] = 0.1
+    value[0, 0] = -0.4
+    assert beyond_scale(value) == BEYOND_SCALES[0]
+    value[1, 0] = 0.3
+    assert beyond_scale(value) == BEYOND_SCALES[1]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from interp.devices import has_fast_bfloat16, parse_device_map, placement, resolve_device, resolve_dtype
+from interp.devices import fitting_device, has_fast_bfloat16, parse_device_map, placement, resolve_device, resolve_dtype
 from interp.errors import InputError
 
 
@@ -26,6 +26,14 @@ def test_auto_takes_a_gpu_then_apples_then_the_processor(monkeypatch: pytest.Mon
     assert resolve_device("auto") == "mps"
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert resolve_device("auto") == "cpu"
+
+
+def test_probes_are_fitted_where_there_is_double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with_gpus(monkeypatch, 0)
+    assert [fitting_device(name) for name in ("auto", "mps", "cpu")] == ["cpu"] * 3
+    with_gpus(monkeypatch, 1)
+    assert [fitting_device(name) for name in ("auto", "cuda:0")] == ["cuda", "cuda:0"]
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

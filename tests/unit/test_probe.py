@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from interp import probe as probe_module
 from interp.auc import auc_interval, refitting_factor
-from interp.cell_probe import SOLVERS, NoValue, Probing, Scores, cell_scores, scores_of_batch
+from interp.cell_probe import SOLVERS, NoValue, Probing, Scores, cell_scores, scores_of_batch, scores_of_labellings
 from interp.errors import InputError
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels, Split
@@ -336,11 +337,26 @@ def test_in_batches_as_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(probe_module, "scores_of_batch", counted)
     monkeypatch.setattr("interp.cell_probe.BATCH_BYTES", 4 * 8 * 200 * (200 + 2 * 16))
     in_batches, refits = made("in batches")
-    assert batches == [4, 4, 2, 2, 2]
+    assert batches == [4, 4, 2]
     (tmp_path / "in batches" / "layer-001.npz").unlink()
     again, _ = made("in batches")
-    assert batches[5:] == [2, 2, 2]
+    assert batches[3:] == [2]
     for scores in (in_batches, again):
         for these, those in zip(scores, one_by_one, strict=True):
             np.testing.assert_allclose(these, those, rtol=0, atol=1e-4)
     np.testing.assert_allclose(refits, expected, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "probing", [Probing(), Probing(standardise=False), Probing(c=(0.1, 1.0)), Probing(solver="sklearn")]
+)
+def test_several_labels_of_a_cell_have_the_scores_of_each_alone(probing: Probing) -> None:
+    labellings = [labels_of(150, seed=seed, n_seeds=2) for seed in range(3)]
+    labellings.insert(1, labels_of(150, seed=7, wrong_rate=0.05, n_seeds=2))
+    present = np.random.default_rng(1).random(150) < 0.9
+    activations = planted(labellings[0], 1.0)
+    for labels, ours in zip(labellings, scores_of_labellings(activations, present, labellings, probing), strict=True):
+        alone = cell_scores(activations, present, labels, replace(probing, nested=False))
+        assert np.isfinite(alone.held_out).any() == (labels.wrong.sum() > 20)
+        for these, those in zip(ours, alone, strict=True):
+            np.testing.assert_allclose(these, those, rtol=0, atol=1e-4)
