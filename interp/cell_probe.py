@@ -176,7 +176,9 @@ def batch_features(
     there = torch.from_numpy(present).to(activations.device)[:, :, None]
     n = there.sum(1, keepdim=True)
     features = torch.where(there, activations.double(), 0.0)
-    features = torch.where(there, features - features.sum(1, keepdim=True) / n, 0.0)
+    # What is constant is not left to rounding, which would be blown up to a deviation of 1.
+    varies = ((activations != _one_of_each(activations, present)) & there).any(1, keepdim=True)
+    features = torch.where(there & varies, features - features.sum(1, keepdim=True) / n, 0.0)
     if not by_deviation:
         return features
     deviation = (features.square().sum(1, keepdim=True) / n).sqrt()
@@ -189,10 +191,16 @@ def why_batch_not_usable(
     """`why_not_usable` of each cell's examples."""
     absent = ~torch.from_numpy(present).to(activations.device)[:, :, None]
     finite = (activations.isfinite() | absent).all(2).all(1)
-    one = activations[range(len(present)), present.argmax(1)][:, None]
-    same = ((activations == one) | absent).all(2).all(1)
+    same = ((activations == _one_of_each(activations, present)) | absent).all(2).all(1)
     of_finite = torch.where(same, NoValue.ACTIVATIONS_ALL_THE_SAME, NoValue.HAS_VALUE)
     return [NoValue(why) for why in torch.where(finite, of_finite, NoValue.ACTIVATIONS_NOT_FINITE).tolist()]
+
+
+def _one_of_each(
+    activations: Float[torch.Tensor, "cell example d_model"], present: Bool[np.ndarray, "cell example"]
+) -> Float[torch.Tensor, "cell one d_model"]:
+    """The first example that each cell has."""
+    return activations[range(len(present)), present.argmax(1)][:, None]
 
 
 def _n_inner(labels: Labels, probing: Probing) -> int:

@@ -280,6 +280,7 @@ def cells_of_all_kinds(labels: Labels) -> tuple[torch.Tensor, np.ndarray]:
     rng, n = np.random.default_rng(3), len(labels.wrong)
     cells, present = torch.from_numpy(rng.normal(size=(8, n, 30))).float(), rng.random((8, n)) < 0.9
     cells[:, :, 3] += torch.from_numpy(labels.wrong)
+    cells[:, :, 4] = 0.1
     present[0] = True
     present[2] = False
     cells[3] = 1.0
