@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from textwrap import fill
 
 import matplotlib
 import numpy as np
@@ -17,6 +18,8 @@ from interp.plot import MARK_COLOUR, OUTLINE_COLOUR, STYLE, draw_heatmap, settle
 ROW_INCHES = 0.17
 AXIS_INCHES, CHARACTER_INCHES = 1.9, 0.062
 """Width of the axis, and of a character of the names at its left."""
+LABEL_CHARACTERS = 24
+"""So many fit under the axis."""
 AROUND_INCHES = 1.1
 """Height beside that of the rows."""
 POINT_COLOUR = "#08519c"
@@ -83,6 +86,6 @@ def draw_rows(axes: Axes, rows: list[Row], estimates: Estimates) -> None:
         axes.plot([value], [place], "o", color=colour, markersize=3.5)
     axes.set_yticks(list(places), [name for name, *_ in rows], fontsize=8)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(str(estimates.data.attrs["metric"]))
+    axes.set_xlabel(fill(str(estimates.data.attrs["metric"]), LABEL_CHARACTERS))
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(axis="y", length=0)

@@ -82,3 +82,16 @@ def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
         load_result(tmp_path / "x.nc")
     with pytest.raises(ValueError, match="not a list of estimates"):
         Estimates(map_of().data)
+
+
+@pytest.mark.parametrize(
+    "metric", ["AUC", "accuracy of the chosen answer", "AUC of error detection beyond the best baseline"]
+)
+def test_what_is_below_the_axis_is_within_the_figure(metric: str) -> None:
+    figure = forest_figure(Estimates(estimates_of([0.6, 0.7]).data.assign_attrs(metric=metric)))
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    extent = axes.xaxis.label.get_window_extent()
+    assert extent.x0 >= 0
+    assert extent.y0 >= 0
+    assert extent.x1 <= figure.bbox.width
