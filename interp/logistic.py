@@ -43,6 +43,8 @@ TOGETHER = 3
 """So many regressions are faster by conjugate gradients together than by factorisations of their own."""
 FACTORISED = 2**28
 """Entries of the matrices that are factorised in one batch."""
+STALE = 1.5
+"""How many times smaller than a preconditioner's the weights may be; see `_Together`."""
 MAX_STEPS_TOGETHER = 20
 LEFT_OF_EQUATION = 0.1
 """What conjugate gradients may leave of Newton's equation."""
@@ -152,19 +154,29 @@ class _Together:
     def __init__(self, gram: Float[torch.Tensor, "*cell n n"]) -> None:
         self.gram = gram.float()
         self.shared: Preconditioner | None = None
+        self.made_for = torch.zeros(())
         self.iterations = 0
 
     def direction(self, equation: _Equation) -> Float[torch.Tensor, "*cell fit m"]:
         weight = equation.weight.float()
-        n_fits, n = weight.shape[-2:]
-        # So many iterations take about as long as making a preconditioner.
-        if self.shared is None or self.iterations >= n / n_fits:
+        if self.shared is None or self._is_stale(weight):
             # At the start all weights are large, and will not be so after the first step.
             shared_weight = weight.mean(-2) * (SETTLING if self.shared is None else 1.0)
             self.shared, self.iterations = preconditioner(self.gram, shared_weight), 0
+            self.made_for = shared_weight.mean(-1)
         found, iterations = directions(self.shared, weight, equation.side.float(), LEFT_OF_EQUATION)
         self.iterations += iterations
         return found.to(equation.side.dtype)
+
+    def _is_stale(self, weight: Float[torch.Tensor, "*cell fit n"]) -> bool:
+        """Whether a new preconditioner is due: for its price in iterations, or for the weights of any cell.
+
+        Of what no feature tells (K v = 0) an iteration of length a leaves 1 - a, unseen by the norm in which its length
+        is chosen, and that is about how much smaller the weights are than the preconditioner's. Beyond 2 it grows, and
+        takes the digits of the rest; the weights of some examples are below the mean.
+        """
+        n_fits, n = weight.shape[-2:]
+        return self.iterations >= n / n_fits or bool((weight.mean((-2, -1)) < self.made_for / STALE).any())
 
 
 def fit_logistic(

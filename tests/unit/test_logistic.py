@@ -138,6 +138,18 @@ def test_many_fits_converge_for_features_of_every_size(size: float) -> None:
         torch.testing.assert_close(fits.alpha @ features, weights, rtol=0, atol=1e-4 * float(weights.abs().max()))
 
 
+@pytest.mark.parametrize(("n", "d"), [(120, 1500), (400, 1500)])
+def test_many_fits_to_far_fewer_examples_than_features_converge_together(n: int, d: int) -> None:
+    """Their weights fall from step to step, and their preconditioner with them."""
+    for seed in range(4):
+        x, _ = data(n, d, seed)
+        y = np.random.default_rng(seed).permuted(np.arange(n) % 2 == 0)
+        features = torch.from_numpy((x - x.mean(0)) / x.std(0))
+        cost = torch.from_numpy(np.where(np.arange(n) % 5 == np.arange(5)[:, None], 0.0, 1.0))
+        fits = logistic._together(features @ features.T, torch.from_numpy(y).expand(5, -1), cost)
+        assert bool(fits.converged.all())
+
+
 def test_labels_that_are_not_trained_on_have_no_part() -> None:
     features, positive, cost = many_fits()
     gram = features @ features.T
