@@ -62,7 +62,7 @@ def run(config: Config) -> None:
         for quantity, heatmap in maps.items():
             heatmap.with_attributes(provenance(identity)).save(work / names[quantity])
     for quantity, heatmap in maps.items():
-        for path in publish(work / names[quantity], published[quantity]):
+        for path in publish(work / names[quantity], published[quantity], overwrite=config.overwrite):
             print(path)
         print(table_of_values(heatmap), end="\n\n")
 

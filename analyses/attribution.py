@@ -78,7 +78,7 @@ def run(config: Config) -> None:
         for writer, heatmap in maps.items():
             heatmap.with_attributes(provenance(identity)).save(work / names[writer])
     for writer, name in names.items():
-        for path in publish(work / name, published[writer]):
+        for path in publish(work / name, published[writer], overwrite=config.overwrite):
             print(path)
     print(in_words(maps))
 

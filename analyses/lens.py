@@ -82,7 +82,7 @@ def run(config: Config) -> None:
         for name, heatmap in made.items():
             heatmap.with_attributes(provenance(identity)).save(maps / f"{name}.nc")
     for name, path in published.items():
-        for written in publish(maps / f"{name}.nc", path):
+        for written in publish(maps / f"{name}.nc", path, overwrite=config.overwrite):
             print(written)
     for name in names:
         if names[name][1] == "all":

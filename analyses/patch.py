@@ -71,8 +71,8 @@ def run(config: Config) -> None:
         kept = work / f"{name}-examples.nc"
         heatmap = measured_map(config, source, questions, model, kept).with_attributes(provenance(identity))
         heatmap.save(work / "patch.nc")
-    pairs = copied(values, published.with_name(f"{name}-pairs.nc"))
-    for path in [*publish(work / "patch.nc", published), pairs]:
+    written = publish(work / "patch.nc", published, overwrite=config.overwrite)
+    for path in [*written, copied(values, published.with_name(f"{name}-pairs.nc"))]:
         print(path)
     print(in_words(heatmap))
     if config.screen:

@@ -39,7 +39,7 @@ def run(config: patching.Config, source: ModelSource, model: Callable[[], Hooked
         heatmap = pair_map(patched, patching.effects(config, patched), layers=layers, positions=list(pair.columns))
         heatmap = heatmap.with_attributes(record | provenance(identity))
         heatmap.save(folder / "patch.nc")
-    for path in publish(folder / "patch.nc", published):
+    for path in publish(folder / "patch.nc", published, overwrite=config.overwrite):
         print(path)
     print(table_of_values(heatmap))
 

@@ -35,9 +35,9 @@ from analyses.runs import (
 if TYPE_CHECKING:
     from interp.heatmap import Heatmap
 
-OF_MAPS = ("permutations", "bootstraps", "controls")
+OF_MAPS = ("permutations", "bootstraps", "halvings", "controls")
 """Flags that decide what is made of the scores."""
-LEAST = {"permutations": 0, "bootstraps": 0, "selectivity_tasks": 2}
+LEAST = {"permutations": 0, "bootstraps": 0, "halvings": 0, "selectivity_tasks": 2}
 """The smallest number that each of these flags takes."""
 
 
@@ -49,6 +49,9 @@ class Config(probing.Config):
     """Permutations of the labels, by which cells above chance are marked, corrected for the number of cells."""
     bootstraps: int = 1000
     """Bootstrap samples of the groups, for a second interval beside DeLong's (low_bootstrap, high_bootstrap)."""
+    halvings: int = 10
+    """In how many ways the answers are halved, in each of 20 cells, to measure by how much both intervals of two
+    classes must be widened for the refits; 0 widens them by what folds have in common (Nadeau & Bengio 2003)."""
     controls: bool = True
     """Also map what the probe knows beyond the token's identity, the answer's shape and the question's difficulty."""
     selectivity: bool = False
@@ -97,7 +100,7 @@ def run(config: Config) -> None:
     if config.save_probes:
         probing.kept_probes(material(), classes, of_scores)
 
-    show(results, folder)
+    show(results, folder, overwrite=config.overwrite)
     if config.save_probes:
         print(parts / probing.PROBES)
 
@@ -114,11 +117,11 @@ class Planned(NamedTuple):
     identity: Identity
 
 
-def show(results: Mapping[str, Planned], folder: Path) -> None:
+def show(results: Mapping[str, Planned], folder: Path, *, overwrite: bool) -> None:
     """Publish the results that were made, by their names, and say what they say."""
     made = {name: planned for name, planned in results.items() if planned.path.is_file()}
     for name, planned in made.items():
-        for written in publish(planned.path, folder / f"{name}.nc"):
+        for written in publish(planned.path, folder / f"{name}.nc", overwrite=overwrite):
             print(written)
     heatmaps = [reusable(*planned) for planned in made.values()]
     print("\n".join(in_words(heatmap) for heatmap in heatmaps if heatmap is not None))
@@ -171,6 +174,7 @@ def binary_maps(config: Config, material: Material, classes: TwoClasses, work: P
     from interp.chance import with_marks
     from interp.controls import beyond_map, control_scores, control_values
     from interp.example_values import FILE
+    from interp.halves import measured_widening
     from interp.metrics import with_metrics
     from interp.probe import METRIC, best_cell, example_scores, probe_map
 
@@ -179,12 +183,14 @@ def binary_maps(config: Config, material: Material, classes: TwoClasses, work: P
     examples = f"{name_of(config)}-examples.nc"
     example_scores(scores, labels, store, material.groups).save(work / examples, also={"fold": labels.fold})
     metric = METRIC if material.target.name == probing.CORRECTNESS else material.target.metric
-    heatmap = probe_map(scores, mask, labels, store, draws=config.bootstraps, metric=metric)
+    made_from, probing_as, seed, device = (scores, mask, labels, store), material.probing, config.seed, material.device
+    widening = measured_widening(*made_from, probing_as, halvings=config.halvings, seed=seed, device=device)
+    heatmap = probe_map(*made_from, draws=config.bootstraps, metric=metric, widening=widening)
     heatmap = heatmap.with_attributes({FILE: examples})
     heatmap = with_metrics(heatmap, scores, labels, kind=config.probe)
     if config.permutations:
-        made_from = (scores, mask, labels, store, material.split, material.probing)
-        heatmap = with_marks(heatmap, *made_from, draws=config.permutations, seed=config.seed, device=material.device)
+        split, draws = material.split, config.permutations
+        heatmap = with_marks(heatmap, *made_from, split, probing_as, draws=draws, seed=seed, device=device)
     best = best_cell(scores, labels, store) if config.nested else None
     of_best = {} if best is None else {"best_nested": json.dumps({"cells": best.cells, "auc": best.auc})}
     maps = {"probe.nc": heatmap}

@@ -19,7 +19,8 @@ def in_words(heatmap: Heatmap) -> str:
         return "\n".join(["", *_controls_in_words(heatmap), "", table_of_values(heatmap)])
     counts = json.loads(heatmap.data.attrs["counts"])
     lines = [*(f"{count:6d}  {label}" for label, count in counts.items()), "", table_of_values(heatmap), ""]
-    return "\n".join([*lines, *_classes_in_words(heatmap), *_best_in_words(heatmap), *_marks_in_words(heatmap)])
+    lines += [*_classes_in_words(heatmap), *_best_in_words(heatmap), *_intervals_in_words(heatmap)]
+    return "\n".join([*lines, *_marks_in_words(heatmap)])
 
 
 def _controls_in_words(heatmap: Heatmap) -> list[str]:
@@ -76,6 +77,14 @@ def _best_in_words(heatmap: Heatmap) -> list[str]:
         chosen = ", ".join(sorted({f"layer {layer} {position}" for layer, position in nested["cells"]}))
         lines.append(f"chosen without them: {value_in_words(*nested['auc'])} ({chosen})")
     return lines
+
+
+def _intervals_in_words(heatmap: Heatmap) -> list[str]:
+    if "variance_factor" not in heatmap.data:
+        return []
+    factor = heatmap.data["variance_factor"]
+    ends = f"{float(factor.min()):.2f} to {float(factor.max()):.2f}"
+    return [f"intervals: for the refits, {ends} times the variance of the scores as given"]
 
 
 def _marks_in_words(heatmap: Heatmap) -> list[str]:

@@ -18,6 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import analyses
+import interp
 from analyses.command_line import command_line
 from interp import __version__
 from interp.errors import InputError
@@ -104,19 +106,36 @@ def kept_arrays(path: Path, computed: Callable[[], dict[str, np.ndarray]]) -> di
         return {name: saved[name] for name in saved.files}
 
 
-def publish(result: Path, published: Path) -> list[Path]:
+def publish(result: Path, published: Path, *, overwrite: bool) -> list[Path]:
     """Copy a run's result to the figures, with its examples' values if it has any, draw it there, and return the paths.
 
     The examples lie beside the result, under the name that it says.
+
+    Raises
+    ------
+    InputError
+        If another result is there and the run was finished before the code that is installed: which of the two is to
+        be kept cannot be known. With `overwrite` it is the run's.
     """
     from interp.example_values import FILE
 
+    if not overwrite and is_older_than_code(result) and published.is_file() and sha256(published) != sha256(result):
+        raise InputError(
+            f"{published} is not what {result} has, a finished run of the same settings by older code; delete "
+            f"{result.parent} to make it anew, or give --overwrite to publish it as it is"
+        )
     examples = load_result(result).data.attrs.get(FILE)
     beside = [] if examples is None else [(result.with_name(examples), published.with_name(examples))]
     for source, target in [*beside, (result, published)]:
         with whole_file(target) as temporary:
             shutil.copyfile(source, temporary)
     return [published, *(target for _, target in beside), *draw(published, published)]
+
+
+def is_older_than_code(result: Path) -> bool:
+    """Whether a file was written before some module of this suite was changed or installed."""
+    modules = [path for folder in (*analyses.__path__, *interp.__path__) for path in Path(folder).glob("*.py")]
+    return result.stat().st_mtime < max(path.stat().st_mtime for path in modules)
 
 
 def draw(result: Path, beside: Path, *, with_n: bool = False) -> list[Path]:

@@ -1,15 +1,17 @@
 """How often the probe map's intervals cover, and how often its marks are of nothing.
 
-Coverage: draws examples with a known label signal, cross-fits the probe as the map does, and counts how often the 95 %
-interval contains the AUC that the procedure has on average over draws (.5 where there is no signal). The peer is
-DeLong's interval for the same scores, which takes them as given.
+Coverage: draws the examples of whole maps whose cells differ in how well a probe can tell errors from right answers,
+makes each map's intervals as `interp probe` does, with the widening that it measures on halves of the examples, and
+counts how often the 95 % interval of a cell contains the AUC that the procedure has on average over draws (.5 where
+there is nothing to tell). The peers are DeLong's interval, which takes the scores as given, and the widening by what
+folds have in common (Nadeau & Bengio 2003).
 
 Family-wise error: draws whole maps of noise, cells that resemble each other as those of a model do, and counts how many
 maps have any cell that is marked as above chance. Once with questions apart, by permutations; once with answers apart,
 by sign flips, where the answers are of very unequal size and each has its own direction and its own share of errors.
 The peer is the same p-values without correction for the number of cells.
 
-    python -m benchmarks.intervals --draws 80 --maps 500
+    python -m benchmarks.intervals --draws 60 --maps 500
 """
 
 from __future__ import annotations
@@ -27,17 +29,21 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from interp.halves import Widening
+
 
 @dataclass(frozen=True)
 class Config:
     """Coverage of the intervals, and errors of the marks, by simulation."""
 
-    draws: int = 80
-    """Draws of examples for each case; 0 leaves coverage out."""
-    n: int = 772
+    draws: int = 60
+    """Maps drawn for each number of features; 0 leaves coverage out."""
+    n: int = 300
     """Examples in a draw."""
-    wrong: int = 445
+    wrong: int = 172
     """How many of them are errors."""
+    halvings: int = 10
+    """In how many ways the examples are halved in each of 20 cells, as `interp probe` has it."""
     maps: int = 500
     """Maps of noise for each case; 0 leaves the family-wise error out."""
     n_of_map: int = 120
@@ -48,8 +54,13 @@ class Config:
     """Permutations, or sign flips, for each map."""
 
 
-CASES = ((576, 0.0), (576, 2.0), (576, 3.5), (50, 0.0), (50, 1.5))
-"""Features, and by how many deviations one of them differs between errors and right answers."""
+FEATURES = (20, 225)
+"""Of a map whose coverage is counted: few for so many examples, and as many as SmolLM2 has for the cities."""
+SIGNALS = (0.0, 1.0, 2.0, 3.5)
+"""By how many deviations one feature differs between errors and right answers, for each of the map's positions."""
+WIDENED = ("halves", "nadeau_bengio", "delong")
+CELLS_OF_A_SIGNAL = 5
+"""The layers of such a map; all its cells have features of their own."""
 LAYERS, POSITIONS, WIDTH = 4, 5, 20
 """Of a map of noise."""
 SHARED = 0.7
@@ -71,34 +82,70 @@ def main(config: Config) -> int:
     return 0
 
 
-def coverage(config: Config) -> dict[str, list[float]]:
-    """For each case how often the interval covers, and how often DeLong's own does."""
+def coverage(config: Config) -> dict[str, list[dict[str, float]]]:
+    """For each number of features and each signal how often the intervals cover, and how often the peers' do."""
+    import numpy as np
+
+    covered: dict[str, list[dict[str, float]]] = {}
+    for d in FEATURES:
+        maps = [_intervals(config, d, seed) for seed in range(config.draws)]
+        at_chance, at_best = (_spread([widening.factor(auc) for widening, _ in maps]) for auc in (0.5, 1.0))
+        print(f"\n{d} features of {config.n} examples; factor at .5 {at_chance}, at 1 {at_best}")
+        peers = f"{'halves':>6} {'Nadeau & Bengio':>15} {'DeLong':>6}"
+        print(f"{'signal':>6} {'AUC':>5}  {peers}  of {config.draws * CELLS_OF_A_SIGNAL}")
+        covered[str(d)] = []
+        for position, signal in enumerate(SIGNALS):
+            cells = {name: np.stack([of_map[name][:, position] for _, of_map in maps]) for name in WIDENED}
+            truth = float(cells["delong"][..., 0].mean()) if signal else 0.5
+            shares = {
+                name: float(np.mean((each[..., 1] <= truth) & (truth <= each[..., 2]))) for name, each in cells.items()
+            }
+            covered[str(d)].append({"signal": signal, "auc": truth} | shares)
+            print(
+                f"{signal:6.1f} {truth:5.2f}  {shares['halves']:6.3f} {shares['nadeau_bengio']:15.3f} "
+                f"{shares['delong']:6.3f}",
+                flush=True,
+            )
+    return covered
+
+
+def _spread(values: list[float]) -> str:
+    import numpy as np
+
+    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
+    return f"{middle:.2f} ({low:.2f} to {high:.2f} in nine of ten maps)"
+
+
+def _intervals(config: Config, d: int, seed: int) -> tuple[Widening, dict[str, np.ndarray]]:
+    """The measured widening of one drawn map, and its intervals ``[layer, position, end]`` widened in each way."""
     import numpy as np
     import torch
 
-    from interp.auc import auc_interval, refitting_factor
-    from interp.cell_probe import Probing, cell_scores
+    from interp.auc import refitting_factor
+    from interp.cell_probe import Probing
+    from interp.halves import measured_widening, widening_of
     from interp.labels import Split
+    from interp.probe import out_of_fold_scores, probe_map
 
-    covered: dict[str, list[float]] = {"ours": [], "delong": []}
-    print(f"{'features':>8} {'signal':>6} {'AUC':>5} {'ours':>6} {'DeLong':>6}")
-    for d, signal in CASES:
-        ours, delong = [], []
-        for seed in range(config.draws):
-            rng = np.random.default_rng(seed)
-            wrong = (rng.permutation(config.n) < config.wrong).tolist()
-            labels = Split(5, seed).labels(wrong, [str(index) for index in range(config.n)])
-            features = rng.normal(size=(config.n, d))
-            features[:, 0] += signal * labels.wrong
-            everyone, probing = np.ones(config.n, dtype=bool), Probing(nested=False)
-            scores = cell_scores(torch.from_numpy(features), everyone, labels, probing).held_out
-            ours.append(auc_interval(scores, labels.wrong, variance_factor=refitting_factor(5)))
-            delong.append(auc_interval(scores, labels.wrong))
-        truth = float(np.mean([interval.value for interval in ours])) if signal else 0.5
-        for name, intervals in (("ours", ours), ("delong", delong)):
-            covered[name].append(float(np.mean([low <= truth <= high for _, low, high in intervals])))
-        print(f"{d:8d} {signal:6.1f} {truth:5.2f} {covered['ours'][-1]:6.3f} {covered['delong'][-1]:6.3f}", flush=True)
-    return covered
+    rng = np.random.default_rng(seed)
+    wrong = rng.permutation(config.n) < config.wrong
+    examples = tuple(str(index) for index in range(config.n))
+    labels, probing = Split(5, seed).labels(wrong.tolist(), examples), Probing(nested=False)
+    features = rng.normal(size=(CELLS_OF_A_SIGNAL, len(SIGNALS), config.n, d))
+    features[..., 0] += np.array(SIGNALS)[:, None] * wrong
+    positions = tuple(str(signal) for signal in SIGNALS)
+    store = _Drawn(torch.from_numpy(features), tuple(range(CELLS_OF_A_SIGNAL)), positions, examples)
+    mask = np.ones((config.n, len(SIGNALS)), dtype=bool)
+    with tempfile.TemporaryDirectory() as parts:
+        scores = out_of_fold_scores(store, mask, labels, probing, parts=Path(parts))
+    made_from = (scores, mask, labels, store)
+    measured = measured_widening(*made_from, probing, halvings=config.halvings, seed=seed)
+    if measured is None:
+        raise RuntimeError(f"no cell of the map of seed {seed} could be halved")
+    widenings = dict(zip(WIDENED, (measured, widening_of(refitting_factor(5)), widening_of(1.0)), strict=True))
+    maps = {name: probe_map(*made_from, widening=widening).data for name, widening in widenings.items()}
+    ends = ("value", "low", "high")
+    return measured, {name: np.stack([data[end].values for end in ends], axis=-1) for name, data in maps.items()}
 
 
 def family_wise_errors(config: Config) -> dict[str, dict[str, tuple[float, float, float]]]:
@@ -120,8 +167,8 @@ def family_wise_errors(config: Config) -> dict[str, dict[str, tuple[float, float
 
 
 @dataclass(frozen=True)
-class _Noise:
-    """Activations of a map, in memory; see `interp.store.Cells`."""
+class _Drawn:
+    """Activations of a map that was drawn, in memory; see `interp.store.Cells`."""
 
     activations: torch.Tensor
     layers: tuple[int, ...]
@@ -154,7 +201,7 @@ def _marked(config: Config, seed: int, *, answers_apart: bool) -> tuple[bool, bo
     split, probing = Split(5, seed), Probing(nested=False)
     labels = split.labels(wrong.tolist(), questions, [str(each) for each in answer] if answers_apart else None)
     positions = tuple(str(column) for column in range(POSITIONS))
-    store = _Noise(torch.from_numpy(activations), tuple(range(LAYERS)), positions, questions)
+    store = _Drawn(torch.from_numpy(activations), tuple(range(LAYERS)), positions, questions)
     mask = np.ones((config.n_of_map, POSITIONS), dtype=bool)
     with tempfile.TemporaryDirectory() as parts:
         scores = out_of_fold_scores(store, mask, labels, probing, parts=Path(parts))

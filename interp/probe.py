@@ -40,12 +40,13 @@ from interp.cell_probe import (
 )
 from interp.example_values import AUC, ExampleValues
 from interp.files import whole_file
+from interp.halves import Widening, widening_of
 from interp.heatmap import Heatmap
 from interp.labels import Labels
 from interp.means import group_draws
 from interp.progress import progress
 from interp.store import Cells
-from interp.threads import in_single_threads
+from interp.threads import each_on, in_single_threads
 
 log = logging.getLogger(__name__)
 
@@ -163,8 +164,7 @@ def _scores_of_layer(
     def of_column(column: int) -> Scores:
         return of_cell(store.cell(layer, store.positions[column]).to(device), mask[:, column])
 
-    columns = range(len(store.positions))
-    return list(map(of_column, columns)) if _takes_batches(device) else in_single_threads(of_column, columns)
+    return each_on(device, of_column, range(len(store.positions)))
 
 
 def example_scores(scores: Scores, labels: Labels, store: Cells, groups: Sequence[str]) -> ExampleValues:
@@ -188,18 +188,30 @@ def probe_map(
     *,
     draws: int = 0,
     metric: str = METRIC,
+    widening: Widening | None = None,
 ) -> Heatmap:
     """The AUC of every cell's scores, with its interval, n and, where there is no value, the reason.
 
-    With some `draws` also the interval of as many bootstrap samples of the groups, as ``low_bootstrap`` and
-    ``high_bootstrap``; with several seeds their standard deviation as ``sd_of_seeds``. `metric` says in words what the
-    AUC is of.
+    With several seeds also their standard deviation, as ``sd_of_seeds``.
+
+    Parameters
+    ----------
+    scores, mask, labels, store
+        The scores and what they were made from.
+    draws
+        With some, also the interval of as many bootstrap samples of the groups, as ``low_bootstrap`` and
+        ``high_bootstrap``.
+    metric
+        What the AUC is of, in words.
+    widening
+        What the variance of every cell is multiplied by for the refits, as ``variance_factor`` has it then; by default
+        it is `interp.auc.refitting_factor`.
     """
     shape = scores.held_out.shape[:2]
-    value, low, high, low_bootstrap, high_bootstrap, spread = (np.full(shape, np.nan) for _ in range(6))
+    value, low, high, low_bootstrap, high_bootstrap, spread, factor = (np.full(shape, np.nan) for _ in range(7))
     n = np.zeros(shape, dtype=np.int64)
     n_wrong, reason = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int8)
-    factor = refitting_factor(labels.n_folds)
+    widening = widening or widening_of(refitting_factor(labels.n_folds))
     for layer, column in np.ndindex(shape):
         present = mask[:, column]
         scored = labels.scored.any(0) & present
@@ -208,18 +220,23 @@ def probe_map(
         if reason[layer, column]:
             continue
         cell = scores.held_out[layer, column]
-        interval = auc_interval(cell, labels.wrong, group=labels.side, variance_factor=factor)
-        value[layer, column], low[layer, column], high[layer, column] = interval
+        value[layer, column] = auc_interval(cell, labels.wrong).value
+        factor[layer, column] = widening.factor(float(value[layer, column]))
+        interval = auc_interval(cell, labels.wrong, group=labels.side, variance_factor=float(factor[layer, column]))
+        low[layer, column], high[layer, column] = interval.low, interval.high
         if len(cell) > 1:
             spread[layer, column] = np.std([auc_interval(of_seed, labels.wrong).value for of_seed in cell], ddof=1)
     if draws:
         weights = group_draws(labels.side, draws, np.random.default_rng(0))
         cells = np.argwhere(reason == NoValue.HAS_VALUE)
         ends = in_single_threads(
-            lambda cell: bootstrap_interval(scores.held_out[tuple(cell)], labels.wrong, weights), cells
+            lambda cell: bootstrap_interval(
+                scores.held_out[tuple(cell)], labels.wrong, weights, variance_factor=float(factor[tuple(cell)])
+            ),
+            cells,
         )
         low_bootstrap[tuple(cells.T)], high_bootstrap[tuple(cells.T)] = np.array(ends).reshape(-1, 2).T
-    extra = {f"n_{labels.called}": n_wrong, "why_missing": reason}
+    extra = {f"n_{labels.called}": n_wrong, "why_missing": reason, "variance_factor": factor}
     extra |= {"sd_of_seeds": spread} if labels.fold.shape[0] > 1 else {}
     extra |= {"low_bootstrap": low_bootstrap, "high_bootstrap": high_bootstrap} if draws else {}
     return Heatmap.build(
@@ -233,7 +250,9 @@ def probe_map(
         metric=metric,
         scale=(0.5, 1.0),
         extra=extra,
-        attributes={"why_missing_meanings": " ".join(member.name.lower() for member in NoValue)},
+        attributes={
+            "why_missing_meanings": " ".join(member.name.lower() for member in NoValue),
+        },
     )
 
 
@@ -257,8 +276,7 @@ def refitted_aucs(
             if np.isfinite(each.held_out).any()
         ]
 
-    found = list(map(of_cell, cells)) if _takes_batches(device) else in_single_threads(of_cell, cells)
-    return [auc for of_one in found for auc in of_one]
+    return [auc for of_one in each_on(device, of_cell, cells) for auc in of_one]
 
 
 class Best(NamedTuple):

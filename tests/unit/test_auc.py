@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import logit
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
@@ -116,6 +117,18 @@ def test_a_bootstrap_is_the_auc_of_repeated_examples() -> None:
     times = weights[0].astype(int)
     expected = roc_auc_score(np.repeat(labels, times), np.repeat(scores, times))
     np.testing.assert_allclose(bootstrap_interval(scores[None], labels, weights), expected, rtol=1e-6)
+
+
+def test_a_widened_bootstrap_is_as_much_wider_on_the_logit_scale() -> None:
+    rng = np.random.default_rng(2)
+    labels = rng.random(80) < 0.5
+    scores, weights = (rng.normal(size=80) + labels)[None], group_draws(np.arange(80), 200, rng)
+    plain, widened = (np.array(bootstrap_interval(scores, labels, weights, variance_factor=f)) for f in (1.0, 4.0))
+    value = logit(roc_auc_score(labels, scores[0]))
+    np.testing.assert_allclose(logit(widened) - value, 2 * (logit(plain) - value), rtol=1e-6)
+
+    apart = np.where(labels, 1.0, 0.0)[None]
+    assert bootstrap_interval(apart, labels, weights, variance_factor=4.0) == (1.0, 1.0)
 
 
 def test_differences_of_two_scores_of_the_same_examples_cover() -> None:

@@ -64,7 +64,7 @@ def test_a_planted_direction_is_found_and_noise_is_not(tmp_path: Path) -> None:
     assert (data["why_missing"] == NoValue.HAS_VALUE).all()
 
 
-@pytest.mark.parametrize(("strength", "d"), [(0.0, 30), (0.0, 8), (1.5, 30)])
+@pytest.mark.parametrize(("strength", "d"), [(0.0, 30)])
 def test_intervals_cover_what_a_rerun_on_new_examples_gives(strength: float, d: int) -> None:
     """The AUC that this procedure has on average, over draws of examples; for pure noise it is .5."""
     n, runs = 150, 150

@@ -1,0 +1,64 @@
+"""What a finished run may replace among the figures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analyses import runs
+from interp.errors import InputError
+from interp.heatmap import Heatmap
+from tests.described_maps import map_of
+
+IDENTITY = {"model": "tiny", "n": 8}
+
+
+def finished(path: Path, value: float) -> Path:
+    """A result of one identity, with this value throughout."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    map_of(np.full((2, 2), value)).with_attributes(runs.provenance(IDENTITY)).save(path)
+    return path
+
+
+def made_before_the_code(path: Path) -> None:
+    os.utime(path, (1e9, 1e9))
+
+
+def value_at(path: Path) -> float:
+    return float(Heatmap.load(path).data["value"].values[0, 0])
+
+
+def test_a_run_by_older_code_does_not_replace_what_newer_code_published(tmp_path: Path) -> None:
+    run, published = tmp_path / "runs" / "probe-1" / "probe.nc", tmp_path / "figures" / "probe.nc"
+    finished(run, 0.6)
+    finished(published, 0.7)
+    made_before_the_code(run)
+    drawn_before = sorted(published.parent.iterdir())
+    with pytest.raises(InputError, match=r"older code; delete .*runs/probe-1 to make it anew, or give --overwrite"):
+        runs.publish(run, published, overwrite=False)
+    assert value_at(published) == 0.7
+    assert sorted(published.parent.iterdir()) == drawn_before
+    runs.publish(run, published, overwrite=True)
+    assert value_at(published) == 0.6
+
+
+@pytest.mark.parametrize("is_published", [False, True])
+def test_a_run_by_older_code_is_published_where_there_is_nothing_else(tmp_path: Path, is_published: bool) -> None:
+    run, published = finished(tmp_path / "runs" / "probe.nc", 0.6), tmp_path / "figures" / "probe.nc"
+    published.parent.mkdir()
+    if is_published:
+        published.write_bytes(run.read_bytes())
+    made_before_the_code(run)
+    assert published in runs.publish(run, published, overwrite=False)
+    assert value_at(published) == 0.6
+
+
+def test_a_run_by_this_code_replaces_a_result_of_its_settings(tmp_path: Path) -> None:
+    run, published = tmp_path / "runs" / "probe.nc", tmp_path / "figures" / "probe.nc"
+    finished(run, 0.6)
+    finished(published, 0.7)
+    runs.publish(run, published, overwrite=False)
+    assert value_at(published) == 0.6
