@@ -49,7 +49,7 @@ class Config(probing.Config):
     """Permutations of the labels, by which cells above chance are marked, corrected for the number of cells."""
     bootstraps: int = 1000
     """Bootstrap samples of the groups, for a second interval beside DeLong's (low_bootstrap, high_bootstrap)."""
-    halvings: int = 10
+    halvings: int = 5
     """In how many ways the answers are halved, in each of 20 cells, to measure by how much both intervals of two
     classes must be widened for the refits; 0 widens them by what folds have in common (Nadeau & Bengio 2003)."""
     controls: bool = True

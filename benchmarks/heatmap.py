@@ -5,8 +5,8 @@ scikit-learn's `LogisticRegression()` to every cell, on one split. It is run on 
 cells, and its time is that of the sample times what the sample is of. The suite's figure is run in full, in turn:
 
 1. the same single split;
-2. once, all that the suite's figure has: 5 folds, 3 seeds, intervals, 1,000 permutations with refits, the best cell
-   chosen within the training folds, and the map of shuffled labels.
+2. once, all that the suite's figure has: 5 folds, 3 seeds, intervals that are widened by what halves show, 1,000
+   permutations with refits, the best cell chosen within the training folds, and the map of shuffled labels.
 
     python -m benchmarks.heatmap              about 20 minutes on 2 cores
 """
@@ -38,6 +38,7 @@ from interp.cell_probe import Probing
 from interp.chance import with_marks
 from interp.devices import fitting_device, resolve_device
 from interp.examples import Answer
+from interp.halves import measured_widening
 from interp.heatmap import Heatmap
 from interp.labels import Split
 from interp.models import HookedModel, load_model
@@ -141,12 +142,12 @@ class Figure:
         scores = out_of_fold_scores(store, mask, labels, probing, parts=parts, device=fitting_device(self.device))
         if split.as_published:
             return probe_map(scores, mask, labels, store)
-        heatmap = probe_map(scores, mask, labels, store, draws=1000)
+        made_from, device = (scores, mask, labels, store), fitting_device(self.device)
+        widening = measured_widening(*made_from, probing, halvings=5, seed=0, device=device)
+        heatmap = probe_map(*made_from, draws=1000, widening=widening)
         if probing.nested:
             best_cell(scores, labels, store)
-        return with_marks(
-            heatmap, scores, mask, labels, store, split, probing, draws=1000, seed=0, device=fitting_device(self.device)
-        )
+        return with_marks(heatmap, *made_from, split, probing, draws=1000, seed=0, device=device)
 
 
 def usual_seconds(figure: Figure, captured: Path, split: Split, config: Config, turn: int) -> float:

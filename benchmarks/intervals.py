@@ -42,7 +42,7 @@ class Config:
     """Examples in a draw."""
     wrong: int = 172
     """How many of them are errors."""
-    halvings: int = 10
+    halvings: int = 5
     """In how many ways the examples are halved in each of 20 cells, as `interp probe` has it."""
     maps: int = 500
     """Maps of noise for each case; 0 leaves the family-wise error out."""

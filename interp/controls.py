@@ -36,6 +36,9 @@ from interp.threads import in_single_threads
 CONTROLS = ("token", "shape", "difficulty", "all")
 WEAK = 1e4
 """The C of the regression on two scores: as good as none."""
+DIGITS = 3
+"""Of a control's log-odds. Examples with the same features have the same score, but for the rounding of the fit, which
+would decide in what order an AUC has them."""
 BEYOND_SCALES = (Scale(-0.25, 0.25, centre=0.0), Scale(-0.5, 0.5, centre=0.0))
 """The second one if more than `OUTSIDE` of the cells would be off the first."""
 OUTSIDE = 0.05
@@ -84,12 +87,16 @@ def control_scores(
     def of_position(tokens: Int[np.ndarray, " example"]) -> dict[str, Scores]:
         features = control_features(answers, tokens)
         return {
-            name: cell_scores(torch.from_numpy(each), tokens != MISSING, labels, plain)
+            name: _with_ties(cell_scores(torch.from_numpy(each), tokens != MISSING, labels, plain))
             for name, each in features.items()
         }
 
     of_positions = in_single_threads(of_position, token.T)
     return {name: [scores[name] for scores in of_positions] for name in CONTROLS}
+
+
+def _with_ties(scores: Scores) -> Scores:
+    return Scores(scores.held_out.round(DIGITS), scores.inner.round(DIGITS))
 
 
 def control_values(scores: Mapping[str, Sequence[Scores]], labels: Labels, positions: Sequence[str]) -> xr.Dataset:

@@ -51,8 +51,8 @@ BATCH_BYTES = 2**28
 """Of the inner products of halves that are fitted in one batch; what is made of them takes several times as much."""
 FEWEST_CELLS = 3
 """With fewer cells than this to measure in, the factor is the same for all."""
-SHRINKAGE = 0.1
-"""Of what the logarithm gains from .5 to 1, as `PoissonRegressor` has it: with 20 cells, each halved in 10 ways, as if
+SHRINKAGE = 0.2
+"""Of what the logarithm gains from .5 to 1, as `PoissonRegressor` has it: with 20 cells, each halved in 5 ways, as if
 that were known beforehand to be 0 with a deviation of .4. In simulation it is -.35 with few features, 0 with many."""
 
 

@@ -74,6 +74,15 @@ def beyond_data(features: np.ndarray, of_controls: dict[str, list[Scores]]) -> x
     return beyond_map(heatmap, scores, of_controls["all"], split, values).data
 
 
+def test_examples_of_one_token_that_one_probe_scores_are_tied() -> None:
+    scores, split = control_scores(ANSWERS, TOKENS, labels(), Probing())["token"][0], labels()
+    for fold in range(5):
+        for token in set(TOKEN.tolist()):
+            alike = (split.fold[0] == fold) & (token == TOKEN)
+            assert len(set(scores.held_out[0, alike].tolist())) == 1
+            assert len(set(scores.inner[fold - 1, alike].tolist())) == 1
+
+
 def test_a_probe_that_knows_the_token_alone_adds_nothing() -> None:
     rng = np.random.default_rng(1)
     embedding = rng.normal(size=(4, 8))
