@@ -14,6 +14,7 @@ from interp.attribution_patching import attributed_effects
 from interp.capture import capture, examples_to_capture, planned_stores
 from interp.cell_probe import Probing
 from interp.generation import Respondent
+from interp.halves import measured_widening
 from interp.labels import Split
 from interp.lens import lens_values
 from interp.lenses import LogitLens
@@ -161,3 +162,14 @@ def test_probes(probing: Probing, n: int, d_model: int, tmp_path: Path) -> None:
     for these, those in zip(ours, expected, strict=True):
         assert np.isfinite(those).any() or not those.size
         np.testing.assert_allclose(these, those, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("probing", [Probing(), Probing(c=(0.01, 1.0)), Probing(kind="mass-mean")])
+def test_halves(probing: Probing, tmp_path: Path) -> None:
+    stream = Stream(150, 40)
+    labels = Split(folds=5, n_seeds=2).labels(stream.wrong.tolist(), list(stream.examples))
+    scores = out_of_fold_scores(stream, stream.mask, labels, probing, parts=tmp_path)
+    made_from = (scores, stream.mask, labels, stream, probing)
+    ours, expected = (measured_widening(*made_from, halvings=3, seed=0, device=device) for device in ("cuda", "cpu"))
+    assert ours is not None
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=0.01)
