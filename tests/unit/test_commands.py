@@ -182,7 +182,7 @@ def test_a_published_map_is_drawn_by_path(tmp_path: Path) -> None:
 def test_the_result_of_another_run_is_not_replaced(tmp_path: Path) -> None:
     result, published = tmp_path / "runs" / "probe.nc", tmp_path / "figures" / "probe.nc"
     heatmap_of(np.full((2, 2), 0.7)).save(result)
-    publish(result, published)
+    publish(result, published, overwrite=False)
     require_publishable(published, {"seed": 0}, overwrite=False)
     require_publishable(published, {"seed": 1}, overwrite=True)
     with pytest.raises(InputError, match=r"another run \(n: None there, 5 here; seed: 0 there, 1 here\).*--overwrite"):
