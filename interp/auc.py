@@ -234,7 +234,7 @@ def refitting_factor(folds: int) -> float:
     down together. This is the correction of Nadeau & Bengio 2003 (Machine Learning 52, the corrected resampled
     t-test): with J folds of J, n₂/n₁ = 1 / (J - 1); with the one fold of a published split, 1/4. It errs on the safe
     side: intervals at 95 % cover 96 to 99 % with it and 80 to 93 % without it (``python -m benchmarks.intervals``).
-    `interp.widening` measures the factor of a map.
+    `interp.halves` measures the factor of a map.
     """
     return 1 + folds / (folds - 1) if folds > 1 else 1.25
 
