@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -15,7 +17,7 @@ from interp.permutations import (
     flipped_aucs,
     inflation_of,
     null_aucs,
-    permuted_labels,
+    permutations,
     ranks_of,
 )
 from interp.probe import refitted_aucs
@@ -59,15 +61,21 @@ def with_marks(
     if not len(cells):
         return heatmap
     rng = np.random.default_rng(seed)
-    permuted = permuted_labels(labels.wrong, labels.group, draws, rng)
-    null = null_aucs(ranks_of(scores.held_out[tuple(cells.T)].swapaxes(0, 1)), permuted)
+    orders = permutations(labels.group, draws, rng)
+    null = null_aucs(ranks_of(scores.held_out[tuple(cells.T)].swapaxes(0, 1)), labels.wrong[orders])
     sample = rng.choice(len(cells), size=min(REFIT_CELLS, len(cells)), replace=False)
-    groups, sides = ([str(number) for number in numbers] for numbers in (labels.group, labels.side))
-    relabelled = [split.labels(row.tolist(), groups, sides) for row in permuted[:REFIT_DRAWS]]
+    apart = len(set(labels.side.tolist())) == len(set(labels.group.tolist()))
+    if apart:
+        # Folds go with the labels: they are stratified by them, and groups change places as a whole.
+        relabelled = [
+            replace(labels, wrong=labels.wrong[row], fold=labels.fold[:, row]) for row in orders[:REFIT_DRAWS]
+        ]
+    else:
+        groups, sides = ([str(number) for number in numbers] for numbers in (labels.group, labels.side))
+        relabelled = [split.labels(labels.wrong[row].tolist(), groups, sides) for row in orders[:REFIT_DRAWS]]
     sampled = [(int(row), int(column)) for row, column in cells[sample]]
     refits = refitted_aucs(store, mask, relabelled, probing, sampled, device)
     inflation = inflation_of(refits, null[:, sample])
-    apart = len(set(labels.side.tolist())) == len(set(labels.group.tolist()))
     if not apart:
         of_cells = scores.held_out[tuple(cells.T)]
         parts = [auc_above_chance(of_cell, labels.wrong, labels.side)[1] for of_cell in of_cells]

@@ -32,7 +32,7 @@ from interp.batches import batched
 from interp.conjugate_gradients import Preconditioner, directions, preconditioner
 
 TOLERANCE = 1e-12
-"""Newton stops when a step promises to lower the objective by less than this share of it."""
+"""The step that promises to lower the objective by less than this share of it is the last."""
 MAX_STEPS = 100
 MAX_SINGLE_STEPS = 25
 """After so many steps that were found in single precision the rest are found in double precision."""
@@ -155,28 +155,33 @@ class _Together:
         self.gram = gram.float()
         self.shared: Preconditioner | None = None
         self.made_for = torch.zeros(())
-        self.iterations = 0
+        self.at_first = self.more = 0
 
     def direction(self, equation: _Equation) -> Float[torch.Tensor, "*cell fit m"]:
         weight = equation.weight.float()
         if self.shared is None or self._is_stale(weight):
             # At the start all weights are large, and will not be so after the first step.
             shared_weight = weight.mean(-2) * (SETTLING if self.shared is None else 1.0)
-            self.shared, self.iterations = preconditioner(self.gram, shared_weight), 0
-            self.made_for = shared_weight.mean(-1)
-        found, iterations = directions(self.shared, weight, equation.side.float(), LEFT_OF_EQUATION)
-        self.iterations += iterations
+            self.shared, self.made_for = preconditioner(self.gram, shared_weight), shared_weight.mean(-1)
+            self.at_first = self.more = 0
+        side = torch.where(equation.is_open[..., None], equation.side, 0.0).float()
+        found, iterations = directions(self.shared, weight, side, LEFT_OF_EQUATION)
+        self.at_first = self.at_first or iterations
+        self.more += iterations - self.at_first
         return found.to(equation.side.dtype)
 
     def _is_stale(self, weight: Float[torch.Tensor, "*cell fit n"]) -> bool:
-        """Whether a new preconditioner is due: for its price in iterations, or for the weights of any cell.
+        """Whether a new preconditioner is due: for the iterations that a new one would have saved, or for the weights.
+
+        It takes n³ operations to make one, and 2 n² for each fit in an iteration: once the steps have taken as much
+        longer than the first that was made with it, it is made anew.
 
         Of what no feature tells (K v = 0) an iteration of length a leaves 1 - a, unseen by the norm in which its length
         is chosen, and that is about how much smaller the weights are than the preconditioner's. Beyond 2 it grows, and
         takes the digits of the rest; the weights of some examples are below the mean.
         """
         n_fits, n = weight.shape[-2:]
-        return self.iterations >= n / n_fits or bool((weight.mean((-2, -1)) < self.made_for / STALE).any())
+        return self.more >= n / (2 * n_fits) or bool((weight.mean((-2, -1)) < self.made_for / STALE).any())
 
 
 def fit_logistic(
@@ -216,19 +221,17 @@ def _fitted(problem: _Problem, solvers: Sequence[_Solver]) -> Fits:
     for solver in solvers:
         stuck = torch.zeros_like(at_end)
         for _ in range(solver.max_steps):
-            step, slope = _step(problem, state, solver, ~(at_end | stuck))
-            at_end = torch.where(stuck, at_end, slope.abs() <= TOLERANCE * objective)
             if bool((at_end | stuck).all()):
                 break
             steps += 1
-            size = _step_size(problem, state, step, objective, slope, at_end | stuck)
-            gives_up = ~(at_end | stuck) & (size == 0)
-            at_end |= gives_up & (slope.abs() <= solver.rounding * objective)
-            stuck |= gives_up
+            step, slope = _step(problem, state, solver, ~(at_end | stuck))
+            last = slope.abs() <= TOLERANCE * objective
+            size = _step_size(problem, state, step, objective, slope, at_end | stuck | last)
+            last |= (size == 0) & (slope.abs() <= solver.rounding * objective)
+            at_end |= last & ~stuck
+            stuck |= ~at_end & (size == 0)
             state = state.moved(step, size)
             objective = _objective(problem, state)
-        if bool(at_end.all()):
-            break
     return Fits(state.alpha, state.intercept, objective, steps, at_end)
 
 
@@ -252,7 +255,7 @@ def _step_size(
     slope: Float[torch.Tensor, "*cell fit"],
     done: Bool[torch.Tensor, "*cell fit"],
 ) -> Float[torch.Tensor, "*cell fit"]:
-    """How far each fit goes; 0 if there is no such length."""
+    """How far each fit goes, 1 or 0 if it is done; 0 if there is no such length."""
     size = torch.where(slope.isnan(), 0.0, torch.ones_like(slope))
     while True:
         lower = _objective(problem, state.moved(step, size)) <= objective + ARMIJO * size * slope

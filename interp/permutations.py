@@ -71,18 +71,18 @@ class Null:
         return np.where(np.isnan(values), np.nan, (1 + above) / (1 + len(self.values)))
 
 
-def permuted_labels(
-    positive: Bool[np.ndarray, " example"], group: Int[np.ndarray, " example"], n_draws: int, rng: np.random.Generator
-) -> Bool[np.ndarray, "draw example"]:
-    """Labels dealt out anew, those of a group together, to a group of the same size."""
+def permutations(
+    group: Int[np.ndarray, " example"], n_draws: int, rng: np.random.Generator
+) -> Int[np.ndarray, "draw example"]:
+    """For each draw and example the one whose label it is dealt: those of a group go to a group of the same size."""
     _, of_example, sizes = np.unique(group, return_inverse=True, return_counts=True)
     ordered = np.argsort(of_example.reshape(-1), kind="stable")
-    permuted: np.ndarray = np.empty((n_draws, len(positive)), dtype=bool)
+    permuted: np.ndarray = np.empty((n_draws, len(group)), dtype=np.int64)
     size_of_ordered = sizes[of_example.reshape(-1)[ordered]]
     for size in np.unique(sizes):
         places = ordered[size_of_ordered == size].reshape(-1, size)
         orders = rng.permuted(np.tile(np.arange(len(places)), (n_draws, 1)), axis=1)
-        permuted[:, places] = positive[places][orders]
+        permuted[:, places] = places[orders]
     return permuted
 
 

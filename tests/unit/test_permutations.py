@@ -17,7 +17,7 @@ from interp.cell_probe import Probing
 from interp.chance import with_marks
 from interp.heatmap import Heatmap
 from interp.labels import Split
-from interp.permutations import Null, flipped_aucs, inflation_of, null_aucs, permuted_labels, ranks_of
+from interp.permutations import Null, flipped_aucs, inflation_of, null_aucs, permutations, ranks_of
 from interp.probe import out_of_fold_scores, probe_map
 from tests.stored import store_of
 
@@ -27,7 +27,8 @@ def test_groups_keep_their_labels_together(sizes: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     group = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
     positive = rng.random(len(group)) < 0.5
-    for permuted in permuted_labels(positive, group, 20, rng):
+    for order in permutations(group, 20, rng):
+        permuted = positive[order]
         for size in set(sizes):
             of_size = [number for number, length in enumerate(sizes) if length == size]
             before = sorted(positive[group == number].tolist() for number in of_size)
@@ -35,9 +36,21 @@ def test_groups_keep_their_labels_together(sizes: list[int], seed: int) -> None:
             assert before == after
 
 
+@given(sizes=st.lists(st.integers(1, 4), min_size=8, max_size=12), seed=st.integers(0, 1000))
+def test_folds_that_go_with_labels_have_no_group_in_two_and_are_as_stratified(sizes: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    group = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    positive, fold = rng.random(len(group)) < 0.5, rng.integers(0, 3, size=len(sizes))[group]
+    for order in permutations(group, 20, rng):
+        assert sorted(order) == list(range(len(group)))
+        assert all(len(set(fold[order][group == number])) == 1 for number in set(group.tolist()))
+        for number in range(3):
+            assert positive[order][fold[order] == number].sum() == positive[fold == number].sum()
+
+
 def test_every_order_is_as_likely() -> None:
-    permuted = permuted_labels(np.array([True, False, False]), np.arange(3), 3000, np.random.default_rng(0))
-    np.testing.assert_allclose(permuted.mean(0), 1 / 3, atol=0.04)
+    orders = permutations(np.arange(3), 3000, np.random.default_rng(0))
+    np.testing.assert_allclose((orders == 0).mean(0), 1 / 3, atol=0.04)
 
 
 def test_an_auc_against_permuted_labels_is_that_of_scikit_learn() -> None:
@@ -129,7 +142,7 @@ def test_where_answers_share_labels_and_scores_permutations_are_too_narrow_and_f
         wrong = rng.random(len(side)) < rng.beta(0.5, 0.5, size=len(sizes))[side]
         scores = (rng.normal(size=len(sizes))[side] + 0.3 * rng.normal(size=len(side)))[None]
         value, influence = auc_and_influence(scores, wrong, side)
-        permuted = permuted_labels(wrong, np.arange(len(side)), 200, rng)
+        permuted = wrong[permutations(np.arange(len(side)), 200, rng)]
         nulls = {
             "permuted": null_aucs(ranks_of(scores[:, None]), permuted),
             "around the AUC": flipped_aucs(influence[None], 200, rng),
