@@ -21,6 +21,7 @@ says ``python -m benchmarks.intervals``.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -44,6 +45,8 @@ from interp.cross_fitting import CrossFits, chosen_costs, held_out_scores
 from interp.labels import NEVER, Labels
 from interp.store import Cells
 from interp.threads import each_on
+
+log = logging.getLogger(__name__)
 
 CELLS = 20
 """In how many cells the factor is measured, if there are as many."""
@@ -107,7 +110,11 @@ def measured_widening(
     cells = _over_the_range(scores, labels)
     spreads = each_on(device, of_cell, list(cells))
     measured = [(auc, spread) for auc, spread in zip(cells.values(), spreads, strict=True) if spread.expected]
-    return _smoothed(measured) if any(spread.found for _, spread in measured) else None
+    if any(spread.found for _, spread in measured):
+        return _smoothed(measured)
+    if halvings:
+        log.warning("no cell can be halved: intervals are widened by what folds have in common")
+    return None
 
 
 class Spread(NamedTuple):

@@ -119,11 +119,13 @@ def test_a_factor_is_1_at_least_and_as_far_from_chance_on_either_side() -> None:
     assert widening.factor(1.0) == 1.0
 
 
-def test_what_cannot_be_halved_has_no_factor(tmp_path: Path) -> None:
+def test_what_cannot_be_halved_has_no_factor(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     labels = Split(2).labels([True, False] * 2, list("abcd"))
     store = store_of(tmp_path, torch.randn(1, 2, 4, 3))
     without, mask = Scores(np.full((1, 2, 1, 4), np.nan), np.empty((1, 2, 0, 4))), np.ones((4, 2), dtype=bool)
     assert measured_widening(without, mask, labels, store, PLAIN, halvings=3, seed=0) is None
     scored = Scores(np.zeros((1, 2, 1, 4)), without.inner)
     assert measured_widening(scored, mask, labels, store, PLAIN, halvings=3, seed=0) is None
+    assert caplog.messages == ["no cell can be halved: intervals are widened by what folds have in common"] * 2
     assert measured_widening(scored, mask, labels, store, PLAIN, halvings=0, seed=0) is None
+    assert len(caplog.messages) == 2
