@@ -74,11 +74,6 @@ def hooks_of_sites(model: HookedModel, sites: Sequence[str], layers: Sequence[in
     return {site: tuple(hook_names(model, site)[layer] for layer in wanted) for site in sites}
 
 
-def takes_prefixes(model: HookedModel) -> bool:
-    """Whether the model goes on from cached keys and values: a bridge whose blocks all have them."""
-    return hasattr(model, "original_model") and not getattr(model.cfg, "is_stateful", False)
-
-
 def prefix_of(model: HookedModel, tokens: TokenIds, cells: Int[np.ndarray, ...], hooks: HooksOfSites) -> Prefix:
     """Run the tokens that sequences begin with, and keep what goes on from there.
 

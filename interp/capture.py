@@ -27,12 +27,12 @@ import torch
 import xarray as xr
 from jaxtyping import Float, Int
 
-from interp.activations import HooksOfSites, Prefix, batch_activations, hooks_of_sites, prefix_of, takes_prefixes
+from interp.activations import HooksOfSites, Prefix, batch_activations, hooks_of_sites, prefix_of
 from interp.batches import in_halves_if_need_be
 from interp.errors import InputError
 from interp.examples import Answer
 from interp.executors import Executor, Local
-from interp.models import HookedModel
+from interp.models import HookedModel, takes_prefixes
 from interp.norms import norms_run_once
 from interp.plan import Batch, Plan, Shard, capture_plan, examples_of, planned_tokens
 from interp.progress import progress

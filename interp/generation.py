@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interp.batches import batched, in_halves_if_need_be
+from interp.continuations import continued
 from interp.files import make_folder
-from interp.models import HookedModel, Sampling, continued
+from interp.models import HookedModel, Sampling
 from interp.progress import progress
 
 log = logging.getLogger(__name__)

@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from interp.activations import HooksOfSites, Prefix, batch_activations, hooks_of_sites, prefix_of, takes_prefixes
+from interp.activations import HooksOfSites, Prefix, batch_activations, hooks_of_sites, prefix_of
 from interp.batches import in_halves_if_need_be
 from interp.lenses import Lens
-from interp.models import HookedModel
+from interp.models import HookedModel, takes_prefixes
 from interp.output_path import output_logits
 from interp.plan import MIN_SHARED
 from interp.positions import MISSING

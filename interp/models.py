@@ -1,10 +1,10 @@
-"""Language models, as TransformerLens models with hooks: loaded, continued, and run as far as a hook."""
+"""Language models, as TransformerLens models with hooks: loaded, and run as far as a hook."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -208,37 +208,9 @@ class Sampling:
         return replace(self, seed=seed)
 
 
-def continued(
-    model: HookedModel,
-    prompts: Sequence[Sequence[int]],
-    *,
-    max_new_tokens: int,
-    ends: Collection[int],
-    sampling: Sampling | None = None,
-) -> list[tuple[int, ...]]:
-    """The continuations of prompts of one length, each cut after the first of the tokens `ends`.
-
-    Prompts of one length need neither padding nor a mask, so that no row depends on what it is batched with (but for
-    rounding, and for the numbers that it draws where there is `sampling`; without it the continuation is greedy).
-    """
-    import torch
-
-    tokens: Int[torch.Tensor, "batch pos"] = torch.tensor([list(prompt) for prompt in prompts], device=model.cfg.device)
-    drawn = {"do_sample": False} if sampling is None else {"do_sample": True, "temperature": sampling.temperature}
-    device = torch.device(model.cfg.device)
-    # Torch's global generator is what TransformerLens draws from; afterwards it is as it was.
-    with torch.inference_mode(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(0 if sampling is None else sampling.seed)
-        output: Int[torch.Tensor, "batch longer"] = model.generate(
-            tokens,
-            max_new_tokens=max_new_tokens,
-            stop_at_eos=bool(ends),
-            eos_token_id=sorted(ends) or None,
-            return_type="tokens",
-            verbose=False,
-            **drawn,
-        )
-    return [_until_end(row, ends) for row in output[:, tokens.shape[1] :].tolist()]
+def takes_prefixes(model: HookedModel) -> bool:
+    """Whether the model goes on from cached keys and values: a bridge whose blocks all have them."""
+    return hasattr(model, "original_model") and not getattr(model.cfg, "is_stateful", False)
 
 
 def padded(sequences: Sequence[Sequence[int]]) -> Int[torch.Tensor, "batch pos"]:
@@ -298,10 +270,3 @@ def run_until(
 
 class _AllSeen(Exception):
     """Raised out of a forward pass when nothing more of it is wanted."""
-
-
-def _until_end(generated: list[int], ends: Collection[int]) -> tuple[int, ...]:
-    for index, token in enumerate(generated):
-        if token in ends:
-            return tuple(generated[: index + 1])
-    return tuple(generated)

@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 
-from interp.activations import takes_prefixes
-from interp.models import HookedModel, padded, run_until
+from interp.models import HookedModel, padded, run_until, takes_prefixes
 from interp.patching import Run, pass_tokens
 from interp.plan import n_shared
 
@@ -63,7 +62,7 @@ def recorded(
     runs
         Of any lengths.
     with_cache
-        Whether to keep keys and values; only a model that `interp.activations.takes_prefixes` has them.
+        Whether to keep keys and values; only a model that `interp.models.takes_prefixes` has them.
     corruption
         What is done to the stream before the first block.
     """

@@ -31,8 +31,7 @@ import torch
 from einops import rearrange
 from jaxtyping import Float
 
-from interp.activations import takes_prefixes
-from interp.models import HookedModel, padded, run_until
+from interp.models import HookedModel, padded, run_until, takes_prefixes
 from interp.norms import norms_run_once
 from interp.patching import Job, Unit, put
 from interp.recordings import Recording

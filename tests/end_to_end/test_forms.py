@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from interp.activations import site_activations
+from interp.continuations import continued
 from interp.datasets import load_questions
 from interp.hooked_transformers import is_installed
 from interp.model_sources import resolve_model
-from interp.models import HookedModel, continued, load_model, stop_tokens
+from interp.models import HookedModel, load_model, stop_tokens
 from interp.prompts import prompt_of
 from interp.sites import SITES
 

@@ -16,12 +16,12 @@ import xarray as xr
 
 from interp import capture as capture_module
 from interp import plan as plan_module
-from interp.activations import batch_activations, hooks_of_sites, prefix_of, site_activations, takes_prefixes
+from interp.activations import batch_activations, hooks_of_sites, prefix_of, site_activations
 from interp.capture import capture, default_token_budget, examples_to_capture, planned_stores
 from interp.errors import InputError
 from interp.examples import Answer
 from interp.model_sources import ModelSource
-from interp.models import HookedModel, load_model
+from interp.models import HookedModel, load_model, takes_prefixes
 from interp.plan import examples_of
 from interp.positions import MISSING, position_table
 from interp.store import ActivationStore

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from interp.continuations import continued
 from interp.errors import InputError
 from interp.generation import Respondent
-from interp.models import HookedModel, Sampling, continued
+from interp.models import HookedModel, Sampling
 
 PROMPTS = {f"p{index}": (5 + index, 20, 30, *range(40, 40 + index % 3)) for index in range(9)}
 Words = dict[str, tuple[int, ...]]

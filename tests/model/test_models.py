@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -19,15 +20,16 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, CTRLConfig, PreTrainedTokenizerFast
 
 from interp.activations import site_activations
+from interp.continuations import continued
 from interp.errors import InputError
 from interp.model_sources import ModelSource, resolve_model
 from interp.models import (
     HookedModel,
-    continued,
     load_model,
     resolve_backend,
     run_until,
     stop_tokens,
+    takes_prefixes,
 )
 from tests.tiny_models import saved_model
 
@@ -51,6 +53,45 @@ def test_greedy_answers_do_not_depend_on_the_batch(family_model: HookedModel) ->
     assert together == [
         continued(family_model, [prompt], max_new_tokens=8, ends=stop_tokens(family_model))[0] for prompt in prompts
     ]
+
+
+@pytest.mark.parametrize("n_shared", [0, 6, 8, 9])
+def test_greedy_answers_are_those_that_transformer_lens_generates(family_model: HookedModel, n_shared: int) -> None:
+    """Whatever the prompts have in common, and whichever of them end first."""
+    prompts = torch.randint(2, 380, (12, 9), generator=torch.Generator().manual_seed(1))
+    prompts[:, :n_shared] = prompts[0, :n_shared]
+    with torch.inference_mode():
+        output = family_model.generate(
+            prompts, max_new_tokens=10, stop_at_eos=False, do_sample=False, return_type="tokens", verbose=False
+        )
+    words = output[:, 9:].tolist()
+    ends = {row[step] for row, step in zip(words, [0, 2, 3, 3, 5, 7], strict=False)}
+    expected = [tuple(row[: next((i + 1 for i, token in enumerate(row) if token in ends), 10)]) for row in words]
+    assert continued(family_model, prompts.tolist(), max_new_tokens=10, ends=ends) == expected
+    assert continued(family_model, prompts.tolist(), max_new_tokens=10, ends=()) == [tuple(row) for row in words]
+
+
+def test_what_prompts_share_is_run_once_and_what_has_ended_is_left_out(
+    model: HookedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not takes_prefixes(model):
+        pytest.skip("TransformerLens 3.9 has no cache of Hugging Face's")
+    prompts = torch.randint(2, 380, (8, 9), generator=torch.Generator().manual_seed(1))
+    prompts[:, :6] = prompts[0, :6]
+    whole = continued(model, prompts.tolist(), max_new_tokens=6, ends=())
+    ends = {row[2] for row in whole[:4]}
+    expected = [tuple(row[: next((i + 1 for i, token in enumerate(row) if token in ends), 6)]) for row in whole]
+    shapes, forward = [], type(model).forward
+
+    def noted(self: HookedModel, tokens: torch.Tensor, **passed: Any) -> Any:
+        shapes.append(tuple(tokens.shape))
+        return forward(self, tokens, **passed)
+
+    monkeypatch.setattr(type(model), "forward", noted)
+    assert continued(model, prompts.tolist(), max_new_tokens=6, ends=ends) == expected
+    assert shapes[:2] == [(1, 6), (8, 3)]
+    going = [sum(len(row) > step for row in expected) for step in range(1, max(map(len, expected)))]
+    assert shapes[2:] == [(n, 1) for n in going]
 
 
 def test_greedy_answers_are_the_argmax_of_every_step(family_model: HookedModel) -> None:

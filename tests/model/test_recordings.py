@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from interp import patching, recordings
-from interp.activations import takes_prefixes
-from interp.models import HookedModel
+from interp.models import HookedModel, takes_prefixes
 from interp.patching import Run
 from interp.recordings import Recording, recorded
 from tests.patched_runs import assert_near, noise, read_at, tokens_of
