@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from jaxtyping import Int
 
+from interp.errors import InputError
 from interp.models import HookedModel, Sampling, takes_prefixes
 
 WORTH_LEAVING_OUT = 0.1
@@ -37,6 +38,11 @@ def continued(
 
     Prompts of one length need neither padding nor a mask, so that no row depends on what it is batched with (but for
     rounding, and for the numbers that it draws where there is `sampling`; without it the continuation is greedy).
+
+    Raises
+    ------
+    InputError
+        If the model's logits are NaN.
     """
     tokens = torch.tensor([list(prompt) for prompt in prompts], device=model.cfg.device)
     if sampling is None and takes_prefixes(model):
@@ -55,10 +61,12 @@ def _greedy(
         cache, n_shared = _cache_of_shared(model, tokens)
         fed = tokens[:, n_shared:]
         for step in range(max_new_tokens):
-            # As long as all there is, which some platforms need to be told.
-            mask = torch.ones(len(rows), tokens.shape[1] + step, dtype=torch.long, device=tokens.device)
-            logits = model(fed, return_type="logits", past_key_values=cache, attention_mask=mask)
-            chosen = logits[:, -1].argmax(-1)
+            places = _places(model, fed, tokens.shape[1] + step)
+            logits = model(fed, return_type="logits", past_key_values=cache, **places)[:, -1]
+            if bool(logits.isnan().any()):
+                where = f"{str(logits.dtype).removeprefix('torch.')} on {logits.device}"
+                raise InputError(f"the model's logits are not numbers in {where}; take another --dtype or --device")
+            chosen = logits.argmax(-1)
             for row, token in zip(rows, chosen.tolist(), strict=True):
                 words[row].append(token)
             going = [place for place, row in enumerate(rows) if not set(ends).intersection(words[row])]
@@ -70,6 +78,19 @@ def _greedy(
                 rows, chosen = [rows[place] for place in going], chosen[kept.to(chosen.device)]
             fed = chosen[:, None]
     return words
+
+
+def _places(model: HookedModel, fed: Int[torch.Tensor, "row pos"], length: int) -> dict[str, torch.Tensor]:
+    """Where tokens stand, the last of so many: some platforms need to be told beside the cache, as `generate` tells them.
+
+    A model that works out places of its own is given the mask alone.
+    """
+    from transformer_lens.utilities.position_ids import accepts_mask_derived_position_ids
+
+    mask = torch.ones(len(fed), length, dtype=torch.long, device=fed.device)
+    if not accepts_mask_derived_position_ids(model.original_model):  # type: ignore[attr-defined]
+        return {"attention_mask": mask}
+    return {"attention_mask": mask, "position_ids": (mask.cumsum(-1) - 1)[:, length - fed.shape[1] :]}
 
 
 def _cache_of_shared(model: HookedModel, tokens: Int[torch.Tensor, "batch pos"]) -> tuple[Any, int]:

@@ -105,6 +105,15 @@ def test_greedy_answers_are_the_argmax_of_every_step(family_model: HookedModel) 
     assert len(generated) == 6 or generated[-1] in stop_tokens(family_model)
 
 
+def test_logits_that_are_not_numbers_are_no_answer(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not takes_prefixes(model):
+        pytest.skip("TransformerLens 3.9 has no cache of Hugging Face's")
+    forward = type(model).forward
+    monkeypatch.setattr(type(model), "forward", lambda *args, **passed: forward(*args, **passed) * torch.nan)
+    with pytest.raises(InputError, match="logits are not numbers in float32 on cpu; take another --dtype or --device"):
+        continued(model, [[20, 21], [20, 22]], max_new_tokens=3, ends=())
+
+
 def test_an_answer_is_cut_after_its_first_end_token(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     (whole,) = continued(model, [list(range(20, 30))], max_new_tokens=8, ends=stop_tokens(model))
     settings = getattr(model, "original_model", model).generation_config
