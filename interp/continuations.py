@@ -81,7 +81,7 @@ def _greedy(
 
 
 def _places(model: HookedModel, fed: Int[torch.Tensor, "row pos"], length: int) -> dict[str, torch.Tensor]:
-    """Where tokens stand, the last of so many: some platforms need to be told beside the cache, as `generate` tells them.
+    """Where tokens stand, the last of so many: some platforms need to be told beside the cache, as `generate` does.
 
     A model that works out places of its own is given the mask alone.
     """
