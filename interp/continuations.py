@@ -14,6 +14,7 @@ drawn is drawn by `generate`.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -83,12 +84,10 @@ def _greedy(
 def _places(model: HookedModel, fed: Int[torch.Tensor, "row pos"], length: int) -> dict[str, torch.Tensor]:
     """Where tokens stand, the last of so many: some platforms need to be told beside the cache, as `generate` does.
 
-    A model that works out places of its own is given the mask alone.
+    A model that has another way to know places than their numbers is given the mask alone.
     """
-    from transformer_lens.utilities.position_ids import accepts_mask_derived_position_ids
-
     mask = torch.ones(len(fed), length, dtype=torch.long, device=fed.device)
-    if not accepts_mask_derived_position_ids(model.original_model):  # type: ignore[attr-defined]
+    if "position_ids" not in signature(model.original_model.forward).parameters:  # type: ignore[attr-defined]
         return {"attention_mask": mask}
     return {"attention_mask": mask, "position_ids": (mask.cumsum(-1) - 1)[:, length - fed.shape[1] :]}
 
