@@ -4,7 +4,7 @@ Prompts are those of SmolLM2-135M's city questions, in batches of one length as 
 is continued by `interp.continuations.continued`, and by the model's `generate` of the same batch, up to the same end
 tokens. What is compared is every continuation.
 
-    python -m benchmarks.generation --n 256      about 10 minutes on 2 cores
+    python -m benchmarks.generation      about 12 minutes on 2 cores
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Words = list[tuple[int, ...]]
 class Config:
     """Compare greedy answers with TransformerLens's."""
 
-    n: int = 256
+    n: int = 128
     """Questions."""
     batch_size: int = 128
     """Prompts in a batch, at most."""
