@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from interp.auc import auc_above_chance
 from interp.cell_probe import Probing, Scores
@@ -23,8 +23,11 @@ from interp.permutations import (
 from interp.probe import refitted_aucs
 from interp.store import Cells
 
-REFIT_CELLS, REFIT_DRAWS = 8, 12
-"""In how many cells, and for how many permutations, probes are fitted anew to permuted labels."""
+REFIT_CELLS, REFIT_DRAWS = 16, 12
+"""In how many cells, and for how many permutations of each cell's own, probes are fitted anew to permuted labels.
+
+Cells resemble each other: what one permutation gives some of them it gives the others, and counts as little more than
+one. With permutations of its own each refit counts."""
 
 
 def with_marks(
@@ -65,16 +68,19 @@ def with_marks(
     null = null_aucs(ranks_of(scores.held_out[tuple(cells.T)].swapaxes(0, 1)), labels.wrong[orders])
     sample = rng.choice(len(cells), size=min(REFIT_CELLS, len(cells)), replace=False)
     apart = len(set(labels.side.tolist())) == len(set(labels.group.tolist()))
-    if apart:
-        # Folds go with the labels: they are stratified by them, and groups change places as a whole.
-        relabelled = [
-            replace(labels, wrong=labels.wrong[row], fold=labels.fold[:, row]) for row in orders[:REFIT_DRAWS]
-        ]
-    else:
-        groups, sides = ([str(number) for number in numbers] for numbers in (labels.group, labels.side))
-        relabelled = [split.labels(labels.wrong[row].tolist(), groups, sides) for row in orders[:REFIT_DRAWS]]
-    sampled = [(int(row), int(column)) for row, column in cells[sample]]
-    refits = refitted_aucs(store, mask, relabelled, probing, sampled, device)
+    groups, sides = ([str(number) for number in numbers] for numbers in (labels.group, labels.side))
+
+    def relabelled(order: Int[np.ndarray, " example"]) -> Labels:
+        if apart:  # Folds go with the labels: they are stratified by them, and groups change places as a whole.
+            return replace(labels, wrong=labels.wrong[order], fold=labels.fold[:, order])
+        return split.labels(labels.wrong[order].tolist(), groups, sides)
+
+    of_refits = orders[np.arange(len(sample) * REFIT_DRAWS) % draws].reshape(len(sample), REFIT_DRAWS, -1)
+    refitted = {
+        (int(row), int(column)): [relabelled(order) for order in of_cell]
+        for (row, column), of_cell in zip(cells[sample], of_refits, strict=True)
+    }
+    refits = refitted_aucs(store, mask, refitted, probing, device)
     inflation = inflation_of(refits, null[:, sample])
     if not apart:
         of_cells = scores.held_out[tuple(cells.T)]

@@ -16,8 +16,8 @@ the same for all cells: the wild bootstrap of clusters with the null hypothesis 
 makes an AUC high by chance is then taken for what is normal (``python -m benchmarks.intervals``).
 
 Held-out scores are the probes' of the true labels: that they would have been trained on other labels is not in them,
-and makes AUCs vary more. By how much is measured by refits to permuted labels in some cells, and every deviation is
-multiplied with that ratio (at least 1).
+and makes AUCs vary more. By how much is measured by refits to permuted labels in some cells, each of which has its own
+permutations, and every deviation is multiplied with that ratio (at least 1).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ leave out two folds: one that the choice will be scored on, and one that it is m
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -259,24 +259,23 @@ def probe_map(
 def refitted_aucs(
     store: Cells,
     mask: Bool[np.ndarray, "example position"],
-    permuted: Sequence[Labels],
+    permuted: Mapping[tuple[int, int], Sequence[Labels]],
     probing: Probing,
-    cells: Sequence[tuple[int, int]],
     device: str = "cpu",
 ) -> list[float]:
-    """The AUC of some cells (indices of layer and position) with probes fitted anew to each of the permuted labels."""
+    """The AUCs of some cells (indices of layer and position) with probes fitted anew to each one's permuted labels."""
 
     def of_cell(cell: tuple[int, int]) -> list[float]:
         layer, column = cell
         activations = store.cell(store.layers[layer], store.positions[column]).to(device)
-        scores = scores_of_labellings(activations, mask[:, column], permuted, probing)
+        scores = scores_of_labellings(activations, mask[:, column], permuted[cell], probing)
         return [
             auc_interval(each.held_out, labels.wrong).value
-            for each, labels in zip(scores, permuted, strict=True)
+            for each, labels in zip(scores, permuted[cell], strict=True)
             if np.isfinite(each.held_out).any()
         ]
 
-    return [auc for of_one in each_on(device, of_cell, cells) for auc in of_one]
+    return [auc for of_one in each_on(device, of_cell, list(permuted)) for auc in of_one]
 
 
 class Best(NamedTuple):

@@ -321,7 +321,7 @@ def test_in_batches_as_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     def made(folder: str) -> tuple[Scores, list[float]]:
         scores = out_of_fold_scores(store, mask, labels, Probing(), parts=tmp_path / folder)
-        return scores, refitted_aucs(store, mask, permuted, Probing(), [(0, 0), (3, 1)])
+        return scores, refitted_aucs(store, mask, {(0, 0): permuted, (3, 1): permuted[1:]}, Probing())
 
     one_by_one, expected = made("one by one")
     batches: list[int] = []
