@@ -90,7 +90,7 @@ class Config:
     n_devices: int | None = None
     """Splits the model over so many CUDA devices, in place of --device."""
     batch_size: int = 128
-    """Prompts of one length that are answered together; lower it if memory runs out."""
+    """Prompts that are answered together; lower it if memory runs out."""
     runs: Path = Path("runs")
     """Folder of answers and activations: large, and made again when missing."""
 

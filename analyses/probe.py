@@ -35,6 +35,8 @@ from analyses.runs import (
 if TYPE_CHECKING:
     from interp.heatmap import Heatmap
 
+MARKS = {"marks": "refits of own permutations"}
+"""What of the maps has changed, in their identity: before, all cells that are refitted had the same permutations."""
 OF_MAPS = ("permutations", "bootstraps", "halvings", "controls")
 """Flags that decide what is made of the scores."""
 LEAST = {"permutations": 0, "bootstraps": 0, "halvings": 0, "selectivity_tasks": 2}
@@ -74,7 +76,7 @@ def run(config: Config) -> None:
     require_usable(config)
     questions, source = probing.questions_of(config), asking.source_of(config)
     of_scores = probing.identity_of(config, source, questions)
-    identity = of_scores | {name: getattr(config, name) for name in OF_MAPS}
+    identity = of_scores | {name: getattr(config, name) for name in OF_MAPS} | MARKS
     of_tasks = identity | {"selectivity_tasks": config.selectivity_tasks}
 
     name, parent = name_of(config), config.runs / source.name / questions.name

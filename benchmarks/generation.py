@@ -1,16 +1,16 @@
 """Greedy answers against TransformerLens's `generate`: the same tokens, and how fast.
 
-Prompts are those of SmolLM2-135M's city questions, in batches of one length as the suite asks them. In turn, each batch
-is continued by `interp.continuations.continued`, and by the model's `generate` of the same batch, up to the same end
-tokens. What is compared is every continuation.
+Prompts are those of SmolLM2-135M's city questions. In turn they are continued as the suite continues them, and by the
+model's `generate` in batches of one length, up to the same end tokens. What is compared is every continuation.
 
-    python -m benchmarks.generation      about 12 minutes on 2 cores
+    python -m benchmarks.generation      about 9 minutes on 2 cores
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,14 +22,16 @@ import tyro
 
 from benchmarks.city_answers import alternating_seconds, city_answers, device_name, median_ratio, spread
 from interp.batches import batched
-from interp.continuations import continued
 from interp.devices import resolve_device
+from interp.generation import Respondent
 from interp.models import HookedModel, load_model, stop_tokens
 
 OURS, USUAL = "the suite", "TransformerLens's generate"
 TOKENS = 48
 """At most, as for the cities."""
-Words = list[tuple[int, ...]]
+Prompts = Sequence[tuple[int, ...]]
+Words = dict[int, tuple[int, ...]]
+"""What follows each prompt, by its number."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +55,17 @@ def main(config: Config) -> int:
     source, answers = city_answers(config.runs, config.n)
     device = resolve_device(config.device)
     model = load_model(source, dtype=config.dtype, device=device, backend="bridge")
-    by_length: dict[int, list[tuple[int, ...]]] = {}
-    for answer in answers:
-        by_length.setdefault(answer.n_prompt, []).append(answer.token_ids[: answer.n_prompt])
-    batches = [batch for _, prompts in sorted(by_length.items()) for batch in batched(prompts, config.batch_size)]
+    prompts = [answer.token_ids[: answer.n_prompt] for answer in answers]
     ends = stop_tokens(model)
     said: dict[str, Words] = {}
 
     def asked(name: str) -> None:
-        words = _continued if name == OURS else _generated
-        said[name] = [row for batch in batches for row in words(model, batch, ends)]
+        said[name] = (_continued if name == OURS else _generated)(model, prompts, ends, config.batch_size)
 
     times = alternating_seconds({name: partial(asked, name) for name in (OURS, USUAL)}, config.repeats)
-    n_same = sum(ours == theirs for ours, theirs in zip(said[OURS], said[USUAL], strict=True))
-    print(f"{source.name} in {config.dtype} on {device_name(device)}, {len(answers)} prompts in {len(batches)} batches")
+    n_same = sum(said[OURS][row] == words for row, words in said[USUAL].items())
+    told = f"{len(prompts)} prompts of {len(set(map(len, prompts)))} lengths"
+    print(f"{source.name} in {config.dtype} on {device_name(device)}, {told}")
     for name, seconds in times.items():
         print(f"{name:30} {spread(seconds)}")
     print(f"the same tokens: {n_same} of {len(answers)}")
@@ -82,19 +81,33 @@ def main(config: Config) -> int:
     return 0
 
 
-def _continued(model: HookedModel, prompts: Sequence[tuple[int, ...]], ends: list[int]) -> Words:
-    return continued(model, prompts, max_new_tokens=TOKENS, ends=ends)
-
-
-def _generated(model: HookedModel, prompts: Sequence[tuple[int, ...]], ends: list[int]) -> Words:
-    tokens = torch.tensor(prompts, device=model.cfg.device)
-    with torch.inference_mode():
-        output = model.generate(
-            tokens, max_new_tokens=TOKENS, do_sample=False, eos_token_id=ends, return_type="tokens", verbose=False
+def _continued(model: HookedModel, prompts: Prompts, ends: list[int], batch_size: int) -> Words:
+    with tempfile.TemporaryDirectory() as journals:
+        words = Respondent(model, batch_size, Path(journals)).continuations(
+            "answers", {f"{row}": prompt for row, prompt in enumerate(prompts)}, ends=ends, max_new_tokens=TOKENS
         )
-    words: list[list[int]] = output[:, tokens.shape[1] :].tolist()
-    until = [next((i + 1 for i, token in enumerate(row) if token in ends), TOKENS) for row in words]
-    return [tuple(row[:n]) for row, n in zip(words, until, strict=True)]
+    return {int(row): tokens for row, tokens in words.items()}
+
+
+def _generated(model: HookedModel, prompts: Prompts, ends: list[int], batch_size: int) -> Words:
+    words: Words = {}
+    for length in sorted(set(map(len, prompts))):
+        rows = [row for row, prompt in enumerate(prompts) if len(prompt) == length]
+        for batch in batched(rows, batch_size):
+            tokens = torch.tensor([prompts[row] for row in batch], device=model.cfg.device)
+            with torch.inference_mode():
+                output = model.generate(
+                    tokens,
+                    max_new_tokens=TOKENS,
+                    do_sample=False,
+                    eos_token_id=ends,
+                    return_type="tokens",
+                    verbose=False,
+                )
+            for row, tokens_of_row in zip(batch, output[:, length:].tolist(), strict=True):
+                n = next((i + 1 for i, token in enumerate(tokens_of_row) if token in ends), TOKENS)
+                words[row] = tuple(tokens_of_row[:n])
+    return words
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """What a model says after prompts: its most likely token each time, or tokens that are drawn.
 
 TransformerLens's `generate` runs every prompt of a batch from its first token, and goes on with all of them until the
-last has ended. The greedy continuations of a model that goes on from cached keys and values are made with fewer tokens:
+last has ended. The greedy continuations of a model that goes on from cached keys and values are made with fewer tokens,
+and in fewer passes:
 
-1. What all prompts of the batch begin with, such as an instruction and its examples, is run once, and its keys and
-   values are repeated for the batch.
-2. Prompts whose continuation has ended are left out, with their keys and values, as soon as they are a tenth.
+1. Prompts of several lengths are one batch, padded on the left under a mask: a pass over few prompts takes about as
+   long as one over many.
+2. What all prompts of the batch begin with, such as an instruction and its examples, is run once, and its keys and
+   values are repeated for the batch, each prompt's where the prompt begins.
+3. Prompts whose continuation has ended are left out, with their keys and values, as soon as they are a tenth.
 
 On 1,000 questions of the cities, whose prompts share 31 of 41 tokens, these are less than half as many tokens. What is
 drawn is drawn by `generate`.
@@ -22,9 +25,15 @@ from jaxtyping import Int
 
 from interp.errors import InputError
 from interp.models import HookedModel, Sampling, takes_prefixes
+from interp.plan import n_shared
 
 WORTH_LEAVING_OUT = 0.1
 """The share of a batch that has ended from which on leaving it out saves more than the copy of the others costs."""
+
+
+def takes_padding(model: HookedModel) -> bool:
+    """Whether greedy continuations of prompts of several lengths can be made in one batch: it is told places."""
+    return takes_prefixes(model) and _is_told_places(model)
 
 
 def continued(
@@ -35,35 +44,36 @@ def continued(
     ends: Collection[int],
     sampling: Sampling | None = None,
 ) -> list[tuple[int, ...]]:
-    """The continuations of prompts of one length, each cut after the first of the tokens `ends`.
+    """The continuations of prompts, each cut after the first of the tokens `ends`.
 
-    Prompts of one length need neither padding nor a mask, so that no row depends on what it is batched with (but for
-    rounding, and for the numbers that it draws where there is `sampling`; without it the continuation is greedy).
+    No row depends on what it is batched with, but for rounding, and for the numbers that it draws where there is
+    `sampling`; without it the continuation is greedy. Prompts are of one length, unless it is greedy and the model
+    `takes_padding`.
 
     Raises
     ------
     InputError
         If the model's logits are NaN.
     """
-    tokens = torch.tensor([list(prompt) for prompt in prompts], device=model.cfg.device)
     if sampling is None and takes_prefixes(model):
-        words = _greedy(model, tokens, max_new_tokens, ends)
+        words = _greedy(model, prompts, max_new_tokens, ends)
     else:
+        tokens = torch.tensor([list(prompt) for prompt in prompts], device=model.cfg.device)
         words = _generated(model, tokens, max_new_tokens, ends, sampling)
     return [_until_end(row, ends) for row in words]
 
 
 def _greedy(
-    model: HookedModel, tokens: Int[torch.Tensor, "batch pos"], max_new_tokens: int, ends: Collection[int]
+    model: HookedModel, prompts: Sequence[Sequence[int]], max_new_tokens: int, ends: Collection[int]
 ) -> list[list[int]]:
-    words: list[list[int]] = [[] for _ in tokens]
-    rows = list(range(len(tokens)))
+    words: list[list[int]] = [[] for _ in prompts]
+    rows = list(range(len(prompts)))
+    tokens, mask = _padded_on_the_left(prompts, model.cfg.device)
     with torch.inference_mode():
-        cache, n_shared = _cache_of_shared(model, tokens)
-        fed = tokens[:, n_shared:]
-        for step in range(max_new_tokens):
-            places = _places(model, fed, tokens.shape[1] + step)
-            logits = model(fed, return_type="logits", past_key_values=cache, **places)[:, -1]
+        cache = _cache_of_shared(model, prompts, mask)
+        fed = tokens[:, cache.get_seq_length() :]
+        for _ in range(max_new_tokens):
+            logits = model(fed, return_type="logits", past_key_values=cache, **_places(model, fed, mask))[:, -1]
             if bool(logits.isnan().any()):
                 where = f"{str(logits.dtype).removeprefix('torch.')} on {logits.device}"
                 raise InputError(f"the model's logits are not numbers in {where}; take another --dtype or --device")
@@ -76,36 +86,63 @@ def _greedy(
             if len(going) <= (1 - WORTH_LEAVING_OUT) * len(rows):
                 kept = torch.tensor(going)
                 cache.batch_select_indices(kept)
-                rows, chosen = [rows[place] for place in going], chosen[kept.to(chosen.device)]
-            fed = chosen[:, None]
+                kept = kept.to(chosen.device)
+                rows, chosen, mask = [rows[place] for place in going], chosen[kept], mask[kept]
+            fed, mask = chosen[:, None], torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
     return words
 
 
-def _places(model: HookedModel, fed: Int[torch.Tensor, "row pos"], length: int) -> dict[str, torch.Tensor]:
-    """Where tokens stand, the last of so many: some platforms need to be told beside the cache, as `generate` does.
+def _padded_on_the_left(
+    prompts: Sequence[Sequence[int]], device: str | torch.device | None
+) -> tuple[Int[torch.Tensor, "batch pos"], Int[torch.Tensor, "batch pos"]]:
+    """The tokens of prompts, which all end at the last place, and 1 where there are any."""
+    longest = max(map(len, prompts))
+    tokens, mask = torch.zeros(2, len(prompts), longest, dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        tokens[row, longest - len(prompt) :] = torch.tensor(prompt)
+        mask[row, longest - len(prompt) :] = 1
+    return tokens.to(device), mask.to(device)
+
+
+def _is_told_places(model: HookedModel) -> bool:
+    return "position_ids" in signature(model.original_model.forward).parameters  # type: ignore[attr-defined]
+
+
+def _places(
+    model: HookedModel, fed: Int[torch.Tensor, "row pos"], mask: Int[torch.Tensor, "row longer"]
+) -> dict[str, torch.Tensor]:
+    """Where tokens stand, the last of those of a mask: some platforms need to be told, as `generate` does.
 
     A model that has another way to know places than their numbers is given the mask alone.
     """
-    mask = torch.ones(len(fed), length, dtype=torch.long, device=fed.device)
-    if "position_ids" not in signature(model.original_model.forward).parameters:  # type: ignore[attr-defined]
+    if not _is_told_places(model):
         return {"attention_mask": mask}
-    return {"attention_mask": mask, "position_ids": (mask.cumsum(-1) - 1)[:, length - fed.shape[1] :]}
+    return {"attention_mask": mask, "position_ids": (mask.cumsum(-1) - 1).clamp(min=0)[:, -fed.shape[1] :]}
 
 
-def _cache_of_shared(model: HookedModel, tokens: Int[torch.Tensor, "batch pos"]) -> tuple[Any, int]:
-    """Hugging Face's cache of the tokens that all rows begin with, for each row, and how many these are.
+def _cache_of_shared(model: HookedModel, prompts: Sequence[Sequence[int]], mask: Int[torch.Tensor, "batch pos"]) -> Any:
+    """Hugging Face's cache of the tokens that all prompts begin with, for each prompt, where there are any.
 
-    The last token of a prompt is not among them: what follows it is to be computed.
+    It is of the same places for all: of a prompt that is padded it has fewer tokens, and the others are run again. The
+    last token of a prompt is not among them: what follows it is to be computed.
     """
     from transformers import DynamicCache
 
-    cache = DynamicCache(config=model.original_model.config)  # type: ignore[attr-defined]
-    n_shared = int((tokens == tokens[0]).all(0)[:-1].cumprod(0).sum())
-    if n_shared and len(tokens) > 1:
-        model(tokens[:1, :n_shared], return_type="logits", past_key_values=cache)
-        cache.batch_repeat_interleave(len(tokens))
-        return cache, n_shared
-    return cache, 0
+    empty, cache = (DynamicCache(config=model.original_model.config) for _ in range(2))  # type: ignore[attr-defined]
+    shared = n_shared(sorted(map(tuple, prompts)), range(len(prompts)))
+    if not shared or len(prompts) == 1:
+        return empty
+    model(torch.tensor([prompts[0][:shared]], device=mask.device), return_type="logits", past_key_values=cache)
+    pads = mask.shape[1] - mask.sum(1, keepdim=True)
+    if not pads.any():
+        cache.batch_repeat_interleave(len(prompts))
+        return cache
+    tokens = (torch.arange(shared, device=mask.device) - pads).clamp(min=0)
+    for layer in cache.layers:
+        if layer.keys.shape[-2] < shared:
+            return empty  # A sliding window has dropped tokens that a padded prompt has within its own.
+        layer.keys, layer.values = (each[0][:, tokens].transpose(0, 1) for each in (layer.keys, layer.values))
+    return cache
 
 
 def _generated(

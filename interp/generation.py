@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interp.batches import batched, in_halves_if_need_be
-from interp.continuations import continued
+from interp.continuations import continued, takes_padding
 from interp.files import make_folder
 from interp.models import HookedModel, Sampling
 from interp.progress import progress
@@ -19,6 +19,8 @@ from interp.progress import progress
 log = logging.getLogger(__name__)
 
 TokenIds = tuple[int, ...]
+PADDED = 1.5
+"""How many times as long as its shortest prompt a batch's longest is at most, where lengths may differ."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Respondent:
 
     model: HookedModel
     batch_size: int
-    """At most this many prompts, all of one length, in one forward pass."""
+    """At most this many prompts in one forward pass."""
     journals: Path
 
     def continuations(
@@ -67,7 +69,8 @@ class Respondent:
             )
 
         with progress(name, total=len(prompts), done=len(generated), unit="prompts") as shown:
-            for ids in _equal_length_batches(prompts, self.batch_size):
+            longer = PADDED if sampling is None and takes_padding(self.model) else 1.0
+            for ids in _batches(prompts, self.batch_size, longer):
                 # A batch is done again as a whole, so that a resumed run computes what an undisturbed one does.
                 if all(identifier in generated for identifier in ids):
                     continue
@@ -79,11 +82,14 @@ class Respondent:
         return generated
 
 
-def _equal_length_batches(prompts: Mapping[str, TokenIds], batch_size: int) -> Iterator[tuple[str, ...]]:
-    by_length: dict[int, list[str]] = {}
-    for identifier, prompt in prompts.items():
-        by_length.setdefault(len(prompt), []).append(identifier)
-    for _, ids in sorted(by_length.items()):
+def _batches(prompts: Mapping[str, TokenIds], batch_size: int, longer: float) -> Iterator[tuple[str, ...]]:
+    """Identifiers of prompts, from short to long; in a batch none is more than so many times as long as another."""
+    alike: list[list[str]] = []
+    for identifier in sorted(prompts, key=lambda each: len(prompts[each])):
+        if not alike or len(prompts[identifier]) > longer * len(prompts[alike[-1][0]]):
+            alike.append([])
+        alike[-1].append(identifier)
+    for ids in alike:
         yield from batched(ids, batch_size)
 
 

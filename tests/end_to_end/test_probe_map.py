@@ -28,7 +28,7 @@ from tests.published_procedure import published_positions
 
 RESULT = Path("figures/smollm2-135m/cities/probe.nc")
 N = 80
-FLAGS = ["--n", str(N), "--folds", "3", "--batch-size", "16", "--dtype", "float32"]
+FLAGS = ["--n", str(N), "--folds", "3", "--batch-size", "32", "--dtype", "float32"]
 FLAGS += ["--permutations", "200", "--bootstraps", "200"]
 COMMAND = [sys.executable, "-m", "analyses.probe", *FLAGS]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from interp.continuations import continued
+from interp.continuations import continued, takes_padding
 from interp.errors import InputError
 from interp.generation import Respondent
 from interp.models import HookedModel, Sampling
@@ -48,6 +48,25 @@ def test_an_interrupted_run_draws_the_same(model: HookedModel, tmp_path: Path) -
         journal.parent.mkdir()
         journal.write_text(lines[:kept])
         assert drawn(model, journal.parent, Sampling(1.0, 0)) == whole
+
+
+def test_prompts_of_about_one_length_are_greedily_answered_together(
+    model: HookedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And drawn in batches of one length, since what a batch draws depends on what is in it."""
+    prompts = {f"p{row}": tuple(range(20, 20 + length)) for row, length in enumerate([9, 4, 7, 5, 6, 4])}
+    batches: list[list[int]] = []
+
+    def noted(model: HookedModel, batch: list[tuple[int, ...]], **how: Any) -> list[tuple[int, ...]]:
+        batches.append([len(prompt) for prompt in batch])
+        return continued(model, batch, **how)
+
+    monkeypatch.setattr("interp.generation.continued", noted)
+    for name, sampling in (("greedy", None), ("drawn", Sampling(1.0, 0))):
+        respondent = Respondent(model, 2, tmp_path / name)
+        respondent.continuations(name, prompts, ends=(), max_new_tokens=1, sampling=sampling)
+    of_one_length = [[4, 4], [5], [6], [7], [9]]
+    assert batches == ([[4, 4], [5, 6], [7, 9]] if takes_padding(model) else of_one_length) + of_one_length
 
 
 def test_the_colder_the_nearer_to_greedy(model: HookedModel, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, CTRLConfig, PreTrainedTokenizerFast
 
 from interp.activations import site_activations
-from interp.continuations import continued
+from interp.continuations import continued, takes_padding
 from interp.errors import InputError
 from interp.model_sources import ModelSource, resolve_model
 from interp.models import (
@@ -69,6 +69,23 @@ def test_greedy_answers_are_those_that_transformer_lens_generates(family_model: 
     expected = [tuple(row[: next((i + 1 for i, token in enumerate(row) if token in ends), 10)]) for row in words]
     assert continued(family_model, prompts.tolist(), max_new_tokens=10, ends=ends) == expected
     assert continued(family_model, prompts.tolist(), max_new_tokens=10, ends=()) == [tuple(row) for row in words]
+
+
+@pytest.mark.parametrize("n_shared", [0, 3, 8])
+def test_prompts_of_several_lengths_have_the_greedy_answers_of_each_alone(
+    family_model: HookedModel, n_shared: int
+) -> None:
+    """Whatever they have in common, also where a padded prompt has all of that in its padding or beyond its window."""
+    if not takes_padding(family_model):
+        pytest.skip("it is not told the places of tokens")
+    drawn = torch.randint(2, 380, (9, 24), generator=torch.Generator().manual_seed(1))
+    drawn[:, :n_shared] = drawn[0, :n_shared]
+    prompts = [row[:length].tolist() for row, length in zip(drawn, [9, 9, 10, 11, 14, 15, 19, 23, 24], strict=True)]
+    alone = [continued(family_model, [prompt], max_new_tokens=10, ends=())[0] for prompt in prompts]
+    ends = {row[step] for row, step in zip(alone, [0, 2, 3, 3, 5], strict=False)}
+    expected = [row[: next((i + 1 for i, token in enumerate(row) if token in ends), 10)] for row in alone]
+    assert continued(family_model, prompts, max_new_tokens=10, ends=()) == alone
+    assert continued(family_model, prompts[::-1], max_new_tokens=10, ends=ends) == expected[::-1]
 
 
 def test_what_prompts_share_is_run_once_and_what_has_ended_is_left_out(
