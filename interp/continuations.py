@@ -32,7 +32,7 @@ WORTH_LEAVING_OUT = 0.1
 
 
 def takes_padding(model: HookedModel) -> bool:
-    """Whether greedy continuations of prompts of several lengths can be made in one batch: it is told places."""
+    """Whether greedy continuations of prompts of several lengths can be made in one batch: it can be told places."""
     return takes_prefixes(model) and _is_told_places(model)
 
 
@@ -137,10 +137,11 @@ def _cache_of_shared(model: HookedModel, prompts: Sequence[Sequence[int]], mask:
     if not pads.any():
         cache.batch_repeat_interleave(len(prompts))
         return cache
-    tokens = (torch.arange(shared, device=mask.device) - pads).clamp(min=0)
+    if any(layer.keys is None or layer.keys.shape[-2] < shared for layer in cache.layers):
+        return empty  # A sliding window has dropped tokens that a padded prompt has within its own.
+    # Indices that are on the CPU are taken by every device that a layer may be on.
+    tokens = (torch.arange(shared) - pads.cpu()).clamp(min=0)
     for layer in cache.layers:
-        if layer.keys.shape[-2] < shared:
-            return empty  # A sliding window has dropped tokens that a padded prompt has within its own.
         layer.keys, layer.values = (each[0][:, tokens].transpose(0, 1) for each in (layer.keys, layer.values))
     return cache
 

@@ -26,6 +26,7 @@ from jaxtyping import Bool, Float, Int
 from interp.auc import Interval, auc_difference, auc_interval, refitting_factor
 from interp.cell_probe import NoValue, Probing, Scores, cell_scores
 from interp.examples import Answer
+from interp.few_features import coefficients
 from interp.heatmap import Heatmap
 from interp.labels import Labels
 from interp.positions import MISSING
@@ -131,12 +132,14 @@ def beyond_map(
     """
     shape, metric = heatmap.data["value"].shape, heatmap.data.attrs["metric"]
     value, low, high = (np.full(shape, np.nan) for _ in range(3))
-    for layer, column in np.ndindex(shape):
-        cell = Scores(scores.held_out[layer, column], scores.inner[layer, column])
-        control = controls[column]
-        difference = _beyond(cell, control, labels)
-        if difference is not None:
-            value[layer, column], low[layer, column], high[layer, column] = difference
+    for column, control in enumerate(controls):
+        of_layers = Scores(scores.held_out[:, column], scores.inner[:, column])
+        in_every_layer = Scores(*(np.broadcast_to(each, (shape[0], *each.shape)) for each in control))
+        alone = _combined([Scores(*(each[None] for each in control))], labels)[0]
+        for layer, together in enumerate(_combined([of_layers, in_every_layer], labels)):
+            difference = _beyond(together, alone, labels)
+            if difference is not None:
+                value[layer, column], low[layer, column], high[layer, column] = difference
     why = heatmap.data["why_missing"].values
     lacking = np.isnan(value) & (why == NoValue.HAS_VALUE)
     beyond = Heatmap.build(
@@ -165,34 +168,29 @@ def beyond_scale(value: Float[np.ndarray, "layer position"]) -> Scale:
     return wide if n_off > OUTSIDE * np.isfinite(value).sum() else narrow
 
 
-def _beyond(cell: Scores, control: Scores, labels: Labels) -> Interval | None:
+def _beyond(
+    together: Float[np.ndarray, " example"], alone: Float[np.ndarray, " example"], labels: Labels
+) -> Interval | None:
     """What a probe adds to a control: the difference of two AUCs on the same examples; None if one has no scores."""
-    together, alone = (np.full(len(labels.wrong), np.nan) for _ in range(2))
-    held_out = np.stack([cell.held_out[0], control.held_out[0]], axis=1)
-    for fold in range(labels.n_folds):
-        inner, own = np.stack([cell.inner[fold], control.inner[fold]], axis=1), labels.fold[0] == fold
-        together[own] = _combined(inner, held_out, labels.wrong)[own]
-        alone[own] = _combined(inner[:, 1:], held_out[:, 1:], labels.wrong)[own]
     if len(set(labels.wrong[np.isfinite(together) & np.isfinite(alone)].tolist())) < 2:
         return None
     factor = refitting_factor(labels.n_folds)
     return auc_difference(together, alone, labels.wrong, group=labels.side, variance_factor=factor)
 
 
-def _combined(
-    inner: Float[np.ndarray, "example score"],
-    held_out: Float[np.ndarray, "example score"],
-    wrong: Bool[np.ndarray, " example"],
-) -> Float[np.ndarray, " example"]:
-    """One score of several, by a regression that is fitted to the inner scores; NaN where one of them is."""
-    from sklearn.linear_model import LogisticRegression
+def _combined(scores: Sequence[Scores], labels: Labels) -> Float[np.ndarray, "layer example"]:
+    """One score of several, in each layer, for each fold by a regression on the scores within the other folds.
 
-    combined: np.ndarray = np.full(len(wrong), np.nan)
-    trained, scored = np.isfinite(inner).all(1), np.isfinite(held_out).all(1)
-    if scored.any() and len(set(wrong[trained].tolist())) == 2:
-        probe = LogisticRegression(C=WEAK, solver="newton-cholesky").fit(inner[trained], wrong[trained])
-        combined[scored] = probe.decision_function(held_out[scored])
-    return combined
+    NaN where one of them is.
+    """
+    inner = np.stack([each.inner for each in scores], axis=-1)
+    n_layers, n_folds, n, n_scores = inner.shape
+    fitted = coefficients(
+        inner.reshape(-1, n, n_scores), labels.wrong, np.isfinite(inner).all(-1).reshape(-1, n), c=WEAK
+    ).reshape(n_layers, n_folds, n_scores + 1)
+    of_examples = fitted[:, labels.fold[0]]
+    held_out = np.stack([each.held_out[:, 0] for each in scores], axis=-1)
+    return np.asarray((held_out * of_examples[..., :-1]).sum(-1) + of_examples[..., -1])
 
 
 def _standardised(

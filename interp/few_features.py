@@ -1,0 +1,77 @@
+"""L2-regularised logistic regressions on a few features each, very many at once.
+
+Each minimises, over weights w and an intercept b that is not penalised,
+
+    Σᵢ C · log(1 + exp(-yᵢ (w·xᵢ + b))) + ½ ‖w‖²        (yᵢ in {-1, +1})
+
+over the examples that it is trained on: the objective of `sklearn.linear_model.LogisticRegression`, which takes most of
+its time for what is around such a fit. Newton's method, with steps that are halved until they lower the objective,
+takes all of them together. `interp.logistic` is for fits of more features.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.special import expit
+
+TOLERANCE = 1e-12
+"""The step that promises to lower the objective by less than this share of it is the last."""
+MAX_STEPS = 100
+MAX_HALVINGS = 30
+ARMIJO = 1e-4
+"""The share of what a step promises that it must hold."""
+
+
+def coefficients(
+    features: Float[np.ndarray, "fit example feature"],
+    positive: Bool[np.ndarray, " example"],
+    trained: Bool[np.ndarray, "fit example"],
+    c: float,
+) -> Float[np.ndarray, "fit coefficient"]:
+    """The weights of the features, and last the intercept; NaN for a fit to one class, or to none.
+
+    Parameters
+    ----------
+    features
+        Finite where an example is trained on.
+    positive
+        Which examples are of the positive class.
+    trained
+        Which of them each fit is trained on.
+    c
+        scikit-learn's C.
+    """
+    both = (trained & positive).any(1) & (trained & ~positive).any(1)
+    rows = np.where(trained[..., None], features, 0.0)[both]
+    rows = np.concatenate([rows, np.ones((*rows.shape[:-1], 1))], axis=-1)
+    cost, target = c * trained[both], positive.astype(np.float64)
+    penalty = np.append(np.ones(features.shape[-1]), 0.0)
+
+    def objective(at: Float[np.ndarray, "fit coefficient"]) -> Float[np.ndarray, " fit"]:
+        logits = (rows @ at[..., None])[..., 0]
+        losses = np.logaddexp(logits, 0.0) - target * logits
+        return np.asarray((cost * losses).sum(-1) + 0.5 * (penalty * at**2).sum(-1))
+
+    found = np.zeros((len(rows), rows.shape[-1]))
+    value = objective(found)
+    for _ in range(MAX_STEPS):
+        probability = expit((rows @ found[..., None])[..., 0])
+        gradient = ((cost * (probability - target))[:, None] @ rows)[:, 0] + penalty * found
+        weight = cost * probability * (1 - probability)
+        hessian = (rows * weight[..., None]).swapaxes(1, 2) @ rows + np.diag(penalty)
+        step = -np.linalg.solve(hessian, gradient[..., None])[..., 0]
+        slope = (gradient * step).sum(-1)
+        size = np.where(-slope <= TOLERANCE * value, 0.0, 1.0)
+        if not size.any():
+            break
+        for _ in range(MAX_HALVINGS):
+            too_far = objective(found + size[:, None] * step) > value + ARMIJO * size * slope
+            if not too_far.any():
+                break
+            size = np.where(too_far, size / 2, size)
+        found = found + size[:, None] * step
+        value = objective(found)
+    everywhere: np.ndarray = np.full((len(trained), rows.shape[-1]), np.nan)
+    everywhere[both] = found
+    return everywhere
