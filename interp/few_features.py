@@ -43,7 +43,11 @@ def coefficients(
         scikit-learn's C.
     """
     both = (trained & positive).any(1) & (trained & ~positive).any(1)
-    rows = np.where(trained[..., None], features, 0.0)[both]
+    used = trained[both][..., None]
+    # Around their means, which the intercept takes up again: a feature that is the same everywhere is none.
+    rows = np.where(used, features[both], 0.0)
+    means = rows.sum(1, keepdims=True) / used.sum(1, keepdims=True)
+    rows = np.where(used, rows - means, 0.0)
     rows = np.concatenate([rows, np.ones((*rows.shape[:-1], 1))], axis=-1)
     cost, sign = c * trained[both], np.where(positive, 1.0, -1.0)
     penalty = np.append(np.ones(features.shape[-1]), 0.0)
@@ -73,6 +77,7 @@ def coefficients(
             size = np.where(too_far, size / 2, size)
         found = found + size[:, None] * step
         value = objective(found)
+    found[:, -1] -= (found[:, :-1] * means[:, 0]).sum(-1)
     everywhere: np.ndarray = np.full((len(trained), rows.shape[-1]), np.nan)
     everywhere[both] = found
     return everywhere

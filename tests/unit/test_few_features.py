@@ -56,11 +56,12 @@ def test_one_class_has_no_coefficients_and_does_no_harm_to_others(kept: int) -> 
     np.testing.assert_array_equal(found[1:], coefficients(features[1:], positive, trained[1:], 1.0))
 
 
-def test_a_feature_that_is_the_same_everywhere_has_no_weight() -> None:
+@pytest.mark.parametrize("level", [0.0, 7.0, 1e6])
+def test_a_feature_that_is_the_same_everywhere_has_no_weight(level: float) -> None:
     rng = np.random.default_rng(0)
     positive = rng.random(50) < 0.3
-    features = np.stack([rng.normal(size=50) + positive, np.full(50, 7.0)], axis=1)
+    features = np.stack([rng.normal(size=50) + positive, np.full(50, level)], axis=1)
     trained = np.ones((1, 50), dtype=bool)
     both, alone = (coefficients(each[None], positive, trained, 1e4)[0] for each in (features, features[:, :1]))
-    assert both[1] * 7.0 + both[2] == pytest.approx(alone[1], abs=1e-6)
+    assert both[1] * level + both[2] == pytest.approx(alone[1], abs=1e-6)
     assert both[0] == pytest.approx(alone[0], rel=1e-6)

@@ -16,7 +16,7 @@ from interp.auc import auc_above_chance, auc_and_influence
 from interp.cell_probe import Probing
 from interp.chance import with_marks
 from interp.heatmap import Heatmap
-from interp.labels import Split
+from interp.labels import Labels, Split
 from interp.permutations import Null, flipped_aucs, inflation_of, null_aucs, permutations, ranks_of
 from interp.probe import out_of_fold_scores, probe_map
 from tests.stored import store_of
@@ -115,6 +115,20 @@ def test_nothing_is_marked_where_there_is_nothing(tmp_path: Path, monkeypatch: p
     p_values = np.concatenate([each.data["p"].values.ravel() for each in maps])
     assert 0.02 <= (p_values <= 0.05).mean() <= 0.07
     assert np.mean([float(each.data.attrs["refits_spread"]) for each in maps]) > 1.05
+
+
+def test_each_cell_is_refitted_to_permutations_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one permutation gives a cell it gives those that resemble it. Folds go with the labels."""
+    seen: list[tuple[bytes, bytes]] = []
+
+    def noted(store: object, mask: object, permuted: dict[tuple[int, int], list[Labels]], *rest: object) -> list[float]:
+        seen.extend((each.wrong.tobytes(), each.fold.tobytes()) for of_cell in permuted.values() for each in of_cell)
+        assert len(permuted) == 6
+        return [0.4, 0.6]
+
+    monkeypatch.setattr(chance, "refitted_aucs", noted)
+    marked_map(tmp_path, 0, 0.0)
+    assert len(seen) == len(set(seen)) == 6 * chance.REFIT_DRAWS
 
 
 def test_what_is_there_is_marked(tmp_path: Path) -> None:
