@@ -1,6 +1,7 @@
 # The two commands of the README; each makes the environment first if it is not there.
 #   make figures        the maps of SmolLM2-135M on 1,000 questions: activations, the probe and its controls, the lens,
 #                       patching, and these beside each other
+#   make gallery        also everything else that the pages of docs/ show, about an hour more on 2 cores
 #   make test           all tests
 #   make test-hooked    the tests of models with TransformerLens 3.9, which has HookedTransformer, in .venv-hooked
 # Variables: PYTHON (the interpreter), MODEL (a name, folder, GGUF file or hub id), N (questions), FIGURES (folder of
@@ -34,7 +35,7 @@ HOOKED := .venv-hooked
 TESTS_OF_FORMS := tests/end_to_end/test_forms.py $(addprefix tests/model/test_,$(addsuffix .py,forms models sites norms \
   output_path capture generation patching patch attribution_patching recordings direct_attribution lens prompt_lens))
 
-.PHONY: figures test test-hooked lint types contracts clean
+.PHONY: figures gallery test test-hooked lint types contracts clean
 
 figures: $(MADE)
 
@@ -52,6 +53,28 @@ endif
 	$(BIN)/interp figures --figures $(FIGURES)
 	mkdir -p $(@D)
 	touch $@
+
+# Each command goes on where it was, and keeps what still holds.
+gallery: figures
+	$(BIN)/interp baselines $(RUN)
+	$(BIN)/interp ccs $(RUN)
+	$(BIN)/interp transfer $(RUN)
+	$(BIN)/interp probe $(RUN:$(N)=433) --dataset us-cities
+	$(BIN)/interp probe $(RUN:$(N)=159) --dataset capitals
+	$(BIN)/interp probe $(RUN:$(N)=168) --dataset currencies
+	$(BIN)/interp probe $(RUN:$(N)=179) --dataset continents
+	$(BIN)/interp patch $(RUN)
+	$(BIN)/interp patch $(RUN) --readout verdict --margin .2 --pairs 40
+	$(BIN)/interp lens $(RUN) --quantities answer-rank,gold-rank,kl
+	$(BIN)/interp lens $(RUN) --text "The Eiffel Tower is in the city of"
+	$(BIN)/interp tune $(RUN) --steps 12 --tokens 256 --measure-every 12
+# Through the lens that this machine has trained just now, whose bytes are its own.
+	$(BIN)/interp lens $(RUN) --quantities answer-rank --of all --first 300 --overwrite \
+	  --lens tuned:$$(ls -t runs/$(MODEL)/cities/tuned-*/lens.safetensors | head -1)
+	$(BIN)/interp attribution $(RUN)
+	$(BIN)/interp figures --figures $(FIGURES)
+	$(BIN)/interp describe --format markdown --length short --out docs/gallery.md \
+	  $$(find $(FIGURES) -name '*.nc' ! -name '*-examples.nc' ! -name '*-pairs.nc' | LC_ALL=C sort)
 
 # One that is not there counts as changed.
 $(RESULTS): ;

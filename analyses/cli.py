@@ -53,16 +53,17 @@ def main(args: Sequence[str] | None = None) -> int:
     if name not in ANALYSES:
         print(f"error: {unknown_name('analysis', name, ANALYSES)}", file=sys.stderr)
         return EXIT_INPUT
-    module = _module(name)
+    module = module_of(name)
     return execute(module.Config, module.run, prog=f"interp {name}", args=rest)
 
 
-def _module(name: str) -> ModuleType:
+def module_of(name: str) -> ModuleType:
+    """The script of an analysis, with its ``Config`` and ``run``."""
     return import_module(f"analyses.{MODULES.get(name, name)}")
 
 
 def _overview() -> str:
-    summaries = {name: (_module(name).__doc__ or "").splitlines()[0] for name in ANALYSES}
+    summaries = {name: (module_of(name).__doc__ or "").splitlines()[0] for name in ANALYSES}
     lines = [f"  {name:<11} {summary}" for name, summary in summaries.items()]
     return "\n".join(
         [

@@ -76,8 +76,9 @@ def write_page(config: Config, sentences: Sequence[Sequence[str]]) -> None:
     from interp.files import whole_file
 
     folder = Path() if config.out is None else config.out.parent
+    root = os.path.commonpath([path.parent for path in config.paths])
     sections = [
-        f"## {path.stem}\n\n![{words[0]}]({os.path.relpath(path.with_suffix('.png'), folder)})\n\n" + "\n".join(words)
+        section(path, str(path.with_suffix("").relative_to(root)), folder, words)
         for path, words in zip(config.paths, sentences, strict=True)
     ]
     page = "\n\n".join([PAGE, *sections]) + "\n"
@@ -87,6 +88,12 @@ def write_page(config: Config, sentences: Sequence[Sequence[str]]) -> None:
     with whole_file(config.out) as temporary:
         temporary.write_text(page, encoding="utf-8")
     print(config.out)
+
+
+def section(path: Path, heading: str, folder: Path, words: Sequence[str]) -> str:
+    """What a page in `folder` has of one result: its figure, its sentences, and where its files are."""
+    figure, pdf, data = (os.path.relpath(path.with_suffix(suffix), folder) for suffix in (".png", ".pdf", path.suffix))
+    return "\n\n".join((f"## {heading}", f"![{words[0]}]({figure})", "\n".join(words), f"[PDF]({pdf}), [data]({data})"))
 
 
 def described_result(

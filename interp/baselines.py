@@ -20,23 +20,27 @@ model is in it, so that a baseline below .5 is worse than chance, and is not tur
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from interp.activations import Prefix, hooks_of_sites, prefix_of
 from interp.answer_columns import MIN_PER_CLASS
 from interp.auc import NO_INTERVAL, Interval, auc_interval
 from interp.batches import in_halves_if_need_be
 from interp.estimates import Estimates
 from interp.examples import Answer
-from interp.models import HookedModel, padded
+from interp.models import HookedModel, padded, takes_prefixes
 from interp.plan import capture_plan
 from interp.probe import METRIC
 from interp.progress import progress
 from interp.prompts import reply_prompt
 from interp.tokens import encoded_text
+
+R = TypeVar("R")
 
 SCALE = (0.5, 1.0)
 LOGIT_TOKENS = 2048
@@ -79,13 +83,10 @@ def readings_of(model: HookedModel, answers: Sequence[Answer], *, token_budget: 
     token_budget
         Tokens in one forward pass, padding included.
     """
-
-    def of_batch(rows: tuple[int, ...]) -> list[Readings]:
-        batch = [answers[row] for row in rows]
-        logits = _logits(model, [answer.token_ids for answer in batch])
-        return [_readings(of_answer, answer) for of_answer, answer in zip(logits, batch, strict=True)]
-
-    return _in_batches(of_batch, [answer.token_ids for answer in answers], token_budget, "log-probabilities")
+    sequences, before = [answer.token_ids for answer in answers], [answer.n_prompt - 1 for answer in answers]
+    return _read(
+        model, sequences, before, partial(_readings, answers), token_budget=token_budget, about="log-probabilities"
+    )
 
 
 def probability_scores(
@@ -132,14 +133,13 @@ def p_true(
         (*reply_prompt(model.tokenizer, (), _request(answers[row], first, second, exact=exact)), *lead) for row in asked
     ]
 
-    def of_batch(rows: tuple[int, ...]) -> list[float]:
-        batch = [prompts[row] for row in rows]
-        last = [of_prompt[len(prompt) - 1] for of_prompt, prompt in zip(_logits(model, batch), batch, strict=True)]
-        return torch.stack(last)[:, list(letters)].float().softmax(1)[:, (first, second).index("True")].tolist()
+    def true_of_both(_: int, logits: Float[torch.Tensor, "1 vocab"]) -> float:
+        return float(logits[0, list(letters)].float().softmax(0)[(first, second).index("True")])
 
     about = f"{order}{'-exact' if exact else ''}"
+    last = [len(prompt) - 1 for prompt in prompts]
     probability: np.ndarray = np.full(len(answers), np.nan)
-    probability[asked] = _in_batches(of_batch, prompts, token_budget, about)
+    probability[asked] = _read(model, prompts, last, true_of_both, token_budget=token_budget, about=about)
     return probability
 
 
@@ -174,9 +174,10 @@ def baseline_estimates(
     return Estimates.named(found, kind="baselines", metric=METRIC, scale=SCALE, reference=0.5)
 
 
-def _readings(logits: Float[torch.Tensor, "pos vocab"], answer: Answer) -> Readings:
-    """Of each generated token, from what was computed at the token before it."""
-    rows = logits[answer.n_prompt - 1 : len(answer.token_ids) - 1].float()
+def _readings(answers: Sequence[Answer], row: int, logits: Float[torch.Tensor, "pos vocab"]) -> Readings:
+    """Of each generated token, from what was computed at the token before it, the first of these logits on."""
+    answer = answers[row]
+    rows = logits[:-1].float()
     chosen = torch.tensor(answer.token_ids[answer.n_prompt :], device=rows.device)[:, None]
     logit = rows.gather(1, chosen)[:, 0]
     logprob = logit - rows.logsumexp(1)
@@ -209,21 +210,56 @@ def _letters(model: HookedModel) -> tuple[tuple[int, ...], tuple[int, int]]:
     return these[:n_shared], (these[n_shared], those[n_shared])
 
 
-def _logits(model: HookedModel, sequences: Sequence[Sequence[int]]) -> Float[torch.Tensor, "example pos vocab"]:
-    """Of every token, and of what pads shorter sequences."""
-    with torch.inference_mode():
-        logits: torch.Tensor = model(padded(sequences).to(model.cfg.device), return_type="logits")
-    return logits
+def _read(
+    model: HookedModel,
+    sequences: Sequence[Sequence[int]],
+    first: Sequence[int],
+    reading: Callable[[int, Float[torch.Tensor, "pos vocab"]], R],
+    *,
+    token_budget: int,
+    about: str,
+) -> list[R]:
+    """What `reading` makes of each sequence, by its index and its logits from the token `first` on.
 
-
-def _in_batches(
-    of_batch: Callable[[tuple[int, ...]], list], sequences: Sequence[Sequence[int]], token_budget: int, about: str
-) -> list:
-    """What a function gives for each sequence, which is given batches of their indices."""
-    found: dict[int, object] = {}
-    plan = capture_plan(sequences, token_budget=token_budget, reuse_prefixes=False)
+    What the sequences of a batch begin with, up to there, is run once.
+    """
+    found: dict[int, R] = {}
+    prefix: Prefix | None = None
+    plan = capture_plan(sequences, token_budget=token_budget, reuse_prefixes=takes_prefixes(model))
     with progress(about, total=len(sequences), unit="answers") as shown:
         for batch in (batch for shard in plan for batch in shard):
-            found |= zip(batch.examples, in_halves_if_need_be(of_batch, batch.examples), strict=True)
+            shared = min(batch.shared, *(first[row] for row in batch.examples))
+            prefix = _beginning(model, sequences[batch.examples[0]][:shared], prefix)
+            of_rows = partial(_read_batch, model, sequences, first, reading, prefix)
+            found |= zip(batch.examples, in_halves_if_need_be(of_rows, batch.examples), strict=True)
             shown.update(len(batch.examples))
     return [found[row] for row in range(len(sequences))]
+
+
+def _read_batch(
+    model: HookedModel,
+    sequences: Sequence[Sequence[int]],
+    first: Sequence[int],
+    reading: Callable[[int, Float[torch.Tensor, "pos vocab"]], R],
+    prefix: Prefix | None,
+    rows: tuple[int, ...],
+) -> list[R]:
+    start = len(prefix.tokens) if prefix else 0
+    passed = {"past_key_values": prefix.cache_for(len(rows))} if prefix else {}
+    with torch.inference_mode():
+        tokens = padded([sequences[row][start:] for row in rows]).to(model.cfg.device)
+        logits: Float[torch.Tensor, "row pos vocab"] = model(tokens, return_type="logits", **passed)
+    return [
+        reading(row, of_row[first[row] - start : len(sequences[row]) - start])
+        for row, of_row in zip(rows, logits, strict=True)
+    ]
+
+
+def _beginning(model: HookedModel, tokens: Sequence[int], last: Prefix | None) -> Prefix | None:
+    """What a batch begins with; that of the batch before if it is the same."""
+    if not tokens:
+        return None
+    if last is not None and last.tokens == tuple(tokens):
+        return last
+    top = hooks_of_sites(model, ["resid_post"], [model.cfg.n_layers - 1])
+    return prefix_of(model, tokens, np.empty(0, dtype=np.int64), top)

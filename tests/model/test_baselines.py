@@ -46,6 +46,14 @@ def test_readings_are_those_of_each_answer_alone(family: Family, hugging_face: A
             assert readings.logprob[place] == pytest.approx(np.log(probability), abs=1e-4)
 
 
+def test_answers_that_are_alike_are_still_read_from_their_own_first_token(family: Family) -> None:
+    """What they begin with reaches into the answers, of which every token is to be read."""
+    (alone,) = readings_of(family.model, ANSWERS[:1])
+    for together in readings_of(family.model, [ANSWERS[0]] * 6, token_budget=60):
+        assert together.logit == pytest.approx(alone.logit, abs=1e-4)
+        assert together.logprob == pytest.approx(alone.logprob, abs=1e-4)
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("exact", [True, False])
 def test_p_true_is_the_choice_in_the_models_own_words(

@@ -56,8 +56,10 @@ def test_a_page_links_figures_from_where_it_lies(tmp_path: Path, capsys: pytest.
     page = tmp_path / "docs" / "page.md"
     paths = [CITIES / "probe.nc", CITIES / "baselines.nc"]
     assert told(capsys, "describe", *paths, "--format", "markdown", "--length", "short", "--out", page)[0] == 0
-    links = re.findall(r"]\((.*?)\)", page.read_text(encoding="utf-8"))
-    assert [(page.parent / link).resolve() for link in links] == [path.with_suffix(".png") for path in paths]
+    text = page.read_text(encoding="utf-8")
+    linked = [(page.parent / link).resolve() for link in re.findall(r"]\((.*?)\)", text)]
+    assert linked == [path.with_suffix(suffix) for path in paths for suffix in (".png", ".pdf", ".nc")]
+    assert re.findall(r"^## (.*)$", text, flags=re.MULTILINE) == ["probe", "baselines"]
     status, _, err = told(capsys, "describe", *paths, "--out", page)
     assert (status, "--out is of --format markdown" in err) == (2, True)
 
