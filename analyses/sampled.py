@@ -90,7 +90,8 @@ class Setting:
         """All that decides the samples, the activations and the probe."""
         names = ("samples", "temperature", "batch_size", "site", "position", "folds", "c")
         chosen = {name: getattr(self.config, name) for name in names}
-        return asking.identity_of(self.config, self.source, self.questions) | chosen | {"layer": self.layer}
+        chosen |= {"layer": self.layer} | sampling.DRAWS
+        return asking.identity_of(self.config, self.source, self.questions) | chosen
 
     def greedy(self) -> capturing.Captured:
         """The greedy answers, with the activations of the cell."""

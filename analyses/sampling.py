@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from interp.models import HookedModel, Sampling
     from interp.questions import QuestionSet
 
+DRAWS = {"draws": "of each prompt by itself"}
+"""In the identity of whatever is made of samples: those of older code were of a batch."""
+
 
 def sample_files(
     config: asking.Config,
@@ -29,8 +32,8 @@ def sample_files(
 
     In each is one sampled answer to every question, generated even where the user has an answer.
     """
-    # What a batch draws depends on what is in it.
-    drawn = {"temperature": sampling.temperature, "batch_size": config.batch_size}
+    # Where TransformerLens draws, what it draws depends on what else is in the batch.
+    drawn = {"temperature": sampling.temperature, "batch_size": config.batch_size} | DRAWS
     identity = asking.identity_of(config, source, questions) | drawn
     folder = run_folder(config.runs / source.name / questions.name, "samples", identity)
     generated = replace(questions, given={})

@@ -1,9 +1,10 @@
-"""Greedy answers against TransformerLens's `generate`: the same tokens, and how fast.
+"""Answers, greedy and drawn, against TransformerLens's `generate`: the same tokens, and how fast.
 
 Prompts are those of SmolLM2-135M's city questions. In turn they are continued as the suite continues them, and by the
-model's `generate` in batches of one length, up to the same end tokens. What is compared is every continuation.
+model's `generate` in batches of one length, up to the same end tokens. Every greedy continuation is compared; of drawn
+ones, which are of other random numbers, how many tokens they have.
 
-    python -m benchmarks.generation      about 9 minutes on 2 cores
+    python -m benchmarks.generation      about 15 minutes on 2 cores
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from benchmarks.city_answers import alternating_seconds, city_answers, device_na
 from interp.batches import batched
 from interp.devices import resolve_device
 from interp.generation import Respondent
-from interp.models import HookedModel, load_model, stop_tokens
+from interp.models import HookedModel, Sampling, load_model, stop_tokens
 
 OURS, USUAL = "the suite", "TransformerLens's generate"
+KINDS = {"greedy": None, "drawn": Sampling(1.0, 0)}
 TOKENS = 48
 """At most, as for the cities."""
 Prompts = Sequence[tuple[int, ...]]
@@ -36,7 +38,7 @@ Words = dict[int, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Config:
-    """Compare greedy answers with TransformerLens's."""
+    """Compare answers with TransformerLens's."""
 
     n: int = 128
     """Questions."""
@@ -57,21 +59,28 @@ def main(config: Config) -> int:
     model = load_model(source, dtype=config.dtype, device=device, backend="bridge")
     prompts = [answer.token_ids[: answer.n_prompt] for answer in answers]
     ends = stop_tokens(model)
-    said: dict[str, Words] = {}
+    said: dict[tuple[str, str], Words] = {}
 
-    def asked(name: str) -> None:
-        said[name] = (_continued if name == OURS else _generated)(model, prompts, ends, config.batch_size)
+    def asked(kind: str, name: str) -> None:
+        continued = _continued if name == OURS else _generated
+        said[kind, name] = continued(model, prompts, ends, config.batch_size, KINDS[kind])
 
-    times = alternating_seconds({name: partial(asked, name) for name in (OURS, USUAL)}, config.repeats)
-    n_same = sum(said[OURS][row] == words for row, words in said[USUAL].items())
-    told = f"{len(prompts)} prompts of {len(set(map(len, prompts)))} lengths"
-    print(f"{source.name} in {config.dtype} on {device_name(device)}, {told}")
-    for name, seconds in times.items():
-        print(f"{name:30} {spread(seconds)}")
+    print(f"{source.name} in {config.dtype} on {device_name(device)}", end=", ")
+    print(f"{len(prompts)} prompts of {len(set(map(len, prompts)))} lengths")
+    ratios = {}
+    for kind in KINDS:
+        runs = {name: partial(asked, kind, name) for name in (OURS, USUAL)}
+        times = alternating_seconds(runs, config.repeats)
+        for name, seconds in times.items():
+            n_tokens = sum(map(len, said[kind, name].values()))
+            print(f"{kind:7} {name:30} {spread(seconds)}   {n_tokens} tokens", flush=True)
+        ratios[kind] = round(median_ratio(times[USUAL], times[OURS]), 2)
+    n_same = sum(said["greedy", OURS][row] == words for row, words in said["greedy", USUAL].items())
     print(f"the same tokens: {n_same} of {len(answers)}")
     summary = {
         "benchmark": "generation",
-        "ratio": round(median_ratio(times[USUAL], times[OURS]), 2),
+        "ratio": ratios["greedy"],
+        "ratio_drawn": ratios["drawn"],
         "same": n_same,
         "n": len(answers),
         "dtype": config.dtype,
@@ -81,15 +90,23 @@ def main(config: Config) -> int:
     return 0
 
 
-def _continued(model: HookedModel, prompts: Prompts, ends: list[int], batch_size: int) -> Words:
+def _continued(
+    model: HookedModel, prompts: Prompts, ends: list[int], batch_size: int, sampling: Sampling | None
+) -> Words:
     with tempfile.TemporaryDirectory() as journals:
         words = Respondent(model, batch_size, Path(journals)).continuations(
-            "answers", {f"{row}": prompt for row, prompt in enumerate(prompts)}, ends=ends, max_new_tokens=TOKENS
+            "answers",
+            {f"{row}": prompt for row, prompt in enumerate(prompts)},
+            ends=ends,
+            max_new_tokens=TOKENS,
+            sampling=sampling,
         )
     return {int(row): tokens for row, tokens in words.items()}
 
 
-def _generated(model: HookedModel, prompts: Prompts, ends: list[int], batch_size: int) -> Words:
+def _generated(
+    model: HookedModel, prompts: Prompts, ends: list[int], batch_size: int, sampling: Sampling | None
+) -> Words:
     words: Words = {}
     for length in sorted(set(map(len, prompts))):
         rows = [row for row, prompt in enumerate(prompts) if len(prompt) == length]
@@ -99,7 +116,8 @@ def _generated(model: HookedModel, prompts: Prompts, ends: list[int], batch_size
                 output = model.generate(
                     tokens,
                     max_new_tokens=TOKENS,
-                    do_sample=False,
+                    do_sample=sampling is not None,
+                    temperature=1.0 if sampling is None else sampling.temperature,
                     eos_token_id=ends,
                     return_type="tokens",
                     verbose=False,

@@ -1,8 +1,8 @@
 """What a model says after prompts: its most likely token each time, or tokens that are drawn.
 
 TransformerLens's `generate` runs every prompt of a batch from its first token, and goes on with all of them until the
-last has ended. The greedy continuations of a model that goes on from cached keys and values are made with fewer tokens,
-and in fewer passes:
+last has ended. The continuations of a model that goes on from cached keys and values are made with fewer tokens, and in
+fewer passes:
 
 1. Prompts of several lengths are one batch, padded on the left under a mask: a pass over few prompts takes about as
    long as one over many.
@@ -10,29 +10,34 @@ and in fewer passes:
    values are repeated for the batch, each prompt's where the prompt begins.
 3. Prompts whose continuation has ended are left out, with their keys and values, as soon as they are a tenth.
 
-On 1,000 questions of the cities, whose prompts share 31 of 41 tokens, these are less than half as many tokens. What is
-drawn is drawn by `generate`.
+On 1,000 questions of the cities, whose prompts share 31 of 41 tokens, these are less than half as many tokens. Each
+prompt draws numbers of its own, so that what is drawn does not depend on what else is in the batch. With other models
+`generate` draws, from one stream for the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from inspect import signature
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from interp.errors import InputError
 from interp.models import HookedModel, Sampling, takes_prefixes
 from interp.plan import n_shared
+
+Choice = Callable[[Sequence[int], Float[torch.Tensor, "row vocab"]], Int[torch.Tensor, " row"]]
+"""The next token of each row of a batch that is still going on, by its number, from its logits."""
 
 WORTH_LEAVING_OUT = 0.1
 """The share of a batch that has ended from which on leaving it out saves more than the copy of the others costs."""
 
 
 def takes_padding(model: HookedModel) -> bool:
-    """Whether greedy continuations of prompts of several lengths can be made in one batch: it can be told places."""
+    """Whether continuations of prompts of several lengths can be made in one batch: it can be told places."""
     return takes_prefixes(model) and _is_told_places(model)
 
 
@@ -42,29 +47,53 @@ def continued(
     *,
     max_new_tokens: int,
     ends: Collection[int],
-    sampling: Sampling | None = None,
+    sampling: Sequence[Sampling] | None = None,
 ) -> list[tuple[int, ...]]:
     """The continuations of prompts, each cut after the first of the tokens `ends`.
 
-    No row depends on what it is batched with, but for rounding, and for the numbers that it draws where there is
-    `sampling`; without it the continuation is greedy. Prompts are of one length, unless it is greedy and the model
-    `takes_padding`.
+    They are greedy, or drawn with `sampling`, which is that of each prompt; the temperature is the same. No row depends
+    on what it is batched with, but for rounding, and for what is drawn by a model that does not go on from a prefix.
+    Prompts are of one length, unless the model `takes_padding`.
 
     Raises
     ------
     InputError
         If the model's logits are NaN.
     """
-    if sampling is None and takes_prefixes(model):
-        words = _greedy(model, prompts, max_new_tokens, ends)
+    if takes_prefixes(model):
+        words = _continued(model, prompts, max_new_tokens, ends, _likeliest if sampling is None else _drawn(sampling))
     else:
         tokens = torch.tensor([list(prompt) for prompt in prompts], device=model.cfg.device)
         words = _generated(model, tokens, max_new_tokens, ends, sampling)
     return [_until_end(row, ends) for row in words]
 
 
-def _greedy(
-    model: HookedModel, prompts: Sequence[Sequence[int]], max_new_tokens: int, ends: Collection[int]
+def _likeliest(_: Sequence[int], logits: Float[torch.Tensor, "row vocab"]) -> Int[torch.Tensor, " row"]:
+    return logits.argmax(-1)
+
+
+def _drawn(sampling: Sequence[Sampling]) -> Choice:
+    """A token where a number between 0 and 1, the next of each row's own, falls among the cumulated probabilities."""
+    streams = [np.random.default_rng(each.seed) for each in sampling]
+
+    def choice(rows: Sequence[int], logits: Float[torch.Tensor, "row vocab"]) -> Int[torch.Tensor, " row"]:
+        device = "cpu" if logits.device.type == "mps" else logits.device  # MPS has no double precision.
+        temperature = sampling[rows[0]].temperature
+        cumulated = (logits.to(device).double() / temperature).softmax(-1).cumsum(-1)
+        numbers = torch.tensor([[streams[row].random()] for row in rows], dtype=torch.float64, device=device)
+        # The last is 1 but for rounding; a token without probability has the sum of the one before, and is passed over.
+        place = torch.searchsorted(cumulated, numbers * cumulated[:, -1:], right=True)
+        return place[:, 0].clamp(max=logits.shape[-1] - 1).to(logits.device)
+
+    return choice
+
+
+def _continued(
+    model: HookedModel,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    ends: Collection[int],
+    choice: Choice,
 ) -> list[list[int]]:
     words: list[list[int]] = [[] for _ in prompts]
     rows = list(range(len(prompts)))
@@ -77,7 +106,7 @@ def _greedy(
             if bool(logits.isnan().any()):
                 where = f"{str(logits.dtype).removeprefix('torch.')} on {logits.device}"
                 raise InputError(f"the model's logits are not numbers in {where}; take another --dtype or --device")
-            chosen = logits.argmax(-1)
+            chosen = choice(rows, logits)
             for row, token in zip(rows, chosen.tolist(), strict=True):
                 words[row].append(token)
             going = [place for place, row in enumerate(rows) if not set(ends).intersection(words[row])]
@@ -151,13 +180,13 @@ def _generated(
     tokens: Int[torch.Tensor, "batch pos"],
     max_new_tokens: int,
     ends: Collection[int],
-    sampling: Sampling | None,
+    sampling: Sequence[Sampling] | None,
 ) -> list[list[int]]:
-    drawn = {"do_sample": False} if sampling is None else {"do_sample": True, "temperature": sampling.temperature}
+    drawn = {"do_sample": False} if sampling is None else {"do_sample": True, "temperature": sampling[0].temperature}
     device = torch.device(model.cfg.device)
     # Torch's global generator is what TransformerLens draws from; afterwards it is as it was.
     with torch.inference_mode(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(0 if sampling is None else sampling.seed)
+        torch.manual_seed(int(np.random.SeedSequence([each.seed for each in sampling or ()]).generate_state(1)[0]))
         output: Int[torch.Tensor, "batch longer"] = model.generate(
             tokens,
             max_new_tokens=max_new_tokens,

@@ -60,16 +60,17 @@ class Respondent:
         generated = _read(journal, prompts)
 
         def outputs(ids: tuple[str, ...]) -> list[TokenIds]:
+            seeds = [_seed(sampling.seed, name, identifier) for identifier in ids] if sampling else []
             return continued(
                 self.model,
                 [prompts[identifier] for identifier in ids],
                 max_new_tokens=max_new_tokens,
                 ends=ends,
-                sampling=sampling and sampling.with_seed(_seed(sampling.seed, name, *ids)),
+                sampling=[sampling.with_seed(seed) for seed in seeds] if sampling else None,
             )
 
         with progress(name, total=len(prompts), done=len(generated), unit="prompts") as shown:
-            longer = PADDED if sampling is None and takes_padding(self.model) else 1.0
+            longer = PADDED if takes_padding(self.model) else 1.0
             for ids in _batches(prompts, self.batch_size, longer):
                 # A batch is done again as a whole, so that a resumed run computes what an undisturbed one does.
                 if all(identifier in generated for identifier in ids):
@@ -93,9 +94,9 @@ def _batches(prompts: Mapping[str, TokenIds], batch_size: int, longer: float) ->
         yield from batched(ids, batch_size)
 
 
-def _seed(seed: int, *parts: str) -> int:
-    """A seed of a batch's own, so that a batch draws the same whatever was generated before it."""
-    return int.from_bytes(hashlib.sha256(json.dumps([seed, *parts]).encode()).digest()[:4])
+def _seed(seed: int, name: str, identifier: str) -> int:
+    """A seed of a prompt's own, so that it draws the same whatever was generated before it or beside it."""
+    return int.from_bytes(hashlib.sha256(json.dumps([seed, name, identifier]).encode()).digest()[:8])
 
 
 def _read(journal: Path, prompts: Collection[str]) -> dict[str, TokenIds]:

@@ -11,7 +11,7 @@ import torch
 from interp.continuations import continued, takes_padding
 from interp.errors import InputError
 from interp.generation import Respondent
-from interp.models import HookedModel, Sampling
+from interp.models import HookedModel, Sampling, takes_prefixes
 
 PROMPTS = {f"p{index}": (5 + index, 20, 30, *range(40, 40 + index % 3)) for index in range(9)}
 Words = dict[str, tuple[int, ...]]
@@ -50,10 +50,10 @@ def test_an_interrupted_run_draws_the_same(model: HookedModel, tmp_path: Path) -
         assert drawn(model, journal.parent, Sampling(1.0, 0)) == whole
 
 
-def test_prompts_of_about_one_length_are_greedily_answered_together(
-    model: HookedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("sampling", [None, Sampling(1.0, 0)], ids=["greedy", "drawn"])
+def test_prompts_of_about_one_length_are_answered_together(
+    model: HookedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampling: Sampling | None
 ) -> None:
-    """And drawn in batches of one length, since what a batch draws depends on what is in it."""
     prompts = {f"p{row}": tuple(range(20, 20 + length)) for row, length in enumerate([9, 4, 7, 5, 6, 4])}
     batches: list[list[int]] = []
 
@@ -62,11 +62,15 @@ def test_prompts_of_about_one_length_are_greedily_answered_together(
         return continued(model, batch, **how)
 
     monkeypatch.setattr("interp.generation.continued", noted)
-    for name, sampling in (("greedy", None), ("drawn", Sampling(1.0, 0))):
-        respondent = Respondent(model, 2, tmp_path / name)
-        respondent.continuations(name, prompts, ends=(), max_new_tokens=1, sampling=sampling)
-    of_one_length = [[4, 4], [5], [6], [7], [9]]
-    assert batches == ([[4, 4], [5, 6], [7, 9]] if takes_padding(model) else of_one_length) + of_one_length
+    Respondent(model, 2, tmp_path).continuations("some", prompts, ends=(), max_new_tokens=1, sampling=sampling)
+    assert batches == ([[4, 4], [5, 6], [7, 9]] if takes_padding(model) else [[4, 4], [5], [6], [7], [9]])
+
+
+def test_what_is_drawn_does_not_depend_on_the_batch(model: HookedModel, tmp_path: Path) -> None:
+    if not takes_prefixes(model):
+        pytest.skip("TransformerLens draws for a whole batch")
+    alone = drawn(model, tmp_path / "alone", Sampling(1.0, 0), batch_size=1)
+    assert drawn(model, tmp_path / "together", Sampling(1.0, 0), batch_size=9) == alone
 
 
 def test_the_colder_the_nearer_to_greedy(model: HookedModel, tmp_path: Path) -> None:
