@@ -76,9 +76,9 @@ def write_page(config: Config, sentences: Sequence[Sequence[str]]) -> None:
     from interp.files import whole_file
 
     folder = Path() if config.out is None else config.out.parent
-    root = os.path.commonpath([path.parent for path in config.paths])
+    root = os.path.commonpath([path.resolve().parent for path in config.paths])
     sections = [
-        section(path, str(path.with_suffix("").relative_to(root)), folder, words)
+        section(path, path.resolve().with_suffix("").relative_to(root).as_posix(), folder, words)
         for path, words in zip(config.paths, sentences, strict=True)
     ]
     page = "\n\n".join([PAGE, *sections]) + "\n"
