@@ -238,9 +238,9 @@ def identities(model: HookedModel, config: Config) -> dict[str, Any]:  # noqa: A
             errors[family] = identity_errors(tiny)
     names = list(errors[MODEL])
     print("largest error of each identity, in logits")
-    print(f"{'':14}" + "".join(f"{name:>20}" for name in names))
+    print(f"{'':14}" + "".join(f"{name:>22}" for name in names))
     for family, each in errors.items():
-        print(f"{family:14}" + "".join(f"{each[name]:20.1e}" for name in names))
+        print(f"{family:14}" + "".join(f"{each[name]:22.1e}" for name in names))
     return {"identities": {name: max(each[name] for each in errors.values()) for name in names}}
 
 
