@@ -23,7 +23,8 @@ CODE := Makefile $(wildcard interp/*.py interp/*.mplstyle interp/data/* analyses
 ifeq ($(MODEL),smollm2-135m)
 RESULTS := $(addprefix $(FIGURES)/$(MODEL)/cities/,$(addsuffix .nc,$(MAPS)))
 endif
-RUN := --model $(MODEL) --n $(N) --dtype $(DTYPE) --figures $(FIGURES)
+run_of = --model $(MODEL) --n $(1) --dtype $(DTYPE) --figures $(FIGURES)
+RUN := $(call run_of,$(N))
 PYTEST_ENV := OMP_NUM_THREADS=1
 # File by file in their order: the files of few and long tests come first.
 SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
@@ -59,10 +60,10 @@ gallery: figures
 	$(BIN)/interp baselines $(RUN)
 	$(BIN)/interp ccs $(RUN)
 	$(BIN)/interp transfer $(RUN)
-	$(BIN)/interp probe $(RUN:$(N)=433) --dataset us-cities
-	$(BIN)/interp probe $(RUN:$(N)=159) --dataset capitals
-	$(BIN)/interp probe $(RUN:$(N)=168) --dataset currencies
-	$(BIN)/interp probe $(RUN:$(N)=179) --dataset continents
+	$(BIN)/interp probe $(call run_of,433) --dataset us-cities
+	$(BIN)/interp probe $(call run_of,159) --dataset capitals
+	$(BIN)/interp probe $(call run_of,168) --dataset currencies
+	$(BIN)/interp probe $(call run_of,179) --dataset continents
 	$(BIN)/interp patch $(RUN)
 	$(BIN)/interp patch $(RUN) --readout verdict --margin .2 --pairs 40
 	$(BIN)/interp lens $(RUN) --quantities answer-rank,gold-rank,kl

@@ -159,7 +159,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         "extraction": (questions.extraction, "names"),
         "grading": (questions.grading, "named"),
         "tries": (config.tries if _needs_reader(questions) else None, None),
-        # What a batch draws depends on what is in it.
+        # Where TransformerLens draws, what it draws depends on what else is in the batch.
         "batch_size": (config.batch_size if _needs_reader(questions) and config.tries > 1 else None, None),
         "reader": (_reader_identity(config, questions), None),
     }
