@@ -124,12 +124,10 @@ def applied(config: Config, source: ModelSource, questions: QuestionSet, probes:
     captured = capturing.captured(config, source, questions, model, [site])
     answers = captured.answers
     store, mask = captured.of(site, range(len(answers))), resolved_mask(captured.table)
-    # What was asked of another set is of no fold, whatever it is called.
-    same = probes.record["identity"]["dataset"] == questions.name
     wrong = np.array([answer.correct is False for answer in answers], dtype=bool)
     judged = np.array([answer.correct is not None for answer in answers], dtype=bool)
     _, group = np.unique([answer.question.group for answer in answers], return_inverse=True)
-    used = probes if same else probes.for_strangers()
+    used = probes.for_questions({answer.question.id: answer.question for answer in answers}, questions.name)
     heatmap, scores = transferred_map(used, store, mask, wrong, group.reshape(-1), judged=judged)
     with whole_file(work / SCORES) as temporary:
         xr.Dataset(

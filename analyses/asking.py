@@ -99,7 +99,7 @@ def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
     from interp.devices import parse_device_map, placement
 
-    require_least(config, {"batch_size": 1, "max_new_tokens": 1, "tries": 1, "shots": 0})
+    require_least(config, {"seed": 0, "batch_size": 1, "max_new_tokens": 1, "tries": 1, "shots": 0})
     _columns(config)
     if config.template is not None:
         _prompting(config, {})

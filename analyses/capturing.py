@@ -83,7 +83,7 @@ def require_usable(config: Config) -> None:
 
 def positions_of(config: Config) -> list[str]:
     """The columns."""
-    return config.positions.split(",")
+    return [name.strip() for name in config.positions.split(",")]
 
 
 def settings_of(config: Config) -> dict[str, Any]:

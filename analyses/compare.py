@@ -61,7 +61,7 @@ def run(config: Config) -> None:
     from interp.errors import InputError
     from interp.files import sha256
 
-    asking.require_least(config, {"draws": 2, "shifts": 1})
+    asking.require_least(config, {"seed": 0, "draws": 2, "shifts": 1})
     if len(config.paths) < 2:
         raise InputError("one map has nothing to be compared with; give the paths of two or more")
     operands = operands_of(config.paths)
@@ -103,10 +103,14 @@ def operands_of(paths: Sequence[Path]) -> list[Operand]:
 
     maps = [map_of(path) for path in paths]
     # A published map has no colours for what is below its scale, and says of such a cell that it is at its end.
-    clipped = [each.scale.low for each in maps if each.data.attrs["kind"] == "published" and is_clipped(each)]
-    least = max(clipped, default=None)
+    clipped = [each for each in maps if each.data.attrs["kind"] == "published" and is_clipped(each)]
+
+    def least_of(heatmap: Heatmap) -> float | None:
+        # Of maps in another unit, such as logits, no cell is at the end of that scale.
+        return max((each.scale.low for each in clipped if each.scale == heatmap.scale), default=None)
+
     return [
-        Operand(name, heatmap, examples_of(heatmap, path), least)
+        Operand(name, heatmap, examples_of(heatmap, path), least_of(heatmap))
         for name, heatmap, path in zip(names_of(paths), maps, paths, strict=True)
     ]
 
@@ -145,11 +149,17 @@ def examples_of(heatmap: Heatmap, path: Path) -> ExampleValues | None:
 
 def names_of(paths: Sequence[Path]) -> list[str]:
     """What tells files apart: their names, or if these are alike those of their folders."""
-    for part in range(len(paths[0].parts)):
-        names = [(*reversed(path.parent.parts), "")[part - 1] if part else path.stem for path in paths]
-        if len(set(names)) == len(names):
+    for part in range(max(len(path.parts) for path in paths)):
+        names = [path.stem if part == 0 else _folder(path, part) for path in paths]
+        if all(names) and len(set(names)) == len(names):
             return names
     return [str(path.with_suffix("")) for path in paths]
+
+
+def _folder(path: Path, part: int) -> str:
+    """The name of the folder so many steps above a file; empty where there is none."""
+    above = path.parent.parts[::-1]
+    return above[part - 1] if part <= len(above) else ""
 
 
 def name_of(operands: Sequence[Operand]) -> str:

@@ -76,7 +76,7 @@ def probes_of(
     activations = captured.stores[config.site].cell(setting.layer, config.position)
     present = resolved_mask(captured.table)[:, 0]
     groups = [answer.question.group for answer in captured.answers]
-    split, probing = Split(config.folds, config.seed), Probing((config.c,), nested=False)
+    split, probing = Split(config.folds, config.seed), Probing(config.c, nested=False)
     return {
         name: type_probe(activations, present, of_type, groups, split, probing) for name, of_type in questions.items()
     }

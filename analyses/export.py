@@ -59,6 +59,8 @@ def exported(config: Config) -> str:
     InputError
         If the file is no result, or a flag is for another form than is wanted.
     """
+    from interp.comparison import Comparison
+    from interp.errors import InputError
     from interp.latex_table import latex_table
     from interp.tabular import csv_text, json_of, long_table, wide_table
 
@@ -67,6 +69,8 @@ def exported(config: Config) -> str:
     if config.format == "json":
         return json_of(result)
     if config.format == "latex":
+        if isinstance(result, Comparison):
+            raise InputError("a comparison has no table for LaTeX; give --format csv or json")
         return latex_table(result, layers=config.layers, intervals=config.intervals)
     return csv_text(wide_table(result, config.variable or "value") if config.wide else long_table(result))
 

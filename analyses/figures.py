@@ -11,6 +11,7 @@ exit status is 1 if there is any.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,9 @@ def run(config: Config) -> int:
     if config.paths and config.check:
         raise InputError("--check is of all figures below --figures; leave the paths out")
     if config.paths:
+        names = Counter(path.stem for path in config.paths if path.suffix != ".toml")
+        if twice := [name for name, times in names.items() if times > 1]:
+            raise InputError(f"{names[twice[0]]} results are called {twice[0]}; draw each into an --out of its own")
         for path in config.paths:
             if path.suffix == ".toml":
                 write(drawings_of_list(path))

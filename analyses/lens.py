@@ -98,7 +98,7 @@ def require_usable(config: Config) -> None:
     lens_prompt.require_usable(config)
     asking.require_least(config, {"bootstraps": 1, "first": 1})
     for kind, text, known in (("quantity", config.quantities, QUANTITIES), ("subset", config.of, SUBSETS)):
-        for name in text.split(","):
+        for name in names_in(text):
             if name not in known:
                 raise unknown_name(kind, name, known)
 
@@ -113,6 +113,11 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
     )
 
 
+def names_in(text: str) -> list[str]:
+    """The names that a flag lists."""
+    return [name.strip() for name in text.split(",")]
+
+
 def variants_of(config: Config) -> list[str]:
     """What in the name of a map tells it from that of the logit lens at the default positions."""
     kind = lens_prompt.lens_name(config)
@@ -124,8 +129,8 @@ def names_of_maps(config: Config) -> dict[str, tuple[str, str]]:
     """The quantity and the subset of each map, by its name."""
     return {
         "-".join(["lens", quantity, *([subset] if subset != "all" else []), *variants_of(config)]): (quantity, subset)
-        for quantity in config.quantities.split(",")
-        for subset in config.of.split(",")
+        for quantity in names_in(config.quantities)
+        for subset in names_in(config.of)
     }
 
 

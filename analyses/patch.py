@@ -67,7 +67,7 @@ def run(config: Config) -> None:
     published = config.figures / source.name / questions.name / f"{name}.nc"
     require_publishable(published, identity, overwrite=config.overwrite)
     heatmap = reusable(work / "patch.nc", identity)
-    if heatmap is None:
+    if heatmap is None or not values.is_file():
         kept = work / f"{name}-examples.nc"
         heatmap = measured_map(config, source, questions, model, kept).with_attributes(provenance(identity))
         heatmap.save(work / "patch.nc")
@@ -91,15 +91,18 @@ def measured_map(
     """The map of this configuration; what every pair gives in it is kept in a file."""
     from interp.answers import summary
     from interp.example_values import FILE
-    from interp.pairs import clean_question
+    from interp.pairs import groups_of_pairs
     from interp.patch_map import pair_examples, patch_map
 
     answers, _ = asking.answers_of(config, source, questions, model)
     layers = patching.layers_of(config, source, model)
-    patched, columns = with_heads(config, patched_of(config, source, questions, model, answers), model)
-    effects, group = patching.effects(config, patched), {each.id: each.group for each in questions.questions}
-    groups = [group[clean_question(pair, group)] for pair in patched.ids]
-    heatmap = patch_map(patched, effects, layers=layers, positions=columns, draws=config.bootstraps, seed=config.seed)
+    patched, columns = patching.with_heads(
+        config, patched_of(config, source, questions, model, answers), patching.positions_of(config), model
+    )
+    effects = patching.effects(config, patched)
+    groups = groups_of_pairs(patched.ids, {each.id: each.group for each in questions.questions})
+    draws, seed = config.bootstraps, config.seed
+    heatmap = patch_map(patched, effects, layers=layers, positions=columns, draws=draws, seed=seed, groups=groups)
     if not config.screen:  # Of a screened map some cells are patched exactly, which their pairs' estimates are not.
         pair_examples(effects, patched.ids, groups, layers=layers, positions=columns).save(kept)
         heatmap = heatmap.with_attributes({FILE: kept.name})
@@ -169,19 +172,6 @@ def patch_into(
 def parts_of(values: Path) -> Path:
     """Where the parts of a file of pairs are until it is there."""
     return values.with_suffix(".parts")
-
-
-def with_heads(
-    config: Config, patched: PatchedPairs, model: Callable[[], HookedModel]
-) -> tuple[PatchedPairs, list[str]]:
-    """What every patch gives, with a column for each position and, for heads, each head; and their names."""
-    from interp.patched import heads_as_columns
-
-    positions = patching.positions_of(config)
-    if config.site != "head_z":
-        return patched, positions
-    n_heads = model().cfg.n_heads
-    return heads_as_columns(patched, n_heads), [f"{name} h{head}" for name in positions for head in range(n_heads)]
 
 
 def copied(path: Path, published: Path) -> Path:

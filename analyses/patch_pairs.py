@@ -80,7 +80,7 @@ def pairs_of(
 
     if config.pair_column is not None:
         names = {identifier: str(name) for identifier, name in questions.columns[config.pair_column].items()}
-        return given_pairs(answers, names, misfit=misfit)
+        return given_pairs({answer.question.id: answer for answer in answers}, names, misfit=misfit)
     right = [answer for answer in answers if answer.correct or not verdict]
     wrong = [answer for answer in answers if not answer.correct or not verdict]
     return matched(right, wrong, misfit=misfit, seed=config.seed)

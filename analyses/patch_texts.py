@@ -36,7 +36,8 @@ def run(config: patching.Config, source: ModelSource, model: Callable[[], Hooked
         record = {"model": source.name, "revision": source.revision, **asking.form_of(config, source)}
         record |= {"clean": config.clean or "", "corrupt": config.corrupt or "", "answers": json.dumps(pair.answers)}
         record |= {"site": config.site, "variant": f"{pair.answers[0]} against {pair.answers[1]}"}
-        heatmap = pair_map(patched, patching.effects(config, patched), layers=layers, positions=list(pair.columns))
+        patched, columns = patching.with_heads(config, patched, list(pair.columns), model)
+        heatmap = pair_map(patched, patching.effects(config, patched), layers=layers, positions=columns)
         heatmap = heatmap.with_attributes(record | provenance(identity))
         heatmap.save(folder / "patch.nc")
     for path in publish(folder / "patch.nc", published, overwrite=config.overwrite):

@@ -195,7 +195,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
 def positions_of(config: Config) -> list[str]:
     """The columns."""
     default = WITH_ANSWER if config.readout == "verdict" else BEFORE_ANSWER
-    return (default if config.positions is None else config.positions).split(",")
+    return [name.strip() for name in (default if config.positions is None else config.positions).split(",")]
 
 
 def metric_of(config: Config) -> str:
@@ -276,3 +276,15 @@ def effects(config: Config, patched: PatchedPairs) -> Effects:
 
     clean = intervention_of(config).receives_clean
     return effects_of(patched, metric_of(config), receives_clean=clean, is_contrast=config.corruption == "question")
+
+
+def with_heads(
+    config: Config, patched: PatchedPairs, columns: list[str], model: Callable[[], HookedModel]
+) -> tuple[PatchedPairs, list[str]]:
+    """What every patch gives, with a column for each position and, for heads, each head; and their names."""
+    from interp.patched import heads_as_columns
+
+    if config.site != "head_z":
+        return patched, columns
+    n_heads = model().cfg.n_heads
+    return heads_as_columns(patched, n_heads), [f"{name} h{head}" for name in columns for head in range(n_heads)]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -34,11 +34,19 @@ from analyses.runs import (
 
 if TYPE_CHECKING:
     from interp.heatmap import Heatmap
+    from interp.labels import Labels
 
-MARKS = {"marks": "refits of own permutations"}
-"""What of the maps has changed, in their identity: before, all cells that are refitted had the same permutations."""
+PROCEDURE = {"marks": "refits of own permutations", "halved": "cells all over the map"}
+"""What of the maps has changed, in their identity: before, all cells that are refitted had the same permutations, and
+which cells were halved depended on their AUCs."""
+BEYOND = "beyond.nc"
+"""The map of what the probe knows beyond the controls."""
+MARKS_BEYOND = {"marks_beyond": "sign flips"}
+"""In its identity: before, it had no marks."""
 OF_MAPS = ("permutations", "bootstraps", "halvings", "controls")
 """Flags that decide what is made of the scores."""
+FEWEST_PERMUTATIONS = 19
+"""`interp.permutations.FEWEST_DRAWS`, which would take a second to import for --help."""
 LEAST = {"permutations": 0, "bootstraps": 0, "halvings": 0, "selectivity_tasks": 2}
 """The smallest number that each of these flags takes."""
 
@@ -48,7 +56,8 @@ class Config(probing.Config):
     """Map where a linear probe can read off that an answer is wrong."""
 
     permutations: int = 1000
-    """Permutations of the labels, by which cells above chance are marked, corrected for the number of cells."""
+    """Permutations of the labels, by which cells above chance are marked, and draws of signs, by which those beyond the
+    controls are; both corrected for the number of cells."""
     bootstraps: int = 1000
     """Bootstrap samples of the groups, for a second interval beside DeLong's (low_bootstrap, high_bootstrap)."""
     halvings: int = 5
@@ -76,14 +85,14 @@ def run(config: Config) -> None:
     require_usable(config)
     questions, source = probing.questions_of(config), asking.source_of(config)
     of_scores = probing.identity_of(config, source, questions)
-    identity = of_scores | {name: getattr(config, name) for name in OF_MAPS} | MARKS
+    identity = of_scores | {name: getattr(config, name) for name in OF_MAPS} | PROCEDURE
     of_tasks = identity | {"selectivity_tasks": config.selectivity_tasks}
 
     name, parent = name_of(config), config.runs / source.name / questions.name
     work, parts = run_folder(parent, name, identity), run_folder(parent, "scores", of_scores)
     results = {name: Planned(work / "probe.nc", identity)}
     if has_controls(config):
-        results[f"{name}-beyond"] = Planned(work / "beyond.nc", identity)
+        results[f"{name}-beyond"] = Planned(work / BEYOND, identity | MARKS_BEYOND)
     if config.selectivity:
         results[f"{name}-selectivity"] = Planned(work / "selectivity.nc", of_tasks)
     folder = config.figures / source.name / questions.name
@@ -95,7 +104,8 @@ def run(config: Config) -> None:
     classes = cache(lambda: probing.two_classes(config, material()))
     if not is_measured(config, work, identity):
         for result, heatmap in measured_maps(config, material(), classes, work).items():
-            heatmap.with_attributes(provenance(identity)).save(work / result)
+            of_result = identity | MARKS_BEYOND if result == BEYOND else identity
+            heatmap.with_attributes(provenance(of_result)).save(work / result)
     if config.selectivity and reusable(work / "selectivity.nc", of_tasks) is None:
         selective = selectivity(config, material(), classes)
         selective.with_attributes(provenance(of_tasks)).save(work / "selectivity.nc")
@@ -135,6 +145,11 @@ def require_usable(config: Config) -> None:
 
     probing.require_usable(config)
     asking.require_least(config, LEAST)
+    if 0 < config.permutations < FEWEST_PERMUTATIONS:
+        raise InputError(
+            f"--permutations is {config.permutations}, with which no cell could be marked; give {FEWEST_PERMUTATIONS} "
+            "or more, or 0 to mark none"
+        )
     if config.selectivity and config.group == "answer":
         raise InputError("--group answer leaves a probe no answer to memorise, which --selectivity is about; drop one")
     if config.save_probes and config.probe == "mlp":
@@ -149,7 +164,7 @@ def has_controls(config: Config) -> bool:
 
 def is_measured(config: Config, work: Path, identity: Identity) -> bool:
     """Whether an earlier run made the maps; of what is not of two classes only the first is made."""
-    first, beyond = (reusable(work / name, identity) for name in ("probe.nc", "beyond.nc"))
+    first, beyond = reusable(work / "probe.nc", identity), reusable(work / BEYOND, {**identity, **MARKS_BEYOND})
     alone = first is not None and first.data.attrs.get("label_kind", "binary") != "binary"
     return first is not None and (alone or beyond is not None or not has_controls(config))
 
@@ -183,7 +198,9 @@ def binary_maps(config: Config, material: Material, classes: TwoClasses, work: P
     labels, scores = classes
     store, mask = material.store, material.mask
     examples = f"{name_of(config)}-examples.nc"
-    example_scores(scores, labels, store, material.groups).save(work / examples, also={"fold": labels.fold})
+    example_scores(scores, labels, store, names_of_sides(labels, material.groups)).save(
+        work / examples, also={"fold": labels.fold}
+    )
     metric = METRIC if material.target.name == probing.CORRECTNESS else material.target.metric
     made_from, probing_as, seed, device = (scores, mask, labels, store), material.probing, config.seed, material.device
     widening = measured_widening(*made_from, probing_as, halvings=config.halvings, seed=seed, device=device)
@@ -199,8 +216,17 @@ def binary_maps(config: Config, material: Material, classes: TwoClasses, work: P
     if has_controls(config):
         controls = control_scores(material.answers, material.table["token"].values, labels, material.probing)
         values = control_values(controls, labels, store.positions)
-        maps["beyond.nc"] = beyond_map(heatmap, scores, controls["all"], labels, values)
+        signs = {"draws": config.permutations, "seed": seed}
+        maps[BEYOND] = beyond_map(heatmap, scores, controls["all"], labels, values, **signs)
     return {name: each.with_attributes(of_best) for name, each in maps.items()}
+
+
+def names_of_sides(labels: Labels, groups: Sequence[str]) -> list[str]:
+    """For each example the name of what it is kept together with: that of the first group of its side."""
+    first: dict[int, str] = {}
+    for side, group in zip(labels.side.tolist(), groups, strict=True):
+        first[side] = min(group, first.get(side, group))
+    return [first[side] for side in labels.side.tolist()]
 
 
 def map_of_classes(config: Config, material: Material, work: Path) -> Heatmap:

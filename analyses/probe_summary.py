@@ -19,7 +19,8 @@ def in_words(heatmap: Heatmap) -> str:
         return "\n".join(["", *_controls_in_words(heatmap), "", table_of_values(heatmap)])
     counts = json.loads(heatmap.data.attrs["counts"])
     lines = [*(f"{count:6d}  {label}" for label, count in counts.items()), "", table_of_values(heatmap), ""]
-    lines += [*_classes_in_words(heatmap), *_best_in_words(heatmap), *_intervals_in_words(heatmap)]
+    lines += [*_missing_in_words(heatmap), *_classes_in_words(heatmap), *_best_in_words(heatmap)]
+    lines += _intervals_in_words(heatmap)
     return "\n".join([*lines, *_marks_in_words(heatmap)])
 
 
@@ -64,6 +65,21 @@ def _classes_in_words(heatmap: Heatmap) -> list[str]:
     ]
 
 
+def _missing_in_words(heatmap: Heatmap) -> list[str]:
+    """Why no cell has a value, if none has."""
+    import numpy as np
+
+    from interp.answer_columns import MIN_PER_CLASS
+
+    data = heatmap.data
+    if not bool(data["value"].isnull().all()) or "why_missing" not in data:
+        return []
+    meanings = str(data.attrs["why_missing_meanings"]).split()
+    codes, counts = np.unique(data["why_missing"].values, return_counts=True)
+    told = ", ".join(f"{meanings[code].replace('_', ' ')} ({n} cells)" for code, n in zip(codes, counts, strict=True))
+    return [f"no cell has a value: {told}; a cell needs {MIN_PER_CLASS} of either class (ask more questions: --n)"]
+
+
 def _best_in_words(heatmap: Heatmap) -> list[str]:
     best = heatmap.data.where(heatmap.data["value"] == heatmap.data["value"].max(), drop=True)
     if not best["value"].size:
@@ -80,7 +96,7 @@ def _best_in_words(heatmap: Heatmap) -> list[str]:
 
 
 def _intervals_in_words(heatmap: Heatmap) -> list[str]:
-    if "variance_factor" not in heatmap.data:
+    if "variance_factor" not in heatmap.data or bool(heatmap.data["value"].isnull().all()):
         return []
     factor = heatmap.data["variance_factor"]
     ends = f"{float(factor.min()):.2f} to {float(factor.max()):.2f}"

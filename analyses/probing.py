@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ they are by default."""
 PROBES = "probes.safetensors"
 CORRECTNESS, SHUFFLED = "correctness", "shuffled"
 DEFAULT_K = 16
+STRENGTHS = (1e-3, 1e-2, 1e-1)
+"""`interp.cell_probe.STRENGTHS`,"""
 PENALTIES = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
 """`interp.number_probe.PENALTIES`, and"""
 FOLDS_TO_NEST = 3
@@ -60,8 +63,9 @@ class Config(capturing.Config):
     group: Literal["question", "answer"] = "question"
     """What is kept on one side of a split: related questions, or with 'answer' also all that are given one answer, so
     that a probe cannot learn which answers tend to be wrong."""
-    c: tuple[float, ...] = (1.0,)
-    """Inverse strength of the L2 regularisation; of several one is chosen for each fold, within the other folds."""
+    c: tuple[float, ...] | None = None
+    """Inverse strength of the L2 regularisation; of several one is chosen for each fold, within the other folds. By
+    default of .001, .01 and .1 for logistic regression in 3 folds or more; else 1, as in scikit-learn."""
     probe: Literal["logistic", "mass-mean", "mass-mean-whitened", "lda", "mlp", "sparse"] = "logistic"
     """What is fitted: logistic regression; the direction between the classes' means (Marks & Tegmark 2024), as it is
     or tilted by the covariance; linear discriminant analysis; one hidden layer; or TransformerLens's own k-sparse
@@ -93,18 +97,17 @@ def require_usable(config: Config) -> None:
     from interp.errors import InputError
 
     capturing.require_usable(config)
-    for flag in ("c", "alpha"):
-        values = getattr(config, flag)
-        if not values or min(values) <= 0:
+    for flag, values in (("c", strengths_of(config)), ("alpha", config.alpha)):
+        if not values or not all(math.isfinite(value) and value > 0 for value in values):
             raise InputError(f"--{flag} is {' '.join(map(str, values)) or 'empty'}; give numbers above 0")
     if column_of(config.labels)[0] == CORRECTNESS and config.label_kind not in ("auto", "binary"):
         raise InputError(f"--label-kind {config.label_kind} is not that of correctness; leave it out, or give --labels")
     if config.label_kind == "number":
         require_usable_for_numbers(config)
     asking.require_least(config, LEAST)
-    if len(config.c) > 1 and config.splitting == "paper":
+    if len(strengths_of(config)) > 1 and config.splitting == "paper":
         raise InputError("--splitting paper has no folds within which to choose among several --c; give one")
-    if len(config.c) > 1 and config.folds < FOLDS_TO_NEST:
+    if len(strengths_of(config)) > 1 and config.folds < FOLDS_TO_NEST:
         raise InputError(f"--folds {config.folds} leaves nothing to choose among several --c on; give 3 folds or more")
     if config.probe == "sparse":
         fit_sparse_probe()
@@ -116,10 +119,18 @@ def require_usable_for_numbers(config: Config) -> None:
     """Raise an `InputError` for a flag that ridge regression cannot use."""
     from interp.errors import InputError
 
-    if (config.probe, config.solver, config.c) != ("logistic", "newton", (1.0,)):
+    if (config.probe, config.solver, config.c) != ("logistic", "newton", None):
         raise InputError("a number is probed by ridge regression, with --alpha; leave --probe, --solver and --c out")
     if len(config.alpha) > 1 and (config.splitting == "paper" or config.folds < FOLDS_TO_NEST):
         raise InputError("there are no folds within which to choose among several --alpha; give one, or --folds 3")
+
+
+def strengths_of(config: Config) -> tuple[float, ...]:
+    """The inverse strengths of the regularisation among which one is chosen, or the only one."""
+    if config.c is not None:
+        return config.c
+    is_chosen = config.probe == "logistic" and config.splitting == "folds" and config.folds >= FOLDS_TO_NEST
+    return STRENGTHS if is_chosen else (1.0,)
 
 
 def questions_of(config: Config) -> QuestionSet:
@@ -138,7 +149,7 @@ def column_of(labels: str) -> tuple[str, bool]:
 
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
     """All that decides the scores of the examples."""
-    settings = {name: getattr(config, name) for name in OF_SCORES} | {"c": list(config.c)}
+    settings = {name: getattr(config, name) for name in OF_SCORES} | {"c": list(strengths_of(config))}
     values = json.dumps({name: dict(column) for name, column in questions.columns.items()}, sort_keys=True)
     # What is as it is by default is left out: results from before there was a choice keep their identity.
     chosen: dict[str, tuple[object, object]] = {
@@ -234,7 +245,7 @@ def material_of(
         answers=answers,
         named=names_of(answers),
         split=Split(config.folds, config.seed, config.seeds, as_published=config.splitting == "paper"),
-        probing=Probing(config.c, config.probe, config.solver, config.standardise, config.nested, config.k),
+        probing=Probing(strengths_of(config), config.probe, config.solver, config.standardise, config.nested, config.k),
         store=captured.of(config.site, target.rows),
         table=table,
         mask=resolved_mask(table),
@@ -291,14 +302,16 @@ def sides_of(config: Config, material: Material) -> list[str] | None:
 
 def kept_probes(material: Material, classes: Callable[[], TwoClasses], identity: Identity) -> LinearProbes:
     """The probes that gave the scores, from their file beside these, or fitted again and kept there."""
-    from interp.linear_probes import LinearProbes, fitted_probes
+    from interp.linear_probes import LinearProbes, fitted_probes, trained_on
 
     require_two_classes(material, "--save-probes")
     path = material.parts / PROBES
     if not path.is_file():
         store = material.store
         record = {"identity": dict(identity), "store": store.store.identity, "labels": material.target.name}
-        fitted_probes(store, material.mask, classes().labels, material.probing, record).save(path)
+        labels = classes().labels
+        record |= trained_on([answer.question for answer in material.answers], labels)
+        fitted_probes(store, material.mask, labels, material.probing, record).save(path)
     return LinearProbes.load(path)
 
 

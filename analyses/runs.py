@@ -87,11 +87,15 @@ def reusable(path: Path, identity: Identity) -> Heatmap | None:
 
 
 def reusable_result(kind: type[R], path: Path, identity: Identity) -> R | None:
-    """The result of this kind at `path` if it is there and of this identity."""
+    """The result of this kind at `path` if it is there, with its examples' values, and of this identity."""
+    from interp.example_values import FILE
+
     if not path.exists():
         return None
     result = kind.load(path)
-    return result if result.identity == dict(identity) else None
+    examples = result.data.attrs.get(FILE)
+    is_whole = examples is None or path.with_name(examples).is_file()
+    return result if is_whole and result.identity == dict(identity) else None
 
 
 def kept_arrays(path: Path, computed: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -143,20 +147,24 @@ def draw(result: Path, beside: Path, *, with_n: bool = False) -> list[Path]:
 
     A file that is there with the same bytes is left as it is.
     """
-    files = {beside.with_suffix(f".{kind}"): contents for kind, contents in drawn(result, with_n=with_n).items()}
+    contents_of = drawn(result, folder=beside.parent, with_n=with_n)
+    files = {beside.with_suffix(f".{kind}"): contents for kind, contents in contents_of.items()}
     for path, contents in files.items():
         write_if_other(path, contents)
     return list(files)
 
 
-def drawn(result: Path, *, with_n: bool = False) -> dict[str, bytes]:
-    """The figure of a file's result as PDF and PNG; each says which results it was drawn from, and their hashes."""
+def drawn(result: Path, *, folder: Path | None = None, with_n: bool = False) -> dict[str, bytes]:
+    """The figure of a file's result as PDF and PNG; each says which results it was drawn from, and their hashes.
+
+    The paths of the results are from the folder that the figure will be in, by default that of the result.
+    """
     from interp.figure_files import figure_bytes, own_settings
     from interp.plot import STYLE
 
     with own_settings():
         figure, results = _drawing(result, with_n)
-        sources = sources_in(result.parent, results)
+        sources = sources_in(result.parent if folder is None else folder, results)
         return {kind: figure_bytes(figure, kind, STYLE, sources) for kind in DRAWN_AS}
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses import asking, capturing, sampling
+from analyses import asking, capturing, probing, sampling
 from analyses.capturing import DEFAULT_SITE
 from analyses.runs import Identity, draw, provenance
 
@@ -39,8 +40,8 @@ class Config(asking.Config):
     """The token to probe, by one of the names that 'interp probe --positions' takes (write --position=-1)."""
     folds: int = 5
     """Folds of the cross-fitting."""
-    c: float = 1.0
-    """Inverse strength of the L2 regularisation."""
+    c: tuple[float, ...] = probing.STRENGTHS
+    """Inverse strength of the L2 regularisation; of several one is chosen for each fold, within the other folds."""
     token_budget: int | None = None
     """Tokens in one forward pass of the capture, padding included; by default what suits the device."""
     figures: Path = Path("figures")
@@ -88,9 +89,9 @@ class Setting:
 
     def identity(self) -> dict[str, Any]:
         """All that decides the samples, the activations and the probe."""
-        names = ("samples", "temperature", "batch_size", "site", "position", "folds", "c")
+        names = ("samples", "temperature", "batch_size", "site", "position", "folds")
         chosen = {name: getattr(self.config, name) for name in names}
-        chosen |= {"layer": self.layer} | sampling.DRAWS
+        chosen |= {"c": list(self.config.c), "layer": self.layer} | sampling.DRAWS
         return asking.identity_of(self.config, self.source, self.questions) | chosen
 
     def greedy(self) -> capturing.Captured:
@@ -127,8 +128,10 @@ def setting_of(config: Config) -> Setting:
 
     asking.require_usable(config)
     asking.require_least(config, {"samples": 1, "folds": 2})
-    if config.c <= 0:
-        raise InputError(f"--c is {config.c}; give a number above 0")
+    if not config.c or not all(math.isfinite(c) and c > 0 for c in config.c):
+        raise InputError(f"--c is {' '.join(map(str, config.c)) or 'empty'}; give numbers above 0")
+    if len(config.c) > 1 and config.folds < probing.FOLDS_TO_NEST:
+        raise InputError(f"--folds {config.folds} leaves nothing to choose among several --c on; give 3 folds or more")
     Sampling(config.temperature, config.seed)
     require_known([config.position])
     questions, source = asking.questions_of(config), asking.source_of(config)

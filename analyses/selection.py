@@ -74,6 +74,7 @@ def run(config: Config) -> None:
 def scores_of(setting: sampled.Setting, captured: Captured, draws: list[list[Answer]]) -> dict[str, np.ndarray]:
     """By what the probe knows, and by what names alone tell, how likely correct each sample is (question × sample)."""
     from interp.cell_probe import Probing, why_no_value
+    from interp.controls import STRENGTHS
     from interp.errors import InputError
     from interp.labels import Split
     from interp.linear_probes import cell_probes
@@ -103,9 +104,9 @@ def scores_of(setting: sampled.Setting, captured: Captured, draws: list[list[Ans
         "name": scored(
             name_features(judged, judged),
             [name_features(draw, judged) for draw in draws],
-            Probing((config.c,), standardise=False, nested=False),
+            Probing(STRENGTHS if len(config.c) > 1 else config.c, standardise=False, nested=False),
         ),
-        "probe": scored(activations, [setting.activations(draw) for draw in draws], Probing((config.c,), nested=False)),
+        "probe": scored(activations, [setting.activations(draw) for draw in draws], Probing(config.c, nested=False)),
     }
 
 

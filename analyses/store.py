@@ -155,6 +155,8 @@ def _merge(config: Merge) -> int:
                 f"no store of activations at {path}; give the folders that 'interp capture --shard' printed"
             )
         stores.append(store)
+    if not named:
+        raise InputError("there is nothing to merge; give the folders that 'interp capture --shard' printed")
     store = merged(stores, config.into or whole_folder(named[0]))
     print(store.folder)
     return 0

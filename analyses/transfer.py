@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from analyses import asking, baselines, probing
+from analyses import asking, baselines, capturing, probing
 from analyses.command import execute
 from analyses.runs import draw, provenance, require_publishable, run_folder, value_in_words
 
@@ -89,10 +89,17 @@ def require_usable(config: Config) -> None:
         raise InputError("a cell has a layer and a token; give both --layer and --position, or neither")
     if config.position is not None:
         require_known([config.position])
-        if config.position not in config.positions.split(","):
+        if config.position not in capturing.positions_of(config):
             raise InputError(f"--position {config.position} is not among --positions; add it there")
+    layers = capturing.layer_numbers(config.layers, None) if config.layers != "all" else None
+    if config.layer is not None and layers is not None and config.layer not in layers:
+        raise InputError(f"--layer {config.layer} is not among --layers {config.layers}; add it there")
     if config.labels != probing.CORRECTNESS or config.splitting != "folds" or not config.nested:
-        raise InputError("transfer is of correctness, over folds, with nested choice; leave --labels, --splitting out")
+        raise InputError(
+            "transfer is of correctness, over folds, with nested choice; leave --labels, --splitting, --no-nested out"
+        )
+    if config.folds < probing.FOLDS_TO_NEST:
+        raise InputError(f"--folds {config.folds} leaves nothing to choose a cell on; give 3 folds or more")
     if config.probe == "mlp":
         raise InputError("--probe mlp is not linear, and has no direction that could be kept; take another --probe")
 

@@ -34,7 +34,7 @@ from sklearn.linear_model import LogisticRegression
 from benchmarks.capture import whole_stream
 from benchmarks.city_answers import city_answers, device_name, median_ratio, spread
 from interp.capture import capture, default_token_budget, examples_to_capture, planned_stores
-from interp.cell_probe import Probing
+from interp.cell_probe import STRENGTHS, Probing
 from interp.chance import with_marks
 from interp.devices import fitting_device, resolve_device
 from interp.examples import Answer
@@ -84,7 +84,7 @@ def main(config: Config) -> int:
             parts = Path(folder) / f"{turn}"
             times[OURS].append(_seconds(partial(figure.drawn, parts, published, Probing(nested=False))))
             times[USUAL].append(usual_seconds(figure, parts / "store", published, config, turn))
-            times[WHOLE].append(_seconds(partial(figure.drawn, parts / "whole", whole, Probing())))
+            times[WHOLE].append(_seconds(partial(figure.drawn, parts / "whole", whole, Probing(STRENGTHS))))
     told = f"{len(answers)} answers, {len(judged)} of them judged"
     print(f"{source.name} in {config.dtype} on {device_name(device)}, {told}")
     for name, seconds in times.items():

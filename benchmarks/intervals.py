@@ -3,8 +3,9 @@
 Coverage: draws the examples of whole maps whose cells differ in how well a probe can tell errors from right answers,
 makes each map's intervals as `interp probe` does, with the widening that it measures on halves of the examples, and
 counts how often the 95 % interval of a cell contains the AUC that the procedure has on average over draws (.5 where
-there is nothing to tell). The peers are DeLong's interval, which takes the scores as given, and the widening by what
-folds have in common (Nadeau & Bengio 2003).
+there is nothing to tell). Once with questions apart; once with answers apart, which are of very unequal size, and whose
+examples are alike in their features and in whether they are wrong. The peers are DeLong's interval, which takes the
+scores as given, and the widening by what folds have in common (Nadeau & Bengio 2003).
 
 Family-wise error: draws whole maps of noise, cells that resemble each other as those of a model do, and counts how many
 maps have any cell that is marked as above chance. Once with questions apart, by permutations; once with answers apart,
@@ -37,11 +38,11 @@ class Config:
     """Coverage of the intervals, and errors of the marks, by simulation."""
 
     draws: int = 60
-    """Maps drawn for each number of features; 0 leaves coverage out."""
+    """Maps drawn for each way to keep examples apart and each number of features; 0 leaves coverage out."""
     n: int = 300
     """Examples in a draw."""
     wrong: int = 172
-    """How many of them are errors."""
+    """How many of them are errors, with questions apart."""
     halvings: int = 5
     """In how many ways the examples are halved in each of 20 cells, as `interp probe` has it."""
     maps: int = 500
@@ -54,6 +55,8 @@ class Config:
     """Permutations, or sign flips, for each map."""
 
 
+APART = ("questions", "answers")
+"""What is kept on one side of a split."""
 FEATURES = (20, 225)
 """Of a map whose coverage is counted: few for so many examples, and as many as SmolLM2 has for the cities."""
 SIGNALS = (0.0, 1.0, 2.0, 3.5)
@@ -82,30 +85,33 @@ def main(config: Config) -> int:
     return 0
 
 
-def coverage(config: Config) -> dict[str, list[dict[str, float]]]:
-    """For each number of features and each signal how often the intervals cover, and how often the peers' do."""
+def coverage(config: Config) -> dict[str, dict[str, list[dict[str, float]]]]:
+    """For each way to keep examples apart, number of features and signal how often intervals cover, ours and peers'."""
+    return {apart: {str(d): _coverage(config, apart, d) for d in FEATURES} for apart in APART}
+
+
+def _coverage(config: Config, apart: str, d: int) -> list[dict[str, float]]:
     import numpy as np
 
-    covered: dict[str, list[dict[str, float]]] = {}
-    for d in FEATURES:
-        maps = [_intervals(config, d, seed) for seed in range(config.draws)]
-        at_chance, at_best = (_spread([widening.factor(auc) for widening, _ in maps]) for auc in (0.5, 1.0))
-        print(f"\n{d} features of {config.n} examples; factor at .5 {at_chance}, at 1 {at_best}")
-        peers = f"{'halves':>6} {'Nadeau & Bengio':>15} {'DeLong':>6}"
-        print(f"{'signal':>6} {'AUC':>5}  {peers}  of {config.draws * CELLS_OF_A_SIGNAL}")
-        covered[str(d)] = []
-        for position, signal in enumerate(SIGNALS):
-            cells = {name: np.stack([of_map[name][:, position] for _, of_map in maps]) for name in WIDENED}
-            truth = float(cells["delong"][..., 0].mean()) if signal else 0.5
-            shares = {
-                name: float(np.mean((each[..., 1] <= truth) & (truth <= each[..., 2]))) for name, each in cells.items()
-            }
-            covered[str(d)].append({"signal": signal, "auc": truth} | shares)
-            print(
-                f"{signal:6.1f} {truth:5.2f}  {shares['halves']:6.3f} {shares['nadeau_bengio']:15.3f} "
-                f"{shares['delong']:6.3f}",
-                flush=True,
-            )
+    maps = [_intervals(config, d, seed, answers_apart=apart == "answers") for seed in range(config.draws)]
+    at_chance, at_best = (_spread([widening.factor(auc) for widening, _ in maps]) for auc in (0.5, 1.0))
+    print(f"\n{apart} apart, {d} features of {config.n} examples; factor at .5 {at_chance}, at 1 {at_best}")
+    peers = f"{'halves':>6} {'Nadeau & Bengio':>15} {'DeLong':>6}"
+    print(f"{'signal':>6} {'AUC':>5}  {peers}  of {config.draws * CELLS_OF_A_SIGNAL}")
+    covered = []
+    for position, signal in enumerate(SIGNALS):
+        cells = {name: np.stack([of_map[name][:, position] for _, of_map in maps]) for name in WIDENED}
+        # Where an answer's examples are wrong together, folds that are stratified are not quite at .5 by chance.
+        truth = float(np.nanmean(cells["delong"][..., 0])) if signal or apart == "answers" else 0.5
+        shares = {
+            name: float(np.mean((each[..., 1] <= truth) & (truth <= each[..., 2]))) for name, each in cells.items()
+        }
+        covered.append({"signal": signal, "auc": truth} | shares)
+        print(
+            f"{signal:6.1f} {truth:5.2f}  {shares['halves']:6.3f} {shares['nadeau_bengio']:15.3f} "
+            f"{shares['delong']:6.3f}",
+            flush=True,
+        )
     return covered
 
 
@@ -116,23 +122,29 @@ def _spread(values: list[float]) -> str:
     return f"{middle:.2f} ({low:.2f} to {high:.2f} in nine of ten maps)"
 
 
-def _intervals(config: Config, d: int, seed: int) -> tuple[Widening, dict[str, np.ndarray]]:
+def _intervals(config: Config, d: int, seed: int, *, answers_apart: bool) -> tuple[Widening, dict[str, np.ndarray]]:
     """The measured widening of one drawn map, and its intervals ``[layer, position, end]`` widened in each way."""
     import numpy as np
     import torch
 
     from interp.auc import refitting_factor
-    from interp.cell_probe import Probing
+    from interp.cell_probe import STRENGTHS, Probing
     from interp.halves import measured_widening, widening_of
     from interp.labels import Split
     from interp.probe import out_of_fold_scores, probe_map
 
-    rng = np.random.default_rng(seed)
-    wrong = rng.permutation(config.n) < config.wrong
-    examples = tuple(str(index) for index in range(config.n))
-    labels, probing = Split(5, seed).labels(wrong.tolist(), examples), Probing(nested=False)
+    rng = np.random.default_rng([seed, answers_apart])
     features = rng.normal(size=(CELLS_OF_A_SIGNAL, len(SIGNALS), config.n, d))
+    if answers_apart:
+        answer, wrong = _drawn_answers(config, config.n, rng, alike=True)
+        of_answers = rng.normal(size=(CELLS_OF_A_SIGNAL, len(SIGNALS), config.answers, d))[:, :, answer]
+        features = np.sqrt(1 - OF_AN_ANSWER) * features + np.sqrt(OF_AN_ANSWER) * of_answers
+    else:
+        wrong = rng.permutation(config.n) < config.wrong
     features[..., 0] += np.array(SIGNALS)[:, None] * wrong
+    examples = tuple(str(index) for index in range(config.n))
+    sides = [str(each) for each in answer] if answers_apart else None
+    labels, probing = Split(5, seed).labels(wrong.tolist(), examples, sides), Probing(STRENGTHS, nested=False)
     positions = tuple(str(signal) for signal in SIGNALS)
     store = _Drawn(torch.from_numpy(features), tuple(range(CELLS_OF_A_SIGNAL)), positions, examples)
     mask = np.ones((config.n, len(SIGNALS)), dtype=bool)
@@ -154,7 +166,7 @@ def family_wise_errors(config: Config) -> dict[str, dict[str, tuple[float, float
 
     print(f"\n{'kept apart':<12} {'maps':>5}  {'any cell marked':<22}  any cell, not corrected")
     errors: dict[str, dict[str, tuple[float, float, float]]] = {}
-    for apart in ("questions", "answers"):
+    for apart in APART:
         marked = [_marked(config, seed, answers_apart=apart == "answers") for seed in range(config.maps)]
         errors[apart] = {}
         for name, found in zip(("corrected", "not_corrected"), zip(*marked, strict=True), strict=True):
@@ -185,20 +197,20 @@ def _marked(config: Config, seed: int, *, answers_apart: bool) -> tuple[bool, bo
     import numpy as np
     import torch
 
-    from interp.cell_probe import Probing
+    from interp.cell_probe import STRENGTHS, Probing
     from interp.chance import with_marks
     from interp.labels import Split
     from interp.permutations import FAMILY_WISE_ERROR
     from interp.probe import out_of_fold_scores, probe_map
 
     rng = np.random.default_rng([seed, answers_apart])
-    answer, wrong = _drawn_answers(config, rng, alike=answers_apart)
+    answer, wrong = _drawn_answers(config, config.n_of_map, rng, alike=answers_apart)
     activations = _noise(rng, config.n_of_map)
     if answers_apart:
         of_answers = _noise(rng, config.answers)[:, :, answer]
         activations = np.sqrt(1 - OF_AN_ANSWER) * activations + np.sqrt(OF_AN_ANSWER) * of_answers
     questions = tuple(str(number) for number in range(config.n_of_map))
-    split, probing = Split(5, seed), Probing(nested=False)
+    split, probing = Split(5, seed), Probing(STRENGTHS, nested=False)
     labels = split.labels(wrong.tolist(), questions, [str(each) for each in answer] if answers_apart else None)
     positions = tuple(str(column) for column in range(POSITIONS))
     store = _Drawn(torch.from_numpy(activations), tuple(range(LAYERS)), positions, questions)
@@ -210,16 +222,16 @@ def _marked(config: Config, seed: int, *, answers_apart: bool) -> tuple[bool, bo
     return bool(data["marked"].any()), bool((data["p"] <= FAMILY_WISE_ERROR).any())
 
 
-def _drawn_answers(config: Config, rng: np.random.Generator, *, alike: bool) -> tuple[np.ndarray, np.ndarray]:
+def _drawn_answers(config: Config, n: int, rng: np.random.Generator, *, alike: bool) -> tuple[np.ndarray, np.ndarray]:
     """For each example the number of its answer and whether it is wrong, which may be alike within an answer."""
     import numpy as np
 
     frequency = 1 / np.arange(1, config.answers + 1)
     while True:
-        answer = rng.choice(config.answers, size=config.n_of_map, p=frequency / frequency.sum())
+        answer = rng.choice(config.answers, size=n, p=frequency / frequency.sum())
         likely = rng.beta(0.5, 0.5, size=config.answers) if alike else np.full(config.answers, 0.5)
-        wrong = rng.random(config.n_of_map) < likely[answer]
-        if min(wrong.sum(), (~wrong).sum()) >= FEWEST * config.n_of_map:
+        wrong = rng.random(n) < likely[answer]
+        if min(wrong.sum(), (~wrong).sum()) >= FEWEST * n:
             return answer, wrong
 
 

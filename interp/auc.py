@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import expit, logit
-from scipy.stats import norm, rankdata
+from scipy.stats import norm, rankdata, t
 
 from interp.means import LEVEL
 
@@ -35,10 +35,12 @@ def auc_interval(
     """The AUC, the mean over several scorings if there are, and its interval by DeLong's variance on the logit scale.
 
     DeLong's variance is for the sampling of the scored examples, with the scores taken as given; what else varies
-    comes in as `variance_factor`. Examples of one group come into the sample together (Obuchowski 1997). On the logit
-    scale the interval stays inside (0, 1) and covers better near the ends (Qin & Hotilovac 2008). A perfect separation
-    has variance 0 and no interval of that kind: there, with m groups in the smaller class, m disjoint pairs are all
-    ordered rightly, and the exact binomial bound ((1 - level) / 2) ** (1 / m) is the end that is not 1.
+    comes in as `variance_factor`. Examples of one group come into the sample together (Obuchowski 1997): with G groups
+    of several examples the variance is G / (G - 1) times as large, and the quantile Student's with G - 1 degrees of
+    freedom. On the logit scale the interval stays inside (0, 1) and covers better near the ends (Qin & Hotilovac 2008).
+    A perfect separation has variance 0 and no interval of that kind: there, with m groups in the smaller class, m
+    disjoint pairs are all ordered rightly, and the exact binomial bound ((1 - level) / 2) ** (1 / m) is the end that is
+    not 1. With a single group, or scores that are all the same, there is no interval.
 
     Parameters
     ----------
@@ -59,11 +61,11 @@ def auc_interval(
     each = scores.reshape(-1, scores.shape[-1])
     value, influence = auc_and_influence(each, positive, groups)
     if value in (0.0, 1.0):
-        scored = np.isfinite(each[0])
+        scored = np.isfinite(each).any(0)
         smaller = min(len(set(groups[scored & side].tolist())) for side in (positive, ~positive))
         bound = ((1 - LEVEL) / 2) ** (1 / smaller)
         return Interval(value, bound, 1.0) if value == 1.0 else Interval(value, 0.0, 1 - bound)
-    return _logit_interval(value, variance_factor * float((influence**2).sum()))
+    return _logit_interval(value, _half_width(influence, variance_factor, scores=each, group=groups))
 
 
 def auc_and_influence(
@@ -98,7 +100,8 @@ def macro_auc_interval(
         perfect = [auc_interval(of_class, those, group=group) for of_class, those in zip(scores, positive, strict=True)]
         return max(perfect, key=lambda interval: interval.high - interval.low)
     influence = np.mean([of_groups for _, of_groups in each], axis=0)
-    return _logit_interval(value, variance_factor * float((influence**2).sum()))
+    of_classes = scores.reshape(-1, scores.shape[-1])
+    return _logit_interval(value, _half_width(influence, variance_factor, scores=of_classes, group=group))
 
 
 def auc_difference(
@@ -116,14 +119,31 @@ def auc_difference(
     n = scores.shape[-1]
     value, influence = auc_and_influence(scores.reshape(-1, n), positive, group)
     other, other_influence = auc_and_influence(others.reshape(-1, n), positive, group)
-    variance = variance_factor * float(((influence - other_influence) ** 2).sum())
-    half = float(norm.ppf((1 + LEVEL) / 2)) * math.sqrt(variance)
+    half = _half_width(influence - other_influence, variance_factor, scores=scores.reshape(-1, n), group=group)
     return Interval(value - other, value - other - half, value - other + half)
 
 
-def _logit_interval(value: float, variance: float) -> Interval:
-    centre = math.log(value / (1 - value))
-    half = float(norm.ppf((1 + LEVEL) / 2)) * math.sqrt(variance) / (value * (1 - value))
+def _half_width(
+    influence: Float[np.ndarray, " group"],
+    variance_factor: float,
+    *,
+    scores: Float[np.ndarray, "seed example"],
+    group: Int[np.ndarray, " example"],
+) -> float:
+    """Half of the width of an interval, by what each group adds to a deviation; NaN if that cannot be known."""
+    scored = np.isfinite(scores).any(0)
+    n, n_groups = int(scored.sum()), len(set(group[scored].tolist()))
+    variance = variance_factor * float((influence**2).sum())
+    if n_groups < 2 or variance == 0:
+        return math.nan
+    if n_groups == n:
+        return float(norm.ppf((1 + LEVEL) / 2)) * math.sqrt(variance)
+    return float(t.ppf((1 + LEVEL) / 2, n_groups - 1)) * math.sqrt(variance * n_groups / (n_groups - 1))
+
+
+def _logit_interval(value: float, half_width: float) -> Interval:
+    """The interval with this half width where the AUC is, on the logit scale."""
+    centre, half = math.log(value / (1 - value)), half_width / (value * (1 - value))
     return Interval(value, float(expit(centre - half)), float(expit(centre + half)))
 
 
@@ -174,7 +194,8 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """The ends between which the AUC lies in 95 % of draws of the examples; the scores are taken as given.
 
-    What else varies comes in as `variance_factor`: on the logit scale, the ends are further from the AUC by its root.
+    What else varies comes in as `variance_factor`: on the logit scale, the ends are further from the AUC by its root. A
+    perfect separation is one in every draw, which says nothing: its ends are NaN.
 
     Parameters
     ----------
@@ -189,10 +210,11 @@ def bootstrap_interval(
     """
     drawn = np.mean([drawn_aucs(row, positive, weights) for row in scores], axis=0)
     ends = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    value = np.mean([_auc_and_influence(row, positive)[0] for row in scores])
+    if value in (0.0, 1.0):
+        return math.nan, math.nan
     if variance_factor != 1.0:
-        value = np.mean([_auc_and_influence(row, positive)[0] for row in scores])
-        if 0.0 < value < 1.0:
-            ends = expit(logit(value) + math.sqrt(variance_factor) * (logit(ends) - logit(value)))
+        ends = expit(logit(value) + math.sqrt(variance_factor) * (logit(ends) - logit(value)))
     return float(ends[0]), float(ends[1])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,13 +15,16 @@ from jaxtyping import Bool, Float, Int
 from interp.answer_columns import MIN_PER_CLASS
 from interp.batches import batched, in_halves_if_need_be
 from interp.classifiers import Classifier, K, classifier, weights_of
-from interp.cross_fitting import CrossFits, chosen_costs
+from interp.cross_fitting import Candidates, CrossFits, chosen, held_out_scores
 from interp.labels import NEVER, Labels
 from interp.logistic import Fits, fit_each
 
 MIN_FOLDS_TO_NEST = 3
 """With two folds nothing is left to train on once both are left out."""
 SOLVERS = ("newton", "sklearn")
+STRENGTHS = (1e-3, 1e-2, 1e-1)
+"""Inverse strengths of the regularisation among which to choose for activations. scikit-learn's default of 1 is too
+weak for hundreds of standardised features of as many answers."""
 BATCH_BYTES = 2**31
 """Of the features and inner products of cells that are fitted in one batch on a GPU, in double precision; what is made
 of them takes about as much again a few times."""
@@ -86,9 +90,12 @@ def cell_scores(
         return scores
     fold = labels.fold[:, present]
     problem = CellFits(scaled_features(features, by_deviation=probing.standardise), labels.wrong[present], probing)
-    costs = np.stack([chosen_costs(problem, of_seed, labels.n_folds, probing.c) for of_seed in fold])
-    fits = CrossFits(problem.can_train, fold, costs, nested=n_inner > 0)
-    held_out, inner = fits.of(problem.scores(fits.cost))
+    if len(probing.c) > 1:
+        costs, inner = chosen(problem, fold, labels.n_folds, probing.c)
+        held_out = held_out_scores(problem, fold, costs)
+    else:
+        fits = CrossFits(problem.can_train, fold, _same_costs(labels, probing), nested=n_inner > 0)
+        held_out, inner = fits.of(problem.scores(fits.cost))
     scores.held_out[:, present], scores.inner[:, present] = held_out, inner[:n_inner]
     return scores
 
@@ -103,20 +110,54 @@ def scores_of_labellings(
     once, features = replace(probing, nested=False), present_features(activations, present)
     scores = [_no_scores(labels, once) for labels in labellings]
     usable = [each for each in zip(labellings, scores, strict=True) if not why_no_value(each[0], present)]
-    if len(probing.c) > 1 or not probing.in_gram_space or not usable or why_not_usable(features):
+    if not probing.in_gram_space or not usable or why_not_usable(features):
         return [cell_scores(activations, present, labels, once) for labels in labellings]
-    fits = []
-    for labels, _ in usable:
-        costs = np.full((len(labels.fold), labels.n_folds), probing.c[0])
-        fits.append(CrossFits(lambda _: True, labels.fold[:, present], costs, nested=False))
-    n_fits = [len(each.cost) for each in fits]
-    cost = np.concatenate([each.cost for each in fits])
-    positive = np.repeat([labels.wrong[present] for labels, _ in usable], n_fits, axis=0)
-    gram = gram_matrix(scaled_features(features, by_deviation=probing.standardise))
-    found = converged_fits(gram, positive, torch.from_numpy(cost).to(gram.device)).scores(gram).cpu().numpy()
-    for (_, own), each, of_each in zip(usable, fits, np.split(found, np.cumsum(n_fits)[:-1]), strict=True):
+    problems = _problems_of(scaled_features(features, by_deviation=probing.standardise), present, usable, probing)
+    folds = [labels.fold[:, present] for labels, _ in usable]
+    costs = [_same_costs(labels, probing) for labels, _ in usable]
+    if len(probing.c) > 1:
+        among = [
+            Candidates(problem.can_train, fold, labels.n_folds, probing.c)
+            for problem, fold, (labels, _) in zip(problems, folds, usable, strict=True)
+        ]
+        found = _scores_together(problems, [each.cost for each in among])
+        costs = [
+            each.chosen(of_each, problem.losses).costs
+            for each, of_each, problem in zip(among, found, problems, strict=True)
+        ]
+    fits = [CrossFits(lambda _: True, fold, each, nested=False) for fold, each in zip(folds, costs, strict=True)]
+    found = _scores_together(problems, [each.cost for each in fits])
+    for (_, own), each, of_each in zip(usable, fits, found, strict=True):
         own.held_out[:, present] = each.of(of_each)[0]
     return scores
+
+
+def _problems_of(
+    features: Float[torch.Tensor, "n d_model"],
+    present: Bool[np.ndarray, " example"],
+    labellings: Sequence[tuple[Labels, Scores]],
+    probing: Probing,
+) -> list[CellFits]:
+    """The same features with several labels, of one Gram matrix."""
+    gram = gram_matrix(features)
+    return [CellFits(features, labels.wrong[present], probing, gram) for labels, _ in labellings]
+
+
+def _scores_together(
+    problems: Sequence[CellFits], costs: Sequence[Float[np.ndarray, "fit n"]]
+) -> list[Float[np.ndarray, "fit n"]]:
+    """The scores of the fits of several problems of one Gram matrix, which are made in one batch."""
+    cost = np.concatenate(costs)
+    if not len(cost):
+        return list(costs)
+    n_fits = [len(each) for each in costs]
+    positive = np.repeat([problem.positive for problem in problems], n_fits, axis=0)
+    return np.split(problems[0].scores(cost, positive), np.cumsum(n_fits)[:-1])
+
+
+def _same_costs(labels: Labels, probing: Probing) -> Float[np.ndarray, "seed fold"]:
+    """The first strength of the regularisation, for every fold."""
+    return np.full((len(labels.fold), labels.n_folds), probing.c[0], dtype=np.float64)
 
 
 def scores_of_batch(
@@ -127,38 +168,76 @@ def scores_of_batch(
 ) -> list[Scores]:
     """What `cell_scores` gives for each of several cells, from fits that are made in one batch, as a GPU wants them.
 
-    Cells are on their own where the batch would have to differ from cell to cell: where a strength of the
-    regularisation is chosen, or a fit has too few of a cell's examples.
+    A cell is on its own where a fit has too few of its examples.
     """
-    costs = np.full((len(labels.fold), labels.n_folds), probing.c[0])
-    wrong, n_inner = labels.wrong, _n_inner(labels, probing)
-    fits = CrossFits(lambda trained: _both_classes(trained, wrong), labels.fold, costs, nested=n_inner > 0)
-    cost_of_fits = fits.cost
-
-    def is_alone(there: Bool[np.ndarray, " example"]) -> bool:
-        trains = all(_both_classes(trained, wrong) for trained in (cost_of_fits > 0) & there)
-        return not trains or len(probing.c) > 1 or not probing.in_gram_space
+    batch = _BatchFits(labels, probing)
 
     def of_some(cells: tuple[int, ...]) -> list[Scores]:
         rows, there = list(cells), present[list(cells)]
         features = batch_features(activations[rows], there, by_deviation=probing.standardise)
-        gram = features @ features.mT
-        cost = torch.from_numpy(cost_of_fits * there[:, None]).to(gram.device)
-        of_fits = converged_fits(gram, wrong, cost).scores(gram).cpu().numpy()
-        return [Scores(*fits.of(each)) for each in np.where(there[:, None], of_fits, np.nan)]
+        return batch.scores(features @ features.mT, there)
 
     why = why_batch_not_usable(activations, present)
     scores: dict[int, Scores] = {}
     for cell, there in enumerate(present):
         if why_no_value(labels, there) or why[cell]:
             scores[cell] = _no_scores(labels, probing)
-        elif is_alone(there):
+        elif not probing.in_gram_space or not batch.can_train(there):
             scores[cell] = cell_scores(activations[cell], there, labels, probing)
     together = [cell for cell in range(len(present)) if cell not in scores]
     for cells in batched(together, cells_at_once(*activations.shape[1:])):
-        for cell, (held_out, inner) in zip(cells, in_halves_if_need_be(of_some, cells), strict=True):
-            scores[cell] = Scores(held_out, inner[:n_inner])
+        scores |= dict(zip(cells, in_halves_if_need_be(of_some, cells), strict=True))
     return [scores[cell] for cell in range(len(present))]
+
+
+class _BatchFits:
+    """The fits of a batch of cells to the same labels, which differ in which examples they have.
+
+    Where a strength of the regularisation is chosen, the fits for that are a batch, and those with what was chosen
+    another.
+    """
+
+    def __init__(self, labels: Labels, probing: Probing) -> None:
+        self.labels = labels
+        self.n_inner = _n_inner(labels, probing)
+        self.candidates = Candidates(self._trains, labels.fold, labels.n_folds, probing.c)
+        chooses = len(probing.c) > 1
+        nested = self.n_inner > 0 and not chooses
+        self.once = CrossFits(self._trains, labels.fold, _same_costs(labels, probing), nested=nested)
+        self.chooses = chooses
+
+    def can_train(self, there: Bool[np.ndarray, " example"]) -> bool:
+        """Whether every fit has examples of both classes among those of a cell."""
+        cost = np.concatenate([self.once.cost, self.candidates.cost]) if self.chooses else self.once.cost
+        return all(self._trains(trained) for trained in (cost > 0) & there)
+
+    def scores(
+        self, gram: Float[torch.Tensor, "cell example example"], there: Bool[np.ndarray, "cell example"]
+    ) -> list[Scores]:
+        """The scores of cells of these inner products, which have these examples."""
+        if not self.chooses:
+            both = [self.once.of(each) for each in self._fitted(gram, there, self.once.cost)]
+            return [Scores(held_out, inner[: self.n_inner]) for held_out, inner in both]
+        losses = partial(log_losses, positive=self.labels.wrong)
+        for_choice = self._fitted(gram, there, self.candidates.cost)
+        chosen_of = [self.candidates.chosen(each, losses) for each in for_choice]
+        fits = [CrossFits(self._trains, self.labels.fold, each.costs, nested=False) for each in chosen_of]
+        fitted = self._fitted(gram, there, np.stack([each.cost for each in fits]))
+        held_out = [each.of(scores)[0] for each, scores in zip(fits, fitted, strict=True)]
+        return [Scores(scores, each.inner[: self.n_inner]) for scores, each in zip(held_out, chosen_of, strict=True)]
+
+    def _fitted(
+        self,
+        gram: Float[torch.Tensor, "cell example example"],
+        there: Bool[np.ndarray, "cell example"],
+        cost: Float[np.ndarray, "*cell fit example"],
+    ) -> Float[np.ndarray, "cell fit example"]:
+        costs = torch.from_numpy(cost * there[:, None]).to(gram.device)
+        scores = converged_fits(gram, self.labels.wrong, costs).scores(gram).cpu().numpy()
+        return np.where(there[:, None], scores, np.nan)
+
+    def _trains(self, trained: Bool[np.ndarray, " example"]) -> bool:
+        return _both_classes(trained, self.labels.wrong)
 
 
 def cells_at_once(n: int, d_model: int) -> int:
@@ -221,10 +300,9 @@ def why_no_value(labels: Labels, present: Bool[np.ndarray, " example"]) -> NoVal
     wrong, fold = labels.wrong[present], labels.fold[:, present]
     if len(wrong) == 0:
         return NoValue.NO_EXAMPLE
-    fewest = min(int(wrong.sum()), int((~wrong).sum()))
-    if fewest == 0:
+    if len(set(wrong.tolist())) < 2:
         return NoValue.ONE_CLASS_ONLY
-    if fewest < MIN_PER_CLASS:
+    if any(_fewest(wrong[of_seed != NEVER]) < MIN_PER_CLASS for of_seed in fold):
         return NoValue.TOO_FEW_OF_A_CLASS
     for of_seed in fold:
         if any(len(set(wrong[of_seed != number].tolist())) < 2 for number in set(of_seed.tolist()) - {NEVER}):
@@ -232,6 +310,10 @@ def why_no_value(labels: Labels, present: Bool[np.ndarray, " example"]) -> NoVal
         if len(set(wrong[of_seed != NEVER].tolist())) < 2:
             return NoValue.ONE_CLASS_IS_SCORED
     return NoValue.HAS_VALUE
+
+
+def _fewest(wrong: Bool[np.ndarray, " example"]) -> int:
+    return min(int(wrong.sum()), int((~wrong).sum()))
 
 
 def why_not_usable(features: Float[torch.Tensor, "n d_model"]) -> NoValue:
@@ -285,6 +367,12 @@ def converged_fits(
     return fits
 
 
+def log_losses(scores: Float[np.ndarray, "row n"], positive: Bool[np.ndarray, " n"]) -> Float[np.ndarray, "row n"]:
+    """The log-loss of log-odds on examples of either class; NaN where there is no score."""
+    with np.errstate(invalid="ignore"):  # Of a fold's own examples there is no inner score.
+        return np.asarray(np.logaddexp(0, np.where(positive, -scores, scores)))
+
+
 class CellFits:
     """The features of a cell and which of its examples are positive: an `interp.cross_fitting.Problem`.
 
@@ -301,19 +389,23 @@ class CellFits:
         self.features, self.positive, self.probing = features, positive, probing
         self.gram = (gram_matrix(features) if gram is None else gram) if probing.in_gram_space else None
 
-    def scores(self, cost: Float[np.ndarray, "fit n"]) -> Float[np.ndarray, "fit n"]:
-        """The log-odds of every example by each probe; an example whose cost is 0 is not trained on."""
+    def scores(
+        self, cost: Float[np.ndarray, "fit n"], positive: Bool[np.ndarray, "fit n"] | None = None
+    ) -> Float[np.ndarray, "fit n"]:
+        """The log-odds of every example by each probe; an example whose cost is 0 is not trained on.
+
+        With `positive` each has labels of its own, which the suite's own solver alone can take.
+        """
         if self.gram is None:
             features = self.features.cpu().numpy()
             scored = [self._classifier(each).decision_function(features) for each in cost]
             return np.stack(scored).astype(np.float64)
-        scores: np.ndarray = self._fits(self.gram, cost).scores(self.gram).cpu().numpy()
+        scores: np.ndarray = self._fits(self.gram, cost, positive).scores(self.gram).cpu().numpy()
         return scores
 
     def losses(self, scores: Float[np.ndarray, "row n"]) -> Float[np.ndarray, "row n"]:
         """The log-loss of each score; NaN where there is none."""
-        with np.errstate(invalid="ignore"):  # Of a fold's own examples there is no inner score.
-            return np.asarray(np.logaddexp(0, np.where(self.positive, -scores, scores)))
+        return log_losses(scores, self.positive)
 
     def can_train(self, trained: Bool[np.ndarray, " n"]) -> bool:
         """Whether both classes are among these examples."""
@@ -327,8 +419,14 @@ class CellFits:
         fits = self._fits(self.gram, cost)
         return (fits.alpha @ self.features).cpu().numpy(), fits.intercept.cpu().numpy()
 
-    def _fits(self, gram: Float[torch.Tensor, "n n"], cost: Float[np.ndarray, "fit n"]) -> Fits:
-        return converged_fits(gram, self.positive, torch.from_numpy(cost).to(gram.device))
+    def _fits(
+        self,
+        gram: Float[torch.Tensor, "n n"],
+        cost: Float[np.ndarray, "fit n"],
+        positive: Bool[np.ndarray, "fit n"] | None = None,
+    ) -> Fits:
+        labels = self.positive if positive is None else positive
+        return converged_fits(gram, labels, torch.from_numpy(cost).to(gram.device))
 
     def _classifier(self, cost: Float[np.ndarray, " n"]) -> Classifier:
         trained = cost > 0

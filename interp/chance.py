@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from interp.auc import auc_above_chance
 from interp.cell_probe import Probing, Scores
@@ -14,7 +14,7 @@ from interp.labels import Labels, Split
 from interp.permutations import (
     FAMILY_WISE_ERROR,
     Null,
-    flipped_aucs,
+    flipped_sums,
     inflation_of,
     null_aucs,
     permutations,
@@ -45,7 +45,7 @@ def with_marks(
 ) -> Heatmap:
     """The map with what chance would give each cell.
 
-    Adds ``p`` (of the cell alone), ``p_corrected`` (of any cell of the map), ``threshold`` (the AUC from which on a
+    Adds ``p`` (of the cell alone), ``p_corrected`` (of any cell of the map), ``threshold`` (the AUC above which a
     cell is marked) and ``marked``.
 
     Parameters
@@ -85,22 +85,10 @@ def with_marks(
     if not apart:
         of_cells = scores.held_out[tuple(cells.T)]
         parts = [auc_above_chance(of_cell, labels.wrong, labels.side)[1] for of_cell in of_cells]
-        null = flipped_aucs(np.stack(parts), draws, rng)
+        null = 0.5 + flipped_sums(np.stack(parts), draws, rng)
     chance = Null(null, inflation)
 
-    def on_map(values: Float[np.ndarray, " cell"]) -> Float[np.ndarray, "layer position"]:
-        whole: np.ndarray = np.full(value.shape, np.nan)
-        whole[tuple(cells.T)] = values
-        return whole
-
-    corrected = on_map(chance.corrected_p_values(value[tuple(cells.T)]))
-    variables = {
-        "p": on_map(chance.p_values(value[tuple(cells.T)])),
-        "p_corrected": corrected,
-        "threshold": on_map(chance.thresholds()),
-        "marked": (corrected <= FAMILY_WISE_ERROR).astype(np.int8),
-    }
-    data = heatmap.data.assign({name: (("layer", "position"), array) for name, array in variables.items()})
+    data = heatmap.data.assign({name: (("layer", "position"), array) for name, array in chance.marks(value).items()})
     drawn = "permutations" if apart else "sign flips of answers"
     told = f"above chance ({draws} {drawn}, family-wise error {100 * FAMILY_WISE_ERROR:g} %)"
     return Heatmap(data).with_attributes({"mark": told, "refits_spread": chance.inflation})

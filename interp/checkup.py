@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from interp.answer_columns import MIN_PER_CLASS
 from interp.examples import Answer, Question
 from interp.grading import agrees
 from interp.vocabulary import fold
@@ -21,8 +22,6 @@ MIN_FOUND = 0.5
 """With fewer exact answers than this, the map is one of a minority of the answers."""
 MAX_BY_THE_WAY = 0.1
 """With more correct answers than this whose exact answer is another, the labels are not about the exact answer."""
-MIN_OF_CLASS = 10
-"""Fewer right or wrong answers than this give a cell no value."""
 
 
 OPEN = "for open questions have the exact answer copied by a model (--extraction prompted)"
@@ -81,8 +80,8 @@ def _of_classes(answers: Sequence[Answer], n_questions: int) -> list[Finding]:
         named = "correct" if right else "wrong"
         what = f"one class only: all {len(judged)} answers that were judged are {named}"
         return [Finding(True, what, "take harder or easier questions, or another model")]
-    if expected < MIN_OF_CLASS:
-        what = f"the rarer class would have about {expected:.0f} examples, and a cell needs {MIN_OF_CLASS}"
+    if expected < MIN_PER_CLASS:
+        what = f"the rarer class would have about {expected:.0f} examples, and a cell needs {MIN_PER_CLASS}"
         return [Finding(True, what, "ask more questions with --n")]
     return []
 

@@ -77,7 +77,7 @@ def class_scores_of_cell(
         labels = list(classes.values())[number]
         problem = CellFits(features, labels.wrong[present], probing, gram)
         of_seeds = fold[:, present]
-        costs = np.stack([chosen_costs(problem, of_seed, labels.n_folds, probing.c) for of_seed in of_seeds])
+        costs = chosen_costs(problem, of_seeds, labels.n_folds, probing.c)
         scores.held_out[number][:, present] = held_out_scores(problem, of_seeds, costs)
     return scores
 

@@ -46,8 +46,8 @@ from interp.threads import in_single_threads
 
 METHODS = ("ccs", "crc-tpc", "logistic", "ccs-shuffled-pairs")
 RANDOM = "random-direction"
-C = 1.0
-"""Inverse strength of the regularisation of the logistic regression, as in a probe map."""
+C = 1e-2
+"""Inverse strength of the regularisation of the logistic regression: the middle of `interp.cell_probe.STRENGTHS`."""
 
 
 class Pairs(NamedTuple):

@@ -10,12 +10,16 @@ control         features
 ==============  ====================================================================================================
 
 *Beyond the controls* is what a probe adds to them: the AUC of probe and controls together minus that of the controls
-alone. Together means a logistic regression on their two scores, fitted for each fold on the other folds, to scores of
-probes that saw neither the example nor the fold.
+alone, or minus .5 where these are below it: what tells nothing is no handicap to make up for. Together means a logistic
+regression on their two scores, fitted for each fold on the other folds, to scores of probes that saw neither the
+example nor the fold. Cells that add something are marked, corrected for how many were
+looked at: the sign of what every group of examples adds to the difference is drawn anew, the same for all cells, and
+the largest difference of the map, in deviations of its cell, is taken for each draw (`interp.permutations`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -23,18 +27,21 @@ import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
-from interp.auc import Interval, auc_difference, auc_interval, refitting_factor
+from interp.auc import Interval, auc_above_chance, auc_difference, auc_interval, refitting_factor
 from interp.cell_probe import NoValue, Probing, Scores, cell_scores
 from interp.examples import Answer
 from interp.few_features import coefficients
 from interp.heatmap import Heatmap
 from interp.labels import Labels
+from interp.permutations import FAMILY_WISE_ERROR, Null, flipped_sums
 from interp.positions import MISSING
 from interp.probe import METRIC
 from interp.scales import Scale
 from interp.threads import in_single_threads
 
 CONTROLS = ("token", "shape", "difficulty", "all")
+STRENGTHS = (1e-2, 1e-1, 1e0, 1e1)
+"""The Cs among which one is chosen for controls, where one is for the probe: they have few features."""
 WEAK = 1e4
 """The C of the regression on two scores: as good as none."""
 DIGITS = 3
@@ -83,7 +90,8 @@ def control_scores(
     probing: Probing,
 ) -> dict[str, list[Scores]]:
     """Every control's scores at every position, by probes on the same folds."""
-    plain = Probing(probing.c, solver=probing.solver, standardise=False, nested=probing.nested)
+    strengths = STRENGTHS if len(probing.c) > 1 else probing.c
+    plain = Probing(strengths, solver=probing.solver, standardise=False, nested=probing.nested)
 
     def of_position(tokens: Int[np.ndarray, " example"]) -> dict[str, Scores]:
         features = control_features(answers, tokens)
@@ -115,9 +123,18 @@ def control_values(scores: Mapping[str, Sequence[Scores]], labels: Labels, posit
 
 
 def beyond_map(
-    heatmap: Heatmap, scores: Scores, controls: Sequence[Scores], labels: Labels, values: xr.Dataset
+    heatmap: Heatmap,
+    scores: Scores,
+    controls: Sequence[Scores],
+    labels: Labels,
+    values: xr.Dataset,
+    *,
+    draws: int = 0,
+    seed: int = 0,
 ) -> Heatmap:
     """By how much each cell's probe raises the AUC of the controls at its position, with a paired interval.
+
+    With draws also ``p``, ``p_corrected``, ``threshold`` and ``marked`` (`interp.permutations.Null.marks`).
 
     Parameters
     ----------
@@ -129,17 +146,23 @@ def beyond_map(
         The labels and folds of all of them.
     values
         `control_values`, which the map will carry.
+    draws
+        Draws of signs by which cells are marked.
+    seed
+        Decides them.
     """
     shape, metric = heatmap.data["value"].shape, heatmap.data.attrs["metric"]
     value, low, high = (np.full(shape, np.nan) for _ in range(3))
+    parts: dict[tuple[int, int], Float[np.ndarray, " group"]] = {}
     for column, control in enumerate(controls):
         of_layers = Scores(scores.held_out[:, column], scores.inner[:, column])
         in_every_layer = Scores(*(np.broadcast_to(each, (shape[0], *each.shape)) for each in control))
-        alone = _combined([Scores(*(each[None] for each in control))], labels)[0]
+        alone = _at_least_chance(control.held_out[0], labels)
         for layer, together in enumerate(_combined([of_layers, in_every_layer], labels)):
             difference = _beyond(together, alone, labels)
             if difference is not None:
                 value[layer, column], low[layer, column], high[layer, column] = difference
+                parts[layer, column] = _parts_beyond(together, alone, labels)
     why = heatmap.data["why_missing"].values
     lacking = np.isnan(value) & (why == NoValue.HAS_VALUE)
     beyond = Heatmap.build(
@@ -158,6 +181,9 @@ def beyond_map(
         },
         attributes={"why_missing_meanings": heatmap.data.attrs["why_missing_meanings"]},
     )
+    if parts and draws:
+        in_order = np.stack([parts[cell] for cell in sorted(parts)])
+        beyond = _with_marks(beyond, in_order, labels, draws, np.random.default_rng(seed))
     return Heatmap(beyond.data.merge(values))
 
 
@@ -168,6 +194,14 @@ def beyond_scale(value: Float[np.ndarray, "layer position"]) -> Scale:
     return wide if n_off > OUTSIDE * np.isfinite(value).sum() else narrow
 
 
+def _at_least_chance(scores: Float[np.ndarray, " example"], labels: Labels) -> Float[np.ndarray, " example"]:
+    """Scores as they are, or all the same where they order the examples worse than that."""
+    scored = np.isfinite(scores)
+    if len(set(labels.wrong[scored].tolist())) == 2 and auc_interval(scores, labels.wrong).value < 0.5:
+        return np.where(scored, 0.0, np.nan)
+    return scores
+
+
 def _beyond(
     together: Float[np.ndarray, " example"], alone: Float[np.ndarray, " example"], labels: Labels
 ) -> Interval | None:
@@ -176,6 +210,25 @@ def _beyond(
         return None
     factor = refitting_factor(labels.n_folds)
     return auc_difference(together, alone, labels.wrong, group=labels.side, variance_factor=factor)
+
+
+def _parts_beyond(
+    together: Float[np.ndarray, " example"], alone: Float[np.ndarray, " example"], labels: Labels
+) -> Float[np.ndarray, " group"]:
+    """What each group adds to the difference of the two AUCs: the sum is that."""
+    more, less = (auc_above_chance(each[None], labels.wrong, labels.side)[1] for each in (together, alone))
+    return np.asarray(more - less)
+
+
+def _with_marks(
+    beyond: Heatmap, parts: Float[np.ndarray, "cell group"], labels: Labels, draws: int, rng: np.random.Generator
+) -> Heatmap:
+    """The map with what a probe that adds nothing would add by chance, widened for the refits as its intervals are."""
+    null = Null(flipped_sums(parts, draws, rng), math.sqrt(refitting_factor(labels.n_folds)), expected=0.0)
+    marks = null.marks(beyond.data["value"].values)
+    data = beyond.data.assign({name: (("layer", "position"), array) for name, array in marks.items()})
+    told = f"beyond the controls ({draws} sign flips, family-wise error {100 * FAMILY_WISE_ERROR:g} %)"
+    return Heatmap(data).with_attributes({"mark": told})
 
 
 def _combined(scores: Sequence[Scores], labels: Labels) -> Float[np.ndarray, "layer example"]:

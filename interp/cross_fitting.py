@@ -20,6 +20,8 @@ from interp.labels import NEVER
 
 CanTrain = Callable[[Bool[np.ndarray, " n"]], bool]
 """Whether a probe can be fitted to these examples."""
+Losses = Callable[[Float[np.ndarray, "row n"]], Float[np.ndarray, "row n"]]
+"""What each score loses on its example; NaN where there is no score."""
 
 
 @runtime_checkable
@@ -84,19 +86,68 @@ class CrossFits:
         return held_out, _inner(self._inner_fits, scores[len(self._outer) :], self.fold[0], self.costs[0])
 
 
+class Chosen(NamedTuple):
+    """What is chosen for each fold, and what the probes that were fitted for the choice give."""
+
+    costs: Float[np.ndarray, "seed fold"]
+    """Of the probe that scores each fold."""
+    inner: Float[np.ndarray, "fold n"]
+    """`inner_scores` of the first seed with these costs."""
+
+
+class Candidates:
+    """The fits by which one of several strengths of the regularisation is chosen for each fold, made together."""
+
+    def __init__(
+        self, can_train: CanTrain, fold: Int[np.ndarray, "seed n"], n_folds: int, candidates: Sequence[float]
+    ) -> None:
+        self.fold, self.candidates = fold, [np.full(n_folds, c, dtype=np.float64) for c in candidates]
+        self._fits = [[_inner_fits(can_train, of_seed, costs) for costs in self.candidates] for of_seed in fold]
+
+    @property
+    def cost(self) -> Float[np.ndarray, "fit n"]:
+        """What an example's loss counts in each of the fits."""
+        fits = [fit for of_seed in self._fits for of_candidate in of_seed for fit in of_candidate]
+        return _costs_of(fits) if fits else np.empty((0, self.fold.shape[1]))
+
+    def chosen(self, scores: Float[np.ndarray, "fit n"], losses: Losses) -> Chosen:
+        """The candidate that loses least within the other folds; the first where nothing can be fitted within them."""
+        costs, inner_of_first, rest = np.array(self.candidates), None, scores
+        of_seeds = []
+        for of_seed, fold in zip(self._fits, self.fold, strict=True):
+            inner = []
+            for fits, of_candidate in zip(of_seed, self.candidates, strict=True):
+                inner.append(_inner(fits, rest[: len(fits)], fold, of_candidate))
+                rest = rest[len(fits) :]
+            best = np.array([_mean_losses(losses(each)) for each in inner]).argmin(0)
+            of_seeds.append(costs[best, range(len(best))])
+            if inner_of_first is None:
+                inner_of_first = np.array(inner)[best, range(len(best))]
+        return Chosen(np.array(of_seeds), np.asarray(inner_of_first))
+
+
+def _mean_losses(errors: Float[np.ndarray, "fold n"]) -> Float[np.ndarray, " fold"]:
+    """Of each fold the mean over the examples that have a loss; infinite where none has."""
+    mean = np.full(len(errors), np.inf)
+    known = np.isfinite(errors).any(1)
+    mean[known] = np.nanmean(errors[known], axis=1)
+    return mean
+
+
+def chosen(problem: Problem, fold: Int[np.ndarray, "seed n"], n_folds: int, candidates: Sequence[float]) -> Chosen:
+    """For each seed and fold the candidate that loses least within the other folds, and the scores within these."""
+    among = Candidates(problem.can_train, fold, n_folds, candidates)
+    cost = among.cost
+    return among.chosen(problem.scores(cost) if len(cost) else cost, problem.losses)
+
+
 def chosen_costs(
-    problem: Problem, fold: Int[np.ndarray, " n"], n_folds: int, candidates: Sequence[float]
-) -> Float[np.ndarray, " fold"]:
-    """For each fold the cost of the probe that scores it: the only one, or the best one within the other folds."""
+    problem: Problem, fold: Int[np.ndarray, "seed n"], n_folds: int, candidates: Sequence[float]
+) -> Float[np.ndarray, "seed fold"]:
+    """For each seed and fold the cost of the probe that scores it: the only one, or the best within the other folds."""
     if len(candidates) == 1:
-        return np.full(n_folds, candidates[0])
-    losses = np.full((len(candidates), n_folds), np.inf)
-    for row, c in enumerate(candidates):
-        inner = inner_scores(problem, fold, np.full(n_folds, c))
-        errors = problem.losses(inner)
-        known = np.isfinite(errors).any(1)
-        losses[row, known] = np.nanmean(errors[known], axis=1)
-    return np.asarray(np.array(candidates)[losses.argmin(0)])
+        return np.full((len(fold), n_folds), candidates[0], dtype=np.float64)
+    return chosen(problem, fold, n_folds, candidates).costs
 
 
 class _InnerFit(NamedTuple):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_NAMES = 30
+"""So many names are listed where none is near."""
+
 
 class InputError(ValueError):
     """What a user gave cannot be used; the message says what, where and what to do.
@@ -31,7 +34,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -
     candidates = sorted(set(known))
     folded = {candidate.casefold(): candidate for candidate in candidates}
     nearest = [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=4, cutoff=0.5)]
-    hint = f"nearest: {', '.join(nearest)}" if nearest else f"known: {', '.join(candidates[:12])}"
+    more = ", …" if len(candidates) > MOST_NAMES else ""
+    hint = f"nearest: {', '.join(nearest)}" if nearest else f"known: {', '.join(candidates[:MOST_NAMES])}{more}"
     return InputError(f"unknown {kind} {name!r}; {hint}" + (f". {remedy}" if remedy else ""))
 
 

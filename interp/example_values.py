@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float
 from interp.auc import drawn_aucs
 from interp.errors import InputError
 from interp.files import whole_file
+from interp.labels import connected
 from interp.means import drawn_means, drawn_medians, group_draws
 
 AUC, MEAN, MEDIAN = "auc", "mean", "median"
@@ -141,9 +142,18 @@ def is_of_examples(path: Path) -> bool:
 def joint_draws(
     of_maps: Sequence[ExampleValues], n_draws: int, rng: np.random.Generator
 ) -> list[Float[np.ndarray, "draw _"]]:
-    """How often each draw has each example of each map: a group that is in several maps as often in all of them."""
-    _, group = np.unique([name for each in of_maps for name in each.groups], return_inverse=True)
-    weights = group_draws(group.reshape(-1), n_draws, rng)
+    """How often each draw has each example of each map: a group that is in several maps as often in all of them.
+
+    Where maps keep other examples together, all that any of them does.
+    """
+    examples, groups = (
+        np.unique(names, return_inverse=True)[1].reshape(-1).astype(np.int64)
+        for names in (
+            [name for each in of_maps for name in each.ids],
+            [name for each in of_maps for name in each.groups],
+        )
+    )
+    weights = group_draws(connected(examples, groups), n_draws, rng)
     return np.split(weights, np.cumsum([len(each.ids) for each in of_maps])[:-1], axis=1)
 
 

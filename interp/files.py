@@ -43,6 +43,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         _flush(temporary)
         # mkstemp makes files private; a result should be as readable as any other file of its owner.
         temporary.chmod(0o666 & ~_umask())
+        if path.is_dir():
+            raise InputError(f"cannot write {path}: it is a folder; give the path of a file")
         os.replace(temporary, path)
         _flush(path.parent)
     except OSError as error:

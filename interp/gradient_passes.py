@@ -24,7 +24,7 @@ from interp.norms import norms_run_once
 from interp.output_path import output_logits
 from interp.patching import target_table
 from interp.recordings import Recording
-from interp.sites import hook_names
+from interp.sites import hook_names, own_copy
 
 TOKEN_BUDGETS = {"cpu": 1_024, "mps": 1_024, "cuda": 8_192}
 """Tokens of one pass, padding included. All that its blocks compute is kept for the way back; where it does not fit,
@@ -85,6 +85,7 @@ class GradientPasses:
         def shifted(layer: int, activation: Float[torch.Tensor, "row pos ..."]) -> torch.Tensor:
             if names[layer] == first:
                 activation = begun(activation)
+            activation = own_copy(activation, self.site)
             for index, row in enumerate(rows):
                 if row.moved is not None:
                     activation[index, list(row.places)] += row.moved.to(activation.device, activation.dtype)

@@ -11,9 +11,9 @@ The squared difference of their AUCs is expected to be the sum of their variance
     factor = Σ (AUC of one half - AUC of the other)² / Σ (DeLong's variance of the one + that of the other).
 
 Both variances go down as one over the number of examples, and the factor for halves is taken for that of the whole. One
-cell says little about it: it is measured in cells over the whole range of the map's AUCs, each halved in ways of its
-own, and smoothed. Its logarithm goes in proportion to the distance of the AUC from .5, as Poisson regression has it,
-and by as little as need be.
+cell says little about it: it is measured in cells all over the map, each halved in ways of its own, and smoothed. Its
+logarithm goes in proportion to the distance of the AUC from .5, as Poisson regression has it, and by as little as need
+be.
 
 How often intervals cover with it, and how often with the factor of `interp.auc.refitting_factor`, which needs no fits,
 says ``python -m benchmarks.intervals``.
@@ -107,7 +107,7 @@ def measured_widening(
         rng = np.random.default_rng([seed, layer, column])
         return spread_of_halves(activations, mask[:, column], labels, probing, halvings, rng)
 
-    cells = _over_the_range(scores, labels)
+    cells = _over_the_map(scores, labels)
     spreads = each_on(device, of_cell, list(cells))
     measured = [(auc, spread) for auc, spread in zip(cells.values(), spreads, strict=True) if spread.expected]
     if any(spread.found for _, spread in measured):
@@ -189,7 +189,7 @@ def _cross_fitted(
     for half in halves:
         problem = CellFits(features[torch.from_numpy(half).to(features.device)], wrong[half], probing)
         of_half = fold[:, half]
-        costs = np.stack([chosen_costs(problem, of_seed, n_folds, probing.c) for of_seed in of_half])
+        costs = chosen_costs(problem, of_half, n_folds, probing.c)
         scores.append(held_out_scores(problem, of_half, costs))
     return scores
 
@@ -215,18 +215,18 @@ def _scores_of_batch(
     return [each.of(found)[0][:, of] for each, found, of in zip(fits, scores, there, strict=True)]
 
 
-def _over_the_range(scores: Scores, labels: Labels) -> dict[tuple[int, int], float]:
-    """Cells from that of the lowest AUC to that of the highest, evenly among those between, with their AUCs.
+def _over_the_map(scores: Scores, labels: Labels) -> dict[tuple[int, int], float]:
+    """Cells that are spread evenly over those that are scored, row by row, with their AUCs.
 
-    A cell is the indices of its layer and its position.
+    A cell is the indices of its layer and its position. Which ones these are does not depend on their AUCs, so that
+    they are the same on machines that round in other ways.
     """
-    with_scores = np.argwhere(np.isfinite(scores.held_out).any((2, 3))).tolist()
-    aucs = {
-        (row, column): auc_interval(scores.held_out[row, column], labels.wrong).value for row, column in with_scores
+    scored = np.argwhere(np.isfinite(scores.held_out).any((2, 3)))
+    places = np.linspace(0, len(scored) - 1, min(CELLS, len(scored)))
+    return {
+        (row, column): auc_interval(scores.held_out[row, column], labels.wrong).value
+        for row, column in scored[places.round().astype(int)].tolist()
     }
-    ordered = sorted(aucs, key=lambda cell: (aucs[cell], cell))
-    places = np.linspace(0, len(ordered) - 1, min(CELLS, len(ordered)))
-    return {ordered[place]: aucs[ordered[place]] for place in places.round().astype(int).tolist()}
 
 
 def _smoothed(measured: Sequence[tuple[float, Spread]]) -> Widening:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from interp.answer_columns import MIN_PER_CLASS
 from interp.errors import InputError
 
 NEVER = -1
@@ -107,17 +108,18 @@ class Split:
         return {str(name): Labels(number.reshape(-1) == index, *folded, "positive") for index, name in enumerate(names)}
 
     def numbers(self, values: Sequence[float], groups: Sequence[str], sides: Sequence[str] | None = None) -> Numbers:
-        """Numbers with their folds, as for `labels`; the folds are stratified by fifths of the numbers."""
+        """Numbers with their folds, as for `labels`; the folds are stratified by fifths of the numbers, or halves."""
         value = np.array(values, dtype=np.float64)
         rank = np.argsort(np.argsort(value, kind="stable"), kind="stable")
-        return Numbers(value, *self._folded(5 * rank // len(value), groups, sides))
+        n_strata = max(2, min(5, len(value) // self.folds))
+        return Numbers(value, *self._folded(n_strata * rank // len(value), groups, sides))
 
     def _folded(
         self, stratum: Shaped[np.ndarray, " example"], groups: Sequence[str], sides: Sequence[str] | None
     ) -> tuple[Int[np.ndarray, "seed example"], Int[np.ndarray, " example"], Int[np.ndarray, " example"]]:
         """The folds, and the numbers of groups and sides."""
         group = _numbers(groups)
-        side = group if sides is None else _connected(group, _numbers(sides))
+        side = group if sides is None else connected(group, _numbers(sides))
         n_sides = len(set(side.tolist()))
         if self.folds < 2 or n_sides < self.folds:
             raise InputError(
@@ -134,8 +136,11 @@ class Split:
         from sklearn.model_selection import StratifiedGroupKFold
 
         fold: np.ndarray = np.zeros(len(stratum), dtype=np.int64)
-        # With fewer examples of a class than folds no cell will have a value, whatever the folds.
-        if np.bincount(stratum, minlength=2).min() >= self.folds:
+        fewest = int(np.bincount(stratum, minlength=2).min())
+        if MIN_PER_CLASS <= fewest < self.folds:
+            raise InputError(f"--folds is {self.folds}, and there are {fewest} answers of the rarest label; give fewer")
+        # With fewer examples of a class than that no cell will have a value, whatever the folds.
+        if fewest >= self.folds:
             splitter = StratifiedGroupKFold(self.folds, shuffle=True, random_state=seed)
             for number, (_, test) in enumerate(splitter.split(stratum, stratum, side)):
                 fold[test] = number
@@ -159,7 +164,7 @@ def _numbers(names: Sequence[str]) -> Int[np.ndarray, " example"]:
     return np.unique(np.array(names, dtype=str), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def _connected(these: Int[np.ndarray, " example"], those: Int[np.ndarray, " example"]) -> Int[np.ndarray, " example"]:
+def connected(these: Int[np.ndarray, " example"], those: Int[np.ndarray, " example"]) -> Int[np.ndarray, " example"]:
     """One number for all examples that are tied, directly or through others, by either number."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

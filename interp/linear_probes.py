@@ -5,8 +5,9 @@ A probe's score of an activation x is the log-odds of being wrong,
     w · (x - mean) / scale + b
 
 with the cell's mean and scale, which are those of the examples it was fitted to, whatever they are scored on. On other
-questions the probe of all examples scores; on the questions that it was trained on, such as other answers to them, an
-example is scored by the probe of its fold, which has not seen it.
+questions the probe of all examples scores; on questions that were trained on, such as other answers to them, and on
+those of their groups, the probe of their fold, which has not seen them. Which questions these are goes by their text,
+whatever their set is called. What every probe was trained on, as four fifths are in the published split, has no score.
 
 In a file (safetensors) there are ``mean`` and ``scale`` [layer, position, d_model], ``weight`` [layer, position, probe,
 d_model] and ``intercept`` [layer, position, probe], in single precision, the last probe being that of all examples; NaN
@@ -15,6 +16,7 @@ where a cell has no probe. Its header has the layers, the positions, the folds o
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,8 +30,9 @@ from jaxtyping import Bool, Float, Int
 from interp.cell_probe import CellFits, Probing, best_cost, deviations, scaled_features, why_no_value, why_not_usable
 from interp.cross_fitting import chosen_costs
 from interp.errors import InputError
+from interp.examples import Question
 from interp.files import whole_file
-from interp.labels import Labels
+from interp.labels import NEVER, Labels
 from interp.store import Cells
 from interp.threads import in_single_threads
 
@@ -48,9 +51,10 @@ class CellProbes(NamedTuple):
     def scores(
         self, activations: Float[torch.Tensor, "example d_model"], probe: Int[np.ndarray, " example"]
     ) -> Float[np.ndarray, " example"]:
-        """The log-odds of being wrong; `probe` says which of them scores each example."""
+        """The log-odds of being wrong; `probe` says which of them scores each example, NaN where it is `NEVER`."""
         features = (activations.cpu().double().numpy() - self.mean) / self.scale
-        return np.asarray((features * self.weight[probe]).sum(1) + self.intercept[probe], dtype=np.float64)
+        scores = (features * self.weight[probe]).sum(1) + self.intercept[probe]
+        return np.where(probe == NEVER, np.nan, scores)
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ class LinearProbes:
     layers: tuple[int, ...]
     positions: tuple[str, ...]
     fold: Mapping[str, int]
-    """For each example that they were trained on its fold, which is the number of the probe that has not seen it."""
+    """For each example that they were trained on its fold, which is the number of the probe that has not seen it; or
+    `NEVER`."""
     arrays: Mapping[str, Float[np.ndarray, "layer position ..."]]
     """As in the file, by `ARRAYS`."""
     record: Mapping[str, Any]
@@ -100,8 +105,26 @@ class LinearProbes:
         return not bool(np.isnan(self.arrays["intercept"][place]).any())
 
     def scoring(self, examples: Sequence[str]) -> Int[np.ndarray, " example"]:
-        """For each example the number of the probe that may score it: that of its fold, or that of all examples."""
+        """For each example the number of the probe that may score it: of its fold, or of all examples; or `NEVER`."""
         return np.array([self.fold.get(example, self.n_folds) for example in examples], dtype=np.int64)
+
+    def for_questions(self, questions: Mapping[str, Question], dataset: str) -> LinearProbes:
+        """The same, for examples that ask these questions, by their ids, of a set of this name.
+
+        Raises
+        ------
+        InputError
+            If the file does not say which questions they were trained on.
+        """
+        if not {"questions", "groups"} <= self.record.keys():
+            raise InputError("these probes do not say which questions they were trained on; make them again")
+        of_texts: Mapping[str, int] = self.record["questions"]
+        of_groups: Mapping[str, int] = self.record["groups"] if dataset == self.record["identity"]["dataset"] else {}
+        folds = {
+            example: of_texts.get(key_of(question), of_groups.get(question.group))
+            for example, question in questions.items()
+        }
+        return replace(self, fold={example: fold for example, fold in folds.items() if fold is not None})
 
     def for_strangers(self) -> LinearProbes:
         """The same, as if none of the examples that they will score had been trained on."""
@@ -136,6 +159,22 @@ class LinearProbes:
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} is not a file of probes ({error}); make it again") from error
         return cls(tuple(header["layers"]), tuple(header["positions"]), header["fold"], arrays, header["record"])
+
+
+def trained_on(questions: Sequence[Question], labels: Labels) -> dict[str, dict[str, int]]:
+    """What probes of these questions are to remember: the folds, with the first seed, of questions and of groups."""
+    of_questions: dict[str, int] = {}
+    of_groups: dict[str, int] = {}
+    for question, fold in zip(questions, labels.fold[0].tolist(), strict=True):
+        for folds, key in ((of_questions, key_of(question)), (of_groups, question.group)):
+            # Where the published split has a group on both sides, its probe has seen the group.
+            folds[key] = min(fold, folds.get(key, fold))
+    return {"questions": of_questions, "groups": of_groups}
+
+
+def key_of(question: Question) -> str:
+    """What tells a question from others, whatever its id and its set are called."""
+    return hashlib.sha256(json.dumps([question.text, question.context]).encode()).hexdigest()[:16]
 
 
 def fitted_probes(
@@ -176,7 +215,7 @@ def fitted_probes(
         if cell is not None:
             for name in ARRAYS:
                 arrays[name][place] = getattr(cell, name)
-    fold = {example: int(number) for example, number in zip(store.examples, labels.fold[0], strict=True) if number >= 0}
+    fold = {example: int(number) for example, number in zip(store.examples, labels.fold[0], strict=True)}
     return LinearProbes(tuple(store.layers), tuple(store.positions), fold, arrays, record)
 
 
@@ -192,7 +231,7 @@ def cell_probes(
         return None
     fold = labels.fold[0, present]
     cell = CellFits(scaled_features(features, by_deviation=probing.standardise), labels.wrong[present], probing)
-    costs = chosen_costs(cell, fold, labels.n_folds, probing.c)
+    costs = chosen_costs(cell, fold[None], labels.n_folds, probing.c)[0]
     trained_on = [cost * (fold != number) for number, cost in enumerate(costs)]
     of_all = np.full(len(fold), best_cost(cell, fold, labels.n_folds, probing.c))
     weight, intercept = cell.directions(np.stack([*trained_on, of_all]))

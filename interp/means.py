@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -39,7 +41,7 @@ def drawn_means(
     values: Float[np.ndarray, "example ..."], weights: Float[np.ndarray, "draw example"]
 ) -> Float[np.ndarray, "draw ..."]:
     """The mean of each cell in each bootstrap draw of the examples; NaN where a draw has none of a cell's."""
-    flat = values.reshape(len(values), -1)
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))
     known = np.isfinite(flat)
     times = weights.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -51,7 +53,7 @@ def drawn_medians(
     values: Float[np.ndarray, "example ..."], weights: Float[np.ndarray, "draw example"]
 ) -> Float[np.ndarray, "draw ..."]:
     """The median of each cell in each draw: the smallest value that at least half of the draw's do not exceed."""
-    flat = values.reshape(len(values), -1)
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))
     medians = np.full((len(weights), flat.shape[1]), np.nan)
     for cell, column in enumerate(flat.T):
         known = np.flatnonzero(~np.isnan(column))

@@ -113,7 +113,7 @@ def number_scores_of_cell(
     gram = gram_matrix(scaled_features(features, by_deviation=standardise))
     problem, fold = NumberProblem(gram, numbers.value[present]), numbers.fold[:, present]
     candidates = [1 / penalty for penalty in penalties]
-    costs = np.stack([chosen_costs(problem, of_seed, numbers.n_folds, candidates) for of_seed in fold])
+    costs = chosen_costs(problem, fold, numbers.n_folds, candidates)
     scores.held_out[:, present] = held_out_scores(problem, fold, costs)
     return scores
 

@@ -2,7 +2,7 @@
 
 A pair is made of two questions of a set to which the model gives different answers. Questions need not have the same
 number of tokens, since runs are aligned by the names of positions; partners whose subjects have the same number of
-tokens come first. No question is in two pairs, so that pairs are independent of each other.
+tokens come first. No question is in two pairs; pairs whose questions share a group are drawn together.
 """
 
 from __future__ import annotations
@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from interp.errors import InputError
 from interp.examples import Answer
@@ -34,8 +38,8 @@ class Pair:
         return f"{self.clean.question.id}{BETWEEN}{self.corrupt.question.id}"
 
 
-def clean_question(pair: str, known: Container[str]) -> str:
-    """The id of a pair's clean question, which is among the known ones, as the corrupted run's is.
+def questions_of_pair(pair: str, known: Container[str]) -> tuple[str, str]:
+    """The ids of a pair's clean and corrupted question, which are among the known ones.
 
     Raises
     ------
@@ -46,8 +50,31 @@ def clean_question(pair: str, known: Container[str]) -> str:
     for cut in range(1, len(parts)):
         clean, corrupt = BETWEEN.join(parts[:cut]), BETWEEN.join(parts[cut:])
         if clean in known and corrupt in known:
-            return clean
+            return clean, corrupt
     raise ValueError(f"{pair!r} is no pair of these questions")
+
+
+def groups_of_pairs(pairs: Sequence[str], group_of: Mapping[str, str]) -> list[str]:
+    """For each pair the name of what it is drawn together with: the first group of all that are tied by pairs.
+
+    Pairs are independent of each other only if no question of the one is in a group with one of the other.
+
+    Parameters
+    ----------
+    pairs
+        Their ids.
+    group_of
+        For each question's id the name of its group.
+    """
+    both = np.array([[group_of[each] for each in questions_of_pair(pair, group_of)] for pair in pairs]).reshape(-1, 2)
+    names, numbers = np.unique(both, return_inverse=True)
+    numbers = numbers.reshape(both.shape)
+    ties = coo_array((np.ones(len(both)), numbers.T), shape=(len(names), len(names)))
+    component = connected_components(ties, directed=False)[1][numbers[:, 0]].tolist()
+    first: dict[int, str] = {}
+    for name, tied in zip(both[:, 0].tolist(), component, strict=True):
+        first.setdefault(tied, name)
+    return [first[tied] for tied in component]
 
 
 def matched(
@@ -95,16 +122,16 @@ def matched(
 
 
 def given_pairs(
-    answers: Sequence[Answer], pair_of: Mapping[str, str], *, misfit: Misfit
+    answers: Mapping[str, Answer], pair_of: Mapping[str, str], *, misfit: Misfit
 ) -> tuple[list[Pair], Counter[str]]:
     """The pairs that a column of the question file says, the first of two rows being the clean one.
 
     Parameters
     ----------
     answers
-        In the order of the file.
+        By the question's id.
     pair_of
-        For each question's id what its pair is called; questions without are in none.
+        For each question's id what its pair is called, in the order of the file; questions without are in none.
     misfit
         Why two answers cannot be a pair.
 
@@ -118,20 +145,25 @@ def given_pairs(
     InputError
         If a name is that of more than two rows.
     """
-    members: dict[str, list[Answer]] = defaultdict(list)
-    for answer in answers:
-        if answer.question.id in pair_of:
-            members[pair_of[answer.question.id]].append(answer)
+    members: dict[str, list[str]] = defaultdict(list)
+    for identifier, name in pair_of.items():
+        members[name].append(identifier)
     pairs: list[Pair] = []
     dropped: Counter[str] = Counter()
-    for name, both in members.items():
-        if len(both) > 2:
-            raise InputError(f"pair {name!r} has {len(both)} rows; give each pair a clean row and a corrupted one")
-        why = misfit(*both) if len(both) == 2 else "one of the two has no answer that is judged"
-        if why is None:
-            pairs.append(Pair(*both))
-        else:
+    for name, identifiers in members.items():
+        if len(identifiers) > 2:
+            raise InputError(
+                f"pair {name!r} has {len(identifiers)} rows; give each pair a clean row and a corrupted one"
+            )
+        both = [answers[identifier] for identifier in identifiers if identifier in answers]
+        if len(identifiers) < 2:
+            dropped["only one of the two is asked: raise --n"] += 1
+        elif len(both) < 2:
+            dropped["one of the two has no answer that is judged"] += 1
+        elif (why := misfit(*both)) is not None:
             dropped[why] += 1
+        else:
+            pairs.append(Pair(*both))
     return pairs, dropped
 
 

@@ -15,7 +15,7 @@ metric                  of each pair
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -84,6 +84,7 @@ def patch_map(
     positions: list[str],
     draws: int,
     seed: int,
+    groups: Sequence[str] | None = None,
 ) -> Heatmap:
     """The mean over pairs of every cell.
 
@@ -99,6 +100,8 @@ def patch_map(
         Bootstrap samples of the pairs, and sign flips of what they add.
     seed
         Decides them.
+    groups
+        What each pair is drawn together with; by default it stands alone.
 
     Returns
     -------
@@ -114,8 +117,9 @@ def patch_map(
     n = np.isfinite(values).sum(0)
     enough = n >= MIN_PAIRS
     kept = np.where(enough, values, np.nan)
-    low, high = percentile_interval(drawn_means(kept, group_draws(np.arange(len(kept)), draws, rng)))
-    p, corrected = sign_flip_p_values(kept - effects.unpatched, draws=draws, rng=rng)
+    group = _numbers_in_order(range(len(kept)) if groups is None else groups)
+    low, high = percentile_interval(drawn_means(kept, group_draws(group, draws, rng)))
+    p, corrected = sign_flip_p_values(kept - effects.unpatched, draws=draws, rng=rng, group=group)
     away = np.abs(values - effects.unpatched)
     return Heatmap.build(
         mean_of_examples(kept),
@@ -176,22 +180,27 @@ def pair_map(patched: PatchedPairs, effects: Effects, *, layers: list[int], posi
 
 
 def sign_flip_p_values(
-    effects: Float[np.ndarray, "pair layer position"], *, draws: int, rng: np.random.Generator
+    effects: Float[np.ndarray, "pair layer position"],
+    *,
+    draws: int,
+    rng: np.random.Generator,
+    group: Int[np.ndarray, " pair"] | None = None,
 ) -> tuple[Float[np.ndarray, "layer position"], Float[np.ndarray, "layer position"]]:
     """How likely a mean so far from 0 is by chance: of each cell alone, and of any cell of the map.
 
-    Each pair's effects have their signs drawn anew, the same sign for all of its cells, which keeps how cells go
-    together; for each draw the largest mean of the map is taken (max-statistic; Nichols & Holmes 2002), step by step: a
-    cell is held against the cells whose mean is not larger than its own (Westfall & Young 1993, algorithm 4.1), since
-    those that restore everything have the largest flipped means too, and would hide all that restores a fifth. Means
-    are not divided by their errors: all cells are in one unit, and one that does next to nothing, but in every pair
-    alike, should not stand out.
+    Each pair's effects have their signs drawn anew, the same sign for all of its cells and for all pairs of its group,
+    which keeps how these go together; for each draw the largest mean of the map is taken (max-statistic; Nichols &
+    Holmes 2002), step by step: a cell is held against the cells whose mean is not larger than its own (Westfall & Young
+    1993, algorithm 4.1), since those that restore everything have the largest flipped means too, and would hide all
+    that restores a fifth. Means are not divided by their errors: all cells are in one unit, and one that does next to
+    nothing, but in every pair alike, should not stand out.
     """
     flat = effects.reshape(len(effects), -1)
     known = np.isfinite(flat)
     part = np.where(known, flat, 0.0) / np.maximum(known.sum(0), 1)
     found = np.abs(part.sum(0))
-    drawn = np.abs(rng.choice([-1.0, 1.0], size=(draws, len(effects))) @ part)
+    group = np.arange(len(effects)) if group is None else group
+    drawn = np.abs(rng.choice([-1.0, 1.0], size=(draws, group.max() + 1))[:, group] @ part)
     rounding = 1e-9 * found.max(initial=0.0)  # By which the same sum in another order may differ.
     p = (1 + (drawn >= found - rounding).sum(0)) / (1 + draws)
     order = np.argsort(-found)
@@ -201,6 +210,12 @@ def sign_flip_p_values(
     corrected[order] = np.maximum.accumulate(stepwise)
     p, corrected = (np.where(known.any(0), each, np.nan).reshape(effects.shape[1:]) for each in (p, corrected))
     return p, corrected
+
+
+def _numbers_in_order(names: Iterable[object]) -> Int[np.ndarray, " pair"]:
+    """A number for each name, in the order in which they come."""
+    numbers: dict[object, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
 
 
 def peak_shares(effects: Float[np.ndarray, "pair layer position"]) -> Float[np.ndarray, "layer position"]:

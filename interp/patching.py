@@ -181,11 +181,7 @@ def put(
     donors: Float[torch.Tensor, "row width"],
     head: int | None = None,
 ) -> None:
-    """Put a vector into each row of a site, at one token of each, in place; into one of its heads if given.
-
-    In place: where a hook shows the residual stream on its way into a norm (``resid_mid``), what is added to it after
-    the MLP is the same tensor.
-    """
+    """Put a vector into each row of a site, at one token of each, in place; into one of its heads if given."""
     donors = donors.to(activation.device, activation.dtype)
     shaped = donors
     if activation.ndim > 3:

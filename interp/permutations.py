@@ -22,8 +22,10 @@ permutations, and every deviation is multiplied with that ratio (at least 1).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -31,44 +33,71 @@ from scipy.stats import rankdata
 
 FAMILY_WISE_ERROR = 0.05
 """The chance that any cell at all is marked where there is nothing anywhere."""
+FEWEST_DRAWS = 19
+"""With fewer no cell could be marked: the least p-value is 1 / (1 + draws)."""
 
 
 @dataclass(frozen=True)
 class Null:
-    """AUCs of cells under permuted labels."""
+    """What cells have by chance: AUCs under permuted labels, or other statistics that are drawn jointly."""
 
     values: Float[np.ndarray, "draw cell"]
     """NaN where a permutation leaves a cell with one class."""
     inflation: float
     """How much wider refits to permuted labels spread than held-out scores against permuted labels."""
+    expected: float = 0.5
+    """What a cell of nothing has; 0 for differences."""
 
     @property
     def deviation(self) -> Float[np.ndarray, " cell"]:
-        """By how much each cell's AUC deviates from .5 by chance."""
-        return np.asarray(self.inflation * np.sqrt(np.nanmean((self.values - 0.5) ** 2, axis=0)))
+        """By how much each cell deviates by chance from what is expected."""
+        return np.asarray(self.inflation * np.sqrt(np.nanmean((self.values - self.expected) ** 2, axis=0)))
 
     @property
     def largest(self) -> Float[np.ndarray, " draw"]:
         """The largest z of each permutation, over all cells."""
         varying = self.deviation > 0  # A perfect order has no deviation of its own, and is above whatever chance gives.
-        z = np.where(varying, (self.values - 0.5) * self.inflation / np.where(varying, self.deviation, 1.0), -np.inf)
-        return np.asarray(np.nanmax(z, axis=1))
+        away = (self.values - self.expected) * self.inflation
+        return np.asarray(np.nanmax(np.where(varying, away / np.where(varying, self.deviation, 1.0), -np.inf), axis=1))
 
     def thresholds(self) -> Float[np.ndarray, " cell"]:
-        """The AUC above which each cell is marked."""
-        return np.asarray(0.5 + np.quantile(self.largest, 1 - FAMILY_WISE_ERROR) * self.deviation)
+        """The value above which each cell is marked; NaN for one that never varies."""
+        n_above = math.floor(FAMILY_WISE_ERROR * (1 + len(self.values)) - 1)  # So many draws may be as large.
+        largest = np.sort(self.largest)[::-1][n_above] if n_above >= 0 else np.inf
+        return self.expected + np.where(self.deviation > 0, self.deviation, np.nan) * largest
 
     def p_values(self, values: Float[np.ndarray, " cell"]) -> Float[np.ndarray, " cell"]:
-        """For each cell how likely its AUC or a larger one is by chance, were it the only cell."""
-        above = (0.5 + self.inflation * (self.values - 0.5) >= values).sum(0)
+        """For each cell how likely its value or a larger one is by chance, were it the only cell."""
+        above = (self.expected + self.inflation * (self.values - self.expected) >= values).sum(0)
         return np.where(np.isnan(values), np.nan, (1 + above) / (1 + np.isfinite(self.values).sum(0)))
 
     def corrected_p_values(self, values: Float[np.ndarray, " cell"]) -> Float[np.ndarray, " cell"]:
         """For each cell how likely it is that any cell of the map has its z or a larger one by chance."""
-        with np.errstate(divide="ignore"):
-            z = (values - 0.5) / self.deviation
+        varying, away = self.deviation > 0, values - self.expected
+        z = np.where(varying, away / np.where(varying, self.deviation, 1.0), np.where(away > 0, np.inf, -np.inf))
         above = (self.largest[:, None] >= z).sum(0)
         return np.where(np.isnan(values), np.nan, (1 + above) / (1 + len(self.values)))
+
+    def marks(self, value: Float[np.ndarray, "layer position"]) -> dict[str, Any]:
+        """What a map, whose cells with a value these are, row by row, has for being held against chance.
+
+        That is ``p`` (of the cell alone), ``p_corrected`` (of any cell of the map), ``threshold`` (the value above
+        which a cell is marked) and ``marked``, as variables of its dimensions.
+        """
+        cells = np.isfinite(value)
+
+        def on_map(of_cells: Float[np.ndarray, " cell"]) -> Float[np.ndarray, "layer position"]:
+            whole: np.ndarray = np.full(value.shape, np.nan)
+            whole[cells] = of_cells
+            return whole
+
+        corrected = on_map(self.corrected_p_values(value[cells]))
+        return {
+            "p": on_map(self.p_values(value[cells])),
+            "p_corrected": corrected,
+            "threshold": on_map(self.thresholds()),
+            "marked": (corrected <= FAMILY_WISE_ERROR).astype(np.int8),
+        }
 
 
 def permutations(
@@ -111,12 +140,15 @@ def _null_aucs_of_seed(
     return np.where((n_positive > 0) & (n_negative > 0), values, np.nan)
 
 
-def flipped_aucs(
-    above_chance: Float[np.ndarray, "cell group"], n_draws: int, rng: np.random.Generator
+def flipped_sums(
+    parts: Float[np.ndarray, "cell group"], n_draws: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "draw cell"]:
-    """AUCs around .5, with the sign of what every group adds to them drawn anew; see `interp.auc.auc_above_chance`."""
-    signs = rng.choice([-1.0, 1.0], size=(n_draws, above_chance.shape[1]))
-    return np.asarray(0.5 + signs @ above_chance.T)
+    """Sums over groups, with the sign of what every group adds drawn anew, the same for all cells.
+
+    Of AUCs above .5 the parts are those of `interp.auc.auc_above_chance`.
+    """
+    signs = rng.choice([-1.0, 1.0], size=(n_draws, parts.shape[1]))
+    return np.asarray(signs @ parts.T)
 
 
 def inflation_of(refits: Sequence[float], null: Float[np.ndarray, "draw cell"]) -> float:

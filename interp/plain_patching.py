@@ -16,7 +16,7 @@ from jaxtyping import Float
 from interp.models import HookedModel, padded, run_until
 from interp.patching import Job, Unit, put
 from interp.recordings import Recording
-from interp.sites import hook_names
+from interp.sites import hook_names, own_copy
 
 
 def plain_patches(
@@ -57,6 +57,7 @@ def _pass(
     def patched(layer: int, activation: torch.Tensor) -> torch.Tensor:
         if names[layer] == first:
             activation = begun(activation)
+        activation = own_copy(activation, site)
         for row, (unit, job) in enumerate(rows):
             if unit.first <= layer <= unit.last:
                 put(activation[row : row + 1], [job.place], job.donor[layer][None], unit.head)

@@ -290,7 +290,7 @@ class Best(NamedTuple):
 
 
 def best_cell(scores: Scores, labels: Labels, store: Cells) -> Best | None:
-    """Choose the best cell without the answers that it is scored on; None if no fold can choose.
+    """Choose the best cell without the answers that it is scored on; None if a fold cannot choose.
 
     The best of many cells is better than it will be on new answers, since it is chosen for its luck too. Here for each
     fold every cell is valued by the AUC within the other folds, and the best of them is scored on the fold.

@@ -150,6 +150,7 @@ def table_questions(
     _log_excluded(table.source, excluded, len(table.rows))
     _require_enough(table.source, len(found.questions), n, excluded)
     ordered = sorted(found.questions, key=lambda question: seeded_order(question.id, seed))
+    asked = {question.id for question in ordered[:n]}
     asked_groups = {question.group for question in ordered[:n]}
     left = [question for question in ordered[n:] if question.group not in asked_groups]
     given = {question.id: found.given[question.id] for question in ordered[:n] if question.id in found.given}
@@ -165,7 +166,7 @@ def table_questions(
             "excluded": excluded,
             "given": given,
             "columns": {
-                name: {question.id: values[question.id] for question in ordered[:n] if question.id in values}
+                name: {identifier: value for identifier, value in values.items() if identifier in asked}
                 for name, values in found.columns.items()
             },
             # A user's exact answers need not be names that the file has.

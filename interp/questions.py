@@ -34,7 +34,8 @@ class QuestionSet:
     given: Mapping[str, GivenAnswer] = field(default_factory=dict)
     """What the model said, by the question's id, where the user has it: it is used and not generated."""
     columns: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
-    """Other columns of the file that were asked for: by name, the values by the question's id, without the missing.
+    """Other columns of the file that were asked for: by name, the values by the question's id, without the missing, in
+    the order of the file.
     They are not asked and decide no answer, and so are not in the hash."""
     templates: Mapping[str, str] = field(default_factory=dict)
     """What stands around a question of this set, by the style of the prompt, where it is not the usual."""

@@ -157,11 +157,11 @@ def mean_interval(values: Float[np.ndarray, " question"], group: Int[np.ndarray,
 
     Of paired differences it is the paired interval. It is for the sampling of questions: probes and samples are taken
     as they are. Where all questions have the same value, as in types that are defined so, the bootstrap has nothing to
-    say and the ends are NaN; with fewer than `FEWEST` questions the value is, too.
+    say and the ends are NaN, as with a single group; with fewer than `FEWEST` questions the value is, too.
     """
     if len(values) < FEWEST:
         return Interval(np.nan, np.nan, np.nan)
-    if np.ptp(values) == 0:
+    if np.ptp(values) == 0 or len(set(group.tolist())) < 2:
         return Interval(float(values[0]), np.nan, np.nan)
     weights = group_draws(group, DRAWS, np.random.default_rng(0)).astype(np.float64)
     drawn = weights @ values / weights.sum(1)

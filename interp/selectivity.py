@@ -247,7 +247,7 @@ def selectivity_map(
         metric="AUC minus that of control tasks (types with random labels)",
         scale=SELECTIVITY_SCALE,
         extra={
-            "n_wrong": heatmap.data["n_wrong"].values,
+            f"n_{labels.called}": heatmap.data[f"n_{labels.called}"].values,
             "why_missing": reason,
             "control_auc": control,
             "control_auc_low": control_low,

@@ -35,15 +35,20 @@ from interp.models import HookedModel, padded, run_until, takes_prefixes
 from interp.norms import norms_run_once
 from interp.patching import Job, Unit, put
 from interp.recordings import Recording
-from interp.sites import hook_names
+from interp.sites import hook_names, own_copy
 
 
 def takes_wavefronts(model: HookedModel) -> bool:
     """Whether blocks can be entered with frozen keys and values, and with more rows than came out of the one before.
 
-    They can in a bridge without recurrent blocks.
+    They can in a bridge without recurrent blocks, unless these are given biases of all heads of all rows (ALiBi).
     """
-    return takes_prefixes(model) and hasattr(model, "blocks")
+    return takes_prefixes(model) and hasattr(model, "blocks") and not _is_given_alibi(model)
+
+
+def _is_given_alibi(model: HookedModel) -> bool:
+    config = model.original_model.config  # type: ignore[attr-defined]
+    return config.model_type == "bloom" or bool(getattr(config, "alibi", False))
 
 
 def wavefront(
@@ -149,6 +154,7 @@ class _Wave:
         n_jobs = len(self.jobs)
         within = [job.place - self.start for job in self.jobs]
         donors = torch.stack([job.donor[layer] for job in self.jobs])
+        activation = own_copy(activation, self.site)
         for unit in self._rows_at(layer):
             rows = slice(unit * n_jobs, (unit + 1) * n_jobs)
             put(activation[rows], within, donors, self.units[unit].head)

@@ -234,6 +234,15 @@ def test_a_pair_of_texts_has_its_tokens_as_columns(
     assert "is the result of another run (corrupt: " in capsys.readouterr().err
 
 
+def test_heads_of_a_pair_of_texts_have_a_column_each(source: ModelSource) -> None:
+    flags = ["--clean-answer", " France", "--corrupt-answer", " Brazil", "--margin=-1000"]
+    patch(source, *TEXTS, *flags)
+    patch(source, *TEXTS, *flags, "--site", "head_z")
+    whole, heads = (Heatmap.load(folder_of(source, "texts") / f"{name}.nc") for name in ("patch", "patch-head_z"))
+    assert heads.positions == [f"{name} h{head}" for name in whole.positions for head in range(4)]
+    assert heads.layers == whole.layers
+
+
 def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: ModelSource) -> None:
     flags = ["--clean-answer", " France", "--corrupt-answer", " Brazil", "--margin=-1000"]
     maps = {}

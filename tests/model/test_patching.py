@@ -109,6 +109,37 @@ def test_a_wavefront_is_the_plain_sweep_however_columns_share_passes(
     assert max(some) > 1, "a column ran alone, some together, and at last all"
 
 
+OWN_NAMES = ("ln1.hook_normalized", "ln1.hook_in", "ln1.hook_out", "attn.hook_q", "attn.q.hook_in", "mlp.hook_in")
+"""Hooks that show a tensor that other modules read too, or that a norm takes for changed only if it is another."""
+
+
+@pytest.mark.parametrize("site", OWN_NAMES)
+def test_hooks_by_their_own_names_are_patched_as_a_hook_that_returns_another_tensor(
+    family_model: HookedModel, site: str
+) -> None:
+    names = [f"blocks.{layer}.{site}" for layer in range(family_model.cfg.n_layers)]
+    if not set(names) <= set(family_model.hook_dict):
+        pytest.skip(f"this family has no {site}")
+    donor, run = of_run(family_model, CLEAN, site), read_at(OTHER, 9)
+    place = 6
+    jobs = [Job(0, place, donor[:, place])]
+    receivers = records(family_model, [run])
+    (ours,) = patched_readings(family_model, site, rows_of(family_model, site), receivers, jobs)
+    (plain,) = patched_readings(family_model, site, rows_of(family_model, site), receivers, jobs, plain=True)
+    for layer, name in enumerate(names):
+
+        def another(activation: torch.Tensor, hook: object, layer: int = layer) -> torch.Tensor:
+            patched = activation.clone()
+            patched[0, place] = donor[layer, place].reshape(activation.shape[2:]).to(activation.dtype)
+            return patched
+
+        with torch.inference_mode():
+            logits = family_model.run_with_hooks(torch.tensor([OTHER]), fwd_hooks=[(name, another)])
+        expected = at_targets(logits[0], run)
+        assert_near(ours.logit[layer], expected)
+        assert_near(plain.logit[layer], expected)
+
+
 def test_a_window_is_not_its_layers_one_by_one(family_model: HookedModel) -> None:
     donor = of_run(family_model, CLEAN, "mlp_out")
     receivers = records(family_model, [read_at(OTHER, 9)])

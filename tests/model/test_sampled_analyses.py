@@ -117,7 +117,7 @@ def test_both_commands_are_of_the_same_samples(
         ("select", ["--layer", "3"], "--layer is 3, and the model has the layers 0 to 2"),
         ("select", ["--position", "last_q,-1"], "unknown position 'last_q,-1'"),
         ("select", ["--temperature", "0"], "the temperature is 0.0"),
-        ("error-types", ["--c", "0"], "--c is 0.0; give a number above 0"),
+        ("error-types", ["--c", "0"], "--c is 0.0; give numbers above 0"),
         ("error-types", ["--folds", "1"], "--folds is 1; give a number from 2"),
     ],
 )

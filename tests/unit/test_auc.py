@@ -21,7 +21,41 @@ def test_the_value_is_the_share_of_ordered_pairs(positive: list[int], negative: 
     labels = np.array([True] * len(positive) + [False] * len(negative))
     value, low, high = auc_interval(scores, labels)
     assert value == pytest.approx(roc_auc_score(labels, scores))
-    assert 0 <= low <= value <= high <= 1
+    if np.isfinite(low):
+        assert 0 <= low <= value <= high <= 1
+    else:  # As where all scores are the same.
+        assert 0 < value < 1
+        assert np.isnan(high)
+
+
+def test_what_cannot_be_known_has_no_interval() -> None:
+    labels = np.arange(40) % 2 == 0
+    for scores, group in ((np.ones(40), np.arange(40)), (np.arange(40.0), np.zeros(40, dtype=int))):
+        value, low, high = auc_interval(scores, labels, group=group)
+        assert 0.4 < value < 0.6
+        assert np.isnan([low, high]).all()
+    assert np.isnan(auc_difference(np.ones(40), np.ones(40), labels, group=np.arange(40))[1:]).all()
+
+
+@pytest.mark.parametrize("n_groups", [5, 10, 20])
+def test_intervals_of_few_groups_cover_too(n_groups: int) -> None:
+    """Nothing to tell, in groups that are scored alike and have one label."""
+    rng, covered = np.random.default_rng(n_groups), 0
+    for _ in range(400):
+        group = np.repeat(np.arange(n_groups), 20)
+        labels = rng.random(len(group)) < 0.5
+        scores = rng.normal(size=n_groups)[group] * np.where(labels, 1.0, 0.3) + rng.normal(size=len(group))
+        _, low, high = auc_interval(scores, labels, group=group)
+        covered += low <= 0.5 <= high
+    assert covered / 400 >= 0.92
+
+
+def test_a_perfect_order_of_several_scorings_is_of_all_that_any_of_them_scored() -> None:
+    labels = np.arange(100) % 2 == 0
+    of_folds = np.full((5, 100), np.nan)
+    for fold in range(5):
+        of_folds[fold, fold::5] = labels[fold::5]
+    assert auc_interval(of_folds, labels) == auc_interval(labels.astype(float), labels)
 
 
 def test_the_variance_is_delongs() -> None:
@@ -98,7 +132,7 @@ def test_intervals_of_groups_cover_where_those_of_examples_do_not() -> None:
         of_examples += low <= truth <= high
         low, high = bootstrap_interval(scores[None], labels, group_draws(group, 300, rng))
         bootstrapped += low <= truth <= high
-    assert 0.93 <= of_groups / 400 <= 0.97
+    assert 0.93 <= of_groups / 400 <= 0.98
     assert 0.92 <= bootstrapped / 400 <= 0.97
     assert of_examples / 400 < 0.85
 
@@ -128,7 +162,7 @@ def test_a_widened_bootstrap_is_as_much_wider_on_the_logit_scale() -> None:
     np.testing.assert_allclose(logit(widened) - value, 2 * (logit(plain) - value), rtol=1e-6)
 
     apart = np.where(labels, 1.0, 0.0)[None]
-    assert bootstrap_interval(apart, labels, weights, variance_factor=4.0) == (1.0, 1.0)
+    assert np.isnan(bootstrap_interval(apart, labels, weights, variance_factor=4.0)).all()
 
 
 def test_differences_of_two_scores_of_the_same_examples_cover() -> None:

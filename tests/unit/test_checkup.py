@@ -52,7 +52,7 @@ def test_a_sound_set_gives_no_cause_for_warning() -> None:
         ([answer(i, False) for i in range(40)], "STOP: one class only: all 40 answers that were judged are wrong"),
         ([answer(i, i < 2) for i in range(40)], "STOP: the rarer class would have about 2 examples"),
         ([answer(i, None) for i in range(40)], "STOP: no exact answer found in any of 40 answers"),
-        ([*GOOD[:24], *(answer(i, None) for i in range(24, 50))], "warning: an exact answer is found in 24 of 50"),
+        ([*GOOD, *(answer(i, None) for i in range(40, 84))], "warning: an exact answer is found in 40 of 84"),
         ([*GOOD[:37], *(replace(a, ended=False) for a in GOOD[37:])], "warning: 3 of 40 answers are cut"),
         ([*GOOD[:39], answer(39, False, n_tokens=101)], "STOP: prompt and answer reach 101 tokens"),
         ([*GOOD[:39], replace(GOOD[39], prompt=None)], "warning: in 1 of 40 prompts the question's own tokens"),
@@ -75,9 +75,9 @@ def test_answers_that_are_correct_by_the_rule_only_are_told() -> None:
 
 
 def test_a_reader_that_copies_too_little_is_to_be_a_larger_model() -> None:
-    unread = [replace(answer(i, None), found_by="prompted") for i in range(24, 50)]
+    unread = [replace(answer(i, None), found_by="prompted") for i in range(40, 84)]
     assert "; give a larger model to copy them, as --reader" in told(unread)[0]
-    assert "; give a larger model as --reader" in told([*GOOD[:24], *unread])[0]
+    assert "; give a larger model as --reader" in told([*GOOD, *unread])[0]
 
 
 def test_the_same_question_about_other_contexts_is_no_twin() -> None:

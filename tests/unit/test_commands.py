@@ -11,15 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analyses import cli, probing
+from analyses import cli, probe, probing
 from analyses.capturing import DEFAULT_POSITIONS
+from analyses.probe_summary import in_words
 from analyses.runs import publish, require_publishable, run_folder
 from interp.answer_columns import COLUMNS, MAX_CLASSES, MIN_PER_CLASS
-from interp.cell_probe import MIN_FOLDS_TO_NEST
+from interp.cell_probe import MIN_FOLDS_TO_NEST, STRENGTHS, NoValue
 from interp.classifiers import K
 from interp.datasets import BUILT_IN
 from interp.errors import InputError
+from interp.heatmap import Heatmap
 from interp.number_probe import PENALTIES
+from interp.permutations import FEWEST_DRAWS
 from interp.positions import PAPER_POSITIONS
 from interp.published import PUBLISHED
 from tests.unit.test_heatmap import heatmap_of
@@ -57,12 +60,47 @@ def test_a_reader_that_has_seen_enough_is_no_error(asked: str) -> None:
     assert "BrokenPipe" not in outcome.stderr
 
 
+@pytest.mark.parametrize(
+    ("flags", "strengths"),
+    [
+        ({}, STRENGTHS),
+        ({"splitting": "paper"}, (1.0,)),
+        ({"folds": 2}, (1.0,)),
+        ({"probe": "mlp"}, (1.0,)),
+        ({"c": (5.0,)}, (5.0,)),
+    ],
+)
+def test_strengths_are_chosen_among_where_there_are_folds_to_choose_on(flags: dict, strengths: tuple) -> None:
+    assert probing.strengths_of(probing.Config(**flags)) == strengths
+
+
+def test_a_map_without_any_value_says_why() -> None:
+    nothing, codes = np.full((2, 3), np.nan), np.array([[3, 3, 1], [3, 3, 1]], dtype=np.int8)
+    heatmap = Heatmap.build(
+        nothing,
+        nothing,
+        nothing,
+        np.full((2, 3), 39),
+        positions=list("abc"),
+        kind="probe",
+        metric="AUC",
+        scale=(0.5, 1.0),
+        extra={"why_missing": codes, "variance_factor": nothing},
+        attributes={"why_missing_meanings": " ".join(each.name.lower() for each in NoValue), "counts": "{}"},
+    )
+    told = in_words(heatmap)
+    assert "no cell has a value: no example (2 cells), too few of a class (4 cells); a cell needs 20 of either" in told
+    assert "nan" not in told
+
+
 def test_the_default_columns_are_the_papers() -> None:
     assert tuple(DEFAULT_POSITIONS.split(",")) == PAPER_POSITIONS
 
 
 def test_what_the_probe_command_says_without_importing_it_is_so(capsys: pytest.CaptureFixture) -> None:
     assert probing.PENALTIES == PENALTIES
+    assert probing.STRENGTHS == STRENGTHS
+    assert probe.FEWEST_PERMUTATIONS == FEWEST_DRAWS
     assert probing.FOLDS_TO_NEST == MIN_FOLDS_TO_NEST
     assert probing.DEFAULT_K == K
     with pytest.raises(SystemExit):
@@ -80,7 +118,22 @@ def test_what_the_probe_command_says_without_importing_it_is_so(capsys: pytest.C
         (["probe", "--batch-size", "0"], "--batch-size is 0"),
         (["answers", "--max-new-tokens", "0"], "--max-new-tokens is 0"),
         (["probe", "--c", "0"], "--c is 0"),
+        (["probe", "--c", "nan"], "--c is nan; give numbers above 0"),
+        (["probe", "--c", "0.1", "inf"], "--c is 0.1 inf"),
+        (["probe", "--alpha", "nan"], "--alpha is nan"),
+        (["probe", "--seed", "-1"], "--seed is -1; give a number from 0"),
         (["probe", "--folds", "1"], "--folds is 1"),
+        (["probe", "--folds", "2", "--c", "0.1", "1"], "--folds 2 leaves nothing to choose among several --c on"),
+        (
+            ["probe", "--permutations", "10"],
+            "--permutations is 10, with which no cell could be marked; give 19 or more",
+        ),
+        (["transfer", "--folds", "2"], "--folds 2 leaves nothing to choose a cell on"),
+        (["transfer", "--no-nested"], "leave --labels, --splitting, --no-nested out"),
+        (["transfer", "--layers", "12", "--layer", "5", "--position", "last_q"], "--layer 5 is not among --layers 12"),
+        (["store", "merge"], "there is nothing to merge"),
+        (["compare", "a.nc", "b.nc", "--seed", "-1"], "--seed is -1; give a number from 0"),
+        (["figures", "a/probe.nc", "b/probe.nc"], "2 results are called probe; draw each into an --out of its own"),
         (["probe", "--labels", "dificulty"], "unknown column 'dificulty'; nearest: difficulty"),
         (["probe", "--labels", "shuffled:yaer"], "unknown column 'yaer'"),
         (["probe", "--label-kind", "number"], "--label-kind number is not that of correctness"),

@@ -83,6 +83,36 @@ def test_a_published_map_of_another_depth_is_matched_and_clipped(
     assert "mean absolute difference" in out
 
 
+def test_maps_of_another_unit_are_not_clipped_where_a_published_one_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of recoveries below .5, which are most of them, none is at the end of a scale of AUCs."""
+    probe = xr.open_dataset(CITIES / "probe.nc")["value"].to_pandas()
+    statistics = []
+    for name, least in (("clipped", 0.5), ("whole", 0.5001)):
+        probe.clip(least).to_csv(tmp_path / f"{name}.csv")
+        assert (
+            told(capsys, "compare", CITIES / "patch-led.nc", tmp_path / f"{name}.csv", "--out", tmp_path, *QUICK)[0]
+            == 0
+        )
+        statistics.append(xr.open_dataset(tmp_path / f"compare-patch-led-{name}.nc")["value"].values[..., :2])
+    np.testing.assert_allclose(*statistics, atol=0.02)
+
+
+def test_maps_of_one_name_go_by_their_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tmp_path / "a" / "b" / "probe.nc", tmp_path / "probe.nc", tmp_path / "c" / "b" / "probe.nc"]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for name in ("probe.nc", "probe-examples.nc"):
+            shutil.copyfile(CITIES / name, path.with_name(name))
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = told(capsys, "compare", *(path.relative_to(tmp_path) for path in paths), "--out", tmp_path, *QUICK)
+    assert status == 0
+    assert "compare-a-b-probe-probe-c-b-probe.nc" in out
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for args, expected in (
         ([], "one map has nothing to be compared with"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 import xarray as xr
 
+from interp.auc import auc_interval
 from interp.cell_probe import Probing, Scores, cell_scores
 from interp.controls import (
     BEYOND_SCALES,
@@ -47,31 +49,45 @@ def labels() -> Labels:
 
 def beyond(features: np.ndarray) -> tuple[float, float, float]:
     """By how much a probe of these features raises the controls."""
-    data = beyond_data(features, control_scores(ANSWERS, TOKENS, labels(), Probing()))
+    data = beyond_data([features], control_scores(ANSWERS, TOKENS, labels(), Probing()))
     assert float(data["control"].sel(which="token").item()) > 0.8
     return tuple(float(data[name].item()) for name in ("value", "low", "high"))  # type: ignore[return-value]
 
 
-def beyond_data(features: np.ndarray, of_controls: dict[str, list[Scores]]) -> xr.Dataset:
-    """A map of one cell."""
-    split, probing = labels(), Probing()
-    cell = cell_scores(torch.from_numpy(features), np.ones(N, dtype=bool), split, probing)
-    scores = Scores(cell.held_out[None, None], cell.inner[None, None])
+def beyond_data(
+    features: Sequence[np.ndarray], of_controls: dict[str, list[Scores]], split: Labels | None = None, draws: int = 0
+) -> xr.Dataset:
+    """A map of one column, with a layer for each of these features."""
+    split, probing = split or labels(), Probing()
+    cells = [cell_scores(torch.from_numpy(each), np.ones(N, dtype=bool), split, probing) for each in features]
+    scores = Scores(*(np.stack(each)[:, None] for each in zip(*cells, strict=True)))
     values = control_values(of_controls, split, ["-1"])
-    ones = np.ones((1, 1))
+    ones = np.ones((len(cells), 1))
     heatmap = Heatmap.build(
         ones,
         ones,
         ones,
-        np.full((1, 1), N),
+        np.full((len(cells), 1), N),
         positions=["-1"],
         kind="probe",
         metric="AUC",
         scale=(0.5, 1.0),
-        extra={name: np.zeros((1, 1), dtype=np.int64) for name in ("n_wrong", "why_missing")},
+        extra={name: np.zeros((len(cells), 1), dtype=np.int64) for name in ("n_wrong", "why_missing")},
         attributes={"why_missing_meanings": "has_value"},
     )
-    return beyond_map(heatmap, scores, of_controls["all"], split, values).data
+    return beyond_map(heatmap, scores, of_controls["all"], split, values, draws=draws).data
+
+
+def replace_scores(scores: Scores, held_out: Callable[[np.ndarray], np.ndarray]) -> Scores:
+    return Scores(held_out(scores.held_out)[None], scores.inner)
+
+
+def of_tokens(wrong: np.ndarray, groups: Sequence[str] | None = None) -> tuple[Labels, dict[str, list[Scores]]]:
+    """Labels that go by the token, and the scores of the controls for them."""
+    names = [str(index) for index in range(N)]
+    split = Split().labels(wrong.tolist(), names, groups)
+    answers = [replace(each, correct=not is_wrong) for each, is_wrong in zip(ANSWERS, wrong, strict=True)]
+    return split, control_scores(answers, TOKENS, split, Probing())
 
 
 def test_examples_of_one_token_that_one_probe_scores_are_tied() -> None:
@@ -100,6 +116,59 @@ def test_a_probe_that_knows_more_adds_it() -> None:
     assert value > 0.05
 
 
+def test_no_cell_is_further_beyond_the_controls_than_all_is_beyond_chance() -> None:
+    """Controls that tell nothing are often a little worse than nothing, out of fold."""
+    rng = np.random.default_rng(6)
+    wrong = rng.random(N) < 0.5
+    split, of_controls = of_tokens(wrong)
+    worse = replace_scores(of_controls["all"][0], lambda held_out: np.where(wrong, -1.0, 1.0) + rng.normal(size=N))
+    features = rng.normal(size=(N, 8))
+    features[:, 0] += wrong
+    data = beyond_data([features], of_controls | {"all": [worse]}, split)
+    probe = cell_scores(torch.from_numpy(features), np.ones(N, dtype=bool), split, Probing()).held_out
+    assert auc_interval(worse.held_out, wrong).value < 0.3
+    assert float(data["value"].item()) <= auc_interval(probe, wrong).value - 0.5 + 0.1
+
+
+def test_what_is_subtracted_is_the_control_as_it_is_written() -> None:
+    rng = np.random.default_rng(7)
+    features = rng.normal(size=(N, 8))
+    features[:, 0] += 2 * WRONG
+    of_controls = control_scores(ANSWERS, TOKENS, labels(), Probing())
+    data = beyond_data([features, np.zeros((N, 8)) + rng.normal(size=(N, 8))], of_controls)
+    together = data["value"].values[:, 0] + float(data["control"].sel(which="all").item())
+    assert together[0] > 0.93
+    assert together[1] == pytest.approx(float(data["control"].sel(which="all").item()), abs=0.03)
+
+
+def test_cells_that_add_something_are_marked_and_others_are_not() -> None:
+    rng = np.random.default_rng(4)
+    known, unknown = rng.normal(size=(2, N, 8))
+    known[:, 0] += 2 * WRONG
+    data = beyond_data([unknown, known, unknown], control_scores(ANSWERS, TOKENS, labels(), Probing()), draws=200)
+    assert data["marked"].values[:, 0].tolist() == [0, 1, 0]
+    assert data["p_corrected"].values[1, 0] == pytest.approx(1 / 201)
+    assert ((data["value"] > data["threshold"]) == (data["marked"] == 1)).all()
+    assert data.attrs["mark"] == "beyond the controls (200 sign flips, family-wise error 5 %)"
+
+
+@pytest.mark.parametrize("n_groups", [N, 40])
+def test_nothing_is_marked_where_the_token_says_all_there_is(n_groups: int) -> None:
+    """In at most 5 % of maps, and what a binomial of 25 such maps adds to that."""
+    n_marked = 0
+    for seed in range(25):
+        rng = np.random.default_rng([5, seed])
+        side = rng.integers(0, n_groups, size=N) if n_groups < N else np.arange(N)
+        likely = np.array([0.2, 0.4, 0.6, 0.8])[TOKEN - 10]
+        # Examples of a group are wrong together, where there are few.
+        wrong = rng.random(n_groups)[side] < likely
+        features = rng.normal(size=(4, N, 6)) + rng.normal(size=(4, n_groups, 6))[:, side]
+        features[..., :4] += 2 * np.eye(4)[TOKEN - 10]
+        split, of_controls = of_tokens(wrong, [str(number) for number in side])
+        n_marked += bool(beyond_data(list(features), of_controls, split, draws=200)["marked"].any())
+    assert n_marked <= 4
+
+
 def test_the_features_say_what_they_are_of() -> None:
     answers = [
         replace(each, question=replace(each.question, difficulty=d))
@@ -122,7 +191,9 @@ def test_a_control_that_is_the_same_everywhere_has_no_value(name: str) -> None:
 def test_where_the_controls_have_nothing_to_go_by_the_cell_says_so() -> None:
     same = [replace(each, token_ids=(7, 8, 9)) for each in ANSWERS]
     of_controls = control_scores(same, TOKENS, labels(), Probing())
-    assert beyond_data(np.random.default_rng(3).normal(size=(N, 8)), of_controls)["why_missing"].item() == 8
+    data = beyond_data([np.random.default_rng(3).normal(size=(N, 8))], of_controls, draws=20)
+    assert data["why_missing"].item() == 8
+    assert "marked" not in data
 
 
 def test_the_scale_is_the_narrow_one_unless_many_cells_are_off_it() -> None:

@@ -13,9 +13,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
+from interp import halves
 from interp.auc import auc_interval
 from interp.cell_probe import Probing, Scores
-from interp.halves import Widening, halved, measured_widening, spread_of_halves
+from interp.halves import Spread, Widening, halved, measured_widening, spread_of_halves
 from interp.heatmap import Heatmap
 from interp.labels import Labels, Split
 from interp.probe import out_of_fold_scores, probe_map
@@ -117,6 +118,29 @@ def test_a_factor_is_1_at_least_and_as_far_from_chance_on_either_side() -> None:
     assert widening.factor(0.5) == pytest.approx(2.0)
     assert widening.factor(0.6) == pytest.approx(widening.factor(0.4)) == pytest.approx(2 * np.exp(-0.2))
     assert widening.factor(1.0) == 1.0
+
+
+def test_which_cells_are_halved_does_not_depend_on_their_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may be rounded in another way elsewhere."""
+    labels, mask, measured = labels_of(40), np.ones((40, 3), dtype=bool), []
+
+    def noted(device: str, of_cell: object, cells: list[tuple[int, int]]) -> list[Spread]:
+        measured.append(cells)
+        return [Spread(1.0, 1.0) for _ in cells]
+
+    monkeypatch.setattr(halves, "each_on", noted)
+    store = store_of(tmp_path, torch.randn(14, 3, 40, 2))
+    for seed in (0, 1):
+        scores = np.random.default_rng(seed).normal(size=(14, 3, 1, 40))
+        scores[0, 0] = np.nan
+        measured_widening(Scores(scores, scores[:, :, :0]), mask, labels, store, PLAIN, halvings=3, seed=0)
+    assert measured[0] == measured[1]
+    assert len(set(measured[0])) == halves.CELLS
+    assert measured[0][0] == (0, 1)
+    assert measured[0][-1] == (13, 2)
+    assert {column for _, column in measured[0]} == {0, 1, 2}
 
 
 def test_what_cannot_be_halved_has_no_factor(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from sklearn.preprocessing import StandardScaler
 
 from interp.cell_probe import Probing, cell_scores
 from interp.errors import InputError
+from interp.examples import Question
 from interp.labels import Labels, Split
-from interp.linear_probes import LinearProbes, fitted_probes
+from interp.linear_probes import LinearProbes, fitted_probes, trained_on
 from tests.stored import store_of
 
 POSITIONS = ("last_q", "-1")
@@ -76,6 +78,41 @@ def test_other_examples_are_scored_by_the_probe_of_all(tmp_path: Path) -> None:
     reference.fit(cells[1, 1].double().numpy(), labels.wrong)
     scored = probes.cell(1, "-1").scores(new, probes.scoring([f"new {i}" for i in range(30)]))
     np.testing.assert_allclose(scored, reference.decision_function(new.double().numpy()), rtol=1e-3, atol=1e-3)
+
+
+def question(name: str, text: str | None = None, group: str | None = None) -> Question:
+    return Question(name, text or f"{name}?", "a", (), None, "set", group or name)
+
+
+def test_questions_that_were_trained_on_are_known_by_their_text_and_their_group(tmp_path: Path) -> None:
+    """Whatever their ids and their set are called; groups are those of one set."""
+    probes, _, labels = kept(tmp_path, Probing())
+    trained = [question(f"q{index}", group=f"g{index // 2}") for index in range(N)]
+    record = {"identity": {"dataset": "set"}} | trained_on(trained, labels)
+    probes = replace(probes, record=record)
+    asked = {"again": question("again", "q3?"), "twin": question("twin", group="g1"), "new": question("new")}
+    fold = int(labels.fold[0, 3])
+    assert probes.for_questions(asked, "set").scoring(list(asked)).tolist() == [fold, fold, 4]
+    assert probes.for_questions(asked, "other").scoring(list(asked)).tolist() == [fold, 4, 4]
+    with pytest.raises(InputError, match="do not say which questions they were trained on"):
+        replace(probes, record={}).for_questions(asked, "set")
+
+
+def test_what_every_probe_was_trained_on_has_no_score(tmp_path: Path) -> None:
+    """As four fifths are in the published split, and with them whole groups."""
+    probes, cells, _ = kept(tmp_path, Probing())
+    labels = Split(as_published=True).labels([index % 2 == 0 for index in range(N)], [str(index) for index in range(N)])
+    trained = [question(f"q{index}", group=f"g{index // 2}") for index in range(N)]
+    known = trained_on(trained, labels)
+    scoring = replace(probes, record={"identity": {"dataset": "set"}} | known).for_questions(
+        {each.id: each for each in trained}, "set"
+    )
+    numbers = scoring.scoring([each.id for each in trained])
+    assert (numbers == labels.fold[0]).all()
+    scores = probes.cell(1, "-1").scores(cells[1, 1], numbers)
+    assert (np.isnan(scores) == ~labels.scored[0]).all()
+    for index in range(0, N - 1, 2):
+        assert known["groups"][f"g{index // 2}"] == min(labels.fold[0, index : index + 2])
 
 
 def test_of_several_strengths_the_one_that_scores_best_is_kept(tmp_path: Path) -> None:

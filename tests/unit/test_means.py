@@ -33,6 +33,13 @@ def test_a_draw_is_the_examples_as_often_as_they_are_drawn(seed: int) -> None:
             np.testing.assert_equal(medians[(draw, *cell)], expected)
 
 
+def test_of_no_examples_there_is_no_value() -> None:
+    nobody, draws = np.empty((0, 2, 3)), np.empty((8, 0), dtype=np.float32)
+    for drawn in (drawn_means(nobody, draws), drawn_medians(nobody, draws)):
+        assert drawn.shape == (8, 2, 3)
+        assert np.isnan(drawn).all()
+
+
 @given(seeds)
 def test_what_is_missing_is_left_out(seed: int) -> None:
     values, _ = some(seed)

@@ -52,9 +52,9 @@ def test_a_cell_has_the_metrics_of_scikit_learn() -> None:
 
 def test_without_folds_within_folds_no_threshold_is_chosen() -> None:
     rng = np.random.default_rng(2)
-    wrong = np.arange(100) % 2 == 0
-    labels = Split(as_published=True).labels(wrong.tolist(), [str(index) for index in range(100)])
-    scores = cell_scores(torch.from_numpy(rng.normal(size=(100, 4))), np.ones(100, dtype=bool), labels, Probing())
+    wrong = np.arange(300) % 2 == 0
+    labels = Split(as_published=True).labels(wrong.tolist(), [str(index) for index in range(300)])
+    scores = cell_scores(torch.from_numpy(rng.normal(size=(300, 4))), np.ones(300, dtype=bool), labels, Probing())
     found = cell_metrics(scores, labels)
     assert np.isnan(found["accuracy"])
     assert np.isnan(found["f1"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from interp.errors import InputError
 from interp.examples import Answer, Question, Span, TokenizedText
-from interp.pairs import Pair, given_pairs, matched, subject_tokens
+from interp.pairs import Pair, given_pairs, groups_of_pairs, matched, subject_tokens
 
 ENDS = tuple(range(1, 9))
 PROMPT = TokenizedText("x" * len(ENDS), ENDS, ENDS)
@@ -153,18 +153,35 @@ def test_a_subject_has_as_many_tokens_as_the_prompt_spells_it_with() -> None:
 
 
 def test_given_pairs_are_two_rows_of_one_name_the_clean_one_first() -> None:
-    answers = [answer(f"q{index}", names=(name,)) for index, name in enumerate("abbaacd")]
+    answers = {f"q{index}": answer(f"q{index}", names=(name,)) for index, name in enumerate("abbaacd")}
     names = {"q0": "first", "q1": "second", "q2": "first", "q3": "second", "q4": "same", "q5": "alone", "q6": "same"}
     pairs, dropped = given_pairs(answers, names, misfit=same_name)
     assert [pair.id for pair in pairs] == ["q0 / q2", "q1 / q3", "q4 / q6"]
-    assert dropped == {"one of the two has no answer that is judged": 1}
-    answers[6] = answer("q6", names=("a",))
+    assert dropped == {"only one of the two is asked: raise --n": 1}
+    answers["q6"] = answer("q6", names=("a",))
     del names["q5"]
     pairs, dropped = given_pairs(answers, names, misfit=same_name)
     assert [pair.id for pair in pairs] == ["q0 / q2", "q1 / q3"]
     assert dropped == {"the same name": 1}
 
 
+def test_given_pairs_are_in_the_order_of_the_file_whatever_the_order_of_the_answers() -> None:
+    names = {"q0": "first", "q1": "first", "q2": "second", "q3": "second", "q4": "third", "q5": "third"}
+    answers = {f"q{index}": answer(f"q{index}", names=(f"{index}",)) for index in (3, 1, 2, 0, 4)}
+    pairs, dropped = given_pairs(answers, names, misfit=same_name)
+    assert [pair.id for pair in pairs] == ["q0 / q1", "q2 / q3"]
+    assert dropped == {"one of the two has no answer that is judged": 1}
+
+
+def test_pairs_are_drawn_with_all_that_their_questions_are_tied_to() -> None:
+    pairs = ["a / b", "c / d", "e / f", "g / h"]
+    alone = {each: f"of {each}" for each in "abcdefgh"}
+    assert groups_of_pairs(pairs, alone) == ["of a", "of c", "of e", "of g"]
+    tied = alone | {"d": "x", "e": "x", "h": "of b"}
+    assert groups_of_pairs(pairs, tied) == ["of a", "of c", "of c", "of a"]
+    assert groups_of_pairs([], alone) == []
+
+
 def test_a_pair_of_three_is_refused() -> None:
     with pytest.raises(InputError, match="pair 'x' has 3 rows; give each pair a clean row and a corrupted one"):
-        given_pairs([answer(each) for each in "abc"], dict.fromkeys("abc", "x"), misfit=same_name)
+        given_pairs({each: answer(each) for each in "abc"}, dict.fromkeys("abc", "x"), misfit=same_name)

@@ -185,6 +185,21 @@ def test_maps_of_noise_are_marked_one_in_twenty() -> None:
     assert 0.03 < np.mean(alone) < 0.07, "each cell alone at its own level"
 
 
+def test_pairs_of_one_group_are_drawn_and_flipped_together() -> None:
+    """Five pairs that are alike are one: maps of them are marked no more often, and their intervals cover."""
+    rng, marked, covered = np.random.default_rng(1), [], []
+    for _ in range(100):
+        values = np.repeat(rng.normal(size=(20, 3, 2)), 5, axis=0) + 0.1 * rng.normal(size=(100, 3, 2))
+        groups = [f"group {row // 5}" for row in range(100)]
+        effects = Effects(values, 0.0, "Effect")
+        drawn = {"layers": LAYERS, "positions": POSITIONS, "draws": 199, "seed": 0, "groups": groups}
+        data = patch_map(patched_pairs(100), effects, **drawn).data
+        marked.append(bool(data["marked"].any()))
+        covered += ((data["low"] <= 0) & (data["high"] >= 0)).values.ravel().tolist()
+    assert np.mean(marked) <= 0.1
+    assert np.mean(covered) > 0.88
+
+
 def test_sign_flips_are_what_all_of_them_give() -> None:
     """Of eight pairs there are 256: the exact share of them in which a mean is as far from 0."""
     rng = np.random.default_rng(0)

@@ -17,7 +17,7 @@ from interp.cell_probe import Probing
 from interp.chance import with_marks
 from interp.heatmap import Heatmap
 from interp.labels import Labels, Split
-from interp.permutations import Null, flipped_aucs, inflation_of, null_aucs, permutations, ranks_of
+from interp.permutations import Null, flipped_sums, inflation_of, null_aucs, permutations, ranks_of
 from interp.probe import out_of_fold_scores, probe_map
 from tests.stored import store_of
 
@@ -87,7 +87,29 @@ def test_p_values_count_what_is_as_large() -> None:
 def test_a_perfect_order_is_above_chance_whatever_its_deviation() -> None:
     null = Null(np.array([[0.5, 0.4], [0.5, 0.6], [0.5, 0.55]]), 1.2)
     assert null.corrected_p_values(np.array([1.0, 0.5]))[0] == pytest.approx(1 / 4)
-    assert np.isfinite(null.thresholds()).all()
+    assert np.isnan(null.thresholds()).tolist() == [True, False]
+
+
+def test_a_cell_is_marked_if_it_is_above_its_threshold() -> None:
+    rng = np.random.default_rng(0)
+    for n_draws in (19, 39, 200, 1000):
+        null = Null(0.5 + 0.05 * rng.normal(size=(n_draws, 3)), 1.3)
+        for away in (-1e-9, 1e-9):
+            p_values = null.corrected_p_values(null.thresholds() + away)
+            assert ((p_values <= 0.05) == (away > 0)).all()
+    assert (Null(0.5 + 0.05 * rng.normal(size=(18, 3)), 1.0).thresholds() == np.inf).all()
+
+
+def test_a_cell_that_never_varies_is_not_above_chance_unless_it_is_above_what_is_expected() -> None:
+    """Scores that are all the same have an AUC of .5 whatever the labels are."""
+    null = Null(np.array([[0.5, 0.4], [0.5, 0.6], [0.5, 0.55]]), 1.2)
+    marks = null.marks(np.array([[0.5, 0.9]]))
+    assert marks["p"][0, 0] == marks["p_corrected"][0, 0] == 1.0
+    assert marks["marked"].tolist() == [[0, 0]]
+    alone = Null(np.zeros((30, 1)), 1.2, expected=0.0).marks(np.array([[np.nan, 0.0]]))
+    assert np.isnan(alone["threshold"]).all()
+    assert alone["marked"].tolist() == [[0, 0]]
+    assert np.isnan(alone["p_corrected"][0, 0])
 
 
 def marked_map(folder: Path, seed: int, signal: float, *, n: int = 80) -> Heatmap:
@@ -159,8 +181,8 @@ def test_where_answers_share_labels_and_scores_permutations_are_too_narrow_and_f
         permuted = wrong[permutations(np.arange(len(side)), 200, rng)]
         nulls = {
             "permuted": null_aucs(ranks_of(scores[:, None]), permuted),
-            "around the AUC": flipped_aucs(influence[None], 200, rng),
-            "around chance": flipped_aucs(auc_above_chance(scores, wrong, side)[1][None], 200, rng),
+            "around the AUC": 0.5 + flipped_sums(influence[None], 200, rng),
+            "around chance": 0.5 + flipped_sums(auc_above_chance(scores, wrong, side)[1][None], 200, rng),
         }
         for name, null in nulls.items():
             rejected[name] += bool(Null(null, 1.0).p_values(np.array([value]))[0] <= 0.05)

@@ -168,16 +168,16 @@ def test_what_is_tied_is_on_one_side() -> None:
 
 
 def test_the_published_split_scores_one_fifth_once() -> None:
-    groups = [str(i // 2) for i in range(200)]
-    wrong = np.random.default_rng(0).random(200) < 0.4
+    groups = [str(i // 2) for i in range(300)]
+    wrong = np.random.default_rng(0).random(300) < 0.5
     labels = Split(as_published=True, seed=3, n_seeds=2).labels(wrong.tolist(), groups)
-    assert (labels.scored.sum(1) == 40).all()
-    _, test = train_test_split(np.arange(200), test_size=0.2, random_state=3)
+    assert (labels.scored.sum(1) == 60).all()
+    _, test = train_test_split(np.arange(300), test_size=0.2, random_state=3)
     assert set(np.flatnonzero(labels.fold[0] != NEVER)) == set(test)
     features = planted(labels, 2.0)
     scores = scores_of(features, labels)
     assert (np.isfinite(scores.held_out) == labels.scored).all()
-    assert scores.inner.shape == (0, 200)
+    assert scores.inner.shape == (0, 300)
     trained = ~labels.scored[1]
     scaled = StandardScaler().fit_transform(features.double().numpy())
     reference = LogisticRegression(tol=1e-12, max_iter=10_000).fit(scaled[trained], wrong[trained])
@@ -301,9 +301,10 @@ def cells_of_all_kinds(labels: Labels) -> tuple[torch.Tensor, np.ndarray]:
 )
 @pytest.mark.parametrize("as_published", [False, True])
 def test_a_batch_of_cells_has_the_scores_of_each_alone(probing: Probing, as_published: bool) -> None:
-    wrong = (np.random.default_rng(0).random(200) < 0.4).tolist()
+    n = 900 if as_published else 200
+    wrong = (np.random.default_rng(0).random(n) < 0.4).tolist()
     split = Split(as_published=True) if as_published else Split(5, n_seeds=2)
-    labels = split.labels(wrong, [str(row // 2) for row in range(200)])
+    labels = split.labels(wrong, [str(row // 2) for row in range(n)])
     cells, present = cells_of_all_kinds(labels)
     for number, ours in enumerate(scores_of_batch(cells, present, labels, probing)):
         alone = cell_scores(cells[number], present[number], labels, probing)
