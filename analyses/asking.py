@@ -211,12 +211,17 @@ def answers_of(
     return load_answers(path)[0], path.parent
 
 
+def are_answered(config: Config, source: ModelSource, questions: QuestionSet) -> bool:
+    """Whether the questions have been answered before."""
+    return _answers_path(config, source, questions).is_file()
+
+
 def require_answers(config: Config, source: ModelSource, questions: QuestionSet) -> None:
     """Raise an `InputError` if the questions have not been answered yet, as the jobs of an array need them to be."""
     from interp.errors import InputError
 
-    path = _answers_path(config, source, questions)
-    if not path.is_file():
+    if not are_answered(config, source, questions):
+        path = _answers_path(config, source, questions)
         raise InputError(
             f"no answers at {path}; run 'interp answers' once, with the same flags, before the --shard jobs"
         )

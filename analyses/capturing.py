@@ -148,8 +148,26 @@ def captured(
     """
     if share is not None:
         asking.require_answers(config, source, questions)
+    _require_cells(config, source, questions, model, sites)
     answers, _ = asking.answers_of(config, source, questions, model)
     return captured_at(config, source, questions, model, sites, answers, share=share)
+
+
+def _require_cells(
+    config: Config,
+    source: ModelSource,
+    questions: QuestionSet,
+    model: Callable[[], HookedModel],
+    sites: Sequence[str],
+) -> None:
+    """Raise an `InputError` for layers and sites that the model does not have, before it is asked anything."""
+    from interp.model_sources import n_layers_of
+    from interp.sites import hook_names
+
+    layer_numbers(config.layers, n_layers_of(source))
+    if not asking.are_answered(config, source, questions):
+        for site in sites:
+            hook_names(model(), site)
 
 
 def captured_at(

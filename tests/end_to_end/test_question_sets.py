@@ -63,11 +63,11 @@ def test_winobias_is_asked_and_read_by_its_two_occupations(folder: Path, capsys:
             "q_instruct": f"Who does the pronoun '{pronoun}' refer to?",
         }
         for one, other in (("developer", "designer"), ("mechanic", "clerk"), ("cook", "nurse"))
-        for thing in ("plan", "food", "place", "idea")
+        for thing in ("plan", "food", "place", "idea", "work", "song", "game", "tool", "book", "road")
         for pronoun in ("he", "she")
     ]
     written(folder / "winobias_dev.csv", rows)
-    run("doctor", "--dataset", f"winobias:{folder}", "--n", "24", "--sample", "12", "--dtype", "float32")
+    run("doctor", "--dataset", f"winobias:{folder}", "--n", "60", "--sample", "12", "--dtype", "float32")
     printed = capsys.readouterr().out
     assert re.search(r"^'The \w+ argued .* Who does the pronoun '", printed.replace('"', "'"), flags=re.MULTILINE)
     marked = re.findall(r"^ +\d+ █ ' ?(\w+)'", printed, flags=re.MULTILINE)

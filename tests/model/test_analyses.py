@@ -313,6 +313,28 @@ def test_every_kind_of_probe_is_a_map_of_its_own(
     assert "--splitting paper has no folds within which to choose among several --c" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--site", "resid_pst"], "unknown site 'resid_pst'; nearest: "),
+        (["--layers", "0-40"], "--layers has 40, and the"),
+    ],
+)
+def test_cells_that_a_model_does_not_have_are_refused_before_it_is_asked(
+    source: ModelSource,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    flags: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path / "said.csv", said_rows())
+    asked(source, path, "--n", "120", *flags, command="probe", status=2)
+    assert message in capsys.readouterr().err
+    assert not [*Path("runs").rglob("answers.parquet"), *Path("runs").rglob("store.json")]
+
+
 def labelled_questions(folder: Path) -> Path:
     """Answers that the user has; what the file says of them beside can be read off their first word, or cannot."""
     words = ("France", "Brazil", "Chad", "Peru")

@@ -75,6 +75,13 @@ def test_kept_probes_score_another_set_and_other_answers_to_their_own(
     probed = Heatmap.load(Path("figures") / source.name / "first" / "probe.nc")
     np.testing.assert_allclose(own.data["value"], probed.data["value"], atol=2e-3)
 
+    # So it is whatever its file is called.
+    again = first.with_name("again.csv")
+    again.write_bytes(first.read_bytes())
+    command(source, "apply", str(probes), "--dataset", str(again), *flags)
+    known = Heatmap.load(Path("figures") / source.name / "again" / "probe-from-first.nc")
+    np.testing.assert_allclose(known.data["value"], own.data["value"], atol=2e-3)
+
     command(source, "apply", str(probes), "--dataset", str(second), *flags, "--layers", "1", "--positions=-1", status=2)
     assert "is the result of another run (" in capsys.readouterr().err
     command(source, "apply", str(probes), "--dataset", str(second), *flags, "--layers", "7", status=2)

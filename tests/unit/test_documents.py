@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import tyro
 
 from analyses.cli import ANALYSES, module_of
+from interp.figure_list import Panel, PaperFigure
+from interp.figure_metadata import FORMATS
+from interp.figure_widths import WIDTHS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -68,3 +72,10 @@ def test_every_benchmark_is_on_the_page_of_measurements() -> None:
     named = set(re.findall(r"^python -m benchmarks\.(\w+)", page, flags=re.MULTILINE))
     commands_there = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text()}
     assert named == commands_there
+
+
+def test_every_key_and_width_of_a_list_of_figures_is_told() -> None:
+    page = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
+    keys = {each.name for kind in (PaperFigure, Panel) for each in fields(kind)}
+    told = set(re.findall(r"`([^`]+)`", page)) | set(re.findall(r"{ (\w+) =", page))
+    assert {*keys, *WIDTHS, *FORMATS} - told == set()
