@@ -117,7 +117,10 @@ class LinearProbes:
             If the file does not say which questions they were trained on.
         """
         if not {"questions", "groups"} <= self.record.keys():
-            raise InputError("these probes do not say which questions they were trained on; make them again")
+            raise InputError(
+                "these probes do not say which questions they were trained on, as older ones do not; delete their file "
+                "and make them again with interp probe --save-probes"
+            )
         of_texts: Mapping[str, int] = self.record["questions"]
         of_groups: Mapping[str, int] = self.record["groups"] if dataset == self.record["identity"]["dataset"] else {}
         folds = {

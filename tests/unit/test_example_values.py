@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,19 @@ def test_examples_that_maps_share_are_drawn_as_often_in_all_and_groups_together(
     np.testing.assert_array_equal(one[:, common], other)
     np.testing.assert_array_equal(one[:, ::2], one[:, 1::2])
     assert one.mean() == pytest.approx(1, abs=0.1)
+
+
+def test_what_any_of_the_maps_keeps_together_is_drawn_together() -> None:
+    """One map has the questions of an answer as one, the other every question apart."""
+    rng = np.random.default_rng(0)
+    apart = replace(examples(MEAN), groups=tuple(f"g{number}" for number in range(N)))
+    by_answer = replace(examples(MEAN), groups=tuple(f"g{number - number % 4}" for number in range(N)))
+    for maps in ([apart, by_answer], [by_answer, apart]):
+        for weights in joint_draws(maps, 50, rng):
+            of_answers = weights.reshape(50, N // 4, 4)
+            assert (of_answers == of_answers[:, :, :1]).all()
+    (alone,) = joint_draws([apart], 50, rng)
+    assert not (alone[:, ::2] == alone[:, 1::2]).all()
 
 
 def test_an_auc_needs_its_two_classes() -> None:

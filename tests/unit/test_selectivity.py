@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -267,6 +268,16 @@ def test_finished_control_tasks_are_not_probed_again(tmp_path: Path) -> None:
     before = [part.stat().st_mtime_ns for part in parts]
     assert mapped(cells, np.ones((N, 2), dtype=bool), labels, named(types), tmp_path).data.identical(whole)
     assert [part.stat().st_mtime_ns for part in parts] == before
+
+
+def test_other_labels_than_correctness_have_a_selectivity_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    types, labels = drawn(rng)
+    cells = torch.from_numpy(rng.normal(size=(1, 2, N, 5)))
+    everyone, other = np.ones((N, 2), dtype=bool), replace(labels, called="positive")
+    data = mapped(cells, everyone, other, named(types), tmp_path).data
+    assert "n_wrong" not in data
+    assert (data["n_positive"] == labels.wrong.sum()).all()
 
 
 def test_one_published_split_has_a_selectivity_too(tmp_path: Path) -> None:
