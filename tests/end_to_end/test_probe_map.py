@@ -85,7 +85,7 @@ def test_other_settings_do_not_replace_a_result_unasked(finished: Path) -> None:
     before = (finished / RESULT).read_bytes()
     outcome = subprocess.run([*COMMAND, "--c", "0.1"], cwd=finished, capture_output=True, text=True, check=False)
     assert outcome.returncode == 2
-    assert "c: [1.0] there, [0.1] here" in outcome.stderr.splitlines()[-1]
+    assert "c: [0.001, 0.01, 0.1] there, [0.1] here" in outcome.stderr.splitlines()[-1]
     assert (finished / RESULT).read_bytes() == before
 
 

@@ -172,7 +172,7 @@ def test_tracked_maps_are_told_as_they_were_read_by_hand() -> None:
     )
     # Another processor rounds otherwise, and `make figures` makes the maps anew: to two digits.
     assert re.search(
-        r"Highest: \.8[56]\d \(95 % interval \.8\d\d to \.\d+\) at exact_answer_last, layer \d+; \d+ of 450 cells",
+        r"Highest: \.8[78]\d \(95 % interval \.8\d\d to \.\d+\) at exact_answer_last, layer \d+; \d+ of 450 cells",
         probe,
     )
     assert "Strongest column (lowest mean over layers): exact_answer_before_first, 2,8" in ranks
