@@ -201,10 +201,9 @@ class _BatchFits:
         self.labels = labels
         self.n_inner = _n_inner(labels, probing)
         self.candidates = Candidates(self._trains, labels.fold, labels.n_folds, probing.c)
-        chooses = len(probing.c) > 1
-        nested = self.n_inner > 0 and not chooses
+        self.chooses = len(probing.c) > 1
+        nested = self.n_inner > 0 and not self.chooses
         self.once = CrossFits(self._trains, labels.fold, _same_costs(labels, probing), nested=nested)
-        self.chooses = chooses
 
     def can_train(self, there: Bool[np.ndarray, " example"]) -> bool:
         """Whether every fit has examples of both classes among those of a cell."""
