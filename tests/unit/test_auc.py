@@ -5,10 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logit
-from scipy.stats import norm
+from scipy.stats import norm, t
 from sklearn.metrics import roc_auc_score
 
-from interp.auc import auc_difference, auc_interval, bootstrap_interval, macro_auc_interval, macro_bootstrap_interval
+from interp.auc import (
+    auc_and_influence,
+    auc_difference,
+    auc_interval,
+    bootstrap_interval,
+    macro_auc_interval,
+    macro_bootstrap_interval,
+)
 from interp.means import group_draws
 
 
@@ -135,6 +142,14 @@ def test_intervals_of_groups_cover_where_those_of_examples_do_not() -> None:
     assert 0.93 <= of_groups / 400 <= 0.98
     assert 0.92 <= bootstrapped / 400 <= 0.97
     assert of_examples / 400 < 0.85
+
+
+def test_of_few_groups_the_variance_and_the_quantile_are_those_of_so_many() -> None:
+    scores, labels, group = clustered(np.random.default_rng(8), 12, 1.0)
+    value, influence = auc_and_influence(scores[None], labels, group)
+    _, low, high = auc_interval(scores, labels, group=group)
+    half = (logit(high) - logit(low)) / 2 * value * (1 - value)
+    assert half == pytest.approx(t.ppf(0.975, 11) * np.sqrt(12 / 11 * (influence**2).sum()))
 
 
 def test_a_draw_has_whole_groups() -> None:
