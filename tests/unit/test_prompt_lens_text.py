@@ -49,13 +49,22 @@ def rows_of(text: str) -> list[str]:
     return COLOUR.sub("", text).split("\n\n")[0].splitlines()
 
 
+SKIN_TONES = "".join(map(chr, range(0x1F3FB, 0x1F400)))
+"""Which the other implementation counts as nothing, whether or not they follow a face."""
+
+
 @given(letters)
 def test_texts_are_as_wide_as_another_implementation_has_them(text: str) -> None:
     assert width_of(text) == cell_len(text)
     assert cell_len(padded(text, 30)) == 30
 
 
-@given(st.text(max_size=8))
+@pytest.mark.parametrize("tone", SKIN_TONES)
+def test_a_skin_tone_without_a_face_is_an_emoji_of_its_own(tone: str) -> None:
+    assert width_of(tone) == 2
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters=SKIN_TONES), max_size=8))
 def test_labels_are_as_wide_as_another_implementation_has_them(text: str) -> None:
     label = whole_label(0, text, Terminal().draws)
     # Where the two know different versions of Unicode they may differ by what one of them does not know.
