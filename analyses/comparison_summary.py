@@ -69,7 +69,16 @@ def remark(comparison: Comparison, pair: int, statistic: str) -> str:
     if statistic == "top_shared":
         data = comparison.data.isel(pair=pair)
         return f"  (of the top {int(data['n_top'])}; {int(data['n_top']) / int(data['n_cells']):.3f} by chance)"
+    if statistic == "mean_difference" and _is_logarithmic(comparison, pair):
+        factor = math.exp(comparison.statistic(pair, statistic).value)
+        return f"  (of natural logarithms: apart by a factor of {factor:.3g})"
     return ""
+
+
+def _is_logarithmic(comparison: Comparison, pair: int) -> bool:
+    """Whether the maps of a pair are compared by their logarithms."""
+    appearances = json.loads(comparison.data.attrs["appearances"])
+    return any("log" in appearances[number]["scale"] for number in comparison.pairs[pair])
 
 
 def most_disagreeing(comparison: Comparison, pair: int, sign: int) -> list[str]:

@@ -4,7 +4,8 @@ Reads every captured cell of the residual stream through the model's own final n
 and the rank of the answer's first token, of the correct answer's and of the model's own next token, the entropy, and
 how far the lens is from the model's output. Over all answers, right and wrong ones apart, and their difference. The
 model is not run again where the activations are there. Writes lens-answer-logprob.nc, .pdf and .png, and so on. With
---text it shows what the lens says at every layer and token of one prompt: lens.nc, .pdf and .png, and as text.
+--text it shows what the lens says at every layer and token of one prompt: as text, and in files that have the prompt's
+first words in their names.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from analyses import asking, capturing
 from analyses.capturing import layer_numbers
-from analyses.runs import Identity, provenance, publish, require_publishable, reusable_result, run_folder
+from analyses.runs import Identity, prompt_name, provenance, publish, require_publishable, reusable_result, run_folder
 
 if TYPE_CHECKING:
     from interp.lenses import Lens
@@ -54,7 +54,7 @@ class Config(capturing.Config):
     that 'interp tune' made, or of a folder in the format of the tuned-lens package."""
     figures: Path = Path("figures")
     """Folder of results: <model>/<dataset>/lens-<quantity>.{nc,pdf,png}, and -correct, -wrong, -difference;
-    <model>/texts/lens.* for --text."""
+    <model>/texts/lens-<its first words and a hash>.* for --text."""
     overwrite: bool = False
     """Replace the results of another run."""
 
@@ -103,7 +103,10 @@ def run(config: Config, source: ModelSource, model: Callable[[], HookedModel]) -
 
     of_values = identity_of(config, source)
     identity = of_values | {"colour": config.colour}
-    parent, name = config.runs / source.name / "texts", "-".join(["lens", *variants_of(config)])
+    parent, name = (
+        config.runs / source.name / "texts",
+        "-".join(["lens", prompt_name(str(config.text)), *variants_of(config)]),
+    )
     path, published = run_folder(parent, "lens", identity) / "lens.nc", config.figures / source.name / "texts"
     require_publishable(published / f"{name}.nc", identity, overwrite=config.overwrite)
     shown = reusable_result(PromptMap, path, identity)
@@ -147,7 +150,7 @@ def identity_of(config: Config, source: ModelSource) -> dict[str, Any]:
 
 
 def variants_of(config: Config) -> list[str]:
-    """What in the name of a picture tells it from that of the logit lens by default."""
+    """What in the name of a picture tells it from that of the logit lens by default, of the same text."""
     chosen = [
         (lens_name(config), LOGIT),
         (config.colour, DEFAULT_COLOUR),

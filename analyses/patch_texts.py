@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from analyses import asking, patching
-from analyses.runs import provenance, publish, require_publishable, reusable, run_folder, table_of_values
+from analyses.runs import prompt_name, provenance, publish, require_publishable, reusable, run_folder, table_of_values
 
 if TYPE_CHECKING:
     from interp.model_sources import ModelSource
@@ -23,7 +23,8 @@ def run(config: patching.Config, source: ModelSource, model: Callable[[], Hooked
 
     identity = identity_of(config, source)
     folder = run_folder(config.runs / source.name / "texts", "patch", identity)
-    published = config.figures / source.name / "texts" / f"{'-'.join(['patch', *patching.variants_of(config)])}.nc"
+    name = "-".join(["patch", prompt_name(str(config.clean), str(config.corrupt)), *patching.variants_of(config)])
+    published = config.figures / source.name / "texts" / f"{name}.nc"
     require_publishable(published, identity, overwrite=config.overwrite)
     heatmap = reusable(folder / "patch.nc", identity)
     if heatmap is None:

@@ -99,7 +99,8 @@ class Config(asking.Config):
     """What goes on from --corrupt."""
     figures: Path = Path("figures")
     """Folder of results: <model>/<dataset>/patch.{nc,pdf,png}, patch-pairs.nc; patch-verdict.* for another read-out,
-    patch-attn_out.* for another site; <model>/texts/patch.* for one pair of texts."""
+    patch-attn_out.* for another site; <model>/texts/patch-<first words and
+    a hash>.* for one pair of texts."""
     overwrite: bool = False
     """Replace the result of another run."""
 

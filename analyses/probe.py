@@ -2,11 +2,11 @@
 
 Asks the questions, captures the residual stream after every layer (or another site) at every position of the answers
 that have an exact answer, and gives each (layer, token) the AUC of a cross-fitted probe for errors, with its interval;
-marks the cells that are above chance, and maps what the probe knows beyond the token's identity, the answer's shape and
-the question's difficulty; with --selectivity also what it knows beyond which answers tend to be wrong. With --labels it
-does the same for any other column of the answers or of the question file; for several classes and for numbers without
-the marks and the controls. Writes probe.*, probe-beyond.* and probe-selectivity.* (.nc, .pdf, .png). An interrupted run
-goes on where it was.
+marks the cells that are above chance, and maps what the probe knows beyond the strongest of its controls: the token's
+identity, the answer's shape, the question's difficulty, and all of them; with --selectivity also what it knows beyond
+which answers tend to be wrong. With --labels it does the same for any other column of the answers or of the question
+file; for several classes and for numbers without the marks and the controls. Writes probe.*, probe-beyond.* and
+probe-selectivity.* (.nc, .pdf, .png). An interrupted run goes on where it was.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ PROCEDURE = {"marks": "refits of own permutations", "halved": "cells all over th
 which cells were halved depended on their AUCs."""
 BEYOND = "beyond.nc"
 """The map of what the probe knows beyond the controls."""
-MARKS_BEYOND = {"marks_beyond": "sign flips"}
-"""In its identity: before, it had no marks."""
+PROCEDURE_BEYOND = {"marks_beyond": "sign flips", "subtracted": "the strongest control"}
+"""In its identity: before, it had no marks, and was beyond all controls together."""
 OF_MAPS = ("permutations", "bootstraps", "halvings", "controls")
 """Flags that decide what is made of the scores."""
 FEWEST_PERMUTATIONS = 19
@@ -64,7 +64,8 @@ class Config(probing.Config):
     """In how many ways the answers are halved, in each of 20 cells, to measure by how much both intervals of two
     classes must be widened for the refits; 0 widens them by what folds have in common (Nadeau & Bengio 2003)."""
     controls: bool = True
-    """Also map what the probe knows beyond the token's identity, the answer's shape and the question's difficulty."""
+    """Also map what the probe knows beyond the strongest of its controls: the token's identity, the answer's shape, the
+    question's difficulty, and all of them."""
     selectivity: bool = False
     """Also map the probe's selectivity: its AUC minus the one it has on control tasks, which give everything that is
     answered (such as a country) a random label (Hewitt & Liang 2019). Takes as long again for every two tasks or so."""
@@ -92,7 +93,7 @@ def run(config: Config) -> None:
     work, parts = run_folder(parent, name, identity), run_folder(parent, "scores", of_scores)
     results = {name: Planned(work / "probe.nc", identity)}
     if has_controls(config):
-        results[f"{name}-beyond"] = Planned(work / BEYOND, identity | MARKS_BEYOND)
+        results[f"{name}-beyond"] = Planned(work / BEYOND, identity | PROCEDURE_BEYOND)
     if config.selectivity:
         results[f"{name}-selectivity"] = Planned(work / "selectivity.nc", of_tasks)
     folder = config.figures / source.name / questions.name
@@ -104,7 +105,7 @@ def run(config: Config) -> None:
     classes = cache(lambda: probing.two_classes(config, material()))
     if not is_measured(config, work, identity):
         for result, heatmap in measured_maps(config, material(), classes, work).items():
-            of_result = identity | MARKS_BEYOND if result == BEYOND else identity
+            of_result = identity | PROCEDURE_BEYOND if result == BEYOND else identity
             heatmap.with_attributes(provenance(of_result)).save(work / result)
     if config.selectivity and reusable(work / "selectivity.nc", of_tasks) is None:
         selective = selectivity(config, material(), classes)
@@ -164,7 +165,7 @@ def has_controls(config: Config) -> bool:
 
 def is_measured(config: Config, work: Path, identity: Identity) -> bool:
     """Whether an earlier run made the maps; of what is not of two classes only the first is made."""
-    first, beyond = reusable(work / "probe.nc", identity), reusable(work / BEYOND, {**identity, **MARKS_BEYOND})
+    first, beyond = reusable(work / "probe.nc", identity), reusable(work / BEYOND, {**identity, **PROCEDURE_BEYOND})
     alone = first is not None and first.data.attrs.get("label_kind", "binary") != "binary"
     return first is not None and (alone or beyond is not None or not has_controls(config))
 
@@ -217,7 +218,7 @@ def binary_maps(config: Config, material: Material, classes: TwoClasses, work: P
         controls = control_scores(material.answers, material.table["token"].values, labels, material.probing)
         values = control_values(controls, labels, store.positions)
         signs = {"draws": config.permutations, "seed": seed}
-        maps[BEYOND] = beyond_map(heatmap, scores, controls["all"], labels, values, **signs)
+        maps[BEYOND] = beyond_map(heatmap, scores, controls, labels, values, **signs)
     return {name: each.with_attributes(of_best) for name, each in maps.items()}
 
 

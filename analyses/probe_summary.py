@@ -26,11 +26,18 @@ def in_words(heatmap: Heatmap) -> str:
 
 def _controls_in_words(heatmap: Heatmap) -> list[str]:
     data = heatmap.data
-    lines = ["AUC of the controls [95 % interval]", " " * 26 + "".join(f"{name:>22}" for name in data["which"].values)]
-    for name in data["position"].values:
-        row = data.sel(position=name)
+    which = data["which"].values
+    lines = [
+        "AUC of the controls [95 % interval]; *: the strongest there, which the map is beyond",
+        " " * 26 + "".join(f"{name:>22} " for name in which).rstrip(),
+    ]
+    for position in data["position"].values:
+        row = data.sel(position=position)
         cells = zip(row["control"].values, row["control_low"].values, row["control_high"].values, strict=True)
-        lines.append(f"{name:26}" + "".join(f"{value_in_words(*map(float, cell)):>22}" for cell in cells))
+        told = [value_in_words(*map(float, cell)) for cell in cells]
+        marks = ["*" if name == row["strongest"].item() else " " for name in which]
+        of_controls = "".join(f"{value:>22}{mark}" for value, mark in zip(told, marks, strict=True))
+        lines.append(f"{position:26}{of_controls}".rstrip())
     return lines
 
 

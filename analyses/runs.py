@@ -12,6 +12,7 @@ import json
 import math
 import os
 import platform
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -39,6 +40,8 @@ R = TypeVar("R", bound="Result")
 Identity = Mapping[str, Any]
 
 COMPUTING = ("torch", "transformers", "transformer-lens")
+WIDEST_NAME = 40
+"""So many letters of a text are in the names of files about it."""
 DRAWN_AS = ("pdf", "png")
 """The formats of the drawing that every result has beside it."""
 RECORDED = (*COMPUTING, "numpy", "scikit-learn", "xarray", "matplotlib")
@@ -57,6 +60,16 @@ def digest(identity: Identity) -> str:
 def run_folder(parent: Path, name: str, identity: Identity) -> Path:
     """Where work of this identity is kept below `parent`."""
     return parent / f"{name}-{digest(identity)}"
+
+
+def prompt_name(*texts: str) -> str:
+    """What tells the files about some texts from those about others: the first words, and a hash of all."""
+    words = re.findall(r"[a-z0-9]+", texts[0].lower())
+    beginning = "-".join(words)[: WIDEST_NAME + 1]
+    if len(beginning) > WIDEST_NAME:  # In the middle of a word, unless there is but one.
+        beginning = beginning.rpartition("-")[0] or beginning[:WIDEST_NAME]
+    hashed = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:6]
+    return "-".join(filter(None, [beginning, hashed]))
 
 
 def provenance(identity: Identity) -> dict[str, str]:

@@ -9,12 +9,15 @@ control         features
 ``all``         all of them
 ==============  ====================================================================================================
 
-*Beyond the controls* is what a probe adds to them: the AUC of probe and controls together minus that of the controls
-alone, or minus .5 where these are below it: what tells nothing is no handicap to make up for. Together means a logistic
-regression on their two scores, fitted for each fold on the other folds, to scores of probes that saw neither the
-example nor the fold. Cells that add something are marked, corrected for how many were
-looked at: the sign of what every group of examples adds to the difference is drawn anew, the same for all cells, and
-the largest difference of the map, in deviations of its cell, is taken for each draw (`interp.permutations`).
+*Beyond the controls* is what a probe adds to the strongest of them at its position: the AUC of probe and control
+together minus that of the control alone, or minus .5 where that is below it: what tells nothing is no handicap to make
+up for. On few examples all controls together may tell less than one of them, since they are more features. The
+strongest is chosen on the examples that are scored, so that what is left errs on the low side.
+
+Together means a logistic regression on the two scores, fitted for each fold on the other folds, to scores of probes
+that saw neither the example nor the fold. Cells that add something are marked, corrected for how many were looked at:
+the sign of what every group of examples adds to the difference is drawn anew, the same for all cells, and the largest
+difference of the map, in deviations of its cell, is taken for each draw (`interp.permutations`).
 """
 
 from __future__ import annotations
@@ -125,23 +128,24 @@ def control_values(scores: Mapping[str, Sequence[Scores]], labels: Labels, posit
 def beyond_map(
     heatmap: Heatmap,
     scores: Scores,
-    controls: Sequence[Scores],
+    controls: Mapping[str, Sequence[Scores]],
     labels: Labels,
     values: xr.Dataset,
     *,
     draws: int = 0,
     seed: int = 0,
 ) -> Heatmap:
-    """By how much each cell's probe raises the AUC of the controls at its position, with a paired interval.
+    """By how much each cell's probe raises the AUC of the strongest control at its position, with a paired interval.
 
-    With draws also ``p``, ``p_corrected``, ``threshold`` and ``marked`` (`interp.permutations.Null.marks`).
+    Which that is, is ``strongest``. With draws also ``p``, ``p_corrected``, ``threshold`` and ``marked``
+    (`interp.permutations.Null.marks`).
 
     Parameters
     ----------
     heatmap, scores
         The probe map and its scores, with those within the training folds.
     controls
-        The scores of the controls at every position.
+        The scores of every control at every position.
     labels
         The labels and folds of all of them.
     values
@@ -154,7 +158,9 @@ def beyond_map(
     shape, metric = heatmap.data["value"].shape, heatmap.data.attrs["metric"]
     value, low, high = (np.full(shape, np.nan) for _ in range(3))
     parts: dict[tuple[int, int], Float[np.ndarray, " group"]] = {}
-    for column, control in enumerate(controls):
+    names = strongest_controls(values)
+    for column, name in enumerate(names):
+        control = controls[name or "all"][column]
         of_layers = Scores(scores.held_out[:, column], scores.inner[:, column])
         in_every_layer = Scores(*(np.broadcast_to(each, (shape[0], *each.shape)) for each in control))
         alone = _at_least_chance(control.held_out[0], labels)
@@ -173,7 +179,7 @@ def beyond_map(
         layers=heatmap.layers,
         positions=[str(name) for name in heatmap.data["position"].values],
         kind="probe beyond controls",
-        metric=f"{'AUC' if metric == METRIC else metric} beyond controls (token, shape of the answer, difficulty)",
+        metric=f"{'AUC' if metric == METRIC else metric} beyond the strongest control (token, shape, difficulty, all)",
         scale=beyond_scale(value),
         extra={
             f"n_{labels.called}": heatmap.data[f"n_{labels.called}"].values,
@@ -184,7 +190,16 @@ def beyond_map(
     if parts and draws:
         in_order = np.stack([parts[cell] for cell in sorted(parts)])
         beyond = _with_marks(beyond, in_order, labels, draws, np.random.default_rng(seed))
-    return Heatmap(beyond.data.merge(values))
+    return Heatmap(beyond.data.merge(values).assign(strongest=("position", names)))
+
+
+def strongest_controls(values: xr.Dataset) -> list[str]:
+    """For each position of `control_values` the control with the highest AUC; nothing where none has one."""
+    of_positions = values["control"].transpose("position", "which")
+    return [
+        str(values["which"].values[np.nanargmax(each)]) if np.isfinite(each).any() else ""
+        for each in of_positions.values
+    ]
 
 
 def beyond_scale(value: Float[np.ndarray, "layer position"]) -> Scale:

@@ -10,7 +10,7 @@ statistic               of the cells that both maps have
 ``top_shared``          share of the top 5 % of one map's cells that are in the top 5 % of the other's; 5 % by chance
 ``peak_layers``         rows from the first map's highest cell to the second's; below 0, the second's is earlier
 ``peak_columns``        columns between the two, likewise
-``mean_difference``     mean of the absolute differences of the values, of maps in one unit
+``mean_difference``     mean absolute difference of the values, or of their natural logarithms, of maps in one unit
 ======================  ==============================================================================================
 
 Neighbouring cells are alike in every map, so that cells are no independent observations, and the usual p-value of a

@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 from tokenizers import normalizers
 
 from analyses import cli, patch_texts, patching
+from analyses.runs import prompt_name
 from interp import output_path
 from interp.errors import InputError
 from interp.example_values import ExampleValues
@@ -38,6 +39,7 @@ PATCHED = ["--no-only-said", "--margin=-1000", "--bootstraps", "50"]
 FEW = ["--positions", "subject_last,last_q,exact_answer_before_first,exact_answer_first"]
 TWO = ["--positions", "subject_last,exact_answer_before_first", "--metric", "score"]
 TEXTS = ["--clean", "The city of Lyon is located in", "--corrupt", "The city of São Paulo is located in"]
+PATCH_OF_TEXTS = f"patch-{prompt_name(TEXTS[1], TEXTS[3])}"
 QUESTIONS = Path("asked.csv")
 
 
@@ -212,8 +214,8 @@ def test_a_pair_of_texts_has_its_tokens_as_columns(
     patch(source, *TEXTS, *answers, "--margin=-1000", whole=True)
     folder = folder_of(source, "texts")
     before = contents(folder)
-    assert set(before) == {"patch.nc", "patch.pdf", "patch.png"}
-    data = Heatmap.load(folder / "patch.nc").data
+    assert set(before) == {f"{PATCH_OF_TEXTS}{suffix}" for suffix in (".nc", ".pdf", ".png")}
+    data = Heatmap.load(folder / f"{PATCH_OF_TEXTS}.nc").data
     columns = data["position"].values.tolist()
     assert [int(column.split()[0]) for column in columns] == sorted({int(column.split()[0]) for column in columns})
     assert columns[0].startswith("0 ")
@@ -230,15 +232,22 @@ def test_a_pair_of_texts_has_its_tokens_as_columns(
     monkeypatch.setattr("interp.models.load_model", None)
     patch(source, *TEXTS, *answers, "--margin=-1000", whole=True)
     assert contents(folder) == before
-    patch(source, *TEXTS[:3], "The city of Nice is located in", *answers, "--margin=-1000", status=2)
-    assert "is the result of another run (corrupt: " in capsys.readouterr().err
+    patch(source, *TEXTS, *answers, "--margin=-1001", status=2)
+    assert "is the result of another run (margin: " in capsys.readouterr().err
+
+
+def test_every_pair_of_texts_has_a_map_of_its_own(source: ModelSource) -> None:
+    for corrupt in (TEXTS[3], "The city of Nice is located in"):
+        patch(source, *TEXTS[:3], corrupt, "--clean-answer", " France", "--corrupt-answer", " Brazil", "--margin=-1000")
+    assert len(list(folder_of(source, "texts").glob("patch-*.nc"))) == 2
 
 
 def test_heads_of_a_pair_of_texts_have_a_column_each(source: ModelSource) -> None:
     flags = ["--clean-answer", " France", "--corrupt-answer", " Brazil", "--margin=-1000"]
     patch(source, *TEXTS, *flags)
     patch(source, *TEXTS, *flags, "--site", "head_z")
-    whole, heads = (Heatmap.load(folder_of(source, "texts") / f"{name}.nc") for name in ("patch", "patch-head_z"))
+    folder = folder_of(source, "texts")
+    whole, heads = (Heatmap.load(folder / f"{PATCH_OF_TEXTS}{variant}.nc") for variant in ("", "-head_z"))
     assert heads.positions == [f"{name} h{head}" for name in whole.positions for head in range(4)]
     assert heads.layers == whole.layers
 
@@ -248,7 +257,8 @@ def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: Model
     maps = {}
     for corruption in ("zero", "resample"):
         patch(source, *TEXTS, *flags, "--corruption", corruption)
-        maps[corruption] = Heatmap.load(folder_of(source, "texts") / f"patch-by-{corruption}.nc").data["value"].values
+        path = folder_of(source, "texts") / f"{PATCH_OF_TEXTS}-by-{corruption}.nc"
+        maps[corruption] = Heatmap.load(path).data["value"].values
     assert np.nanmax(abs(maps["zero"] - maps["resample"])) > 0.1
 
 

@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from analyses import cli, lens_prompt
+from analyses.runs import prompt_name
 from interp import lens as lenses_of_sets
 from interp.errors import InputError
 from interp.lenses import LogitLens
@@ -172,11 +173,12 @@ def test_a_prompt_is_read_once_drawn_and_printed(
     told = capsys.readouterr().out
     folder = folder_of(source)
     before = contents(folder)
-    assert set(before) == {"lens.nc", "lens.pdf", "lens.png"}
-    assert all(str(folder / name) in told for name in before)
+    name = f"lens-{prompt_name(TEXT)}"
+    assert set(before) == {f"{name}{suffix}" for suffix in (".nc", ".pdf", ".png")}
+    assert all(str(folder / file) in told for file in before)
     assert "\033" not in told
     assert max(map(len, told.splitlines()[4:])) <= 70
-    shown = PromptMap.load(folder / "lens.nc")
+    shown = PromptMap.load(folder / f"{name}.nc")
     assert shown.data.attrs["colour"] == "probability"
     assert json.loads(shown.data.attrs["identity"])["text"] == TEXT
     assert shown.data.attrs["text"] == TEXT
@@ -189,22 +191,31 @@ def test_a_prompt_is_read_once_drawn_and_printed(
     assert contents(folder) == before
     for colour in COLOURS:
         lens(source, "--text", TEXT, "--colour", colour)
-    assert {name for name in contents(folder) if name.endswith(".png")} == {
-        "lens.png",
-        *(f"lens-{colour}.png" for colour in COLOURS if colour != "probability"),
+    assert {file for file in contents(folder) if file.endswith(".png")} == {
+        f"{name}.png",
+        *(f"{name}-{colour}.png" for colour in COLOURS if colour != "probability"),
     }
     drawn = contents(folder)
-    assert len({drawn[name] for name in drawn if name.endswith(".png")}) == len(COLOURS)
+    assert len({drawn[file] for file in drawn if file.endswith(".png")}) == len(COLOURS)
     assert cli.main(["figures"]) == 0
     assert contents(folder) == drawn, "drawn again from their files they are the same"
-    lens(source, "--text", "Lyon", status=2)
-    assert "is the result of another run (text: " in capsys.readouterr().err
+    lens(source, "--text", TEXT, "--prompt", "chat", status=2)
+    assert "is the result of another run (prompt: " in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_elsewhere")
+def test_every_prompt_has_a_picture_of_its_own(source: ModelSource) -> None:
+    lens(source, "--text", TEXT)
+    first = contents(folder_of(source))
+    lens(source, "--text", f"{TEXT} and")
+    assert len(contents(folder_of(source))) == 2 * len(first)
+    assert contents(folder_of(source)).items() >= first.items()
 
 
 @pytest.mark.usefixtures("_elsewhere")
 def test_windows_strides_and_layers_have_pictures_of_their_own(source: ModelSource) -> None:
     lens(source, "--text", TEXT, "--tokens=-9-", "--stride", "4", "--layers", "0,2")
-    shown = PromptMap.load(folder_of(source) / "lens-tokens-9--stride4-0_2.nc")
+    shown = PromptMap.load(folder_of(source) / f"lens-{prompt_name(TEXT)}-tokens-9--stride4-0_2.nc")
     assert shown.layers == [0, 2]
     assert shown.places == [shown.n_tokens - 9, shown.n_tokens - 5, shown.n_tokens - 1]
 
@@ -212,7 +223,7 @@ def test_windows_strides_and_layers_have_pictures_of_their_own(source: ModelSour
 @pytest.mark.usefixtures("_elsewhere")
 def test_a_prompt_may_be_a_turn_of_a_chat(source: ModelSource) -> None:
     lens(source, "--text", "Lyon?", "--prompt", "chat")
-    shown = PromptMap.load(folder_of(source) / "lens.nc")
+    shown = PromptMap.load(folder_of(source) / f"lens-{prompt_name('Lyon?')}.nc")
     texts = [shown.texts[token] for token in shown.data["token"].values.tolist()]
     assert "".join(texts).endswith("<|im_end|>\n<|im_start|>assistant\n")
 

@@ -53,6 +53,17 @@ def test_three_methods_are_laid_beside_each_other(tmp_path: Path, capsys: pytest
     assert len(table.splitlines()) == 1 + 3 * 30 * 4
 
 
+def test_ranks_of_tokens_are_compared_by_a_factor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    maps = [CITIES / f"lens-answer-rank-{subset}.nc" for subset in ("correct", "wrong")]
+    status, out, _ = told(capsys, "compare", *maps, "--by", "dataset", "--out", tmp_path, *QUICK)
+    assert status == 0
+    first, second = (np.log(xr.open_dataset(path)["value"].values) for path in maps)
+    apart = float(np.nanmean(np.abs(first - second)))
+    line = next(line for line in out.splitlines() if "mean absolute difference" in line)
+    assert f" {apart:.3f} [" in line
+    assert line.endswith(f"(of natural logarithms: apart by a factor of {np.exp(apart):.3g})")
+
+
 def test_a_page_links_figures_from_where_it_lies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "docs" / "page.md"
     paths = [CITIES / "probe.nc", CITIES / "baselines.nc"]

@@ -75,7 +75,7 @@ def beyond_data(
         extra={name: np.zeros((len(cells), 1), dtype=np.int64) for name in ("n_wrong", "why_missing")},
         attributes={"why_missing_meanings": "has_value"},
     )
-    return beyond_map(heatmap, scores, of_controls["all"], split, values, draws=draws).data
+    return beyond_map(heatmap, scores, of_controls, split, values, draws=draws).data
 
 
 def replace_scores(scores: Scores, held_out: Callable[[np.ndarray], np.ndarray]) -> Scores:
@@ -124,7 +124,7 @@ def test_no_cell_is_further_beyond_the_controls_than_all_is_beyond_chance() -> N
     worse = replace_scores(of_controls["all"][0], lambda held_out: np.where(wrong, -1.0, 1.0) + rng.normal(size=N))
     features = rng.normal(size=(N, 8))
     features[:, 0] += wrong
-    data = beyond_data([features], of_controls | {"all": [worse]}, split)
+    data = beyond_data([features], {name: [worse] for name in of_controls}, split)
     probe = cell_scores(torch.from_numpy(features), np.ones(N, dtype=bool), split, Probing()).held_out
     assert auc_interval(worse.held_out, wrong).value < 0.3
     assert float(data["value"].item()) <= auc_interval(probe, wrong).value - 0.5 + 0.1
@@ -136,9 +136,31 @@ def test_what_is_subtracted_is_the_control_as_it_is_written() -> None:
     features[:, 0] += 2 * WRONG
     of_controls = control_scores(ANSWERS, TOKENS, labels(), Probing())
     data = beyond_data([features, np.zeros((N, 8)) + rng.normal(size=(N, 8))], of_controls)
-    together = data["value"].values[:, 0] + float(data["control"].sel(which="all").item())
+    strongest = float(data["control"].max())
+    together = data["value"].values[:, 0] + strongest
     assert together[0] > 0.93
-    assert together[1] == pytest.approx(float(data["control"].sel(which="all").item()), abs=0.03)
+    assert together[1] == pytest.approx(strongest, abs=0.03)
+
+
+@pytest.mark.parametrize("strongest", ["token", "all"])
+def test_what_is_subtracted_is_the_strongest_control(strongest: str) -> None:
+    """All controls together may tell less than one of them, and the other way round."""
+    rng = np.random.default_rng(8)
+    wrong = rng.random(N) < 0.5
+    split, of_controls = of_tokens(wrong)
+    good, bad, nothing = (
+        Scores(*(wrong + noise * rng.normal(size=each.shape) for each in of_controls["all"][0]))
+        for noise in (0.5, 5.0, np.nan)
+    )
+    others = {"token": [bad], "all": [bad], "shape": [nothing], "difficulty": [bad]}
+    features = rng.normal(size=(N, 8))
+    data = beyond_data([features], {name: (others | {strongest: [good]})[name] for name in CONTROLS}, split)
+    assert data["strongest"].item() == strongest
+    alone = auc_interval(good.held_out[0], wrong).value
+    assert alone > 0.85
+    # What a probe of noise makes of it: nothing that is new.
+    assert float(data["value"].item()) == pytest.approx(0.0, abs=1 - alone)
+    assert float(data["value"].item()) < 0.05
 
 
 def test_cells_that_add_something_are_marked_and_others_are_not() -> None:

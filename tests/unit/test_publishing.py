@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,22 @@ def finished(path: Path, value: float) -> Path:
 
 def made_before_the_code(path: Path) -> None:
     os.utime(path, (1e9, 1e9))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("The Eiffel Tower is in", r"the-eiffel-tower-is-in-[0-9a-f]{6}"),
+        ("One that goes on for more than forty letters", r"one-that-goes-on-for-more-than-forty-[0-9a-f]{6}"),
+        ("x" * 80, "x{40}-[0-9a-f]{6}"),
+        ("東京は", r"[0-9a-f]{6}"),
+    ],
+)
+def test_a_prompt_has_a_name_that_a_file_can_have(text: str, name: str) -> None:
+    assert re.fullmatch(name, runs.prompt_name(text))
+    alike = [text, f"{text} ", text.upper(), f"{text}?"]
+    assert len({runs.prompt_name(each) for each in alike}) == len(set(alike))
+    assert len({runs.prompt_name(*texts) for texts in ((text, "a"), (text, "b"), (text,))}) == 3
 
 
 def value_at(path: Path) -> float:
