@@ -2,6 +2,8 @@
 #   make figures        the maps of SmolLM2-135M on 1,000 questions: activations, the probe and its controls, the lens,
 #                       patching, and these beside each other
 #   make gallery        also everything else that the pages of docs/ show, about an hour more on 2 cores
+#   make sampled        what 30 drawn answers to each question have in common, and which of them a probe chooses: three
+#                       minutes on a GPU, hours on 2 cores
 #   make test           all tests
 #   make test-hooked    the tests of models with TransformerLens 3.9, which has HookedTransformer, in .venv-hooked
 # Variables: PYTHON (the interpreter), MODEL (a name, folder, GGUF file or hub id), N (questions), FIGURES (folder of
@@ -30,13 +32,18 @@ PYTEST_ENV := OMP_NUM_THREADS=1
 SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 VENV := .venv
 BIN := $(VENV)/bin
+define DRAWN_AND_LISTED
+$(BIN)/interp figures --figures $(FIGURES)
+$(BIN)/interp describe --format markdown --length short --out docs/gallery.md \
+  $$(find $(FIGURES) -name '*.nc' ! -name '*-examples.nc' ! -name '*-pairs.nc' | LC_ALL=C sort)
+endef
 INSTALLED := $(VENV)/.installed
 HOOKED := .venv-hooked
 # Of these the model's form decides something: they run models with hooks. Ray, kills, and the commands need but one form.
 TESTS_OF_FORMS := tests/end_to_end/test_forms.py $(addprefix tests/model/test_,$(addsuffix .py,forms models sites norms \
   output_path capture generation patching patch attribution_patching recordings direct_attribution lens prompt_lens))
 
-.PHONY: figures gallery test test-hooked lint types contracts clean
+.PHONY: figures gallery sampled test test-hooked lint types contracts clean
 
 figures: $(MADE)
 
@@ -73,9 +80,13 @@ gallery: figures
 	$(BIN)/interp lens $(RUN) --quantities answer-rank --of all --first 300 --overwrite \
 	  --lens tuned:$$(ls -t runs/$(MODEL)/cities/tuned-*/lens.safetensors | head -1)
 	$(BIN)/interp attribution $(RUN)
-	$(BIN)/interp figures --figures $(FIGURES)
-	$(BIN)/interp describe --format markdown --length short --out docs/gallery.md \
-	  $$(find $(FIGURES) -name '*.nc' ! -name '*-examples.nc' ! -name '*-pairs.nc' | LC_ALL=C sort)
+	$(DRAWN_AND_LISTED)
+
+# All prompts of a sample are one batch, as a GPU wants them.
+sampled: figures
+	$(BIN)/interp error-types $(RUN) --samples 30 --batch-size 1000
+	$(BIN)/interp select $(RUN) --samples 30 --batch-size 1000
+	$(DRAWN_AND_LISTED)
 
 # One that is not there counts as changed.
 $(RESULTS): ;

@@ -187,6 +187,8 @@ def in_words(heatmap: Heatmap) -> str:
     """The values at some depths, and where the effect is largest and in which layers."""
     import numpy as np
 
+    from interp.patch_map import MIN_PAIRS
+
     data = heatmap.data
     away = abs(data["value"].values - float(data.attrs["unpatched"]))
     lines = [
@@ -202,7 +204,8 @@ def in_words(heatmap: Heatmap) -> str:
             lines.append(f"{name:26}{interval:>24} at layer {heatmap.layers[row]}, {peaks_in_words(heatmap, column)}")
     counts = json.loads(data.attrs["counts"])
     dropped = {why: n for why, n in counts.items() if why.startswith("pairs dropped")}
-    return "\n".join([*lines, "", f"{counts['pairs']} pairs", *(f"{why}: {n}" for why, n in dropped.items())])
+    enough = "" if counts["pairs"] >= MIN_PAIRS else f"; a cell needs {MIN_PAIRS} to have a value (give more --pairs)"
+    return "\n".join([*lines, "", f"{counts['pairs']} pairs{enough}", *(f"{why}: {n}" for why, n in dropped.items())])
 
 
 def peaks_in_words(heatmap: Heatmap, column: int) -> str:

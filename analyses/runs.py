@@ -266,19 +266,22 @@ def load_result(path: Path) -> Heatmap | Estimates | Matrix | Comparison:
 
 
 def table_of_values(heatmap: Heatmap) -> str:
-    """The values with their intervals, for every position at four depths."""
-    data = heatmap.data
+    """The values with their intervals, for every position at four depths; and why some of these have none."""
+    data, reasons = heatmap.data, heatmap.reasons
     kept = data["layer"].values.tolist()
     layers = sorted({kept[0], kept[len(kept) // 3], kept[2 * len(kept) // 3], kept[-1]})
     lines = [
         f"{data.attrs['metric']} [95 % interval]",
         f"{'':26}{'n':>5}" + "".join(f"{f'layer {layer}':>25}" for layer in layers),
     ]
-    for name in data["position"].values:
+    rows = [kept.index(layer) for layer in layers]
+    for number, name in enumerate(data["position"].values):
         column = data.sel(position=name)
-        values = [column.sel(layer=layer) for layer in layers]
+        values = [column.isel(layer=row) for row in rows]
         shown = [value_in_words(float(v.value), float(v.low), float(v.high)) for v in values]
-        lines.append(f"{name:26}{int(column.n.max()):5d}" + "".join(f"{cell:>25}" for cell in shown))
+        why = ", ".join(dict.fromkeys(filter(None, reasons[rows, number])))
+        told = "".join(f"{cell:>25}" for cell in shown) + (f"  ({why})" if why else "")
+        lines.append(f"{name:26}{int(column.n.max()):5d}{told}")
     return "\n".join(lines)
 
 

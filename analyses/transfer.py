@@ -136,16 +136,16 @@ def probed_set(
 
 def in_words(matrix: Matrix) -> str:
     """A line for each pair: trained on, in which cell, tested on, and what came of it."""
-    data = matrix.data
+    data, reasons = matrix.data, matrix.reasons
     lines = ["", f"{data.attrs['metric']} [95 % interval]"]
-    for train in data["train"].values:
+    for of_row, train in zip(reasons, data["train"].values, strict=True):
         row = data.sel(train=train)
         lines.append(f"{train}: layer {int(row['train_layer'])}, {row['train_position'].item()}")
-        for test in data["test"].values:
+        for why, test in zip(of_row, data["test"].values, strict=True):
             cell = row.sel(test=test)
             interval = value_in_words(float(cell["value"]), float(cell["low"]), float(cell["high"]))
             beyond = f"   {cell['baseline'].item()} {float(cell['baseline_auc']):.3f}" if "baseline" in cell else ""
-            lines.append(f"    {test:28}{interval:>24}   n {int(cell['n'])}{beyond}")
+            lines.append(f"    {test:28}{interval:>24}   n {int(cell['n'])}{beyond}{f'   ({why})' if why else ''}")
     return "\n".join(lines)
 
 

@@ -85,6 +85,8 @@ def main(config: Config) -> int:
             times[OURS].append(_seconds(partial(figure.drawn, parts, published, Probing(nested=False))))
             times[USUAL].append(usual_seconds(figure, parts / "store", published, config, turn))
             times[WHOLE].append(_seconds(partial(figure.drawn, parts / "whole", whole, Probing(STRENGTHS))))
+            told = ", ".join(f"{name} {seconds[-1]:.1f} s" for name, seconds in times.items())
+            print(f"turn {turn + 1}: {told}", file=sys.stderr, flush=True)
     told = f"{len(answers)} answers, {len(judged)} of them judged"
     print(f"{source.name} in {config.dtype} on {device_name(device)}, {told}")
     for name, seconds in times.items():

@@ -179,7 +179,7 @@ def beyond_map(
         layers=heatmap.layers,
         positions=[str(name) for name in heatmap.data["position"].values],
         kind="probe beyond controls",
-        metric=f"{'AUC' if metric == METRIC else metric} beyond the strongest control (token, shape, difficulty, all)",
+        metric=f"{'AUC' if metric == METRIC else metric} beyond the strongest control (token, shape, difficulty)",
         scale=beyond_scale(value),
         extra={
             f"n_{labels.called}": heatmap.data[f"n_{labels.called}"].values,

@@ -89,7 +89,7 @@ class Heatmap(Result):
         return np.where(np.isfinite(turned), turned, np.nan)
 
     @classmethod
-    def load(cls, path: Path) -> Heatmap:
+    def load(cls, path: Path | str) -> Heatmap:
         """Read a heatmap: netCDF as `save` writes it, or a CSV with a ``layer`` column and one column per position.
 
         A CSV is a published map: it has values, which are taken for AUCs, and neither intervals nor n.
@@ -99,12 +99,19 @@ class Heatmap(Result):
         InputError
             If the file is not there or not a heatmap.
         """
+        path = Path(path)
         if not path.is_file():
             raise InputError(f"no heatmap at {path}; give the path of a .nc or .csv file")
         return cls._load_csv(path) if path.suffix.lower() == ".csv" else super().load(path)
 
     @classmethod
     def _load_csv(cls, path: Path) -> Heatmap:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            header = file.readline()
+        if ";" in header and "," not in header:
+            raise InputError(
+                f"{path} has semicolons between its columns; write commas there, and points in its numbers"
+            )
         try:
             frame = pd.read_csv(path, index_col=0).astype(float)
         except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:

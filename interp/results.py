@@ -135,13 +135,13 @@ class Result:
         """The same with more attributes."""
         return type(self)(self.data.assign_attrs(dict(attributes)))
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write netCDF (HDF5)."""
-        with whole_file(path) as temporary:
+        with whole_file(Path(path)) as temporary:
             self.data.to_netcdf(temporary, engine="h5netcdf")
 
     @classmethod
-    def load(cls: type[R], path: Path) -> R:
+    def load(cls: type[R], path: Path | str) -> R:
         """Read what `save` wrote.
 
         Raises
@@ -149,6 +149,7 @@ class Result:
         InputError
             If the file is not there or is something else.
         """
+        path = Path(path)
         if not path.is_file():
             raise InputError(f"no {cls.noun} at {path}; give the path of a .nc file")
         try:

@@ -76,6 +76,18 @@ LAYOUTS = {
             "head_z": read_by("self_attn.dense"),
         },
     ),
+    # What its attention and its MLP give has the stream added already.
+    "bloom": Layout(
+        "transformer.h",
+        STREAM
+        | {
+            "resid_mid": read_by("post_attention_layernorm"),
+            "attn_out": given_by("self_attention.dense"),
+            "mlp_out": given_by("mlp.dense_4h_to_h"),
+            "mlp_hidden": read_by("mlp.dense_4h_to_h"),
+            "head_z": read_by("self_attention.dense"),
+        },
+    ),
     "gpt2": Layout(
         "transformer.h",
         STREAM

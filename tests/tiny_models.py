@@ -8,6 +8,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
+    BloomConfig,
     Gemma2Config,
     Gemma3TextConfig,
     GPT2Config,
@@ -54,6 +55,7 @@ CONFIGS = {
     "olmo2": Olmo2Config(**LLAMA_LIKE),
     "mixtral": MixtralConfig(**LLAMA_LIKE, num_local_experts=4, sliding_window=None),
     "phi": PhiConfig(**LLAMA_LIKE | {"num_key_value_heads": 4}),
+    "bloom": BloomConfig(hidden_size=32, n_layer=3, n_head=4, **SIZES),
     "gpt2": GPT2Config(n_embd=32, n_layer=3, n_head=4, n_positions=256, n_ctx=256, **SIZES),
     "gpt_neox": GPTNeoXConfig(
         hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, rotary_pct=0.5, **SIZES
@@ -61,6 +63,8 @@ CONFIGS = {
 }
 HOOKED = ("llama", "mistral", "qwen2", "qwen3", "mixtral", "gpt2", "gpt_neox")
 """Families that load as HookedTransformer, with a TransformerLens that has it."""
+ALIBI = ("bloom",)
+"""Families that are told places by biases of attention, of all heads of all rows."""
 PARALLEL = ("phi", "gpt_neox")
 """Families whose attention and MLP read the same stream."""
 

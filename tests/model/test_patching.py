@@ -21,6 +21,7 @@ from interp.models import HookedModel
 from interp.patching import Job, Readings, Run, Unit, readings_of
 from interp.sweep import patched_readings
 from interp.wavefront import takes_wavefronts, wavefront
+from tests.model.conftest import Family
 from tests.patched_runs import (
     CLEAR,
     TOLERANCE,
@@ -36,7 +37,7 @@ from tests.patched_runs import (
     rows_of,
     tokens_of,
 )
-from tests.tiny_models import PARALLEL
+from tests.tiny_models import ALIBI, PARALLEL
 
 SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head_z")
 CLEAN = tokens_of(10, seed=1)
@@ -77,8 +78,9 @@ def column_by_column(
     return torch.stack([each.logit for each in readings])
 
 
-def test_only_a_bridge_takes_wavefronts(family_model: HookedModel) -> None:
-    assert takes_wavefronts(family_model) == (type(family_model).__name__ == "TransformerBridge")
+def test_only_a_bridge_takes_wavefronts_and_not_where_places_are_biases_of_whole_rows(family: Family) -> None:
+    is_bridge, has_alibi = type(family.model).__name__ == "TransformerBridge", family.source.name.endswith(ALIBI)
+    assert takes_wavefronts(family.model) == (is_bridge and not has_alibi)
 
 
 CASES = [*((site, 1) for site in SITES), ("mlp_out", 2), ("head_z", 3)]

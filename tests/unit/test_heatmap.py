@@ -134,7 +134,7 @@ def test_a_cosine_scale_ends_at_one(values: list[float], low: float) -> None:
 def test_a_published_map_is_read_from_csv(tmp_path: Path) -> None:
     path = tmp_path / "fig.csv"
     path.write_text("layer,last_q,exact_answer_first,-1\n0,0.6,0.7,\n1,0.61,0.5,0.9\n")
-    heatmap = Heatmap.load(path)
+    heatmap = Heatmap.load(str(path))
     assert heatmap.data["position"].values.tolist() == ["last_q", "exact_answer_first", "-1"]
     np.testing.assert_array_equal(heatmap.data["value"].values, [[0.6, 0.7, np.nan], [0.61, 0.5, 0.9]])
     assert heatmap.data["low"].isnull().all()
@@ -148,6 +148,7 @@ def test_a_published_map_is_read_from_csv(tmp_path: Path) -> None:
         ("layer,a\n0,high\n", "not a table of numbers"),
         ("row,a\n0,1\n", "first column must be 'layer'"),
         ("layer,a\n1,1\n2,1\n", "the layers must be 0, 1, 2"),
+        ("layer;a\n0;0,5\n", "has semicolons between its columns; write commas there"),
     ],
 )
 def test_a_malformed_csv_says_what_is_wrong(tmp_path: Path, contents: str, message: str) -> None:

@@ -28,6 +28,15 @@ def made_before_the_code(path: Path) -> None:
     os.utime(path, (1e9, 1e9))
 
 
+def test_a_table_says_why_there_is_no_value() -> None:
+    value = np.array([[0.6, np.nan], [0.7, np.nan], [np.nan, np.nan]])
+    of_some, of_none = runs.table_of_values(map_of(value)).splitlines()[2:]
+    assert "0.600 [0.580, 0.620]" in of_some
+    assert of_some.endswith("–  (too few examples)")
+    assert of_none.split() == ["column", "1", "3", "–", "–", "–", "(too", "few", "examples)"]
+    assert "(" not in runs.table_of_values(map_of(value[:2, :1]))
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
