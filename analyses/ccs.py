@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from analyses import asking, capturing, probing
+from analyses import asking, capturing, probing, procedures
 from analyses.capturing import DEFAULT_SITE
 from analyses.command import execute
 from analyses.runs import (
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from interp.patching import Run
     from interp.questions import QuestionSet
 
-REGRESSION = {"c": 0.01}
-"""`interp.contrast_probes.C`, in the identity of the result."""
 SETTINGS = ("site", "group", "folds", "seeds", "starts", "directions")
 """Flags that decide the map, beside those of the answers and of the capture."""
 LEAST = {"folds": 2, "seeds": 1, "starts": 1, "directions": 1}
@@ -82,7 +80,7 @@ def run(config: Config) -> None:
     require_usable(config)
     questions, source = asking.questions_of(config), asking.source_of(config)
     settings = {name: getattr(config, name) for name in SETTINGS}
-    identity = asking.identity_of(config, source, questions) | capturing.settings_of(config) | settings | REGRESSION
+    identity = asking.identity_of(config, source, questions) | capturing.settings_of(config) | settings | procedures.CCS
     name = "-".join(["ccs", *variants_of(config)])
     work = run_folder(config.runs / source.name / questions.name, name, identity)
     published = config.figures / source.name / questions.name / f"{name}.nc"

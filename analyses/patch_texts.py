@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from analyses import asking, patching
+from analyses import asking, patching, procedures
 from analyses.runs import prompt_name, provenance, publish, require_publishable, reusable, run_folder, table_of_values
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def identity_of(config: patching.Config, source: ModelSource) -> dict[str, Any]:
     settings = {name: getattr(config, name) for name in (*names, "margin")}
     # What is as it is by default is left out: results from before it was in here keep their identity.
     settings |= {"corruption": config.corruption} if config.corruption != "question" else {}
-    settings |= {"metric": patching.metric_of(config)} | patching.CELLS
+    settings |= {"metric": patching.metric_of(config)} | procedures.PATCHED_CELLS
     return asking.model_identity(config, source) | settings
 
 

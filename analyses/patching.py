@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from analyses import asking
+from analyses import asking, procedures
 from analyses.capturing import layer_numbers
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ WITH_ANSWER = (
 DEFAULT_SITE = "resid_post"
 OF_VALUES = ("readout", "site", "window", "layers", "direction", "corruption", "margin", "pairs", "only_said")
 """Flags that decide what every patch gives, in the identity of every map; those of noise are if there is noise."""
-CELLS = {"cells": "that can have an effect"}
-"""What of the maps has changed, in their identity: those of before had a value in cells that can have none."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
     """All that decides what every patch gives."""
     settings: dict[str, Any] = {name: getattr(config, name) for name in OF_VALUES}
     settings |= {"positions": positions_of(config), "lead": config.lead, "pair_column": config.pair_column}
-    settings |= {"pair_names": dict(questions.columns.get(config.pair_column or "", {}))} | CELLS
+    settings |= {"pair_names": dict(questions.columns.get(config.pair_column or "", {}))} | procedures.PATCHED_CELLS
     if config.screen:
         settings |= {"screen_steps": config.steps}
     if config.corruption == "noise":

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from analyses import asking, probing
+from analyses import asking, probing, procedures
 from analyses.command import execute
 from analyses.probe_summary import in_words
 from analyses.probing import Material, TwoClasses
@@ -36,13 +36,8 @@ if TYPE_CHECKING:
     from interp.heatmap import Heatmap
     from interp.labels import Labels
 
-PROCEDURE = {"marks": "refits of own permutations", "halved": "cells all over the map"}
-"""What of the maps has changed, in their identity: before, all cells that are refitted had the same permutations, and
-which cells were halved depended on their AUCs."""
 BEYOND = "beyond.nc"
 """The map of what the probe knows beyond the controls."""
-PROCEDURE_BEYOND = {"marks_beyond": "sign flips", "subtracted": "the strongest control"}
-"""In its identity: before, it had no marks, and was beyond all controls together."""
 OF_MAPS = ("permutations", "bootstraps", "halvings", "controls")
 """Flags that decide what is made of the scores."""
 FEWEST_PERMUTATIONS = 19
@@ -86,14 +81,14 @@ def run(config: Config) -> None:
     require_usable(config)
     questions, source = probing.questions_of(config), asking.source_of(config)
     of_scores = probing.identity_of(config, source, questions)
-    identity = of_scores | {name: getattr(config, name) for name in OF_MAPS} | PROCEDURE
+    identity = of_scores | {name: getattr(config, name) for name in OF_MAPS} | procedures.PROBE_MAP
     of_tasks = identity | {"selectivity_tasks": config.selectivity_tasks}
 
     name, parent = name_of(config), config.runs / source.name / questions.name
     work, parts = run_folder(parent, name, identity), run_folder(parent, "scores", of_scores)
     results = {name: Planned(work / "probe.nc", identity)}
     if has_controls(config):
-        results[f"{name}-beyond"] = Planned(work / BEYOND, identity | PROCEDURE_BEYOND)
+        results[f"{name}-beyond"] = Planned(work / BEYOND, identity | procedures.BEYOND_CONTROLS)
     if config.selectivity:
         results[f"{name}-selectivity"] = Planned(work / "selectivity.nc", of_tasks)
     folder = config.figures / source.name / questions.name
@@ -105,7 +100,7 @@ def run(config: Config) -> None:
     classes = cache(lambda: probing.two_classes(config, material()))
     if not is_measured(config, work, identity):
         for result, heatmap in measured_maps(config, material(), classes, work).items():
-            of_result = identity | PROCEDURE_BEYOND if result == BEYOND else identity
+            of_result = identity | procedures.BEYOND_CONTROLS if result == BEYOND else identity
             heatmap.with_attributes(provenance(of_result)).save(work / result)
     if config.selectivity and reusable(work / "selectivity.nc", of_tasks) is None:
         selective = selectivity(config, material(), classes)
@@ -165,7 +160,10 @@ def has_controls(config: Config) -> bool:
 
 def is_measured(config: Config, work: Path, identity: Identity) -> bool:
     """Whether an earlier run made the maps; of what is not of two classes only the first is made."""
-    first, beyond = reusable(work / "probe.nc", identity), reusable(work / BEYOND, {**identity, **PROCEDURE_BEYOND})
+    first, beyond = (
+        reusable(work / "probe.nc", identity),
+        reusable(work / BEYOND, {**identity, **procedures.BEYOND_CONTROLS}),
+    )
     alone = first is not None and first.data.attrs.get("label_kind", "binary") != "binary"
     return first is not None and (alone or beyond is not None or not has_controls(config))
 

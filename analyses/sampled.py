@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses import asking, capturing, probing, sampling
+from analyses import asking, capturing, probing, procedures, sampling
 from analyses.capturing import DEFAULT_SITE
 from analyses.runs import Identity, draw, provenance
 
@@ -91,7 +91,7 @@ class Setting:
         """All that decides the samples, the activations and the probe."""
         names = ("samples", "temperature", "batch_size", "site", "position", "folds")
         chosen = {name: getattr(self.config, name) for name in names}
-        chosen |= {"c": list(self.config.c), "layer": self.layer} | sampling.DRAWS
+        chosen |= {"c": list(self.config.c), "layer": self.layer} | procedures.SAMPLES
         return asking.identity_of(self.config, self.source, self.questions) | chosen
 
     def greedy(self) -> capturing.Captured:

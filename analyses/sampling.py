@@ -7,16 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyses import asking
+from analyses import asking, procedures
 from analyses.runs import run_folder
 
 if TYPE_CHECKING:
     from interp.model_sources import ModelSource
     from interp.models import HookedModel, Sampling
     from interp.questions import QuestionSet
-
-DRAWS = {"draws": "of each prompt by itself"}
-"""In the identity of whatever is made of samples: those of older code were of a batch."""
 
 
 def sample_files(
@@ -33,7 +30,7 @@ def sample_files(
     In each is one sampled answer to every question, generated even where the user has an answer.
     """
     # Where TransformerLens draws, what it draws depends on what else is in the batch.
-    drawn = {"temperature": sampling.temperature, "batch_size": config.batch_size} | DRAWS
+    drawn = {"temperature": sampling.temperature, "batch_size": config.batch_size} | procedures.SAMPLES
     identity = asking.identity_of(config, source, questions) | drawn
     folder = run_folder(config.runs / source.name / questions.name, "samples", identity)
     generated = replace(questions, given={})

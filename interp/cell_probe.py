@@ -15,9 +15,9 @@ from jaxtyping import Bool, Float, Int
 from interp.answer_columns import MIN_PER_CLASS
 from interp.batches import batched, in_halves_if_need_be
 from interp.classifiers import Classifier, K, classifier, weights_of
-from interp.cross_fitting import Candidates, CrossFits, chosen, held_out_scores
+from interp.cross_fitting import Candidates, CrossFits, chosen_costs
 from interp.labels import NEVER, Labels
-from interp.logistic import Fits, fit_each
+from interp.logistic import ROUGH, TOLERANCE, Fits, fit_each
 
 MIN_FOLDS_TO_NEST = 3
 """With two folds nothing is left to train on once both are left out."""
@@ -90,12 +90,9 @@ def cell_scores(
         return scores
     fold = labels.fold[:, present]
     problem = CellFits(scaled_features(features, by_deviation=probing.standardise), labels.wrong[present], probing)
-    if len(probing.c) > 1:
-        costs, inner = chosen(problem, fold, labels.n_folds, probing.c)
-        held_out = held_out_scores(problem, fold, costs)
-    else:
-        fits = CrossFits(problem.can_train, fold, _same_costs(labels, probing), nested=n_inner > 0)
-        held_out, inner = fits.of(problem.scores(fits.cost))
+    costs = chosen_costs(problem, fold, labels.n_folds, probing.c)
+    fits = CrossFits(problem.can_train, fold, costs, nested=n_inner > 0)
+    held_out, inner = fits.of(problem.scores(fits.cost))
     scores.held_out[:, present], scores.inner[:, present] = held_out, inner[:n_inner]
     return scores
 
@@ -120,10 +117,9 @@ def scores_of_labellings(
             Candidates(problem.can_train, fold, labels.n_folds, probing.c)
             for problem, fold, (labels, _) in zip(problems, folds, usable, strict=True)
         ]
-        found = _scores_together(problems, [each.cost for each in among])
+        found = _scores_together(problems, [each.cost for each in among], rough=True)
         costs = [
-            each.chosen(of_each, problem.losses).costs
-            for each, of_each, problem in zip(among, found, problems, strict=True)
+            each.chosen(of_each, problem.losses) for each, of_each, problem in zip(among, found, problems, strict=True)
         ]
     fits = [CrossFits(lambda _: True, fold, each, nested=False) for fold, each in zip(folds, costs, strict=True)]
     found = _scores_together(problems, [each.cost for each in fits])
@@ -144,7 +140,7 @@ def _problems_of(
 
 
 def _scores_together(
-    problems: Sequence[CellFits], costs: Sequence[Float[np.ndarray, "fit n"]]
+    problems: Sequence[CellFits], costs: Sequence[Float[np.ndarray, "fit n"]], *, rough: bool = False
 ) -> list[Float[np.ndarray, "fit n"]]:
     """The scores of the fits of several problems of one Gram matrix, which are made in one batch."""
     cost = np.concatenate(costs)
@@ -152,7 +148,7 @@ def _scores_together(
         return list(costs)
     n_fits = [len(each) for each in costs]
     positive = np.repeat([problem.positive for problem in problems], n_fits, axis=0)
-    return np.split(problems[0].scores(cost, positive), np.cumsum(n_fits)[:-1])
+    return np.split(problems[0].scores(cost, positive, rough=rough), np.cumsum(n_fits)[:-1])
 
 
 def _same_costs(labels: Labels, probing: Probing) -> Float[np.ndarray, "seed fold"]:
@@ -202,8 +198,7 @@ class _BatchFits:
         self.n_inner = _n_inner(labels, probing)
         self.candidates = Candidates(self._trains, labels.fold, labels.n_folds, probing.c)
         self.chooses = len(probing.c) > 1
-        nested = self.n_inner > 0 and not self.chooses
-        self.once = CrossFits(self._trains, labels.fold, _same_costs(labels, probing), nested=nested)
+        self.once = CrossFits(self._trains, labels.fold, _same_costs(labels, probing), nested=self.n_inner > 0)
 
     def can_train(self, there: Bool[np.ndarray, " example"]) -> bool:
         """Whether every fit has examples of both classes among those of a cell."""
@@ -214,29 +209,41 @@ class _BatchFits:
         self, gram: Float[torch.Tensor, "cell example example"], there: Bool[np.ndarray, "cell example"]
     ) -> list[Scores]:
         """The scores of cells of these inner products, which have these examples."""
-        if not self.chooses:
-            both = [self.once.of(each) for each in self._fitted(gram, there, self.once.cost)]
-            return [Scores(held_out, inner[: self.n_inner]) for held_out, inner in both]
+        fits = self._with_chosen(gram, there) if self.chooses else [self.once] * len(there)
+        fitted = self._fitted(gram, there, _as_many([each.cost for each in fits]))
+        both = [each.of(scores) for each, scores in zip(fits, fitted, strict=True)]
+        return [Scores(held_out, inner[: self.n_inner]) for held_out, inner in both]
+
+    def _with_chosen(
+        self, gram: Float[torch.Tensor, "cell example example"], there: Bool[np.ndarray, "cell example"]
+    ) -> list[CrossFits]:
+        """For each cell the fits with the strengths that are chosen for it."""
         losses = partial(log_losses, positive=self.labels.wrong)
-        for_choice = self._fitted(gram, there, self.candidates.cost)
-        chosen_of = [self.candidates.chosen(each, losses) for each in for_choice]
-        fits = [CrossFits(self._trains, self.labels.fold, each.costs, nested=False) for each in chosen_of]
-        fitted = self._fitted(gram, there, np.stack([each.cost for each in fits]))
-        held_out = [each.of(scores)[0] for each, scores in zip(fits, fitted, strict=True)]
-        return [Scores(scores, each.inner[: self.n_inner]) for scores, each in zip(held_out, chosen_of, strict=True)]
+        costs = [
+            self.candidates.chosen(scores, losses)
+            for scores in self._fitted(gram, there, self.candidates.cost, tolerance=ROUGH)
+        ]
+        return [CrossFits(self._trains, self.labels.fold, each, nested=self.n_inner > 0) for each in costs]
 
     def _fitted(
         self,
         gram: Float[torch.Tensor, "cell example example"],
         there: Bool[np.ndarray, "cell example"],
         cost: Float[np.ndarray, "*cell fit example"],
+        tolerance: float = TOLERANCE,
     ) -> Float[np.ndarray, "cell fit example"]:
         costs = torch.from_numpy(cost * there[:, None]).to(gram.device)
-        scores = converged_fits(gram, self.labels.wrong, costs).scores(gram).cpu().numpy()
+        scores = converged_fits(gram, self.labels.wrong, costs, tolerance).scores(gram).cpu().numpy()
         return np.where(there[:, None], scores, np.nan)
 
     def _trains(self, trained: Bool[np.ndarray, " example"]) -> bool:
         return _both_classes(trained, self.labels.wrong)
+
+
+def _as_many(costs: Sequence[Float[np.ndarray, "_ example"]]) -> Float[np.ndarray, "cell fit example"]:
+    """The costs of several cells as one array: of a cell with fewer fits the first is made again."""
+    most = max(map(len, costs))
+    return np.stack([np.concatenate([each, each[:1].repeat(most - len(each), axis=0)]) for each in costs])
 
 
 def cells_at_once(n: int, d_model: int) -> int:
@@ -358,9 +365,10 @@ def converged_fits(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[np.ndarray, "*fit n"],
     cost: Float[torch.Tensor, "*cell fit n"],
+    tolerance: float = TOLERANCE,
 ) -> Fits:
     """Fits to labels, the same for all or of their own; a `RuntimeError` if one does not come to its optimum."""
-    fits = fit_each(gram, torch.from_numpy(positive).to(gram.device).expand(cost.shape), cost)
+    fits = fit_each(gram, torch.from_numpy(positive).to(gram.device).expand(cost.shape), cost, tolerance)
     if not bool(fits.converged.all()):
         raise RuntimeError(f"a probe did not converge in {fits.steps} steps (n {gram.shape[-1]})")
     return fits
@@ -389,17 +397,22 @@ class CellFits:
         self.gram = (gram_matrix(features) if gram is None else gram) if probing.in_gram_space else None
 
     def scores(
-        self, cost: Float[np.ndarray, "fit n"], positive: Bool[np.ndarray, "fit n"] | None = None
+        self,
+        cost: Float[np.ndarray, "fit n"],
+        positive: Bool[np.ndarray, "fit n"] | None = None,
+        *,
+        rough: bool = False,
     ) -> Float[np.ndarray, "fit n"]:
         """The log-odds of every example by each probe; an example whose cost is 0 is not trained on.
 
-        With `positive` each has labels of its own, which the suite's own solver alone can take.
+        With `positive` each has labels of its own, which the suite's own solver alone can take; it alone can be rough.
         """
         if self.gram is None:
             features = self.features.cpu().numpy()
             scored = [self._classifier(each).decision_function(features) for each in cost]
             return np.stack(scored).astype(np.float64)
-        scores: np.ndarray = self._fits(self.gram, cost, positive).scores(self.gram).cpu().numpy()
+        fits = self._fits(self.gram, cost, positive, ROUGH if rough else TOLERANCE)
+        scores: np.ndarray = fits.scores(self.gram).cpu().numpy()
         return scores
 
     def losses(self, scores: Float[np.ndarray, "row n"]) -> Float[np.ndarray, "row n"]:
@@ -423,9 +436,10 @@ class CellFits:
         gram: Float[torch.Tensor, "n n"],
         cost: Float[np.ndarray, "fit n"],
         positive: Bool[np.ndarray, "fit n"] | None = None,
+        tolerance: float = TOLERANCE,
     ) -> Fits:
         labels = self.positive if positive is None else positive
-        return converged_fits(gram, labels, torch.from_numpy(cost).to(gram.device))
+        return converged_fits(gram, labels, torch.from_numpy(cost).to(gram.device), tolerance)
 
     def _classifier(self, cost: Float[np.ndarray, " n"]) -> Classifier:
         trained = cost > 0

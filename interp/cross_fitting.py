@@ -28,8 +28,11 @@ Losses = Callable[[Float[np.ndarray, "row n"]], Float[np.ndarray, "row n"]]
 class Problem(Protocol):
     """The examples of one cell, which many probes are fitted to."""
 
-    def scores(self, cost: Float[np.ndarray, "fit n"]) -> Float[np.ndarray, "fit n"]:
-        """The score of every example by each probe; what an example's loss counts is its cost, 0 is not trained on."""
+    def scores(self, cost: Float[np.ndarray, "fit n"], *, rough: bool = False) -> Float[np.ndarray, "fit n"]:
+        """The score of every example by each probe; what an example's loss counts is its cost, 0 is not trained on.
+
+        Rough ones may be as far from the optimum as does not matter for the mean of their losses.
+        """
 
     def losses(self, scores: Float[np.ndarray, "row n"]) -> Float[np.ndarray, "row n"]:
         """What each score loses on its example; NaN where there is no score."""
@@ -48,20 +51,8 @@ def held_out_scores(
     return _held_out(problem.scores(_costs_of_folds(fold, costs)), fold)
 
 
-def inner_scores(
-    problem: Problem, fold: Int[np.ndarray, " n"], costs: Float[np.ndarray, " fold"]
-) -> Float[np.ndarray, "fold n"]:
-    """For each fold the others' examples, each scored by a probe that was trained neither on its own fold nor on it.
-
-    `costs` is that of each of the folds. NaN for the fold's own examples, and where nothing is left to train on.
-    """
-    fits = _inner_fits(problem.can_train, fold, costs)
-    scores = problem.scores(_costs_of(fits)) if fits else np.empty((0, len(fold)))
-    return _inner(fits, scores, fold, costs)
-
-
 class CrossFits:
-    """The fits of `held_out_scores`, and with `nested` those of `inner_scores` of the first seed, made together."""
+    """The fits of `held_out_scores`, and with `nested` those within the folds of the first seed, made together."""
 
     def __init__(
         self,
@@ -81,18 +72,14 @@ class CrossFits:
         return np.concatenate([self._outer, _costs_of(self._inner_fits)]) if self._inner_fits else self._outer
 
     def of(self, scores: Float[np.ndarray, "fit n"]) -> tuple[Float[np.ndarray, "seed n"], Float[np.ndarray, "fold n"]]:
-        """Of the scores by each of the fits `held_out_scores`, and `inner_scores`."""
+        """Of the scores by each of the fits `held_out_scores`, and for each fold those of the others within them.
+
+        The latter are by a probe that was trained neither on the example's own fold nor on the fold that they are for;
+        NaN for the fold's own examples, and where nothing is left to train on. The scores of more fits are ignored.
+        """
         held_out = _held_out(scores[: len(self._outer)], self.fold)
-        return held_out, _inner(self._inner_fits, scores[len(self._outer) :], self.fold[0], self.costs[0])
-
-
-class Chosen(NamedTuple):
-    """What is chosen for each fold, and what the probes that were fitted for the choice give."""
-
-    costs: Float[np.ndarray, "seed fold"]
-    """Of the probe that scores each fold."""
-    inner: Float[np.ndarray, "fold n"]
-    """`inner_scores` of the first seed with these costs."""
+        inner = scores[len(self._outer) :][: len(self._inner_fits)]
+        return held_out, _inner(self._inner_fits, inner, self.fold[0], self.costs[0])
 
 
 class Candidates:
@@ -110,10 +97,9 @@ class Candidates:
         fits = [fit for of_seed in self._fits for of_candidate in of_seed for fit in of_candidate]
         return _costs_of(fits) if fits else np.empty((0, self.fold.shape[1]))
 
-    def chosen(self, scores: Float[np.ndarray, "fit n"], losses: Losses) -> Chosen:
+    def chosen(self, scores: Float[np.ndarray, "fit n"], losses: Losses) -> Float[np.ndarray, "seed fold"]:
         """The candidate that loses least within the other folds; the first where nothing can be fitted within them."""
-        costs, inner_of_first, rest = np.array(self.candidates), None, scores
-        of_seeds = []
+        costs, rest, of_seeds = np.array(self.candidates), scores, []
         for of_seed, fold in zip(self._fits, self.fold, strict=True):
             inner = []
             for fits, of_candidate in zip(of_seed, self.candidates, strict=True):
@@ -121,9 +107,7 @@ class Candidates:
                 rest = rest[len(fits) :]
             best = np.array([_mean_losses(losses(each)) for each in inner]).argmin(0)
             of_seeds.append(costs[best, range(len(best))])
-            if inner_of_first is None:
-                inner_of_first = np.array(inner)[best, range(len(best))]
-        return Chosen(np.array(of_seeds), np.asarray(inner_of_first))
+        return np.array(of_seeds)
 
 
 def _mean_losses(errors: Float[np.ndarray, "fold n"]) -> Float[np.ndarray, " fold"]:
@@ -134,20 +118,15 @@ def _mean_losses(errors: Float[np.ndarray, "fold n"]) -> Float[np.ndarray, " fol
     return mean
 
 
-def chosen(problem: Problem, fold: Int[np.ndarray, "seed n"], n_folds: int, candidates: Sequence[float]) -> Chosen:
-    """For each seed and fold the candidate that loses least within the other folds, and the scores within these."""
-    among = Candidates(problem.can_train, fold, n_folds, candidates)
-    cost = among.cost
-    return among.chosen(problem.scores(cost) if len(cost) else cost, problem.losses)
-
-
 def chosen_costs(
     problem: Problem, fold: Int[np.ndarray, "seed n"], n_folds: int, candidates: Sequence[float]
 ) -> Float[np.ndarray, "seed fold"]:
     """For each seed and fold the cost of the probe that scores it: the only one, or the best within the other folds."""
     if len(candidates) == 1:
         return np.full((len(fold), n_folds), candidates[0], dtype=np.float64)
-    return chosen(problem, fold, n_folds, candidates).costs
+    among = Candidates(problem.can_train, fold, n_folds, candidates)
+    cost = among.cost
+    return among.chosen(problem.scores(cost, rough=True) if len(cost) else cost, problem.losses)
 
 
 class _InnerFit(NamedTuple):

@@ -80,7 +80,9 @@ def draw_rows(axes: Axes, rows: list[Row], estimates: Estimates) -> None:
         if np.isnan(value):
             inside = axes.get_yaxis_transform()
             behind = {"facecolor": axes.get_facecolor(), "edgecolor": "none", "pad": 1.0}  # The dotted line ends there.
-            axes.text(0.02, place, "no value", fontsize=7, color=MARK_COLOUR, va="center", transform=inside, bbox=behind)
+            axes.text(
+                0.02, place, "no value", fontsize=7, color=MARK_COLOUR, va="center", transform=inside, bbox=behind
+            )
             continue
         colour = OUTLINE_COLOUR if name == NESTED else POINT_COLOUR
         axes.plot([low, high], [place, place], color=colour, linewidth=1.2, solid_capstyle="butt")

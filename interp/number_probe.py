@@ -61,8 +61,8 @@ class NumberProblem:
     def __init__(self, gram: Float[torch.Tensor, "n n"], value: Float[np.ndarray, " n"]) -> None:
         self.gram, self.value = gram, value
 
-    def scores(self, cost: Float[np.ndarray, "fit n"]) -> Float[np.ndarray, "fit n"]:
-        """What each probe predicts; the cost is 1 / penalty, or 0 for what is not trained on."""
+    def scores(self, cost: Float[np.ndarray, "fit n"], *, rough: bool = False) -> Float[np.ndarray, "fit n"]:  # noqa: ARG002
+        """What each probe predicts; the cost is 1 / penalty, or 0 for what is not trained on. Never rough."""
         value, costs = (torch.from_numpy(array).to(self.gram.device) for array in (self.value, cost))
         predicted: np.ndarray = ridge_predictions(self.gram, value, costs).cpu().numpy()
         return predicted

@@ -68,6 +68,9 @@ def hook_names(model: HookedModel, site: str) -> list[str]:
     hooks = model.hook_dict  # Which a bridge makes anew each time it is asked for.
     absent = [block for block, name in zip(blocks, names, strict=True) if name not in hooks]
     if len(absent) == len(names):
+        if site in HOOKS:
+            there = [each for each, hook in HOOKS.items() if f"blocks.0.{hook}" in hooks]
+            raise InputError(f"this model has no {site} in any block; take {', '.join(there)}")
         known = {name.removeprefix("blocks.0.") for name in hooks if name.startswith("blocks.0.")}
         raise unknown_name("site", site, {*SITES, *known}, "Or give a hook of a block by TransformerLens's name")
     if absent:

@@ -196,6 +196,8 @@ def _saved(path: Path) -> TunedLens:
 def _published(folder: Path) -> TunedLens:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("its config.json is no object")
         if config.get("lens_type", PUBLISHED_TYPE) != PUBLISHED_TYPE:
             raise ValueError(f"its translators are of another type, {config['lens_type']}")
         n_layers, d_model = int(config["num_hidden_layers"]), int(config["d_model"])

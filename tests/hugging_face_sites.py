@@ -66,6 +66,7 @@ LAYOUTS = {
     "olmo2": Layout("model.layers", NORMS_AFTER | {"resid_mid": read_by("mlp")}),
     # The sum over experts is what its MLP gives; no one module has its hidden layer.
     "mixtral": Layout("model.layers", {site: place for site, place in LLAMA_LIKE.items() if site != "mlp_hidden"}),
+    "mamba": Layout("backbone.layers", STREAM),
     "phi": Layout(
         "model.layers",
         STREAM

@@ -14,6 +14,7 @@ from transformers import (
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
+    MambaConfig,
     MistralConfig,
     MixtralConfig,
     Olmo2Config,
@@ -61,6 +62,8 @@ CONFIGS = {
         hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, rotary_pct=0.5, **SIZES
     ),
 }
+RECURRENT = {"mamba": MambaConfig(hidden_size=32, num_hidden_layers=3, state_size=8, **SIZES)}
+"""Families whose blocks go on from states, not from keys and values: they have a residual stream, and no other site."""
 HOOKED = ("llama", "mistral", "qwen2", "qwen3", "mixtral", "gpt2", "gpt_neox")
 """Families that load as HookedTransformer, with a TransformerLens that has it."""
 ALIBI = ("bloom",)
@@ -88,7 +91,7 @@ def trained_tokenizer() -> PreTrainedTokenizerFast:
 
 def saved_model(family: str, tokenizer: PreTrainedTokenizerFast, parent: Path) -> ModelSource:
     torch.manual_seed(0)
-    network = AutoModelForCausalLM.from_config(CONFIGS[family])
+    network = AutoModelForCausalLM.from_config((CONFIGS | RECURRENT)[family])
     for parameter in network.parameters():
         # Fresh models are close to the identity; these should mix positions and layers strongly.
         torch.nn.init.normal_(parameter, std=0.3)

@@ -103,7 +103,15 @@ def test_numbers_are_for_math_mode(value: float, source: str) -> None:
     assert latex_number(value) == source
 
 
-@pytest.mark.parametrize("name", ["cities/baselines", "transfer/transfer", "texts/lens", "cities/patch-led"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cities/baselines",
+        "transfer/transfer",
+        "texts/lens-the-eiffel-tower-is-in-the-city-of-92ca8c",
+        "cities/patch-led",
+    ],
+)
 def test_tracked_results_of_every_shape_are_tables(name: str) -> None:
     result = load_result(FIGURES / f"{name}.nc")
     table = latex_table(result)

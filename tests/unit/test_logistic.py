@@ -125,6 +125,18 @@ def test_many_are_fitted_together(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(together.intercept, exact.intercept, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("c", [1e-3, 0.5])
+def test_rough_fits_lose_as_little_as_exact_ones_in_fewer_steps(c: float) -> None:
+    """To the digits by which strengths of the regularisation are told from each other, and no further."""
+    features, positive, cost = many_fits()
+    gram, cost = features @ features.T, 2 * c * cost
+    exact, rough = fit_each(gram, positive, cost), fit_each(gram, positive, cost, logistic.ROUGH)
+    assert bool(rough.converged.all())
+    assert rough.steps < exact.steps
+    torch.testing.assert_close(rough.objective, exact.objective, rtol=1e-5, atol=0)
+    assert not torch.equal(rough.objective, exact.objective)
+
+
 @pytest.mark.parametrize("size", [1e-6, 1e-4, 1e-2, 1.0, 30.0])
 def test_many_fits_converge_for_features_of_every_size(size: float) -> None:
     """Many more features than examples, too: nothing is taken for an optimum that single precision cannot tell."""

@@ -1,0 +1,22 @@
+"""How results are made, where no flag says it: in their identities, so that what older code made is made anew.
+
+An entry is added when results change without a flag having changed, and says what they are now. The name of a key has
+no meaning of its own; that there is one, or another value, is enough.
+"""
+
+from __future__ import annotations
+
+PROBE_MAP = {"marks": "refits of own permutations", "halved": "cells all over the map"}
+"""Before, all cells that are refitted had the same permutations, and which were halved depended on their AUCs."""
+
+BEYOND_CONTROLS = {"marks_beyond": "sign flips", "subtracted": "the strongest control"}
+"""Before, the map had no marks, and was beyond all controls together."""
+
+SAMPLES = {"draws": "of each prompt by itself"}
+"""Before, numbers were drawn for a batch."""
+
+PATCHED_CELLS = {"cells": "that can have an effect"}
+"""Before, cells in which a patch can do nothing had a value."""
+
+CCS = {"c": 0.01}
+"""Of the regression beside it, `interp.contrast_probes.C`."""

@@ -1,0 +1,82 @@
+"""A model without attention: its residual stream is captured, patched and read, and no other site is made up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from interp.activations import site_activations
+from interp.errors import InputError
+from interp.generation import Respondent
+from interp.model_sources import ModelSource
+from interp.models import HookedModel, load_model
+from interp.patching import Job
+from interp.sites import hook_names
+from interp.sweep import patched_readings
+from interp.wavefront import takes_wavefronts
+from tests.hugging_face_sites import hugging_face_sites
+from tests.patched_runs import CLEAR, assert_near, at_targets, logits_of, of_run, read_at, records, rows_of, tokens_of
+from tests.tiny_models import saved_model
+
+CLEAN, CORRUPT = tokens_of(10, seed=1), tokens_of(10, seed=2)
+
+
+@pytest.fixture(scope="module")
+def recurrent_source(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
+    return saved_model("mamba", tokenizer, tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def recurrent(recurrent_source: ModelSource) -> HookedModel:
+    return load_model(recurrent_source, device="cpu", dtype="float32", backend="bridge")
+
+
+@pytest.mark.parametrize("site", ["resid_pre", "resid_post"])
+def test_streams_of_sequences_of_several_lengths_are_hugging_faces(
+    recurrent: HookedModel, recurrent_source: ModelSource, site: str
+) -> None:
+    sequences = [CLEAN, CLEAN[:6], CORRUPT[:8]]
+    ours = site_activations(recurrent, sequences, np.array([[len(each) - 1] for each in sequences]), site)[:, 0]
+    for row, sequence in enumerate(sequences):
+        theirs = hugging_face_sites(recurrent_source, torch.tensor([sequence]))[site][:, 0, -1]
+        torch.testing.assert_close(ours[:, row], theirs, rtol=0, atol=1e-5)
+
+
+def test_every_cell_is_patched_in_a_run_of_its_own(recurrent: HookedModel) -> None:
+    assert not takes_wavefronts(recurrent)
+    run, donor = read_at(CORRUPT, 9, 7), of_run(recurrent, CLEAN, "resid_post")
+    places = (4, 7, 9)
+    jobs = [Job(0, place, donor[:, place]) for place in places]
+    found = patched_readings(recurrent, "resid_post", rows_of(recurrent, "resid_post"), records(recurrent, [run]), jobs)
+    baseline = at_targets(logits_of(recurrent, CORRUPT)[0], run)
+    for place, ours in zip(places, found, strict=True):
+        for layer, name in enumerate(hook_names(recurrent, "resid_post")):
+
+            def put(stream: torch.Tensor, hook: object, place: int = place, layer: int = layer) -> torch.Tensor:
+                stream[:, place] = donor[layer, place]
+                return stream
+
+            with torch.inference_mode():
+                logits = recurrent.run_with_hooks(torch.tensor([CORRUPT]), fwd_hooks=[(name, put)])
+            assert_near(ours.logit[layer], at_targets(logits[0], run))
+    assert min(float((each.logit - baseline).abs().max()) for each in found) > CLEAR
+
+
+def test_it_answers_as_each_prompt_alone(recurrent: HookedModel, tmp_path: Path) -> None:
+    prompts = {f"p{index}": CLEAN[: 5 + index % 3] for index in range(6)}
+    said = Respondent(recurrent, 4, tmp_path).continuations("some", prompts, ends={1}, max_new_tokens=4)
+    for name, prompt in prompts.items():
+        sequence = list(prompt)
+        for token in said[name]:
+            assert token == int(logits_of(recurrent, tuple(sequence))[0, -1].argmax())
+            sequence.append(token)
+
+
+@pytest.mark.parametrize("site", ["resid_mid", "attn_out", "mlp_out", "head_z"])
+def test_a_site_that_it_does_not_have_is_refused_by_those_that_it_has(recurrent: HookedModel, site: str) -> None:
+    with pytest.raises(InputError, match=f"this model has no {site} in any block; take resid_pre, resid_post"):
+        hook_names(recurrent, site)
