@@ -103,10 +103,8 @@ def run(config: Config, source: ModelSource, model: Callable[[], HookedModel]) -
 
     of_values = identity_of(config, source)
     identity = of_values | {"colour": config.colour}
-    parent, name = (
-        config.runs / source.name / "texts",
-        "-".join(["lens", prompt_name(str(config.text)), *variants_of(config)]),
-    )
+    name = "-".join(["lens", prompt_name(str(config.text)), *variants_of(config)])
+    parent = config.runs / source.name / "texts"
     path, published = run_folder(parent, "lens", identity) / "lens.nc", config.figures / source.name / "texts"
     require_publishable(published / f"{name}.nc", identity, overwrite=config.overwrite)
     shown = reusable_result(PromptMap, path, identity)

@@ -160,10 +160,8 @@ def has_controls(config: Config) -> bool:
 
 def is_measured(config: Config, work: Path, identity: Identity) -> bool:
     """Whether an earlier run made the maps; of what is not of two classes only the first is made."""
-    first, beyond = (
-        reusable(work / "probe.nc", identity),
-        reusable(work / BEYOND, {**identity, **procedures.BEYOND_CONTROLS}),
-    )
+    first = reusable(work / "probe.nc", identity)
+    beyond = reusable(work / BEYOND, {**identity, **procedures.BEYOND_CONTROLS})
     alone = first is not None and first.data.attrs.get("label_kind", "binary") != "binary"
     return first is not None and (alone or beyond is not None or not has_controls(config))
 

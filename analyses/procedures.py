@@ -9,8 +9,12 @@ from __future__ import annotations
 PROBE_MAP = {"marks": "refits of own permutations", "halved": "cells all over the map"}
 """Before, all cells that are refitted had the same permutations, and which were halved depended on their AUCs."""
 
-BEYOND_CONTROLS = {"marks_beyond": "sign flips", "subtracted": "the strongest control"}
-"""Before, the map had no marks, and was beyond all controls together."""
+BEYOND_CONTROLS = {
+    "marks_beyond": "sign flips",
+    "subtracted": "the strongest control",
+    "together": "weights not below 0",
+}
+"""Before, the map had no marks, was beyond all controls together, and scores could count the wrong way round."""
 
 SAMPLES = {"draws": "of each prompt by itself"}
 """Before, numbers were drawn for a batch."""

@@ -14,10 +14,12 @@ together minus that of the control alone, or minus .5 where that is below it: wh
 up for. On few examples all controls together may tell less than one of them, since they are more features. The
 strongest is chosen on the examples that are scored, so that what is left errs on the low side.
 
-Together means a logistic regression on the two scores, fitted for each fold on the other folds, to scores of probes
-that saw neither the example nor the fold. Cells that add something are marked, corrected for how many were looked at:
-the sign of what every group of examples adds to the difference is drawn anew, the same for all cells, and the largest
-difference of the map, in deviations of its cell, is taken for each draw (`interp.permutations`).
+Together means a logistic regression on the two scores with weights that are not below 0 (stacking: Breiman 1996,
+Machine Learning 24, 49-64), fitted for each fold on the other folds, to scores of probes that saw neither the example
+nor the fold. Without the constraint two scores that tell nothing make one that is wrong: on 119 answers it had an AUC
+of .35. Cells that add something are marked, corrected for how many were looked at: the sign of what every group of
+examples adds to the difference is drawn anew, the same for all cells, and the largest difference of the map, in
+deviations of its cell, is taken for each draw (`interp.permutations`).
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from jaxtyping import Bool, Float, Int
 from interp.auc import Interval, auc_above_chance, auc_difference, auc_interval, refitting_factor
 from interp.cell_probe import NoValue, Probing, Scores, cell_scores
 from interp.examples import Answer
-from interp.few_features import coefficients
+from interp.few_features import non_negative_coefficients
 from interp.heatmap import Heatmap
 from interp.labels import Labels
 from interp.permutations import FAMILY_WISE_ERROR, Null, flipped_sums
@@ -249,11 +251,11 @@ def _with_marks(
 def _combined(scores: Sequence[Scores], labels: Labels) -> Float[np.ndarray, "layer example"]:
     """One score of several, in each layer, for each fold by a regression on the scores within the other folds.
 
-    NaN where one of them is.
+    No score counts the wrong way round: that it orders the others' examples so is chance. NaN where one of them is.
     """
     inner = np.stack([each.inner for each in scores], axis=-1)
     n_layers, n_folds, n, n_scores = inner.shape
-    fitted = coefficients(
+    fitted = non_negative_coefficients(
         inner.reshape(-1, n, n_scores), labels.wrong, np.isfinite(inner).all(-1).reshape(-1, n), c=WEAK
     ).reshape(n_layers, n_folds, n_scores + 1)
     of_examples = fitted[:, labels.fold[0]]

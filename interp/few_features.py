@@ -11,6 +11,8 @@ takes all of them together. `interp.logistic` is for fits of more features.
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import expit
@@ -81,3 +83,44 @@ def coefficients(
     everywhere: np.ndarray = np.full((len(trained), rows.shape[-1]), np.nan)
     everywhere[both] = found
     return everywhere
+
+
+def non_negative_coefficients(
+    features: Float[np.ndarray, "fit example feature"],
+    positive: Bool[np.ndarray, " example"],
+    trained: Bool[np.ndarray, "fit example"],
+    c: float,
+) -> Float[np.ndarray, "fit coefficient"]:
+    """What `coefficients` gives, under the constraint that no weight is below 0.
+
+    At that optimum the features whose weight is 0 have no part. So it is the best of the fits to some of the features,
+    or to none, among those whose weights are not below 0.
+    """
+    n_features = features.shape[-1]
+    best = coefficients(features[..., :0], positive, trained, c)
+    found = np.concatenate([np.zeros((len(features), n_features)), best], axis=1)
+    least = _losses(features, positive, trained, c, found)
+    for size in range(1, n_features + 1):
+        for some in map(list, combinations(range(n_features), size)):
+            fitted = coefficients(features[..., some], positive, trained, c)
+            these = np.zeros_like(found)
+            these[:, [*some, -1]] = fitted
+            losses = _losses(features, positive, trained, c, these)
+            better = (fitted[:, :-1] >= 0).all(1) & (losses < least)
+            found, least = np.where(better[:, None], these, found), np.where(better, losses, least)
+    return found
+
+
+def _losses(
+    features: Float[np.ndarray, "fit example feature"],
+    positive: Bool[np.ndarray, " example"],
+    trained: Bool[np.ndarray, "fit example"],
+    c: float,
+    at: Float[np.ndarray, "fit coefficient"],
+) -> Float[np.ndarray, " fit"]:
+    """The objective of each fit."""
+    rows = np.where(trained[..., None], features, 0.0)
+    logits = (rows @ at[:, :-1, None])[..., 0] + at[:, -1:]
+    with np.errstate(invalid="ignore"):  # A fit to one class has no intercept.
+        losses = np.where(trained, np.logaddexp(0.0, np.where(positive, -logits, logits)), 0.0)
+    return np.asarray(c * losses.sum(1) + 0.5 * (at[:, :-1] ** 2).sum(1))

@@ -142,6 +142,19 @@ def test_what_is_subtracted_is_the_control_as_it_is_written() -> None:
     assert together[1] == pytest.approx(strongest, abs=0.03)
 
 
+def test_two_scores_that_tell_nothing_do_not_make_one_that_is_wrong() -> None:
+    """On average over labels that have nothing to do with either: neither far below chance, nor above it."""
+    values = []
+    for seed in range(12):
+        rng = np.random.default_rng([9, seed])
+        wrong = rng.random(N) < 0.5
+        split, of_controls = of_tokens(wrong)
+        data = beyond_data([rng.normal(size=(N, 8)) for _ in range(3)], of_controls, split)
+        values += data["value"].values[:, 0].tolist()
+    assert -0.05 < np.mean(values) < 0.01
+    assert min(values) > -0.2
+
+
 @pytest.mark.parametrize("strongest", ["token", "all"])
 def test_what_is_subtracted_is_the_strongest_control(strongest: str) -> None:
     """All controls together may tell less than one of them, and the other way round."""

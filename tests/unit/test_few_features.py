@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-from interp.few_features import coefficients
+from interp.few_features import coefficients, non_negative_coefficients
 
 
 def objective(at: np.ndarray, features: np.ndarray, positive: np.ndarray, c: float) -> float:
@@ -65,3 +66,35 @@ def test_a_feature_that_is_the_same_everywhere_has_no_weight(level: float) -> No
     both, alone = (coefficients(each[None], positive, trained, 1e4)[0] for each in (features, features[:, :1]))
     assert both[1] * level + both[2] == pytest.approx(alone[1], abs=1e-6)
     assert both[0] == pytest.approx(alone[0], rel=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    n_features=st.integers(1, 3),
+    signal=st.sampled_from([-1.0, 0.0, 1.0]),
+    c=st.sampled_from([0.01, 1.0, 1e4]),
+)
+def test_weights_that_may_not_be_below_0_are_scipys(seed: int, n_features: int, signal: float, c: float) -> None:
+    rng = np.random.default_rng(seed)
+    positive = rng.random(60) < 0.4
+    features = rng.normal(size=(3, 60, n_features))
+    features[..., 0] += signal * positive
+    trained = rng.random((3, 60)) < 0.8
+    features[~trained] = np.nan
+    found = non_negative_coefficients(features, positive, trained, c)
+    assert (found[:, :-1] >= 0).all()
+    for own, rows, theirs in zip(found, trained, features, strict=True):
+        bounds = [(0, None)] * n_features + [(None, None)]
+        of_fit = (theirs[rows], positive[rows], c)
+        peer = minimize(objective, np.zeros(n_features + 1), of_fit, "L-BFGS-B", bounds=bounds, options={"ftol": 1e-15})
+        assert objective(own, *of_fit) <= peer.fun * (1 + 1e-7)
+        np.testing.assert_allclose(own, peer.x, rtol=0, atol=2e-2 * max(1.0, float(np.abs(peer.x).max())))
+
+
+def test_a_fit_to_one_class_has_no_weights_that_may_not_be_below_0_either() -> None:
+    features, positive = np.random.default_rng(0).normal(size=(2, 20, 2)), np.arange(20) < 10
+    trained = np.stack([np.arange(20) < 8, np.ones(20, dtype=bool)])
+    found = non_negative_coefficients(features, positive, trained, 1.0)
+    assert np.isnan(found[0, -1])
+    assert np.isfinite(found[1]).all()
