@@ -172,8 +172,11 @@ def trained_lens(model: HookedModel, text: TrainingText, schedule: Schedule, che
     Raises
     ------
     InputError
-        If the text is shorter than a step, or the checkpoint is of another training or damaged.
+        If the model has one layer, the text is shorter than a step, or the checkpoint is of another training or
+        damaged.
     """
+    if model.cfg.n_layers < 2:
+        raise InputError("the model has one layer, above which there is nothing that a tuned lens could foresee")
     if n_counted(text.training) < schedule.tokens:
         raise InputError(
             f"the text to train on has {n_counted(text.training)} tokens, fewer than one step takes "

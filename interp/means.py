@@ -30,8 +30,13 @@ def median_of_examples(values: Float[np.ndarray, "example ..."]) -> Float[np.nda
 def group_draws(
     group: Int[np.ndarray, " example"], n_draws: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "draw example"]:
-    """How often each draw has each example, when as many groups as there are are drawn with replacement."""
+    """How often each draw has each example, when as many groups as there are are drawn with replacement.
+
+    NaN of a single group, of which all draws would be the same: an interval of them would have no length.
+    """
     numbers, of_example = np.unique(group, return_inverse=True)
+    if len(numbers) == 1:
+        return np.full((n_draws, len(group)), np.nan, dtype=np.float32)
     times = rng.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)), size=n_draws)
     drawn: np.ndarray = times[:, of_example.reshape(-1)].astype(np.float32)
     return drawn

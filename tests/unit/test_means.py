@@ -6,7 +6,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.means import drawn_means, drawn_medians, group_draws, mean_of_examples, median_of_examples
+from interp.means import (
+    drawn_means,
+    drawn_medians,
+    group_draws,
+    mean_of_examples,
+    median_of_examples,
+    percentile_interval,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -58,3 +65,12 @@ def test_groups_are_drawn_whole_and_as_many_as_there_are(seed: int) -> None:
         assert (weights[:, group == number] == weights[:, group == number][:, :1]).all()
     first = [int(np.flatnonzero(group == number)[0]) for number in np.unique(group)]
     assert (weights[:, first].sum(1) == len(first)).all()
+
+
+def test_of_one_group_there_is_no_interval() -> None:
+    values = np.random.default_rng(0).normal(size=(6, 2, 3))
+    weights = group_draws(np.zeros(6, dtype=np.int64), 50, np.random.default_rng(1))
+    for drawn in (drawn_means(values, weights), drawn_medians(values, weights)):
+        assert np.isnan(percentile_interval(drawn)).all()
+    two = group_draws(np.arange(6) // 3, 50, np.random.default_rng(1))
+    assert np.isfinite(percentile_interval(drawn_means(values, two))).all()

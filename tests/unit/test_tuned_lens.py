@@ -186,6 +186,13 @@ def test_a_published_lens_that_does_not_fit_is_refused(tmp_path: Path, config: d
         lens_of(f"tuned:{tmp_path / 'lens'}", model_of(), SOURCE)
 
 
+def test_a_published_lens_whose_configuration_is_no_object_is_refused(tmp_path: Path) -> None:
+    published(tmp_path / "lens")
+    (tmp_path / "lens" / "config.json").write_text("[1]")
+    with pytest.raises(InputError, match="its config.json is no object"):
+        TunedLens.load(tmp_path / "lens")
+
+
 def test_a_published_lens_is_read_as_tensors_and_never_as_code(tmp_path: Path) -> None:
     published(tmp_path / "lens")
 
