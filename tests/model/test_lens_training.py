@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -172,10 +171,10 @@ def test_blocks_that_only_add_a_vector_are_learned(tokenizer: PreTrainedTokenize
     assert (logit > 0.02).all()
 
 
-def test_a_model_of_one_layer_is_refused(tmp_path: Path) -> None:
-    shallow: Any = SimpleNamespace(cfg=SimpleNamespace(n_layers=1))
+def test_a_model_of_one_layer_is_refused(model: HookedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model.cfg, "n_layers", 1)
     with pytest.raises(InputError, match="one layer, above which there is nothing that a tuned lens could foresee"):
-        trained(shallow, tmp_path, SCHEDULE)
+        trained(model, tmp_path)
 
 
 def test_a_text_shorter_than_a_step_is_refused(model: HookedModel, tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_a_published_lens_that_does_not_fit_is_refused(tmp_path: Path, config: d
 def test_a_published_lens_whose_configuration_is_no_object_is_refused(tmp_path: Path) -> None:
     published(tmp_path / "lens")
     (tmp_path / "lens" / "config.json").write_text("[1]")
-    with pytest.raises(InputError, match="its config.json is no object"):
+    with pytest.raises(InputError, match=r"its config\.json is no object"):
         TunedLens.load(tmp_path / "lens")
 
 
