@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from interp import probe as probe_module
 from interp.auc import auc_interval, refitting_factor
 from interp.cell_probe import SOLVERS, NoValue, Probing, Scores, cell_scores, scores_of_batch, scores_of_labellings
+from interp.cross_fitting import CrossFits
 from interp.errors import InputError
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels, Split
@@ -311,6 +312,15 @@ def test_a_batch_of_cells_has_the_scores_of_each_alone(probing: Probing, as_publ
         assert np.isfinite(alone.held_out).any() == (number not in (2, 3, 5))
         for these, those in zip(ours, alone, strict=True):
             np.testing.assert_allclose(these, those, rtol=0, atol=1e-4)
+
+
+def test_fits_that_fill_up_a_batch_of_cells_have_no_part_in_the_scores() -> None:
+    """Where a cell has fewer strengths of the regularisation than another, its first fit is made again."""
+    fold = np.arange(20)[None] % 5
+    fits = CrossFits(lambda _: True, fold, np.array([[1.0, 1.0, 0.1, 0.1, 0.1]]), nested=True)
+    scores = np.random.default_rng(0).normal(size=fits.cost.shape)
+    for these, those in zip(fits.of(np.concatenate([scores, scores[:2]])), fits.of(scores), strict=True):
+        np.testing.assert_array_equal(these, those)
 
 
 def test_in_batches_as_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
