@@ -17,7 +17,7 @@ from interp.batches import batched, in_halves_if_need_be
 from interp.classifiers import Classifier, K, classifier, weights_of
 from interp.cross_fitting import Candidates, CrossFits, chosen_costs
 from interp.labels import NEVER, Labels
-from interp.logistic import ROUGH, TOLERANCE, Fits, fit_each
+from interp.logistic import Fits, fit_each, rough_log_odds
 
 MIN_FOLDS_TO_NEST = 3
 """With two folds nothing is left to train on once both are left out."""
@@ -117,9 +117,9 @@ def scores_of_labellings(
             Candidates(problem.can_train, fold, labels.n_folds, probing.c)
             for problem, fold, (labels, _) in zip(problems, folds, usable, strict=True)
         ]
-        found = _scores_together(problems, [each.cost for each in among], rough=True)
+        tried = _rough_scores_together(problems, [each.trained for each in among], probing.c)
         costs = [
-            each.chosen(of_each, problem.losses) for each, of_each, problem in zip(among, found, problems, strict=True)
+            each.chosen(of_each, problem.losses) for each, of_each, problem in zip(among, tried, problems, strict=True)
         ]
     fits = [CrossFits(lambda _: True, fold, each, nested=False) for fold, each in zip(folds, costs, strict=True)]
     found = _scores_together(problems, [each.cost for each in fits])
@@ -140,15 +140,25 @@ def _problems_of(
 
 
 def _scores_together(
-    problems: Sequence[CellFits], costs: Sequence[Float[np.ndarray, "fit n"]], *, rough: bool = False
+    problems: Sequence[CellFits], costs: Sequence[Float[np.ndarray, "fit n"]]
 ) -> list[Float[np.ndarray, "fit n"]]:
     """The scores of the fits of several problems of one Gram matrix, which are made in one batch."""
-    cost = np.concatenate(costs)
-    if not len(cost):
-        return list(costs)
     n_fits = [len(each) for each in costs]
-    positive = np.repeat([problem.positive for problem in problems], n_fits, axis=0)
-    return np.split(problems[0].scores(cost, positive, rough=rough), np.cumsum(n_fits)[:-1])
+    scores = problems[0].scores(np.concatenate(costs), _labels_of_fits(problems, n_fits))
+    return np.split(scores, np.cumsum(n_fits)[:-1])
+
+
+def _rough_scores_together(
+    problems: Sequence[CellFits], trained: Sequence[Bool[np.ndarray, "fit n"]], costs: Sequence[float]
+) -> list[Float[np.ndarray, "cost fit n"]]:
+    """The rough scores of the fits of several problems of one Gram matrix, which are made in one batch."""
+    n_fits = [len(each) for each in trained]
+    scores = problems[0].rough_scores(np.concatenate(trained), costs, _labels_of_fits(problems, n_fits))
+    return np.split(scores, np.cumsum(n_fits)[:-1], axis=1)
+
+
+def _labels_of_fits(problems: Sequence[CellFits], n_fits: Sequence[int]) -> Bool[np.ndarray, "fit n"]:
+    return np.repeat([problem.positive for problem in problems], n_fits, axis=0)
 
 
 def _same_costs(labels: Labels, probing: Probing) -> Float[np.ndarray, "seed fold"]:
@@ -194,7 +204,7 @@ class _BatchFits:
     """
 
     def __init__(self, labels: Labels, probing: Probing) -> None:
-        self.labels = labels
+        self.labels, self.probing = labels, probing
         self.n_inner = _n_inner(labels, probing)
         self.candidates = Candidates(self._trains, labels.fold, labels.n_folds, probing.c)
         self.chooses = len(probing.c) > 1
@@ -202,16 +212,19 @@ class _BatchFits:
 
     def can_train(self, there: Bool[np.ndarray, " example"]) -> bool:
         """Whether every fit has examples of both classes among those of a cell."""
-        cost = np.concatenate([self.once.cost, self.candidates.cost]) if self.chooses else self.once.cost
-        return all(self._trains(trained) for trained in (cost > 0) & there)
+        trained = self.once.cost > 0
+        if self.chooses:
+            trained = np.concatenate([trained, self.candidates.trained])
+        return all(self._trains(each) for each in trained & there)
 
     def scores(
         self, gram: Float[torch.Tensor, "cell example example"], there: Bool[np.ndarray, "cell example"]
     ) -> list[Scores]:
         """The scores of cells of these inner products, which have these examples."""
         fits = self._with_chosen(gram, there) if self.chooses else [self.once] * len(there)
-        fitted = self._fitted(gram, there, _as_many([each.cost for each in fits]))
-        both = [each.of(scores) for each, scores in zip(fits, fitted, strict=True)]
+        costs = _as_many([each.cost for each in fits]) * there[:, None]
+        fitted = converged_fits(gram, self.labels.wrong, torch.from_numpy(costs).to(gram.device)).scores(gram)
+        both = [each.of(scores) for each, scores in zip(fits, _where(there, fitted), strict=True)]
         return [Scores(held_out, inner[: self.n_inner]) for held_out, inner in both]
 
     def _with_chosen(
@@ -219,25 +232,21 @@ class _BatchFits:
     ) -> list[CrossFits]:
         """For each cell the fits with the strengths that are chosen for it."""
         losses = partial(log_losses, positive=self.labels.wrong)
-        costs = [
-            self.candidates.chosen(scores, losses)
-            for scores in self._fitted(gram, there, self.candidates.cost, tolerance=ROUGH)
-        ]
+        trained = torch.from_numpy(self.candidates.trained & there[:, None]).to(gram.device)
+        positive = torch.from_numpy(self.labels.wrong).to(gram.device).expand(trained.shape)
+        scores = _where(there, rough_log_odds(gram, positive, trained, self.probing.c))
+        costs = [self.candidates.chosen(of_cell, losses) for of_cell in scores.swapaxes(0, 1)]
         return [CrossFits(self._trains, self.labels.fold, each, nested=self.n_inner > 0) for each in costs]
-
-    def _fitted(
-        self,
-        gram: Float[torch.Tensor, "cell example example"],
-        there: Bool[np.ndarray, "cell example"],
-        cost: Float[np.ndarray, "*cell fit example"],
-        tolerance: float = TOLERANCE,
-    ) -> Float[np.ndarray, "cell fit example"]:
-        costs = torch.from_numpy(cost * there[:, None]).to(gram.device)
-        scores = converged_fits(gram, self.labels.wrong, costs, tolerance).scores(gram).cpu().numpy()
-        return np.where(there[:, None], scores, np.nan)
 
     def _trains(self, trained: Bool[np.ndarray, " example"]) -> bool:
         return _both_classes(trained, self.labels.wrong)
+
+
+def _where(
+    there: Bool[np.ndarray, "cell example"], scores: Float[torch.Tensor, "*cost cell fit example"]
+) -> Float[np.ndarray, "*cost cell fit example"]:
+    """The scores of the examples that a cell has; NaN for the others."""
+    return np.where(there[:, None], scores.cpu().numpy(), np.nan)
 
 
 def _as_many(costs: Sequence[Float[np.ndarray, "_ example"]]) -> Float[np.ndarray, "cell fit example"]:
@@ -365,10 +374,9 @@ def converged_fits(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[np.ndarray, "*fit n"],
     cost: Float[torch.Tensor, "*cell fit n"],
-    tolerance: float = TOLERANCE,
 ) -> Fits:
     """Fits to labels, the same for all or of their own; a `RuntimeError` if one does not come to its optimum."""
-    fits = fit_each(gram, torch.from_numpy(positive).to(gram.device).expand(cost.shape), cost, tolerance)
+    fits = fit_each(gram, torch.from_numpy(positive).to(gram.device).expand(cost.shape), cost)
     if not bool(fits.converged.all()):
         raise RuntimeError(f"a probe did not converge in {fits.steps} steps (n {gram.shape[-1]})")
     return fits
@@ -400,19 +408,37 @@ class CellFits:
         self,
         cost: Float[np.ndarray, "fit n"],
         positive: Bool[np.ndarray, "fit n"] | None = None,
-        *,
-        rough: bool = False,
     ) -> Float[np.ndarray, "fit n"]:
         """The log-odds of every example by each probe; an example whose cost is 0 is not trained on.
 
-        With `positive` each has labels of its own, which the suite's own solver alone can take; it alone can be rough.
+        With `positive` each has labels of its own, which the suite's own solver alone can take.
         """
         if self.gram is None:
             features = self.features.cpu().numpy()
             scored = [self._classifier(each).decision_function(features) for each in cost]
             return np.stack(scored).astype(np.float64)
-        fits = self._fits(self.gram, cost, positive, ROUGH if rough else TOLERANCE)
-        scores: np.ndarray = fits.scores(self.gram).cpu().numpy()
+        scores: np.ndarray = self._fits(self.gram, cost, positive).scores(self.gram).cpu().numpy()
+        return scores
+
+    def rough_scores(
+        self,
+        trained: Bool[np.ndarray, "fit n"],
+        costs: Sequence[float],
+        positive: Bool[np.ndarray, "fit n"] | None = None,
+    ) -> Float[np.ndarray, "cost fit n"]:
+        """As `scores`, by probes that are trained on some examples at each of several costs; rough by our own solver.
+
+        See `interp.cross_fitting.Problem`.
+        """
+        if not len(trained):
+            return np.empty((len(costs), *trained.shape))
+        if self.gram is None:
+            return np.stack([self.scores(cost * trained) for cost in costs])
+        labels, device = self.positive if positive is None else positive, self.gram.device
+        of_fits = torch.from_numpy(labels).to(device).expand(trained.shape)
+        scores: np.ndarray = (
+            rough_log_odds(self.gram, of_fits, torch.from_numpy(trained).to(device), costs).cpu().numpy()
+        )
         return scores
 
     def losses(self, scores: Float[np.ndarray, "row n"]) -> Float[np.ndarray, "row n"]:
@@ -436,10 +462,9 @@ class CellFits:
         gram: Float[torch.Tensor, "n n"],
         cost: Float[np.ndarray, "fit n"],
         positive: Bool[np.ndarray, "fit n"] | None = None,
-        tolerance: float = TOLERANCE,
     ) -> Fits:
         labels = self.positive if positive is None else positive
-        return converged_fits(gram, labels, torch.from_numpy(cost).to(gram.device), tolerance)
+        return converged_fits(gram, labels, torch.from_numpy(cost).to(gram.device))
 
     def _classifier(self, cost: Float[np.ndarray, " n"]) -> Classifier:
         trained = cost > 0

@@ -37,15 +37,21 @@ LEAST_CURVATURE = 1e-3
 class Preconditioner(NamedTuple):
     """The Hessian's inverse for weights that all regressions of a cell share."""
 
-    to_image: Float[torch.Tensor, "*cell m m"]
-    """Takes a right side to the image of its solution."""
-    weight: Float[torch.Tensor, "*cell m"]
-    """What this image is multiplied with, to be taken from the right side for the solution itself."""
+    inverse: Float[torch.Tensor, "*cell n n"]
+    """(I + V^½ K V^½)⁻¹"""
+    root: Float[torch.Tensor, "*cell 1 n"]
+    """V^½"""
+    of_intercept: Float[torch.Tensor, "*cell 1 1"]
+    """1 / 1ᵀ V 1"""
 
     def solved(self, side: Float[torch.Tensor, "*cell fit m"]) -> tuple[torch.Tensor, torch.Tensor]:
         """What this inverse makes of right sides, and its image."""
-        image = side @ self.to_image
-        return torch.addcmul(side, self.weight[..., None, :], image, value=-1), image
+        scaled = side[..., :-1] / self.root
+        left = scaled @ self.inverse
+        of_intercept = self.of_intercept * side[..., -1:]
+        # Of the intercept the solution is its own image.
+        solution = torch.cat([left * self.root, of_intercept], dim=-1)
+        return solution, torch.cat([scaled.sub_(left).div_(self.root), of_intercept], dim=-1)
 
 
 def preconditioner(gram: Float[torch.Tensor, "*cell n n"], weight: Float[torch.Tensor, "*cell n"]) -> Preconditioner:
@@ -54,23 +60,14 @@ def preconditioner(gram: Float[torch.Tensor, "*cell n n"], weight: Float[torch.T
     It is NaN for a cell if the precision of its `gram` is too low to be inverted, or for what it adds to the identity.
     """
     weight = torch.maximum(weight, SMALLEST_SHARE * weight.mean(-1, keepdim=True))
-    scale = weight.sqrt()[..., :, None] * weight.sqrt()[..., None, :]
-    matrix = gram * scale
+    root = weight.sqrt()[..., None, :]
+    matrix = gram * root.mT * root
     diagonal = matrix.diagonal(dim1=-2, dim2=-1)
     too_small = ~(diagonal.amax(-1) >= LEAST_CURVATURE)
     diagonal.add_(1.0)
-    of_intercept = 1 / weight.sum(-1)
-    to_image = torch.nn.functional.pad(_inverse(matrix).div_(scale).neg_(), (0, 1, 0, 1))
-    to_image.diagonal(dim1=-2, dim2=-1).add_(torch.cat([1 / weight, of_intercept[..., None]], dim=-1))
-    to_image.masked_fill_(too_small[..., None, None], torch.nan)
-    # Of the intercept the solution is its own image: s - (1/o - 1) o s = o s.
-    return Preconditioner(to_image, torch.cat([weight, (1 / of_intercept - 1)[..., None]], dim=-1))
-
-
-def _inverse(matrix: Float[torch.Tensor, "*cell n n"]) -> Float[torch.Tensor, "*cell n n"]:
-    """Of positive definite matrices; NaN for those that rounding has spoilt."""
     factor, failed = torch.linalg.cholesky_ex(matrix)
-    return torch.cholesky_inverse(factor.masked_fill_((failed > 0)[..., None, None], torch.nan))
+    inverse = torch.cholesky_inverse(factor.masked_fill_((too_small | (failed > 0))[..., None, None], torch.nan))
+    return Preconditioner(inverse, root, 1 / weight.sum(-1)[..., None, None])
 
 
 def directions(

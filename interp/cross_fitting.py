@@ -28,10 +28,15 @@ Losses = Callable[[Float[np.ndarray, "row n"]], Float[np.ndarray, "row n"]]
 class Problem(Protocol):
     """The examples of one cell, which many probes are fitted to."""
 
-    def scores(self, cost: Float[np.ndarray, "fit n"], *, rough: bool = False) -> Float[np.ndarray, "fit n"]:
-        """The score of every example by each probe; what an example's loss counts is its cost, 0 is not trained on.
+    def scores(self, cost: Float[np.ndarray, "fit n"]) -> Float[np.ndarray, "fit n"]:
+        """The score of every example by each probe; what an example's loss counts is its cost, 0 is not trained on."""
 
-        Rough ones may be as far from the optimum as does not matter for the mean of their losses.
+    def rough_scores(
+        self, trained: Bool[np.ndarray, "fit n"], costs: Sequence[float]
+    ) -> Float[np.ndarray, "cost fit n"]:
+        """The same by probes that are trained on some examples, at each of several costs.
+
+        They may be as far from the optimum as does not matter for the mean of their losses.
         """
 
     def losses(self, scores: Float[np.ndarray, "row n"]) -> Float[np.ndarray, "row n"]:
@@ -88,26 +93,23 @@ class Candidates:
     def __init__(
         self, can_train: CanTrain, fold: Int[np.ndarray, "seed n"], n_folds: int, candidates: Sequence[float]
     ) -> None:
-        self.fold, self.candidates = fold, [np.full(n_folds, c, dtype=np.float64) for c in candidates]
-        self._fits = [[_inner_fits(can_train, of_seed, costs) for costs in self.candidates] for of_seed in fold]
+        self.fold, self.candidates, self._same = fold, np.array(candidates, dtype=np.float64), np.ones(n_folds)
+        self._fits = [_inner_fits(can_train, of_seed, self._same) for of_seed in fold]
 
     @property
-    def cost(self) -> Float[np.ndarray, "fit n"]:
-        """What an example's loss counts in each of the fits."""
-        fits = [fit for of_seed in self._fits for of_candidate in of_seed for fit in of_candidate]
-        return _costs_of(fits) if fits else np.empty((0, self.fold.shape[1]))
+    def trained(self) -> Bool[np.ndarray, "fit n"]:
+        """Which examples each of the fits is made on, at every candidate."""
+        fits = [fit.trained for of_seed in self._fits for fit in of_seed]
+        return np.stack(fits) if fits else np.empty((0, self.fold.shape[1]), dtype=bool)
 
-    def chosen(self, scores: Float[np.ndarray, "fit n"], losses: Losses) -> Float[np.ndarray, "seed fold"]:
+    def chosen(self, scores: Float[np.ndarray, "candidate fit n"], losses: Losses) -> Float[np.ndarray, "seed fold"]:
         """The candidate that loses least within the other folds; the first where nothing can be fitted within them."""
-        costs, rest, of_seeds = np.array(self.candidates), scores, []
-        for of_seed, fold in zip(self._fits, self.fold, strict=True):
-            inner = []
-            for fits, of_candidate in zip(of_seed, self.candidates, strict=True):
-                inner.append(_inner(fits, rest[: len(fits)], fold, of_candidate))
-                rest = rest[len(fits) :]
-            best = np.array([_mean_losses(losses(each)) for each in inner]).argmin(0)
-            of_seeds.append(costs[best, range(len(best))])
-        return np.array(of_seeds)
+        of_seeds = np.split(scores, np.cumsum([len(fits) for fits in self._fits])[:-1], axis=1)
+        best = []
+        for fits, of_seed, fold in zip(self._fits, of_seeds, self.fold, strict=True):
+            inner = [_inner(fits, of_candidate, fold, self._same) for of_candidate in of_seed]
+            best.append(np.array([_mean_losses(losses(each)) for each in inner]).argmin(0))
+        return np.asarray(self.candidates[np.array(best)])
 
 
 def _mean_losses(errors: Float[np.ndarray, "fold n"]) -> Float[np.ndarray, " fold"]:
@@ -125,8 +127,7 @@ def chosen_costs(
     if len(candidates) == 1:
         return np.full((len(fold), n_folds), candidates[0], dtype=np.float64)
     among = Candidates(problem.can_train, fold, n_folds, candidates)
-    cost = among.cost
-    return among.chosen(problem.scores(cost, rough=True) if len(cost) else cost, problem.losses)
+    return among.chosen(problem.rough_scores(among.trained, candidates), problem.losses)
 
 
 class _InnerFit(NamedTuple):

@@ -33,9 +33,10 @@ from interp.conjugate_gradients import Preconditioner, directions, preconditione
 
 TOLERANCE = 1e-12
 """The step that promises to lower the objective by less than this share of it is the last."""
-ROUGH = 1e-6
-"""The same of fits that only their losses are asked of. On the activations of this repository's figures such fits take
-half the time, with log-odds within .03 of the optimum's."""
+ROUGH = 1e-5
+"""The same of fits that only their losses are asked of; their mean loss is within a thousandth of the optimum's."""
+ROUNDED = 0.01
+"""So much single precision may change the log-odds of such a fit, before it is made again in double precision."""
 MAX_STEPS = 100
 MAX_SINGLE_STEPS = 25
 """After so many steps that were found in single precision the rest are found in double precision."""
@@ -154,8 +155,8 @@ class _Together:
 
     max_steps, rounding = MAX_STEPS_TOGETHER, 0.0
 
-    def __init__(self, gram: Float[torch.Tensor, "*cell n n"]) -> None:
-        self.gram = gram.float()
+    def __init__(self, gram: Float[torch.Tensor, "*cell n n"], settling: float = SETTLING) -> None:
+        self.gram, self.settling = gram.float(), settling
         self.shared: Preconditioner | None = None
         self.made_for = torch.zeros(())
         self.at_first = self.more = 0
@@ -164,7 +165,7 @@ class _Together:
         weight = equation.weight.float()
         if self.shared is None or self._is_stale(weight):
             # At the start all weights are large, and will not be so after the first step.
-            shared_weight = weight.mean(-2) * (SETTLING if self.shared is None else 1.0)
+            shared_weight = weight.mean(-2) * (self.settling if self.shared is None else 1.0)
             self.shared, self.made_for = preconditioner(self.gram, shared_weight), shared_weight.mean(-1)
             self.at_first = self.more = 0
         side = torch.where(equation.is_open[..., None], equation.side, 0.0).float()
@@ -191,7 +192,6 @@ def fit_logistic(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[torch.Tensor, "*cell fit n"],
     cost: Float[torch.Tensor, "*cell fit n"],
-    tolerance: float = TOLERANCE,
 ) -> Fits:
     """Fit to convergence, with factorisations.
 
@@ -204,8 +204,6 @@ def fit_logistic(
     cost
         For each fit what an example's loss counts: scikit-learn's C, or 0 where it is not trained on. Examples of both
         classes must be trained on.
-    tolerance
-        `TOLERANCE` or `ROUGH`.
 
     Raises
     ------
@@ -214,16 +212,21 @@ def fit_logistic(
     """
     single = _Factorisations(gram.float(), MAX_SINGLE_STEPS, rounding=0.0)
     double = _Factorisations(gram, MAX_STEPS - MAX_SINGLE_STEPS, rounding=1e-6)
-    return _fitted(_Problem(gram, positive.to(gram.dtype), cost), [single, double], tolerance)
+    problem = _Problem(gram, positive.to(gram.dtype), cost)
+    return _fitted(problem, _at_start(problem), [single, double], TOLERANCE)[1]
 
 
-def _fitted(problem: _Problem, solvers: Sequence[_Solver], tolerance: float) -> Fits:
+def _at_start(problem: _Problem) -> _State:
+    """Of no feature, and of the rate at which the positive class occurs."""
     rate = (problem.cost * problem.target).sum(-1) / problem.cost.sum(-1)
     if not bool(((rate > 0) & (rate < 1)).all()):
         raise ValueError("both classes must occur in the training examples")
-    state = _State(torch.zeros_like(problem.cost), torch.logit(rate), torch.zeros_like(problem.cost))
+    return _State(torch.zeros_like(problem.cost), torch.logit(rate), torch.zeros_like(problem.cost))
+
+
+def _fitted(problem: _Problem, state: _State, solvers: Sequence[_Solver], tolerance: float) -> tuple[_State, Fits]:
     objective = _objective(problem, state)
-    at_end, steps = torch.zeros_like(rate, dtype=torch.bool), 0
+    at_end, steps = torch.zeros_like(objective, dtype=torch.bool), 0
     for solver in solvers:
         stuck = torch.zeros_like(at_end)
         for _ in range(solver.max_steps):
@@ -238,7 +241,7 @@ def _fitted(problem: _Problem, solvers: Sequence[_Solver], tolerance: float) -> 
             stuck |= ~at_end & (size == 0)
             state = state.moved(step, size)
             objective = _objective(problem, state)
-    return Fits(state.alpha, state.intercept, objective, steps, at_end)
+    return state, Fits(state.alpha, state.intercept, objective, steps, at_end)
 
 
 def _step(
@@ -282,19 +285,61 @@ def fit_each(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[torch.Tensor, "*cell fit n"],
     cost: Float[torch.Tensor, "*cell fit n"],
-    tolerance: float = TOLERANCE,
 ) -> Fits:
     """What `fit_logistic` gives, in the way that suits the number of fits and the device; at most one cell axis."""
     if cost.shape[-2] < TOGETHER:
-        return _factorised(gram, positive, cost, tolerance)
-    fits = _together(gram, positive, cost, tolerance)
+        return _factorised(gram, positive, cost)
+    return _completed(_together(gram, positive, cost), gram, positive, cost)
+
+
+def rough_log_odds(
+    gram: Float[torch.Tensor, "*cell n n"],
+    positive: Bool[torch.Tensor, "*cell fit n"],
+    trained: Bool[torch.Tensor, "*cell fit n"],
+    costs: Sequence[float],
+) -> Float[torch.Tensor, "cost *cell fit n"]:
+    """The log-odds of all examples by fits to some of them, at each of several costs; at most one cell axis.
+
+    From the least cost on each begins where the one before it ended. Steps, gradient and objective are in single
+    precision. What does not converge so, or has other log-odds in double precision, is fitted by factorisations.
+
+    Parameters
+    ----------
+    gram, positive
+        As in `fit_logistic`.
+    trained
+        Which examples each fit is made on.
+    costs
+        What such an example's loss counts.
+    """
+    single = _Problem(gram.float(), positive.float(), trained.float())
+    # Of small costs the weights hardly fall, and one preconditioner is for several costs.
+    state, solver, scores = _at_start(single), _Together(single.gram, settling=1.0), {}
+    for cost in sorted(costs):
+        state, fits = _fitted(single._replace(cost=cost * single.cost), state, [solver], ROUGH)
+        fits = fits._replace(alpha=fits.alpha.double(), intercept=fits.intercept.double())
+        scores[cost] = fits.scores(gram)
+        is_exact = (scores[cost] - state.logits).abs().amax(-1) <= ROUNDED
+        if not bool((fits.converged & is_exact).all()):
+            fits = fits._replace(converged=fits.converged & is_exact, objective=fits.objective.double())
+            scores[cost] = _completed(fits, gram, positive, cost * trained.double()).scores(gram)
+    return torch.stack([scores[cost] for cost in costs])
+
+
+def _completed(
+    fits: Fits,
+    gram: Float[torch.Tensor, "*cell n n"],
+    positive: Bool[torch.Tensor, "*cell fit n"],
+    cost: Float[torch.Tensor, "*cell fit n"],
+) -> Fits:
+    """The fits, of which those that have not converged are made by factorisations."""
     steps = [0]
     for some in batched((~fits.converged).nonzero().tolist(), max(1, FACTORISED // gram.shape[-1] ** 2)):
         these = torch.tensor(some, device=gram.device).unbind(1)
         if gram.ndim == 2:
-            again = _factorised(gram, positive[these], cost[these], tolerance)
+            again = _factorised(gram, positive[these], cost[these])
         else:  # Each is a cell with one fit.
-            again = _factorised(gram[these[0]], positive[these][:, None], cost[these][:, None], tolerance)
+            again = _factorised(gram[these[0]], positive[these][:, None], cost[these][:, None])
         fits.alpha[these] = again.alpha.flatten(0, -2)
         fits.intercept[these] = again.intercept.flatten()
         fits.objective[these] = again.objective.flatten()
@@ -307,17 +352,16 @@ def _together(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[torch.Tensor, "*cell fit n"],
     cost: Float[torch.Tensor, "*cell fit n"],
-    tolerance: float = TOLERANCE,
 ) -> Fits:
     """By conjugate gradients, as far as these come."""
-    return _fitted(_Problem(gram, positive.to(gram.dtype), cost), [_Together(gram)], tolerance)
+    problem = _Problem(gram, positive.to(gram.dtype), cost)
+    return _fitted(problem, _at_start(problem), [_Together(gram)], TOLERANCE)[1]
 
 
 def _factorised(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[torch.Tensor, "*cell fit n"],
     cost: Float[torch.Tensor, "*cell fit n"],
-    tolerance: float,
 ) -> Fits:
     """By factorisations: a GPU makes those of all fits at once.
 
@@ -325,11 +369,11 @@ def _factorised(
     that it is trained on.
     """
     if gram.ndim > 2 or gram.device.type != "cpu":
-        return fit_logistic(gram, positive, cost, tolerance)
+        return fit_logistic(gram, positive, cost)
     alpha, fits = torch.zeros_like(cost), []
     for number in range(len(cost)):
         rows = torch.nonzero(cost[number]).squeeze(1)
-        fits.append(fit_logistic(gram[rows][:, rows], positive[[number]][:, rows], cost[[number]][:, rows], tolerance))
+        fits.append(fit_logistic(gram[rows][:, rows], positive[[number]][:, rows], cost[[number]][:, rows]))
         alpha[number, rows] = fits[-1].alpha[0]
     return Fits(
         alpha,

@@ -61,11 +61,17 @@ class NumberProblem:
     def __init__(self, gram: Float[torch.Tensor, "n n"], value: Float[np.ndarray, " n"]) -> None:
         self.gram, self.value = gram, value
 
-    def scores(self, cost: Float[np.ndarray, "fit n"], *, rough: bool = False) -> Float[np.ndarray, "fit n"]:  # noqa: ARG002
-        """What each probe predicts; the cost is 1 / penalty, or 0 for what is not trained on. Never rough."""
+    def scores(self, cost: Float[np.ndarray, "fit n"]) -> Float[np.ndarray, "fit n"]:
+        """What each probe predicts; the cost is 1 / penalty, or 0 for what is not trained on."""
         value, costs = (torch.from_numpy(array).to(self.gram.device) for array in (self.value, cost))
         predicted: np.ndarray = ridge_predictions(self.gram, value, costs).cpu().numpy()
         return predicted
+
+    def rough_scores(
+        self, trained: Bool[np.ndarray, "fit n"], costs: Sequence[float]
+    ) -> Float[np.ndarray, "cost fit n"]:
+        """The same of probes that are trained on some examples, at each of several costs; exact."""
+        return np.stack([self.scores(cost * trained) for cost in costs])
 
     def losses(self, scores: Float[np.ndarray, "row n"]) -> Float[np.ndarray, "row n"]:
         """The squared error of each prediction."""

@@ -125,16 +125,34 @@ def test_many_are_fitted_together(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(together.intercept, exact.intercept, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("c", [1e-3, 0.5])
-def test_rough_fits_lose_as_little_as_exact_ones_in_fewer_steps(c: float) -> None:
-    """To the digits by which strengths of the regularisation are told from each other, and no further."""
+COSTS = (0.5, 1e-3, 1e-1)
+"""Not in order: each begins where the next smaller one ended."""
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 30.0, 1e4])
+def test_rough_log_odds_lose_as_little_as_exact_ones(size: float) -> None:
+    """To the digits by which strengths of the regularisation are told from each other, for features of every size."""
     features, positive, cost = many_fits()
-    gram, cost = features @ features.T, 2 * c * cost
-    exact, rough = fit_each(gram, positive, cost), fit_each(gram, positive, cost, logistic.ROUGH)
-    assert bool(rough.converged.all())
-    assert rough.steps < exact.steps
-    torch.testing.assert_close(rough.objective, exact.objective, rtol=1e-5, atol=0)
-    assert not torch.equal(rough.objective, exact.objective)
+    gram, trained = (features @ features.T) * size**2, cost > 0
+    rough = logistic.rough_log_odds(gram, positive, trained, COSTS)
+    for c, scores in zip(COSTS, rough, strict=True):
+        exact = fit_each(gram, positive, c * trained.double()).scores(gram)
+        torch.testing.assert_close(mean_losses(scores, positive), mean_losses(exact, positive), rtol=1e-3, atol=1e-3)
+
+
+def test_rough_log_odds_that_double_precision_does_not_bear_out_are_fitted_exactly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features, positive, cost = many_fits()
+    gram, trained = features @ features.T, cost > 0
+    exact = torch.stack([fit_logistic(gram, positive, c * trained.double()).scores(gram) for c in COSTS])
+    assert not torch.allclose(logistic.rough_log_odds(gram, positive, trained, COSTS), exact, rtol=0, atol=1e-6)
+    monkeypatch.setattr(logistic, "ROUNDED", 0.0)
+    assert torch.allclose(logistic.rough_log_odds(gram, positive, trained, COSTS), exact, rtol=0, atol=1e-6)
+
+
+def mean_losses(scores: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.softplus(torch.where(positive, -scores, scores)).mean(1)
 
 
 @pytest.mark.parametrize("size", [1e-6, 1e-4, 1e-2, 1.0, 30.0])
