@@ -58,7 +58,7 @@ class Config(asking.Config):
     sigmas: float = 3.0
     """Of --corruption noise: in deviations of the embeddings."""
     draws: int = 3
-    """Of --corruption noise: how often it is drawn; what is read is the mean."""
+    """Of --corruption noise: how often it is drawn; what is read is the mean (of probabilities the geometric one)."""
     pairs: int = 100
     """How many pairs of questions to patch."""
     pair_column: str | None = None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import expit, logit
-from scipy.stats import norm, rankdata, t
+from scipy.stats import norm, t
 
 from interp.means import LEVEL
 
@@ -155,15 +155,20 @@ def _auc_and_influence(
     positives, negatives = scores[scored & positive], scores[scored & ~positive]
     if len(positives) == 0 or len(negatives) == 0:
         raise ValueError("both classes must occur")
-    ranks = rankdata(np.concatenate([positives, negatives]))
     # Placement values: for each example, the share of the other class that it is ordered rightly against.
-    of_positives = (ranks[: len(positives)] - rankdata(positives)) / len(negatives)
-    of_negatives = 1 - (ranks[len(positives) :] - rankdata(negatives)) / len(positives)
+    of_positives, of_negatives = _share_below(positives, negatives), 1 - _share_below(negatives, positives)
     value = float(of_positives.mean())
     influence = np.zeros(len(scores))
     influence[scored & positive] = (of_positives - value) / _root_of_pairs(len(positives))
     influence[scored & ~positive] = (of_negatives - value) / _root_of_pairs(len(negatives))
     return value, influence
+
+
+def _share_below(scores: Float[np.ndarray, " n"], others: Float[np.ndarray, " m"]) -> Float[np.ndarray, " n"]:
+    """For each score the share of the others that are below it; those that are equal count half."""
+    in_order = np.sort(others)
+    below, not_above = (np.searchsorted(in_order, scores, side) for side in ("left", "right"))
+    return (below + not_above) / (2 * len(others))
 
 
 def auc_above_chance(

@@ -76,6 +76,7 @@ class Scores(NamedTuple):
     """With the first seed, by a probe that was also not trained on the fold; no folds if that was not asked for."""
 
 
+@torch.inference_mode()
 def cell_scores(
     activations: Float[torch.Tensor, "example d_model"],
     present: Bool[np.ndarray, " example"],
@@ -97,6 +98,7 @@ def cell_scores(
     return scores
 
 
+@torch.inference_mode()
 def scores_of_labellings(
     activations: Float[torch.Tensor, "example d_model"],
     present: Bool[np.ndarray, " example"],
@@ -166,6 +168,7 @@ def _same_costs(labels: Labels, probing: Probing) -> Float[np.ndarray, "seed fol
     return np.full((len(labels.fold), labels.n_folds), probing.c[0], dtype=np.float64)
 
 
+@torch.inference_mode()
 def scores_of_batch(
     activations: Float[torch.Tensor, "cell example d_model"],
     present: Bool[np.ndarray, "cell example"],
@@ -224,7 +227,7 @@ class _BatchFits:
         fits = self._with_chosen(gram, there) if self.chooses else [self.once] * len(there)
         costs = _as_many([each.cost for each in fits]) * there[:, None]
         fitted = converged_fits(gram, self.labels.wrong, torch.from_numpy(costs).to(gram.device)).scores(gram)
-        both = [each.of(scores) for each, scores in zip(fits, _where(there, fitted), strict=True)]
+        both = [each.of(scores) for each, scores in zip(fits, _only_there(there, fitted), strict=True)]
         return [Scores(held_out, inner[: self.n_inner]) for held_out, inner in both]
 
     def _with_chosen(
@@ -234,7 +237,7 @@ class _BatchFits:
         losses = partial(log_losses, positive=self.labels.wrong)
         trained = torch.from_numpy(self.candidates.trained & there[:, None]).to(gram.device)
         positive = torch.from_numpy(self.labels.wrong).to(gram.device).expand(trained.shape)
-        scores = _where(there, rough_log_odds(gram, positive, trained, self.probing.c))
+        scores = _only_there(there, rough_log_odds(gram, positive, trained, self.probing.c))
         costs = [self.candidates.chosen(of_cell, losses) for of_cell in scores.swapaxes(0, 1)]
         return [CrossFits(self._trains, self.labels.fold, each, nested=self.n_inner > 0) for each in costs]
 
@@ -242,7 +245,7 @@ class _BatchFits:
         return _both_classes(trained, self.labels.wrong)
 
 
-def _where(
+def _only_there(
     there: Bool[np.ndarray, "cell example"], scores: Float[torch.Tensor, "*cost cell fit example"]
 ) -> Float[np.ndarray, "*cost cell fit example"]:
     """The scores of the examples that a cell has; NaN for the others."""

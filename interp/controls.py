@@ -181,7 +181,7 @@ def beyond_map(
         layers=heatmap.layers,
         positions=[str(name) for name in heatmap.data["position"].values],
         kind="probe beyond controls",
-        metric=f"{'AUC' if metric == METRIC else metric} beyond the strongest control (token, shape, difficulty)",
+        metric=f"{'AUC' if metric == METRIC else metric} beyond the strongest control ({_told(values)})",
         scale=beyond_scale(value),
         extra={
             f"n_{labels.called}": heatmap.data[f"n_{labels.called}"].values,
@@ -193,6 +193,12 @@ def beyond_map(
         in_order = np.stack([parts[cell] for cell in sorted(parts)])
         beyond = _with_marks(beyond, in_order, labels, draws, np.random.default_rng(seed))
     return Heatmap(beyond.data.merge(values).assign(strongest=("position", names)))
+
+
+def _told(values: xr.Dataset) -> str:
+    """The controls that have a value somewhere: of questions that no one calls hard there is no `difficulty`."""
+    has_value = values["control"].notnull().any("position")
+    return ", ".join(name for name in CONTROLS if name != "all" and bool(has_value.sel(which=name)))
 
 
 def strongest_controls(values: xr.Dataset) -> list[str]:

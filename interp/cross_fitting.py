@@ -93,6 +93,7 @@ class Candidates:
     def __init__(
         self, can_train: CanTrain, fold: Int[np.ndarray, "seed n"], n_folds: int, candidates: Sequence[float]
     ) -> None:
+        # One fit for a pair of folds, whatever the candidate: no cost tells them apart.
         self.fold, self.candidates, self._same = fold, np.array(candidates, dtype=np.float64), np.ones(n_folds)
         self._fits = [_inner_fits(can_train, of_seed, self._same) for of_seed in fold]
 

@@ -15,7 +15,8 @@ d_model is. Newton's method:
    (`interp.conjugate_gradients`), and those that do not converge so are begun again with factorisations.
 2. The step is halved until it lowers the objective as it should.
 3. Steps are found in single precision, which is several times faster, as long as they lower the objective. What they
-   are steps of, the gradient and the objective, is always in double precision, and so is the optimum.
+   are steps of, the gradient and the objective, is in double precision, and so is the optimum. Rough fits, of which a
+   strength of the regularisation is chosen, are in single precision throughout (`rough_log_odds`).
 
 Cells, each with a K of its own, can be fitted in one batch, which is what a GPU wants: they are leading dimensions.
 """

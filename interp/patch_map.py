@@ -7,7 +7,7 @@ metric                  of each pair
                         1 (Wang et al. 2023); values outside are as they are
 ``score``               the change of the score by the patch: of the difference of the two answers' logits
 ``logprob``             the change of the clean answer's log-probability
-``probability``         the change of its probability
+``probability``         the change of its probability; of several draws of noise it is their geometric mean's
 ``kl``                  the change of the divergence of the clean run's distribution from the run's: below 0, the patch
                         brings it closer
 ======================  ==============================================================================================

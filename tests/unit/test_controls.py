@@ -239,3 +239,14 @@ def test_the_scale_is_the_narrow_one_unless_many_cells_are_off_it() -> None:
     assert beyond_scale(value) == BEYOND_SCALES[0]
     value[1, 0] = 0.3
     assert beyond_scale(value) == BEYOND_SCALES[1]
+
+
+def test_the_controls_that_a_map_is_beyond_are_those_that_tell_something() -> None:
+    """Questions that no one calls hard have no difficulty; prompts and answers of one length have no shape."""
+    features, hard = (
+        np.random.default_rng(3).normal(size=(N, 8)),
+        [answer(i, difficulty=float(i % 7)) for i in range(N)],
+    )
+    for answers, told in ((ANSWERS, "token"), (hard, "token, difficulty")):
+        data = beyond_data([features], control_scores(answers, TOKENS, labels(), Probing()))
+        assert data.attrs["metric"] == f"AUC beyond the strongest control ({told})"
