@@ -55,7 +55,7 @@ def auc_interval(
 
     References
     ----------
-    DeLong, DeLong & Clarke-Pearson 1988; the mid-rank form of Sun & Xu 2014.
+    DeLong, DeLong & Clarke-Pearson 1988.
     """
     groups = np.arange(scores.shape[-1]) if group is None else group
     each = scores.reshape(-1, scores.shape[-1])

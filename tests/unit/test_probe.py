@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from interp.cross_fitting import CrossFits
 from interp.errors import InputError
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels, Split
+from interp.logistic import rough_log_odds
 from interp.probe import best_cell, out_of_fold_scores, probe_map, refitted_aucs
 from interp.store import ActivationStore
 from tests.stored import store_of
@@ -272,6 +274,10 @@ def test_finished_layers_are_not_computed_again(tmp_path: Path) -> None:
     assert (tmp_path / "scores" / "layer-000.npz").stat().st_mtime_ns == first
 
 
+FAR_APART = (1e-4, 10.0)
+"""Strengths of the regularisation of which noise has the one, and what tells much the other."""
+
+
 def cells_of_all_kinds(labels: Labels) -> tuple[torch.Tensor, np.ndarray]:
     """Whole, with gaps, without a value, and (the last) without wrong answers for one of its inner fits."""
     rng, n = np.random.default_rng(3), len(labels.wrong)
@@ -296,7 +302,7 @@ def cells_of_all_kinds(labels: Labels) -> tuple[torch.Tensor, np.ndarray]:
         Probing(),
         Probing(standardise=False),
         Probing(nested=False),
-        Probing(c=(0.1, 1.0)),
+        Probing(c=FAR_APART),
         Probing(nested=False, solver="sklearn"),
     ],
 )
@@ -312,6 +318,23 @@ def test_a_batch_of_cells_has_the_scores_of_each_alone(probing: Probing, as_publ
         assert np.isfinite(alone.held_out).any() == (number not in (2, 3, 5))
         for these, those in zip(ours, alone, strict=True):
             np.testing.assert_allclose(these, those, rtol=0, atol=1e-4)
+
+
+def test_what_a_cell_of_a_batch_lacks_has_no_part_in_the_choice_of_the_regularisation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labels, made_on = labels_of(200), []
+
+    def seen(gram: torch.Tensor, positive: torch.Tensor, trained: torch.Tensor, costs: Sequence[float]) -> torch.Tensor:
+        made_on.append(trained)
+        return rough_log_odds(gram, positive, trained, costs)
+
+    monkeypatch.setattr("interp.cell_probe.rough_log_odds", seen)
+    present = np.random.default_rng(5).random((2, 200)) < 0.8
+    scores_of_batch(torch.stack([planted(labels, 1.0)] * 2), present, labels, Probing(c=FAR_APART))
+    (trained,) = made_on
+    assert not bool((trained & ~torch.from_numpy(present)[:, None]).any())
+    assert bool((trained.any(1) == torch.from_numpy(present)).all())
 
 
 def test_fits_that_fill_up_a_batch_of_cells_have_no_part_in_the_scores() -> None:
@@ -356,13 +379,13 @@ def test_in_batches_as_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    "probing", [Probing(), Probing(standardise=False), Probing(c=(0.1, 1.0)), Probing(solver="sklearn")]
+    "probing", [Probing(), Probing(standardise=False), Probing(c=FAR_APART), Probing(solver="sklearn")]
 )
 def test_several_labels_of_a_cell_have_the_scores_of_each_alone(probing: Probing) -> None:
     labellings = [labels_of(150, seed=seed, n_seeds=2) for seed in range(3)]
     labellings.insert(1, labels_of(150, seed=7, wrong_rate=0.05, n_seeds=2))
     present = np.random.default_rng(1).random(150) < 0.9
-    activations = planted(labellings[0], 1.0)
+    activations = planted(labellings[0], 3.0)
     for labels, ours in zip(labellings, scores_of_labellings(activations, present, labellings, probing), strict=True):
         alone = cell_scores(activations, present, labels, replace(probing, nested=False))
         assert np.isfinite(alone.held_out).any() == (labels.wrong.sum() > 20)
