@@ -213,8 +213,7 @@ def bootstrap_interval(
     variance_factor
         By how much the variance is larger than that of the draws.
     """
-    drawn = np.mean([drawn_aucs(row, positive, weights) for row in scores], axis=0)
-    ends = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    ends = np.nanquantile(drawn_aucs(scores, positive, weights), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     value = np.mean([_auc_and_influence(row, positive)[0] for row in scores])
     if value in (0.0, 1.0):
         return math.nan, math.nan
@@ -229,24 +228,35 @@ def macro_bootstrap_interval(
     weights: Float[np.ndarray, "draw example"],
 ) -> tuple[float, float]:
     """The ends between which the mean of the AUCs of classes lies in 95 % of draws; as for `bootstrap_interval`."""
-    drawn = [
-        np.mean([drawn_aucs(row, those, weights) for row in of_class], axis=0)
-        for of_class, those in zip(scores, positive, strict=True)
-    ]
+    drawn = [drawn_aucs(of_class, those, weights) for of_class, those in zip(scores, positive, strict=True)]
     low, high = np.nanquantile(np.mean(drawn, axis=0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
 def drawn_aucs(
-    scores: Float[np.ndarray, " example"],
+    scores: Float[np.ndarray, "seed example"],
     positive: Bool[np.ndarray, " example"],
     weights: Float[np.ndarray, "draw example"],
 ) -> Float[np.ndarray, " draw"]:
-    """The AUC in each draw; NaN where a draw has one class only."""
-    scored = np.isfinite(scores)
+    """The AUC in each draw, the mean over the scorings; NaN where a draw has one class only."""
+    alike: dict[bytes, list[int]] = {}
+    for seed, scored in enumerate(np.isfinite(scores)):
+        alike.setdefault(scored.tobytes(), []).append(seed)
+    means = [len(seeds) * _drawn_aucs_of_alike(scores[seeds], positive, weights) for seeds in alike.values()]
+    return np.asarray(sum(means) / len(scores))
+
+
+def _drawn_aucs_of_alike(
+    scores: Float[np.ndarray, "seed example"],
+    positive: Bool[np.ndarray, " example"],
+    weights: Float[np.ndarray, "draw example"],
+) -> Float[np.ndarray, " draw"]:
+    """As `drawn_aucs`, of scorings of the same examples: how often each pair is ordered rightly is all that counts."""
+    scored = np.isfinite(scores[0])
     above, below = scored & positive, scored & ~positive
     # 1 where a pair is ordered rightly, 0 where wrongly, .5 where tied.
-    rightly = ((np.sign(scores[above][:, None] - scores[below][None, :]) + 1) / 2).astype(np.float32)
+    order = sum(np.sign(of_seed[above][:, None] - of_seed[below][None, :]) for of_seed in scores)
+    rightly = ((order / len(scores) + 1) / 2).astype(np.float32)
     of_positive, of_negative = weights[:, above], weights[:, below]
     pairs = of_positive.sum(1) * of_negative.sum(1)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -163,4 +163,6 @@ def _drawn_auc_maps(
     weights: Float[np.ndarray, "draw example"],
 ) -> Float[np.ndarray, "draw layer position"]:
     flat = scores.reshape(len(scores), -1)
-    return np.stack([drawn_aucs(cell, positive, weights) for cell in flat.T], axis=1).reshape(-1, *scores.shape[1:])
+    return np.stack([drawn_aucs(cell[None], positive, weights) for cell in flat.T], axis=1).reshape(
+        -1, *scores.shape[1:]
+    )

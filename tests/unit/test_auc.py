@@ -13,6 +13,7 @@ from interp.auc import (
     auc_difference,
     auc_interval,
     bootstrap_interval,
+    drawn_aucs,
     macro_auc_interval,
     macro_bootstrap_interval,
 )
@@ -166,6 +167,19 @@ def test_a_bootstrap_is_the_auc_of_repeated_examples() -> None:
     times = weights[0].astype(int)
     expected = roc_auc_score(np.repeat(labels, times), np.repeat(scores, times))
     np.testing.assert_allclose(bootstrap_interval(scores[None], labels, weights), expected, rtol=1e-6)
+
+
+def test_draws_of_several_scorings_have_the_mean_of_their_aucs() -> None:
+    """Of scorings of the same examples, and of one that leaves some out."""
+    rng = np.random.default_rng(6)
+    labels, scores = rng.random(60) < 0.5, rng.integers(0, 9, size=(4, 60)).astype(float)
+    scores[:, :5], scores[2, 20:40] = np.nan, np.nan
+    weights = group_draws(np.arange(60), 7, rng)
+    expected = []
+    for times in weights.astype(int):
+        drawn = [np.flatnonzero(np.isfinite(row)).repeat(times[np.isfinite(row)]) for row in scores]
+        expected.append(np.mean([roc_auc_score(labels[i], row[i]) for i, row in zip(drawn, scores, strict=True)]))
+    np.testing.assert_allclose(drawn_aucs(scores, labels, weights), expected, rtol=1e-6)
 
 
 def test_a_widened_bootstrap_is_as_much_wider_on_the_logit_scale() -> None:
