@@ -188,7 +188,8 @@ def _cross_fitted(
         return [scores for batch in batches for scores in _scores_of_batch(gram, wrong, fold, batch, costs)]
     scores = []
     for half in halves:
-        problem = CellFits(features[torch.from_numpy(half).to(features.device)], wrong[half], probing)
+        rows = torch.from_numpy(half).to(features.device)
+        problem = CellFits(features[rows], wrong[half], probing, None if gram is None else gram[rows][:, rows])
         of_half = fold[:, half]
         costs = chosen_costs(problem, of_half, n_folds, probing.c)
         scores.append(held_out_scores(problem, of_half, costs))
