@@ -76,7 +76,6 @@ class Scores(NamedTuple):
     """With the first seed, by a probe that was also not trained on the fold; no folds if that was not asked for."""
 
 
-@torch.inference_mode()
 def cell_scores(
     activations: Float[torch.Tensor, "example d_model"],
     present: Bool[np.ndarray, " example"],
@@ -98,7 +97,6 @@ def cell_scores(
     return scores
 
 
-@torch.inference_mode()
 def scores_of_labellings(
     activations: Float[torch.Tensor, "example d_model"],
     present: Bool[np.ndarray, " example"],
@@ -168,7 +166,6 @@ def _same_costs(labels: Labels, probing: Probing) -> Float[np.ndarray, "seed fol
     return np.full((len(labels.fold), labels.n_folds), probing.c[0], dtype=np.float64)
 
 
-@torch.inference_mode()
 def scores_of_batch(
     activations: Float[torch.Tensor, "cell example d_model"],
     present: Bool[np.ndarray, "cell example"],

@@ -124,7 +124,6 @@ class Spread(NamedTuple):
     expected: float
 
 
-@torch.inference_mode()
 def spread_of_halves(
     activations: Float[torch.Tensor, "example d_model"],
     present: Bool[np.ndarray, " example"],

@@ -282,6 +282,7 @@ def _objective(problem: _Problem, state: _State) -> Float[torch.Tensor, "*cell f
     return (problem.cost * losses).sum(-1) + 0.5 * (state.alpha * state.gram_alpha).sum(-1)
 
 
+@torch.inference_mode()
 def fit_each(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[torch.Tensor, "*cell fit n"],
@@ -293,6 +294,7 @@ def fit_each(
     return _completed(_together(gram, positive, cost), gram, positive, cost)
 
 
+@torch.inference_mode()
 def rough_log_odds(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[torch.Tensor, "*cell fit n"],

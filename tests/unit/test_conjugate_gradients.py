@@ -63,7 +63,7 @@ def test_a_regression_that_is_done_stays_where_it_is_while_others_go_on() -> Non
 
 def test_features_too_small_for_single_precision_have_no_preconditioner() -> None:
     x = torch.from_numpy(np.random.default_rng(5).normal(size=(20, 400))).float() * 1e-5
-    assert preconditioner(x @ x.T, torch.full((20,), 0.1)).to_image.isnan().all()
+    assert preconditioner(x @ x.T, torch.full((20,), 0.1)).inverse.isnan().all()
 
 
 def test_a_looser_tolerance_takes_fewer_iterations() -> None:
