@@ -15,7 +15,14 @@ from jaxtyping import Bool, Float, Int
 from interp.answer_columns import MIN_PER_CLASS
 from interp.batches import batched, in_halves_if_need_be
 from interp.classifiers import Classifier, K, classifier, weights_of
-from interp.cross_fitting import Candidates, CrossFits, chosen_costs
+from interp.cross_fitting import (
+    Choice,
+    InnerFits,
+    choice_within_folds,
+    costs_of_folds,
+    held_out,
+    held_out_scores,
+)
 from interp.labels import NEVER, Labels
 from interp.logistic import Fits, fit_each, rough_log_odds
 
@@ -83,17 +90,15 @@ def cell_scores(
     probing: Probing,
 ) -> Scores:
     """The scores of one cell; NaN for every example of a cell that cannot have a value."""
-    n_inner = _n_inner(labels, probing)
     scores = _no_scores(labels, probing)
     features = present_features(activations, present)
     if why_no_value(labels, present) or why_not_usable(features):
         return scores
     fold = labels.fold[:, present]
     problem = CellFits(scaled_features(features, by_deviation=probing.standardise), labels.wrong[present], probing)
-    costs = chosen_costs(problem, fold, labels.n_folds, probing.c)
-    fits = CrossFits(problem.can_train, fold, costs, nested=n_inner > 0)
-    held_out, inner = fits.of(problem.scores(fits.cost))
-    scores.held_out[:, present], scores.inner[:, present] = held_out, inner[:n_inner]
+    nested = len(scores.inner) > 0
+    costs, scores.inner[:, present] = choice_within_folds(problem, fold, labels.n_folds, probing.c, nested=nested)
+    scores.held_out[:, present] = held_out_scores(problem, fold, costs)
     return scores
 
 
@@ -113,18 +118,18 @@ def scores_of_labellings(
     folds = [labels.fold[:, present] for labels, _ in usable]
     costs = [_same_costs(labels, probing) for labels, _ in usable]
     if len(probing.c) > 1:
-        among = [
-            Candidates(problem.can_train, fold, labels.n_folds, probing.c)
+        fits = [
+            InnerFits(problem.can_train, fold, labels.n_folds)
             for problem, fold, (labels, _) in zip(problems, folds, usable, strict=True)
         ]
-        tried = _rough_scores_together(problems, [each.trained for each in among], probing.c)
+        tried = _rough_scores_together(problems, [each.trained for each in fits], probing.c)
         costs = [
-            each.chosen(of_each, problem.losses) for each, of_each, problem in zip(among, tried, problems, strict=True)
+            each.choice(of_each, probing.c, problem.losses).costs
+            for each, of_each, problem in zip(fits, tried, problems, strict=True)
         ]
-    fits = [CrossFits(lambda _: True, fold, each, nested=False) for fold, each in zip(folds, costs, strict=True)]
-    found = _scores_together(problems, [each.cost for each in fits])
-    for (_, own), each, of_each in zip(usable, fits, found, strict=True):
-        own.held_out[:, present] = each.of(of_each)[0]
+    found = _scores_together(problems, [costs_of_folds(*each) for each in zip(folds, costs, strict=True)])
+    for (_, own), fold, of_each in zip(usable, folds, found, strict=True):
+        own.held_out[:, present] = held_out(of_each, fold)
     return scores
 
 
@@ -199,44 +204,45 @@ def scores_of_batch(
 class _BatchFits:
     """The fits of a batch of cells to the same labels, which differ in which examples they have.
 
-    Where a strength of the regularisation is chosen, the fits for that are a batch, and those with what was chosen
-    another.
+    Those within the folds, if anything is chosen by them, are a batch, and those that score the folds another.
     """
 
     def __init__(self, labels: Labels, probing: Probing) -> None:
         self.labels, self.probing = labels, probing
-        self.n_inner = _n_inner(labels, probing)
-        self.candidates = Candidates(self._trains, labels.fold, labels.n_folds, probing.c)
-        self.chooses = len(probing.c) > 1
-        self.once = CrossFits(self._trains, labels.fold, _same_costs(labels, probing), nested=self.n_inner > 0)
+        self.nested, self.chooses = _n_inner(labels, probing) > 0, len(probing.c) > 1
+        self.inner = InnerFits(self._trains, labels.fold if self.chooses else labels.fold[:1], labels.n_folds)
 
     def can_train(self, there: Bool[np.ndarray, " example"]) -> bool:
         """Whether every fit has examples of both classes among those of a cell."""
-        trained = self.once.cost > 0
-        if self.chooses:
-            trained = np.concatenate([trained, self.candidates.trained])
+        trained = costs_of_folds(self.labels.fold, _same_costs(self.labels, self.probing)) > 0
+        if self.chooses or self.nested:
+            trained = np.concatenate([trained, self.inner.trained])
         return all(self._trains(each) for each in trained & there)
 
     def scores(
         self, gram: Float[torch.Tensor, "cell example example"], there: Bool[np.ndarray, "cell example"]
     ) -> list[Scores]:
         """The scores of cells of these inner products, which have these examples."""
-        fits = self._with_chosen(gram, there) if self.chooses else [self.once] * len(there)
-        costs = _as_many([each.cost for each in fits]) * there[:, None]
+        choices, fold = self._choices(gram, there), self.labels.fold
+        costs = np.stack([costs_of_folds(fold, each.costs) for each in choices]) * there[:, None]
         fitted = converged_fits(gram, self.labels.wrong, torch.from_numpy(costs).to(gram.device)).scores(gram)
-        both = [each.of(scores) for each, scores in zip(fits, _only_there(there, fitted), strict=True)]
-        return [Scores(held_out, inner[: self.n_inner]) for held_out, inner in both]
+        of_cells = zip(_only_there(there, fitted), choices, strict=True)
+        return [Scores(held_out(scores, fold), choice.inner) for scores, choice in of_cells]
 
-    def _with_chosen(
+    def _choices(
         self, gram: Float[torch.Tensor, "cell example example"], there: Bool[np.ndarray, "cell example"]
-    ) -> list[CrossFits]:
-        """For each cell the fits with the strengths that are chosen for it."""
+    ) -> list[Choice]:
+        """For each cell what is chosen for it within the folds."""
+        no_inner = np.empty((0, len(self.labels.wrong)))
+        same = _same_costs(self.labels, self.probing)
+        if not self.chooses and not self.nested:
+            return [Choice(same, no_inner)] * len(there)
         losses = partial(log_losses, positive=self.labels.wrong)
-        trained = torch.from_numpy(self.candidates.trained & there[:, None]).to(gram.device)
+        trained = torch.from_numpy(self.inner.trained & there[:, None]).to(gram.device)
         positive = torch.from_numpy(self.labels.wrong).to(gram.device).expand(trained.shape)
         scores = _only_there(there, rough_log_odds(gram, positive, trained, self.probing.c))
-        costs = [self.candidates.chosen(of_cell, losses) for of_cell in scores.swapaxes(0, 1)]
-        return [CrossFits(self._trains, self.labels.fold, each, nested=self.n_inner > 0) for each in costs]
+        choices = [self.inner.choice(of_cell, self.probing.c, losses) for of_cell in scores.swapaxes(0, 1)]
+        return [Choice(costs if self.chooses else same, inner if self.nested else no_inner) for costs, inner in choices]
 
     def _trains(self, trained: Bool[np.ndarray, " example"]) -> bool:
         return _both_classes(trained, self.labels.wrong)
@@ -247,12 +253,6 @@ def _only_there(
 ) -> Float[np.ndarray, "*cost cell fit example"]:
     """The scores of the examples that a cell has; NaN for the others."""
     return np.where(there[:, None], scores.cpu().numpy(), np.nan)
-
-
-def _as_many(costs: Sequence[Float[np.ndarray, "_ example"]]) -> Float[np.ndarray, "cell fit example"]:
-    """The costs of several cells as one array: of a cell with fewer fits the first is made again."""
-    most = max(map(len, costs))
-    return np.stack([np.concatenate([each, each[:1].repeat(most - len(each), axis=0)]) for each in costs])
 
 
 def cells_at_once(n: int, d_model: int) -> int:

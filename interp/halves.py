@@ -41,7 +41,7 @@ from interp.cell_probe import (
     present_features,
     scaled_features,
 )
-from interp.cross_fitting import CrossFits, chosen_costs, held_out_scores
+from interp.cross_fitting import chosen_costs, costs_of_folds, held_out, held_out_scores
 from interp.labels import NEVER, Labels
 from interp.store import Cells
 from interp.threads import each_on
@@ -207,13 +207,12 @@ def _scores_of_batch(
     size = max(map(len, halves))
     rows = np.stack([np.pad(half, (0, size - len(half))) for half in halves])
     there = np.arange(size) < np.array([len(half) for half in halves])[:, None]
-    fits = [CrossFits(lambda _: True, fold[:, of_half], costs, nested=False) for of_half in rows]
-    cost = np.stack([each.cost for each in fits]) * there[:, None]
+    cost = np.stack([costs_of_folds(fold[:, of_half], costs) for of_half in rows]) * there[:, None]
     index = torch.from_numpy(rows).to(gram.device)
     of_halves = gram[index[:, :, None], index[:, None, :]]
     fitted = converged_fits(of_halves, wrong[rows][:, None], torch.from_numpy(cost).to(gram.device))
     scores = fitted.scores(of_halves).cpu().numpy()
-    return [each.of(found)[0][:, of] for each, found, of in zip(fits, scores, there, strict=True)]
+    return [held_out(found, fold[:, of_half])[:, of] for of_half, found, of in zip(rows, scores, there, strict=True)]
 
 
 def _over_the_map(scores: Scores, labels: Labels) -> dict[tuple[int, int], float]:

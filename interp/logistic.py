@@ -28,13 +28,14 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
+from torch.linalg import vecdot
 
 from interp.batches import batched
 from interp.conjugate_gradients import Preconditioner, directions, preconditioner
 
-TOLERANCE = 1e-12
+TOLERANCE = 1e-10
 """The step that promises to lower the objective by less than this share of it is the last."""
-ROUGH = 1e-5
+ROUGH = 1e-4
 """The same of fits that only their losses are asked of; their mean loss is within a thousandth of the optimum's."""
 ROUNDED = 0.01
 """So much single precision may change the log-odds of such a fit, before it is made again in double precision."""
@@ -106,8 +107,10 @@ class _Equation(NamedTuple):
     """Newton's, of each fit; see the module's head."""
 
     weight: Float[torch.Tensor, "*cell fit n"]
-    side: Float[torch.Tensor, "*cell fit m"]
-    """r, and in the last column 1ᵀr + 1ᵀα: what 1ᵀ W (K δ + 1 db) is to be, so that 1ᵀα = 0."""
+    side: Float[torch.Tensor, "*cell fit n"]
+    """r"""
+    of_intercept: Float[torch.Tensor, "*cell fit"]
+    """1ᵀr + 1ᵀα: what 1ᵀ W (K δ + 1 db) is to be, so that 1ᵀα = 0."""
     is_open: Bool[torch.Tensor, "*cell fit"]
     """Which fits go on."""
 
@@ -121,8 +124,10 @@ class _Solver(Protocol):
     rounding: float
     """The share of the objective up to which a step is rounding if no length of it lowers the objective."""
 
-    def direction(self, equation: _Equation) -> Float[torch.Tensor, "*cell fit m"]:
-        """Newton's δ, and in the last column db: NaN, or inexact, where there is no better; maybe 0 for closed fits."""
+    def direction(
+        self, equation: _Equation
+    ) -> tuple[Float[torch.Tensor, "*cell fit n"], Float[torch.Tensor, "*cell fit"]]:
+        """Newton's δ and db: NaN, or inexact, where there is no better; maybe 0 for closed fits."""
 
 
 class _Factorisations:
@@ -131,9 +136,11 @@ class _Factorisations:
     def __init__(self, gram: Float[torch.Tensor, "*cell n n"], max_steps: int, rounding: float) -> None:
         self.gram, self.max_steps, self.rounding = gram, max_steps, rounding
 
-    def direction(self, equation: _Equation) -> Float[torch.Tensor, "*cell fit m"]:
+    def direction(
+        self, equation: _Equation
+    ) -> tuple[Float[torch.Tensor, "*cell fit n"], Float[torch.Tensor, "*cell fit"]]:
         these = equation.is_open.nonzero(as_tuple=True)
-        residual, of_intercept = equation.side[these][:, :-1], equation.side[these][:, -1]
+        residual, of_intercept = equation.side[these], equation.of_intercept[these]
         root = equation.weight[these].sqrt().to(self.gram.dtype)
         gram = self.gram if self.gram.ndim == 2 else self.gram[these[0]]
         matrix = root[:, :, None] * gram * root[:, None, :]
@@ -146,9 +153,11 @@ class _Factorisations:
         into_features, for_one = solved.to(residual.dtype).unbind(2)
         along = residual - into_features
         intercept = (along.sum(1) + of_intercept - residual.sum(1)) / for_one.sum(1)
-        found = torch.cat([along - intercept[:, None] * for_one, intercept[:, None]], dim=1)
-        found.masked_fill_((failed > 0)[:, None], torch.nan)
-        return torch.zeros_like(equation.side).index_put_(these, found)
+        found = (along - intercept[:, None] * for_one).masked_fill_((failed > 0)[:, None], torch.nan)
+        return (
+            torch.zeros_like(equation.side).index_put_(these, found),
+            torch.zeros_like(equation.of_intercept).index_put_(these, intercept),
+        )
 
 
 class _Together:
@@ -162,7 +171,9 @@ class _Together:
         self.made_for = torch.zeros(())
         self.at_first = self.more = 0
 
-    def direction(self, equation: _Equation) -> Float[torch.Tensor, "*cell fit m"]:
+    def direction(
+        self, equation: _Equation
+    ) -> tuple[Float[torch.Tensor, "*cell fit n"], Float[torch.Tensor, "*cell fit"]]:
         weight = equation.weight.float()
         if self.shared is None or self._is_stale(weight):
             # At the start all weights are large, and will not be so after the first step.
@@ -170,10 +181,11 @@ class _Together:
             self.shared, self.made_for = preconditioner(self.gram, shared_weight), shared_weight.mean(-1)
             self.at_first = self.more = 0
         side = torch.where(equation.is_open[..., None], equation.side, 0.0).float()
-        found, iterations = directions(self.shared, weight, side, LEFT_OF_EQUATION)
-        self.at_first = self.at_first or iterations
-        self.more += iterations - self.at_first
-        return found.to(equation.side.dtype)
+        of_intercept = torch.where(equation.is_open, equation.of_intercept, 0.0).float()
+        found = directions(self.shared, weight, side, of_intercept, LEFT_OF_EQUATION)
+        self.at_first = self.at_first or found.iterations
+        self.more += found.iterations - self.at_first
+        return found.delta.to(equation.side.dtype), found.intercept.to(equation.side.dtype)
 
     def _is_stale(self, weight: Float[torch.Tensor, "*cell fit n"]) -> bool:
         """Whether a new preconditioner is due: for the iterations that a new one would have saved, or for the weights.
@@ -251,10 +263,11 @@ def _step(
     """Where to go, and the objective's derivative along it (negative, if it is of any use)."""
     probability = torch.sigmoid(state.logits)
     gradient = problem.cost * (problem.target - probability)
-    side = torch.cat([gradient - state.alpha, gradient.sum(-1, keepdim=True)], dim=-1)
-    found = solver.direction(_Equation(problem.cost * probability * (1 - probability), side, is_open))
-    step = _State(found[..., :-1], found[..., -1], found[..., :-1] @ problem.gram)
-    return step, -(side[..., :-1] * step.gram_alpha).sum(-1) - side[..., -1] * step.intercept
+    side, of_intercept = gradient - state.alpha, gradient.sum(-1)
+    equation = _Equation(problem.cost * probability * (1 - probability), side, of_intercept, is_open)
+    delta, intercept = solver.direction(equation)
+    step = _State(delta, intercept, delta @ problem.gram)
+    return step, -vecdot(side, step.gram_alpha) - of_intercept * intercept
 
 
 def _step_size(
@@ -279,7 +292,8 @@ def _objective(problem: _Problem, state: _State) -> Float[torch.Tensor, "*cell f
     logits = state.logits
     # Not softplus, which above 20 gives its argument back: that is wrong in the ninth digit.
     losses = torch.logaddexp(logits, torch.zeros_like(logits)) - problem.target * logits
-    return (problem.cost * losses).sum(-1) + 0.5 * (state.alpha * state.gram_alpha).sum(-1)
+    objective: torch.Tensor = vecdot(problem.cost, losses) + 0.5 * vecdot(state.alpha, state.gram_alpha)
+    return objective
 
 
 @torch.inference_mode()

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.conjugate_gradients import directions, preconditioner
+from interp.conjugate_gradients import Directions, Preconditioner, directions, preconditioner
 
 
 def equation(n: int, d: int, n_fits: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -22,28 +22,38 @@ def equation(n: int, d: int, n_fits: int, seed: int) -> tuple[torch.Tensor, torc
     return x, weight, side, torch.linalg.solve(hessian, right)
 
 
+def solved(shared: Preconditioner, weight: torch.Tensor, side: torch.Tensor, tolerance: float) -> Directions:
+    """With what the intercept's equation has on its right in the last column."""
+    return directions(shared, weight, side[..., :-1], side[..., -1], tolerance)
+
+
+def weights_of(found: Directions, x: torch.Tensor) -> torch.Tensor:
+    """Of the features, and in the last column the intercept."""
+    return torch.cat([found.delta @ x, found.intercept[..., None]], dim=-1)
+
+
 @given(n=st.integers(5, 40), d=st.integers(1, 50), n_fits=st.integers(1, 5), seed=st.integers(0, 10**6))
 @settings(max_examples=50, deadline=None)
 def test_directions_solve_the_equation(n: int, d: int, n_fits: int, seed: int) -> None:
     x, weight, side, solution = equation(n, d, n_fits, seed)
-    found, _ = directions(preconditioner(x @ x.T, weight.mean(0)), weight, side, 1e-10)
-    torch.testing.assert_close(torch.cat([found[:, :-1] @ x, found[:, -1:]], dim=1), solution, rtol=1e-5, atol=1e-6)
+    found = solved(preconditioner(x @ x.T, weight.mean(0)), weight, side, 1e-10)
+    torch.testing.assert_close(weights_of(found, x), solution, rtol=1e-5, atol=1e-6)
 
 
 def test_the_hessian_itself_takes_two_iterations() -> None:
     """With the same weights in all fits and centred features the preconditioner is the inverse."""
     x, _, side, _ = equation(40, 10, 4, seed=0)
     x, weight = x - x.mean(0), torch.full((4, 40), 0.2, dtype=torch.float64)
-    _, iterations = directions(preconditioner(x @ x.T, weight[0]), weight, side, 1e-9)
-    assert iterations <= 2
+    assert solved(preconditioner(x @ x.T, weight[0]), weight, side, 1e-9).iterations <= 2
 
 
 def test_where_there_is_nothing_to_solve() -> None:
     x, weight, _, _ = equation(20, 5, 3, seed=1)
     nothing = torch.zeros(3, 21, dtype=torch.float64)
-    found, iterations = directions(preconditioner(x @ x.T, weight.mean(0)), weight, nothing, 0.1)
-    assert iterations == 1
-    assert not found.any()
+    found = solved(preconditioner(x @ x.T, weight.mean(0)), weight, nothing, 0.1)
+    assert found.iterations == 1
+    assert not found.delta.any()
+    assert not found.intercept.any()
 
 
 def test_a_regression_that_is_done_stays_where_it_is_while_others_go_on() -> None:
@@ -54,11 +64,12 @@ def test_a_regression_that_is_done_stays_where_it_is_while_others_go_on() -> Non
     weight[1, ::2] = 1e-4
     side = torch.from_numpy(rng.normal(size=(2, 61))).float()
     shared = preconditioner(x @ x.T, weight[0])
-    found, iterations = directions(shared, weight, side, 1e-4)
-    assert iterations > 2
+    found = solved(shared, weight, side, 1e-4)
+    assert found.iterations > 2
     exact = preconditioner(x.double() @ x.double().T, weight[0].double())
-    expected, _ = directions(exact, weight.double(), side.double(), 1e-8)
-    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-2 * float(expected.abs().max()))
+    expected = solved(exact, weight.double(), side.double(), 1e-8)
+    for ours, theirs in ((found.delta, expected.delta), (found.intercept, expected.intercept)):
+        torch.testing.assert_close(ours.double(), theirs, rtol=0, atol=1e-2 * float(theirs.abs().max()))
 
 
 def test_features_too_small_for_single_precision_have_no_preconditioner() -> None:
@@ -69,7 +80,7 @@ def test_features_too_small_for_single_precision_have_no_preconditioner() -> Non
 def test_a_looser_tolerance_takes_fewer_iterations() -> None:
     x, weight, side, _ = equation(60, 40, 3, seed=2)
     shared = preconditioner(x @ x.T, weight.mean(0))
-    taken = [directions(shared, weight, side, tolerance)[1] for tolerance in (0.5, 1e-2, 1e-6)]
+    taken = [solved(shared, weight, side, tolerance).iterations for tolerance in (0.5, 1e-2, 1e-6)]
     assert taken == sorted(taken)
     assert taken[0] < taken[-1]
 
@@ -80,8 +91,8 @@ def test_a_matrix_that_rounding_spoils_has_no_preconditioner() -> None:
     gram = x @ x.T
     gram[0, 0] = -1.0
     side = torch.ones(2, 31)
-    found, _ = directions(preconditioner(gram, torch.ones(30)), torch.ones(2, 30), side, 0.1)
-    assert found.isnan().all()
+    found = solved(preconditioner(gram, torch.ones(30)), torch.ones(2, 30), side, 0.1)
+    assert found.delta.isnan().all()
 
 
 def test_cells_in_a_batch_are_solved_as_each_alone() -> None:
@@ -89,9 +100,9 @@ def test_cells_in_a_batch_are_solved_as_each_alone() -> None:
     weight, side = (torch.stack([cell[number] for cell in each]) for number in (1, 2))
     gram = torch.stack([cell[0] @ cell[0].T for cell in each])
     gram[1] = -1.0  # Of no use, and nothing to the others.
-    found, _ = directions(preconditioner(gram, weight.mean(1)), weight, side, 1e-10)
-    assert found[1].isnan().all()
+    found = solved(preconditioner(gram, weight.mean(1)), weight, side, 1e-10)
+    assert found.delta[1].isnan().all()
     for number in (0, 2):
         x, _, _, solution = each[number]
-        weights = torch.cat([found[number, :, :-1] @ x, found[number, :, -1:]], dim=1)
-        torch.testing.assert_close(weights, solution, rtol=1e-5, atol=1e-6)
+        alone = Directions(found.delta[number], found.intercept[number], found.iterations)
+        torch.testing.assert_close(weights_of(alone, x), solution, rtol=1e-5, atol=1e-6)
