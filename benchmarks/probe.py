@@ -36,7 +36,8 @@ from sklearn.linear_model import LogisticRegression
 
 from analyses import asking, capturing
 from benchmarks.city_answers import alternating_seconds, device_name, median_ratio
-from interp.cell_probe import Probing, cell_scores, gram_matrix, scaled_features, scores_of_batch
+from interp.cell_batches import scores_of_batch
+from interp.cell_probe import Probing, cell_scores, gram_matrix, scaled_features
 from interp.devices import fitting_device
 from interp.labels import Labels, Split
 from interp.logistic import fit_each

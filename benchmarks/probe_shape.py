@@ -27,7 +27,8 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.city_answers import device_name
 from interp.batches import batched
-from interp.cell_probe import Probing, cell_scores, scaled_features, scores_of_batch
+from interp.cell_batches import scores_of_batch
+from interp.cell_probe import Probing, cell_scores, scaled_features
 from interp.devices import fitting_device
 from interp.labels import Labels, Split
 from interp.threads import in_single_threads

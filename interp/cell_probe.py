@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,10 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from interp.answer_columns import MIN_PER_CLASS
-from interp.batches import batched, in_halves_if_need_be
 from interp.classifiers import Classifier, K, classifier, weights_of
 from interp.cross_fitting import (
-    Choice,
     InnerFits,
     choice_within_folds,
     costs_of_folds,
@@ -32,9 +29,6 @@ SOLVERS = ("newton", "sklearn")
 STRENGTHS = (1e-3, 1e-2, 1e-1)
 """Inverse strengths of the regularisation among which to choose for activations. scikit-learn's default of 1 is too
 weak for hundreds of standardised features of as many answers."""
-BATCH_BYTES = 2**31
-"""Of the features and inner products of cells that are fitted in one batch on a GPU, in double precision; what is made
-of them takes about as much again a few times."""
 
 
 class NoValue(IntEnum):
@@ -90,15 +84,14 @@ def cell_scores(
     probing: Probing,
 ) -> Scores:
     """The scores of one cell; NaN for every example of a cell that cannot have a value."""
-    scores = _no_scores(labels, probing)
+    scores = no_scores(labels, probing)
     features = present_features(activations, present)
     if why_no_value(labels, present) or why_not_usable(features):
         return scores
     fold = labels.fold[:, present]
     problem = CellFits(scaled_features(features, by_deviation=probing.standardise), labels.wrong[present], probing)
-    nested = len(scores.inner) > 0
-    costs, scores.inner[:, present] = choice_within_folds(problem, fold, labels.n_folds, probing.c, nested=nested)
-    scores.held_out[:, present] = held_out_scores(problem, fold, costs)
+    choice = choice_within_folds(problem, fold, labels.n_folds, probing.c, nested=nests(labels, probing))
+    scores.held_out[:, present], scores.inner[:, present] = held_out_scores(problem, fold, choice.costs), choice.inner
     return scores
 
 
@@ -110,23 +103,18 @@ def scores_of_labellings(
 ) -> list[Scores]:
     """What `cell_scores` gives, not nested, for each of several labels of the same examples, from one batch of fits."""
     once, features = replace(probing, nested=False), present_features(activations, present)
-    scores = [_no_scores(labels, once) for labels in labellings]
+    scores = [no_scores(labels, once) for labels in labellings]
     usable = [each for each in zip(labellings, scores, strict=True) if not why_no_value(each[0], present)]
     if not probing.in_gram_space or not usable or why_not_usable(features):
         return [cell_scores(activations, present, labels, once) for labels in labellings]
     problems = _problems_of(scaled_features(features, by_deviation=probing.standardise), present, usable, probing)
     folds = [labels.fold[:, present] for labels, _ in usable]
-    costs = [_same_costs(labels, probing) for labels, _ in usable]
-    if len(probing.c) > 1:
-        fits = [
-            InnerFits(problem.can_train, fold, labels.n_folds)
-            for problem, fold, (labels, _) in zip(problems, folds, usable, strict=True)
-        ]
-        tried = _rough_scores_together(problems, [each.trained for each in fits], probing.c)
-        costs = [
-            each.choice(of_each, probing.c, problem.losses).costs
-            for each, of_each, problem in zip(fits, tried, problems, strict=True)
-        ]
+    fits = [
+        InnerFits(problem.can_train, fold, labels.n_folds, probing.c, nested=False)
+        for problem, fold, (labels, _) in zip(problems, folds, usable, strict=True)
+    ]
+    tried = _rough_scores_together(problems, [each.trained for each in fits], probing.c)
+    costs = [each.choice(of_each, own.losses).costs for each, of_each, own in zip(fits, tried, problems, strict=True)]
     found = _scores_together(problems, [costs_of_folds(*each) for each in zip(folds, costs, strict=True)])
     for (_, own), fold, of_each in zip(usable, folds, found, strict=True):
         own.held_out[:, present] = held_out(of_each, fold)
@@ -166,148 +154,22 @@ def _labels_of_fits(problems: Sequence[CellFits], n_fits: Sequence[int]) -> Bool
     return np.repeat([problem.positive for problem in problems], n_fits, axis=0)
 
 
-def _same_costs(labels: Labels, probing: Probing) -> Float[np.ndarray, "seed fold"]:
-    """The first strength of the regularisation, for every fold."""
-    return np.full((len(labels.fold), labels.n_folds), probing.c[0], dtype=np.float64)
+def nests(labels: Labels, probing: Probing) -> bool:
+    """Whether there are scores within the folds."""
+    return probing.nested and labels.n_folds >= MIN_FOLDS_TO_NEST
 
 
-def scores_of_batch(
-    activations: Float[torch.Tensor, "cell example d_model"],
-    present: Bool[np.ndarray, "cell example"],
-    labels: Labels,
-    probing: Probing,
-) -> list[Scores]:
-    """What `cell_scores` gives for each of several cells, from fits that are made in one batch, as a GPU wants them.
-
-    A cell is on its own where a fit has too few of its examples.
-    """
-    batch = _BatchFits(labels, probing)
-
-    def of_some(cells: tuple[int, ...]) -> list[Scores]:
-        rows, there = list(cells), present[list(cells)]
-        features = batch_features(activations[rows], there, by_deviation=probing.standardise)
-        return batch.scores(features @ features.mT, there)
-
-    why = why_batch_not_usable(activations, present)
-    scores: dict[int, Scores] = {}
-    for cell, there in enumerate(present):
-        if why_no_value(labels, there) or why[cell]:
-            scores[cell] = _no_scores(labels, probing)
-        elif not probing.in_gram_space or not batch.can_train(there):
-            scores[cell] = cell_scores(activations[cell], there, labels, probing)
-    together = [cell for cell in range(len(present)) if cell not in scores]
-    for cells in batched(together, cells_at_once(*activations.shape[1:])):
-        scores |= dict(zip(cells, in_halves_if_need_be(of_some, cells), strict=True))
-    return [scores[cell] for cell in range(len(present))]
-
-
-class _BatchFits:
-    """The fits of a batch of cells to the same labels, which differ in which examples they have.
-
-    Those within the folds, if anything is chosen by them, are a batch, and those that score the folds another.
-    """
-
-    def __init__(self, labels: Labels, probing: Probing) -> None:
-        self.labels, self.probing = labels, probing
-        self.nested, self.chooses = _n_inner(labels, probing) > 0, len(probing.c) > 1
-        self.inner = InnerFits(self._trains, labels.fold if self.chooses else labels.fold[:1], labels.n_folds)
-
-    def can_train(self, there: Bool[np.ndarray, " example"]) -> bool:
-        """Whether every fit has examples of both classes among those of a cell."""
-        trained = costs_of_folds(self.labels.fold, _same_costs(self.labels, self.probing)) > 0
-        if self.chooses or self.nested:
-            trained = np.concatenate([trained, self.inner.trained])
-        return all(self._trains(each) for each in trained & there)
-
-    def scores(
-        self, gram: Float[torch.Tensor, "cell example example"], there: Bool[np.ndarray, "cell example"]
-    ) -> list[Scores]:
-        """The scores of cells of these inner products, which have these examples."""
-        choices, fold = self._choices(gram, there), self.labels.fold
-        costs = np.stack([costs_of_folds(fold, each.costs) for each in choices]) * there[:, None]
-        fitted = converged_fits(gram, self.labels.wrong, torch.from_numpy(costs).to(gram.device)).scores(gram)
-        of_cells = zip(_only_there(there, fitted), choices, strict=True)
-        return [Scores(held_out(scores, fold), choice.inner) for scores, choice in of_cells]
-
-    def _choices(
-        self, gram: Float[torch.Tensor, "cell example example"], there: Bool[np.ndarray, "cell example"]
-    ) -> list[Choice]:
-        """For each cell what is chosen for it within the folds."""
-        no_inner = np.empty((0, len(self.labels.wrong)))
-        same = _same_costs(self.labels, self.probing)
-        if not self.chooses and not self.nested:
-            return [Choice(same, no_inner)] * len(there)
-        losses = partial(log_losses, positive=self.labels.wrong)
-        trained = torch.from_numpy(self.inner.trained & there[:, None]).to(gram.device)
-        positive = torch.from_numpy(self.labels.wrong).to(gram.device).expand(trained.shape)
-        scores = _only_there(there, rough_log_odds(gram, positive, trained, self.probing.c))
-        choices = [self.inner.choice(of_cell, self.probing.c, losses) for of_cell in scores.swapaxes(0, 1)]
-        return [Choice(costs if self.chooses else same, inner if self.nested else no_inner) for costs, inner in choices]
-
-    def _trains(self, trained: Bool[np.ndarray, " example"]) -> bool:
-        return _both_classes(trained, self.labels.wrong)
-
-
-def _only_there(
-    there: Bool[np.ndarray, "cell example"], scores: Float[torch.Tensor, "*cost cell fit example"]
-) -> Float[np.ndarray, "*cost cell fit example"]:
-    """The scores of the examples that a cell has; NaN for the others."""
-    return np.where(there[:, None], scores.cpu().numpy(), np.nan)
-
-
-def cells_at_once(n: int, d_model: int) -> int:
-    """How many cells of so many examples and features are fitted in one batch."""
-    return max(1, BATCH_BYTES // (8 * n * (n + 2 * d_model)))
-
-
-def batch_features(
-    activations: Float[torch.Tensor, "cell example d_model"],
-    present: Bool[np.ndarray, "cell example"],
-    *,
-    by_deviation: bool,
-) -> Float[torch.Tensor, "cell example d_model"]:
-    """`scaled_features` of each cell's examples; 0 for the others, which so have no part in the fits."""
-    there = torch.from_numpy(present).to(activations.device)[:, :, None]
-    n = there.sum(1, keepdim=True)
-    features = torch.where(there, activations.double(), 0.0)
-    # What is constant is not left to rounding, which would be blown up to a deviation of 1.
-    varies = ((activations != _one_of_each(activations, present)) & there).any(1, keepdim=True)
-    features = torch.where(there & varies, features - features.sum(1, keepdim=True) / n, 0.0)
-    if not by_deviation:
-        return features
-    deviation = (features.square().sum(1, keepdim=True) / n).sqrt()
-    return features / torch.where(deviation > 0, deviation, 1.0)
-
-
-def why_batch_not_usable(
-    activations: Float[torch.Tensor, "cell example d_model"], present: Bool[np.ndarray, "cell example"]
-) -> list[NoValue]:
-    """`why_not_usable` of each cell's examples."""
-    absent = ~torch.from_numpy(present).to(activations.device)[:, :, None]
-    finite = (activations.isfinite() | absent).all(2).all(1)
-    same = ((activations == _one_of_each(activations, present)) | absent).all(2).all(1)
-    of_finite = torch.where(same, NoValue.ACTIVATIONS_ALL_THE_SAME, NoValue.HAS_VALUE)
-    return [NoValue(why) for why in torch.where(finite, of_finite, NoValue.ACTIVATIONS_NOT_FINITE).tolist()]
-
-
-def _one_of_each(
-    activations: Float[torch.Tensor, "cell example d_model"], present: Bool[np.ndarray, "cell example"]
-) -> Float[torch.Tensor, "cell one d_model"]:
-    """The first example that each cell has."""
-    return activations[range(len(present)), present.argmax(1)][:, None]
-
-
-def _n_inner(labels: Labels, probing: Probing) -> int:
-    return labels.n_folds if probing.nested and labels.n_folds >= MIN_FOLDS_TO_NEST else 0
-
-
-def _no_scores(labels: Labels, probing: Probing) -> Scores:
-    n_inner, n = _n_inner(labels, probing), len(labels.wrong)
+def no_scores(labels: Labels, probing: Probing) -> Scores:
+    """The scores of a cell that cannot have a value: NaN for every example."""
+    n_inner, n = labels.n_folds if nests(labels, probing) else 0, len(labels.wrong)
     return Scores(np.full(labels.fold.shape, np.nan), np.full((n_inner, n), np.nan))
 
 
-def _both_classes(these: Bool[np.ndarray, " example"], positive: Bool[np.ndarray, " example"]) -> bool:
-    return bool((these & positive).any() and (these & ~positive).any())
+def both_classes(
+    these: Bool[np.ndarray, "*set example"], positive: Bool[np.ndarray, "*#set example"]
+) -> Bool[np.ndarray, "*set"]:
+    """Whether some of these examples are positive and some are not."""
+    return np.asarray((these & positive).any(-1) & (these & ~positive).any(-1))
 
 
 def why_no_value(labels: Labels, present: Bool[np.ndarray, " example"]) -> NoValue:
@@ -447,7 +309,7 @@ class CellFits:
 
     def can_train(self, trained: Bool[np.ndarray, " n"]) -> bool:
         """Whether both classes are among these examples."""
-        return _both_classes(trained, self.positive)
+        return bool(both_classes(trained, self.positive))
 
     def directions(self, cost: Float[np.ndarray, "fit n"]) -> tuple[np.ndarray, np.ndarray]:
         """What the probes of `scores` multiply the features with (fit × d_model), and add (fit)."""

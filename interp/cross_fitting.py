@@ -80,15 +80,29 @@ class Choice(NamedTuple):
     inner: Float[np.ndarray, "fold n"]
     """With the first seed, for each fold the scores of the others at its strength, by probes that were trained neither
     on the example's own fold nor on the fold that the scores are for; NaN for the fold's own examples, and where
-    nothing is left to train on."""
+    nothing is left to train on. Of no fold, if they were not asked for."""
 
 
 class InnerFits:
-    """The fits within the folds, each of which leaves out two of a seed's folds, and serves the choices for both."""
+    """The fits within the folds, each of which leaves out two of a seed's folds, and serves the choices for both.
 
-    def __init__(self, can_train: CanTrain, fold: Int[np.ndarray, "seed n"], n_folds: int) -> None:
-        self.fold, self.n_folds = fold, n_folds
-        self._fits = [_fits_without_two(can_train, of_seed, n_folds) for of_seed in fold]
+    There are those by which something is chosen: of every seed where there are several candidates for the inverse
+    strength of the regularisation, and with `nested` of the first.
+    """
+
+    def __init__(
+        self,
+        can_train: CanTrain,
+        fold: Int[np.ndarray, "seed n"],
+        n_folds: int,
+        candidates: Sequence[float],
+        *,
+        nested: bool,
+    ) -> None:
+        self.fold, self.n_folds, self.candidates, self.nested = fold, n_folds, tuple(candidates), nested
+        n_chosen = len(fold) if len(candidates) > 1 else int(nested)
+        self._fits = [_fits_without_two(can_train, of_seed, n_folds) for of_seed in fold[:n_chosen]]
+        self._fits += [[] for _ in fold[n_chosen:]]
 
     @property
     def trained(self) -> Bool[np.ndarray, "fit n"]:
@@ -96,18 +110,17 @@ class InnerFits:
         fits = [fit.trained for of_seed in self._fits for fit in of_seed]
         return np.stack(fits) if fits else np.empty((0, self.fold.shape[1]), dtype=bool)
 
-    def choice(
-        self, scores: Float[np.ndarray, "candidate fit n"], candidates: Sequence[float], losses: Losses
-    ) -> Choice:
+    def choice(self, scores: Float[np.ndarray, "candidate fit n"], losses: Losses) -> Choice:
         """For each fold the candidate that loses least within the others; the first where nothing is scored there.
 
-        The scores are those of each of the fits at every candidate.
+        The scores are those of each of the fits with every candidate.
         """
         of_seeds = np.split(scores, np.cumsum([len(fits) for fits in self._fits])[:-1], axis=1)
         inner = [self._inner(*each) for each in zip(self._fits, of_seeds, self.fold, strict=True)]
-        best = [np.array([_mean_losses(losses(each)) for each in of_seed]).argmin(0) for of_seed in inner]
-        costs = np.array(candidates, dtype=np.float64)[np.array(best)]
-        return Choice(costs, inner[0][best[0], np.arange(self.n_folds)])
+        best = np.array([np.array([_mean_losses(losses(each)) for each in of_seed]).argmin(0) for of_seed in inner])
+        costs = np.array(self.candidates, dtype=np.float64)[best]
+        of_first = inner[0][best[0], np.arange(self.n_folds)]
+        return Choice(costs, of_first if self.nested else of_first[:0])
 
     def _inner(
         self, fits: Sequence[_WithoutTwo], scores: Float[np.ndarray, "candidate fit n"], fold: Int[np.ndarray, " n"]
@@ -123,17 +136,9 @@ class InnerFits:
 def choice_within_folds(
     problem: Problem, fold: Int[np.ndarray, "seed n"], n_folds: int, candidates: Sequence[float], *, nested: bool
 ) -> Choice:
-    """For each seed and fold the only candidate, or the best within the other folds.
-
-    The inner scores are those of no fold, where they are not asked for by `nested`.
-    """
-    chooses = len(candidates) > 1
-    fits = InnerFits(problem.can_train, fold if chooses else fold[:1], n_folds)
-    if chooses or nested:
-        costs, inner = fits.choice(problem.rough_scores(fits.trained, candidates), candidates, problem.losses)
-    if not chooses:
-        costs = np.full((len(fold), n_folds), candidates[0], dtype=np.float64)
-    return Choice(costs, inner if nested else np.empty((0, fold.shape[1])))
+    """For each seed and fold the only candidate, or the best within the other folds; inner scores if `nested`."""
+    fits = InnerFits(problem.can_train, fold, n_folds, candidates, nested=nested)
+    return fits.choice(problem.rough_scores(fits.trained, candidates), problem.losses)
 
 
 def chosen_costs(
@@ -151,7 +156,7 @@ class _WithoutTwo(NamedTuple):
 
 
 def _fits_without_two(can_train: CanTrain, fold: Int[np.ndarray, " n"], n_folds: int) -> list[_WithoutTwo]:
-    fits = [_WithoutTwo(pair, ~np.isin(fold, pair)) for pair in combinations(range(n_folds), 2)]
+    fits = [_WithoutTwo((one, two), (fold != one) & (fold != two)) for one, two in combinations(range(n_folds), 2)]
     return [fit for fit in fits if can_train(fit.trained)]
 
 

@@ -32,16 +32,16 @@ from jaxtyping import Bool, Float, Int
 
 from interp.auc import auc_and_influence, auc_interval
 from interp.batches import batched
+from interp.cell_batches import LabelledGrams
 from interp.cell_probe import (
     CellFits,
     Probing,
     Scores,
-    converged_fits,
     gram_matrix,
     present_features,
     scaled_features,
 )
-from interp.cross_fitting import chosen_costs, costs_of_folds, held_out, held_out_scores
+from interp.cross_fitting import chosen_costs, held_out_scores
 from interp.labels import NEVER, Labels
 from interp.store import Cells
 from interp.threads import each_on
@@ -179,19 +179,15 @@ def _cross_fitted(
 ) -> list[Float[np.ndarray, "seed _"]]:
     """The out-of-fold scores of some of the examples by probes of no others, for each of several such halves."""
     n_folds = int(fold.max()) + 1
-    gram = gram_matrix(features) if probing.in_gram_space else None
-    if gram is not None and len(probing.c) == 1:
-        costs = np.full((len(fold), n_folds), probing.c[0])
-        at_once = max(1, BATCH_BYTES // (8 * max(map(len, halves)) ** 2))
-        batches = batched(halves, at_once)
-        return [scores for batch in batches for scores in _scores_of_batch(gram, wrong, fold, batch, costs)]
+    if probing.in_gram_space:
+        gram = gram_matrix(features)
+        batches = batched(halves, max(1, BATCH_BYTES // (8 * max(map(len, halves)) ** 2)))
+        return [each for some in batches for each in _scores_of_batch(gram, wrong, fold, some, n_folds, probing.c)]
     scores = []
     for half in halves:
         rows = torch.from_numpy(half).to(features.device)
-        problem = CellFits(features[rows], wrong[half], probing, None if gram is None else gram[rows][:, rows])
-        of_half = fold[:, half]
-        costs = chosen_costs(problem, of_half, n_folds, probing.c)
-        scores.append(held_out_scores(problem, of_half, costs))
+        problem, of_half = CellFits(features[rows], wrong[half], probing), fold[:, half]
+        scores.append(held_out_scores(problem, of_half, chosen_costs(problem, of_half, n_folds, probing.c)))
     return scores
 
 
@@ -200,19 +196,19 @@ def _scores_of_batch(
     wrong: Bool[np.ndarray, " n"],
     fold: Int[np.ndarray, "seed n"],
     halves: Sequence[Int[np.ndarray, " _"]],
-    costs: Float[np.ndarray, "seed fold"],
+    n_folds: int,
+    candidates: Sequence[float],
 ) -> list[Float[np.ndarray, "seed _"]]:
     """The scores of halves that are fitted together: small problems that would leave a machine idle one by one."""
-    # A half that is smaller than the largest is filled up with an example of no cost.
+    # A half that is smaller than the largest is filled up with an example that is not there.
     size = max(map(len, halves))
     rows = np.stack([np.pad(half, (0, size - len(half))) for half in halves])
     there = np.arange(size) < np.array([len(half) for half in halves])[:, None]
-    cost = np.stack([costs_of_folds(fold[:, of_half], costs) for of_half in rows]) * there[:, None]
     index = torch.from_numpy(rows).to(gram.device)
     of_halves = gram[index[:, :, None], index[:, None, :]]
-    fitted = converged_fits(of_halves, wrong[rows][:, None], torch.from_numpy(cost).to(gram.device))
-    scores = fitted.scores(of_halves).cpu().numpy()
-    return [held_out(found, fold[:, of_half])[:, of] for of_half, found, of in zip(rows, scores, there, strict=True)]
+    batch = LabelledGrams(of_halves, there, wrong[rows], fold[:, rows].swapaxes(0, 1), n_folds)
+    scores = batch.scores(candidates, nested=False)
+    return [each.held_out[:, of] for each, of in zip(scores, there, strict=True)]
 
 
 def _over_the_map(scores: Scores, labels: Labels) -> dict[tuple[int, int], float]:

@@ -36,7 +36,7 @@ from interp.conjugate_gradients import Preconditioner, directions, preconditione
 TOLERANCE = 1e-10
 """The step that promises to lower the objective by less than this share of it is the last."""
 ROUGH = 1e-4
-"""The same of fits that only their losses are asked of; their mean loss is within a thousandth of the optimum's."""
+"""The same of fits that only choices are made by; their mean loss is within a hundredth of the optimum's."""
 ROUNDED = 0.01
 """So much single precision may change the log-odds of such a fit, before it is made again in double precision."""
 MAX_STEPS = 100

@@ -71,6 +71,8 @@ class NumberProblem:
         self, trained: Bool[np.ndarray, "fit n"], costs: Sequence[float]
     ) -> Float[np.ndarray, "cost fit n"]:
         """The same of probes that are trained on some examples, at each of several costs; exact."""
+        if not len(trained):
+            return np.empty((len(costs), *trained.shape))
         return np.stack([self.scores(cost * trained) for cost in costs])
 
     def losses(self, scores: Float[np.ndarray, "row n"]) -> Float[np.ndarray, "row n"]:

@@ -27,13 +27,12 @@ from jaxtyping import Bool, Float
 
 from interp.auc import Interval, auc_interval, bootstrap_interval, refitting_factor
 from interp.batches import batched
+from interp.cell_batches import cells_at_once, scores_of_batch
 from interp.cell_probe import (
     NoValue,
     Probing,
     Scores,
     cell_scores,
-    cells_at_once,
-    scores_of_batch,
     scores_of_labellings,
     why_no_value,
     why_not_usable,

@@ -137,7 +137,7 @@ def test_rough_log_odds_lose_as_little_as_exact_ones(size: float) -> None:
     rough = logistic.rough_log_odds(gram, positive, trained, COSTS)
     for c, scores in zip(COSTS, rough, strict=True):
         exact = fit_each(gram, positive, c * trained.double()).scores(gram)
-        torch.testing.assert_close(mean_losses(scores, positive), mean_losses(exact, positive), rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(mean_losses(scores, positive), mean_losses(exact, positive), rtol=1e-2, atol=1e-3)
 
 
 def test_rough_log_odds_that_double_precision_does_not_bear_out_are_fitted_exactly(

@@ -14,7 +14,8 @@ from sklearn.preprocessing import StandardScaler
 
 from interp import probe as probe_module
 from interp.auc import auc_interval, refitting_factor
-from interp.cell_probe import SOLVERS, NoValue, Probing, Scores, cell_scores, scores_of_batch, scores_of_labellings
+from interp.cell_batches import scores_of_batch
+from interp.cell_probe import SOLVERS, NoValue, Probing, Scores, cell_scores, scores_of_labellings
 from interp.errors import InputError
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels, Split
@@ -334,7 +335,7 @@ def test_what_a_cell_of_a_batch_lacks_has_no_part_in_the_choice_of_the_regularis
         made_on.append(trained)
         return rough_log_odds(gram, positive, trained, costs)
 
-    monkeypatch.setattr("interp.cell_probe.rough_log_odds", seen)
+    monkeypatch.setattr("interp.cell_batches.rough_log_odds", seen)
     present = np.random.default_rng(5).random((2, 200)) < 0.8
     scores_of_batch(torch.stack([planted(labels, 1.0)] * 2), present, labels, Probing(c=FAR_APART))
     (trained,) = made_on
@@ -362,7 +363,7 @@ def test_in_batches_as_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(probe_module, "_takes_batches", lambda device: True)
     monkeypatch.setattr(probe_module, "scores_of_batch", counted)
-    monkeypatch.setattr("interp.cell_probe.BATCH_BYTES", 4 * 8 * 200 * (200 + 2 * 16))
+    monkeypatch.setattr("interp.cell_batches.BATCH_BYTES", 4 * 8 * 200 * (200 + 2 * 16))
     in_batches, refits = made("in batches")
     assert batches == [4, 4, 2]
     (tmp_path / "in batches" / "layer-001.npz").unlink()
