@@ -21,7 +21,7 @@ from interp.cross_fitting import (
     held_out_scores,
 )
 from interp.labels import NEVER, Labels
-from interp.logistic import Fits, fit_each, rough_log_odds
+from interp.logistic import Fits, Together, fit_each, rough_log_odds
 
 MIN_FOLDS_TO_NEST = 3
 """With two folds nothing is left to train on once both are left out."""
@@ -236,9 +236,10 @@ def converged_fits(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[np.ndarray, "*fit n"],
     cost: Float[torch.Tensor, "*cell fit n"],
+    together: Together | None = None,
 ) -> Fits:
     """Fits to labels, the same for all or of their own; a `RuntimeError` if one does not come to its optimum."""
-    fits = fit_each(gram, torch.from_numpy(positive).to(gram.device).expand(cost.shape), cost)
+    fits = fit_each(gram, torch.from_numpy(positive).to(gram.device).expand(cost.shape), cost, together)
     if not bool(fits.converged.all()):
         raise RuntimeError(f"a probe did not converge in {fits.steps} steps (n {gram.shape[-1]})")
     return fits
@@ -265,6 +266,7 @@ class CellFits:
     ) -> None:
         self.features, self.positive, self.probing = features, positive, probing
         self.gram = (gram_matrix(features) if gram is None else gram) if probing.in_gram_space else None
+        self.together = None if self.gram is None else Together(self.gram)
 
     def scores(
         self,
@@ -298,9 +300,8 @@ class CellFits:
             return np.stack([self.scores(cost * trained) for cost in costs])
         labels, device = self.positive if positive is None else positive, self.gram.device
         of_fits = torch.from_numpy(labels).to(device).expand(trained.shape)
-        scores: np.ndarray = (
-            rough_log_odds(self.gram, of_fits, torch.from_numpy(trained).to(device), costs).cpu().numpy()
-        )
+        made_on = torch.from_numpy(trained).to(device)
+        scores: np.ndarray = rough_log_odds(self.gram, of_fits, made_on, costs, self.together).cpu().numpy()
         return scores
 
     def losses(self, scores: Float[np.ndarray, "row n"]) -> Float[np.ndarray, "row n"]:
@@ -326,7 +327,7 @@ class CellFits:
         positive: Bool[np.ndarray, "fit n"] | None = None,
     ) -> Fits:
         labels = self.positive if positive is None else positive
-        return converged_fits(gram, labels, torch.from_numpy(cost).to(gram.device))
+        return converged_fits(gram, labels, torch.from_numpy(cost).to(gram.device), self.together)
 
     def _classifier(self, cost: Float[np.ndarray, " n"]) -> Classifier:
         trained = cost > 0

@@ -24,6 +24,7 @@ Cells, each with a K of its own, can be fitted in one batch, which is what a GPU
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -33,7 +34,7 @@ from torch.linalg import vecdot
 from interp.batches import batched
 from interp.conjugate_gradients import Preconditioner, directions, preconditioner
 
-TOLERANCE = 1e-10
+TOLERANCE = 1e-12
 """The step that promises to lower the objective by less than this share of it is the last."""
 ROUGH = 1e-4
 """The same of fits that only choices are made by; their mean loss is within a hundredth of the optimum's."""
@@ -45,12 +46,12 @@ MAX_SINGLE_STEPS = 25
 SMALLEST_STEP = 2.0**-20
 ARMIJO = 1e-4
 """The share of what a step promises that it must hold."""
-TOGETHER = 3
+FEWEST_TOGETHER = 3
 """So many regressions are faster by conjugate gradients together than by factorisations of their own."""
 FACTORISED = 2**28
 """Entries of the matrices that are factorised in one batch."""
 STALE = 1.5
-"""How many times smaller than a preconditioner's the weights may be; see `_Together`."""
+"""How many times smaller than a preconditioner's the weights may be; see `Together`."""
 MAX_STEPS_TOGETHER = 20
 LEFT_OF_EQUATION = 0.1
 """What conjugate gradients may leave of Newton's equation."""
@@ -160,34 +161,58 @@ class _Factorisations:
         )
 
 
-class _Together:
-    """Conjugate gradients in single precision, with a preconditioner that all fits share."""
+@dataclass
+class _Shared:
+    """A preconditioner that all fits share, and what it was made for."""
+
+    preconditioner: Preconditioner
+    weight: Float[torch.Tensor, "*cell"]
+    """The mean of those that it was made for."""
+    iterations: int = 0
+    """How many the first direction took."""
+
+
+class Together:
+    """Conjugate gradients in single precision, with a preconditioner that all fits share, and later fits too.
+
+    One serves fits to the same examples only, with costs that are about the same or larger.
+    """
 
     max_steps, rounding = MAX_STEPS_TOGETHER, 0.0
 
-    def __init__(self, gram: Float[torch.Tensor, "*cell n n"], settling: float = SETTLING) -> None:
-        self.gram, self.settling = gram.float(), settling
-        self.shared: Preconditioner | None = None
-        self.made_for = torch.zeros(())
-        self.at_first = self.more = 0
+    def __init__(self, gram: Float[torch.Tensor, "*cell n n"]) -> None:
+        self.gram, self.settling = gram.float(), 1.0
+        self.first: _Shared | None = None
+        self.shared: _Shared | None = None
+        self.more = 0
+
+    def begun(self, settling: float) -> Together:
+        """For other fits, which the first preconditioner is for, if it is; `settling` is how much W is to fall."""
+        self.settling, self.shared, self.more = settling, self.first, 0
+        return self
 
     def direction(
         self, equation: _Equation
     ) -> tuple[Float[torch.Tensor, "*cell fit n"], Float[torch.Tensor, "*cell fit"]]:
+        """See `_Solver`."""
         weight = equation.weight.float()
-        if self.shared is None or self._is_stale(weight):
-            # At the start all weights are large, and will not be so after the first step.
-            shared_weight = weight.mean(-2) * (self.settling if self.shared is None else 1.0)
-            self.shared, self.made_for = preconditioner(self.gram, shared_weight), shared_weight.mean(-1)
-            self.at_first = self.more = 0
+        shared = self._shared_for(weight)
         side = torch.where(equation.is_open[..., None], equation.side, 0.0).float()
         of_intercept = torch.where(equation.is_open, equation.of_intercept, 0.0).float()
-        found = directions(self.shared, weight, side, of_intercept, LEFT_OF_EQUATION)
-        self.at_first = self.at_first or found.iterations
-        self.more += found.iterations - self.at_first
+        found = directions(shared.preconditioner, weight, side, of_intercept, LEFT_OF_EQUATION)
+        shared.iterations = shared.iterations or found.iterations
+        self.more += found.iterations - shared.iterations
         return found.delta.to(equation.side.dtype), found.intercept.to(equation.side.dtype)
 
-    def _is_stale(self, weight: Float[torch.Tensor, "*cell fit n"]) -> bool:
+    def _shared_for(self, weight: Float[torch.Tensor, "*cell fit n"]) -> _Shared:
+        if self.shared is None or self._is_stale(self.shared, weight):
+            # At the start all weights are large, and will not be so after the first step.
+            made_for = weight.mean(-2) * (self.settling if self.shared is None else 1.0)
+            self.shared, self.more = _Shared(preconditioner(self.gram, made_for), made_for.mean(-1)), 0
+            self.first = self.first or self.shared
+        return self.shared
+
+    def _is_stale(self, shared: _Shared, weight: Float[torch.Tensor, "*cell fit n"]) -> bool:
         """Whether a new preconditioner is due: for the iterations that a new one would have saved, or for the weights.
 
         It takes n³ operations to make one, and 2 n² for each fit in an iteration: once the steps have taken as much
@@ -198,7 +223,7 @@ class _Together:
         takes the digits of the rest; the weights of some examples are below the mean.
         """
         n_fits, n = weight.shape[-2:]
-        return self.more >= n / (2 * n_fits) or bool((weight.mean((-2, -1)) < self.made_for / STALE).any())
+        return self.more >= n / (2 * n_fits) or bool((weight.mean((-2, -1)) < shared.weight / STALE).any())
 
 
 def fit_logistic(
@@ -301,11 +326,15 @@ def fit_each(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[torch.Tensor, "*cell fit n"],
     cost: Float[torch.Tensor, "*cell fit n"],
+    together: Together | None = None,
 ) -> Fits:
-    """What `fit_logistic` gives, in the way that suits the number of fits and the device; at most one cell axis."""
-    if cost.shape[-2] < TOGETHER:
+    """What `fit_logistic` gives, in the way that suits the number of fits and the device; at most one cell axis.
+
+    `together` is of the same inner products, and has served others of their fits.
+    """
+    if cost.shape[-2] < FEWEST_TOGETHER:
         return _factorised(gram, positive, cost)
-    return _completed(_together(gram, positive, cost), gram, positive, cost)
+    return _completed(_together(gram, positive, cost, together or Together(gram)), gram, positive, cost)
 
 
 @torch.inference_mode()
@@ -314,6 +343,7 @@ def rough_log_odds(
     positive: Bool[torch.Tensor, "*cell fit n"],
     trained: Bool[torch.Tensor, "*cell fit n"],
     costs: Sequence[float],
+    together: Together | None = None,
 ) -> Float[torch.Tensor, "cost *cell fit n"]:
     """The log-odds of all examples by fits to some of them, at each of several costs; at most one cell axis.
 
@@ -328,10 +358,13 @@ def rough_log_odds(
         Which examples each fit is made on.
     costs
         What such an example's loss counts.
+    together
+        As in `fit_each`.
     """
     single = _Problem(gram.float(), positive.float(), trained.float())
     # Of small costs the weights hardly fall, and one preconditioner is for several costs.
-    state, solver, scores = _at_start(single), _Together(single.gram, settling=1.0), {}
+    solver = (together or Together(single.gram)).begun(settling=1.0)
+    state, scores = _at_start(single), {}
     for cost in sorted(costs):
         state, fits = _fitted(single._replace(cost=cost * single.cost), state, [solver], ROUGH)
         fits = fits._replace(alpha=fits.alpha.double(), intercept=fits.intercept.double())
@@ -369,10 +402,11 @@ def _together(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[torch.Tensor, "*cell fit n"],
     cost: Float[torch.Tensor, "*cell fit n"],
+    together: Together,
 ) -> Fits:
     """By conjugate gradients, as far as these come."""
     problem = _Problem(gram, positive.to(gram.dtype), cost)
-    return _fitted(problem, _at_start(problem), [_Together(gram)], TOLERANCE)[1]
+    return _fitted(problem, _at_start(problem), [together.begun(SETTLING)], TOLERANCE)[1]
 
 
 def _factorised(

@@ -38,11 +38,11 @@ def check(x: np.ndarray, y: np.ndarray, c: float) -> None:
         trained[1] = True
     references = [sklearn_optimum(x[train], y[train], c) for train in trained]
     new = np.random.default_rng(0).normal(size=(20, x.shape[1]))
-    for fit, times in ((fit_logistic, 1), (fit_each, 1), (fit_each, logistic.TOGETHER)):
+    for fit, times in ((fit_logistic, 1), (fit_each, 1), (fit_each, logistic.FEWEST_TOGETHER)):
         cost = c * torch.from_numpy(np.tile(trained, (times, 1))).double()
         fits = fit(features @ features.T, torch.from_numpy(y).expand(len(cost), -1), cost)
         assert bool(fits.converged.all())
-        assert len(cost) >= logistic.TOGETHER or not fits.alpha[cost == 0].any()
+        assert len(cost) >= logistic.FEWEST_TOGETHER or not fits.alpha[cost == 0].any()
         scores = fits.scores(torch.from_numpy(new) @ features.T).numpy()
         for number, (train, reference) in enumerate(zip(trained, references, strict=True)):
             weights, intercept = (features.T @ fits.alpha[number]).numpy(), float(fits.intercept[number])
@@ -176,7 +176,8 @@ def test_many_fits_to_far_fewer_examples_than_features_converge_together(n: int,
         y = np.random.default_rng(seed).permuted(np.arange(n) % 2 == 0)
         features = torch.from_numpy((x - x.mean(0)) / x.std(0))
         cost = torch.from_numpy(np.where(np.arange(n) % 5 == np.arange(5)[:, None], 0.0, 1.0))
-        fits = logistic._together(features @ features.T, torch.from_numpy(y).expand(5, -1), cost)
+        gram = features @ features.T
+        fits = logistic._together(gram, torch.from_numpy(y).expand(5, -1), cost, logistic.Together(gram))
         assert bool(fits.converged.all())
 
 
@@ -191,7 +192,7 @@ def test_fits_that_do_not_converge_together_are_fitted_again(monkeypatch: pytest
     features, positive, cost = many_fits()
     exact = fit_logistic(features @ features.T, positive, cost)
     settled = int(fit_each(features @ features.T, positive, cost).steps) - 1
-    monkeypatch.setattr(logistic._Together, "max_steps", settled)
+    monkeypatch.setattr(logistic.Together, "max_steps", settled)
     fits = fit_each(features @ features.T, positive, cost)
     assert bool(fits.converged.all())
     assert fits.steps > settled

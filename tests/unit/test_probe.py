@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -331,9 +330,9 @@ def test_what_a_cell_of_a_batch_lacks_has_no_part_in_the_choice_of_the_regularis
 ) -> None:
     labels, made_on = labels_of(200), []
 
-    def seen(gram: torch.Tensor, positive: torch.Tensor, trained: torch.Tensor, costs: Sequence[float]) -> torch.Tensor:
+    def seen(gram: torch.Tensor, positive: torch.Tensor, trained: torch.Tensor, *rest: object) -> torch.Tensor:
         made_on.append(trained)
-        return rough_log_odds(gram, positive, trained, costs)
+        return rough_log_odds(gram, positive, trained, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr("interp.cell_batches.rough_log_odds", seen)
     present = np.random.default_rng(5).random((2, 200)) < 0.8
