@@ -173,10 +173,7 @@ class _Shared:
 
 
 class Together:
-    """Conjugate gradients in single precision, with a preconditioner that all fits share, and later fits too.
-
-    One serves fits to the same examples only, with costs that are about the same or larger.
-    """
+    """Conjugate gradients in single precision, with a preconditioner that all fits share, and later fits too."""
 
     max_steps, rounding = MAX_STEPS_TOGETHER, 0.0
 
@@ -187,7 +184,10 @@ class Together:
         self.more = 0
 
     def begun(self, settling: float) -> Together:
-        """For other fits, which the first preconditioner is for, if it is; `settling` is how much W is to fall."""
+        """For other fits to the same examples: with the first preconditioner, which is that of the least cost.
+
+        `settling` is the share of the first weights that one is made for if there is none.
+        """
         self.settling, self.shared, self.more = settling, self.first, 0
         return self
 
@@ -209,7 +209,8 @@ class Together:
             # At the start all weights are large, and will not be so after the first step.
             made_for = weight.mean(-2) * (self.settling if self.shared is None else 1.0)
             self.shared, self.more = _Shared(preconditioner(self.gram, made_for), made_for.mean(-1)), 0
-            self.first = self.first or self.shared
+            if self.first is None and bool(self.shared.preconditioner.inverse[..., 0, 0].isfinite().all()):
+                self.first = self.shared
         return self.shared
 
     def _is_stale(self, shared: _Shared, weight: Float[torch.Tensor, "*cell fit n"]) -> bool:

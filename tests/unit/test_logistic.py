@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from interp import logistic
+from interp import conjugate_gradients, logistic
 from interp.logistic import fit_each, fit_logistic
 
 
@@ -115,9 +115,6 @@ def test_many_are_fitted_together(monkeypatch: pytest.MonkeyPatch) -> None:
     features, positive, cost = many_fits()
     exact = fit_logistic(features @ features.T, positive, cost)
 
-    def no_factorisations(*_: object) -> None:
-        raise AssertionError("conjugate gradients did not converge")
-
     monkeypatch.setattr(logistic, "_factorised", no_factorisations)
     together = fit_each(features @ features.T, positive, cost)
     torch.testing.assert_close(together.objective, exact.objective, rtol=1e-10, atol=0)
@@ -196,6 +193,33 @@ def test_fits_that_do_not_converge_together_are_fitted_again(monkeypatch: pytest
     fits = fit_each(features @ features.T, positive, cost)
     assert bool(fits.converged.all())
     assert fits.steps > settled
+    torch.testing.assert_close(fits.objective, exact.objective, rtol=1e-10, atol=0)
+    torch.testing.assert_close(fits.alpha @ features, exact.alpha @ features, rtol=0, atol=1e-5)
+
+
+def no_factorisations(*_: object) -> None:
+    raise AssertionError("conjugate gradients did not converge")
+
+
+@pytest.mark.parametrize(("least", "times_made"), [(1e-2, 1), (1e-5, 2)])
+def test_fits_take_the_preconditioner_of_those_before_them(
+    least: float, times_made: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless these had none, for costs so small that single precision does not see what they add to the identity."""
+    features, positive, cost = many_fits()
+    gram, trained, cost = features @ features.T, cost > 0, 0.1 * cost
+    exact, made = fit_logistic(gram, positive, cost), []
+
+    def counted(*given: torch.Tensor) -> conjugate_gradients.Preconditioner:
+        made.append(given)
+        return conjugate_gradients.preconditioner(*given)
+
+    monkeypatch.setattr(logistic, "preconditioner", counted)
+    together = logistic.Together(gram)
+    logistic.rough_log_odds(gram, positive, trained, [least], together)
+    monkeypatch.setattr(logistic, "_factorised", no_factorisations)
+    fits = fit_each(gram, positive, cost, together)
+    assert len(made) == times_made
     torch.testing.assert_close(fits.objective, exact.objective, rtol=1e-10, atol=0)
     torch.testing.assert_close(fits.alpha @ features, exact.alpha @ features, rtol=0, atol=1e-5)
 
