@@ -86,12 +86,12 @@ def directions(
     weight
         W, by regression.
     side, of_intercept
-        r and s. Where r is what s alone leaves to solve, δ is 0.
+        r and s; where both are 0 so is the direction.
     tolerance
         The share of a right side that may be left, in the preconditioner's norm.
     """
     total = weight.sum(-1)
-    # The Hessian's part of a direction is W less g gᵀ, by which what the intercept takes up is left out.
+    # Once the intercept is eliminated, g gᵀ is taken off W, and what s stands for off the right side; in units of V.
     per_intercept = weight / (shared.root * total.sqrt()[..., None])
     intercept = of_intercept / total.sqrt()
     search = _started(
