@@ -15,7 +15,8 @@ from sklearn.preprocessing import StandardScaler
 
 from interp import halves
 from interp.auc import auc_interval
-from interp.cell_probe import Probing, Scores
+from interp.cell_probe import CellFits, Probing, Scores
+from interp.cross_fitting import chosen_costs, held_out_scores
 from interp.halves import Spread, Widening, halved, measured_widening, spread_of_halves
 from interp.heatmap import Heatmap
 from interp.labels import Labels, Split
@@ -79,6 +80,24 @@ def test_the_spread_is_that_of_halves_that_scikit_learn_cross_fits() -> None:
         spread += (one - other) ** 2, variance + of_other
     assert found == pytest.approx(spread[0], rel=1e-3)
     assert expected == pytest.approx(spread[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("candidates", [(1.0,), (1e-4, 10.0)])
+def test_halves_in_a_batch_have_the_scores_of_each_alone(candidates: tuple[float, ...]) -> None:
+    """Halves of two sizes, of one with a signal strong regularisation is not chosen for, and of one without."""
+    labels, rng = labels_of(160, n_seeds=2), np.random.default_rng(3)
+    features = torch.from_numpy(rng.normal(size=(160, 12)))
+    of_halves = [np.arange(90), np.arange(90, 160)]
+    features[:90, 0] += 2 * torch.from_numpy(labels.wrong[:90])
+    probing = Probing(candidates, nested=False)
+    scores = halves._cross_fitted(features, labels.wrong, labels.fold, of_halves, probing)
+    chosen = set()
+    for half, ours in zip(of_halves, scores, strict=True):
+        problem, fold = CellFits(features[half], labels.wrong[half], probing), labels.fold[:, half]
+        costs = chosen_costs(problem, fold, 5, candidates)
+        chosen |= set(costs.flat)
+        np.testing.assert_allclose(ours, held_out_scores(problem, fold, costs), rtol=0, atol=1e-4)
+    assert chosen == set(candidates)
 
 
 def drawn_map(n: int, d: int, signal: float, folder: Path, *, seed: int, halvings: int) -> Heatmap:
