@@ -28,7 +28,7 @@ from interp.cell_probe import (
 )
 from interp.cross_fitting import Choice, InnerFits, costs_of_folds, held_out
 from interp.labels import Labels
-from interp.logistic import Together, rough_log_odds
+from interp.logistic import ConjugateGradients, rough_log_odds
 
 BATCH_BYTES = 2**31
 """Of the features and inner products of cells that are fitted in one batch on a GPU, in double precision; what is made
@@ -77,25 +77,25 @@ class LabelledGrams:
 
         Fits within the folds, if anything is chosen by them, are one batch, and those that score the folds another.
         """
-        together = Together(self.gram)
-        choices = self._choices(candidates, together, nested=nested)
+        solver = ConjugateGradients(self.gram)
+        choices = self._choices(candidates, solver, nested=nested)
         costs = [costs_of_folds(fold, choice.costs) for fold, choice in zip(self.fold, choices, strict=True)]
         of_cells = torch.from_numpy(np.stack(costs) * self.there[:, None]).to(self.gram.device)
-        fitted = converged_fits(self.gram, self.positive[:, None], of_cells, together)
+        fitted = converged_fits(self.gram, self.positive[:, None], of_cells, solver)
         scores = zip(self._of_those_there(fitted.scores(self.gram)), self.fold, choices, strict=True)
         return [Scores(held_out(each, fold), choice.inner) for each, fold, choice in scores]
 
-    def _choices(self, candidates: Sequence[float], together: Together, *, nested: bool) -> list[Choice]:
+    def _choices(self, candidates: Sequence[float], solver: ConjugateGradients, *, nested: bool) -> list[Choice]:
         """What is chosen for each cell within its folds."""
         # Of each cell the same fits, also where one cannot be made, so that they are an array.
         fits = [InnerFits(lambda _: True, fold, self.n_folds, candidates, nested=nested) for fold in self.fold]
         trained = np.stack([each.trained for each in fits]) & self.there[:, None]
-        scores = self._rough_scores(trained, candidates, together)
+        scores = self._rough_scores(trained, candidates, solver)
         losses = [partial(log_losses, positive=positive) for positive in self.positive]
         return [each.choice(scores[:, cell], losses[cell]) for cell, each in enumerate(fits)]
 
     def _rough_scores(
-        self, trained: Bool[np.ndarray, "cell fit n"], candidates: Sequence[float], together: Together
+        self, trained: Bool[np.ndarray, "cell fit n"], candidates: Sequence[float], solver: ConjugateGradients
     ) -> Float[np.ndarray, "candidate cell fit n"]:
         """NaN by fits that have no examples of both classes."""
         if not trained.size:
@@ -104,7 +104,7 @@ class LabelledGrams:
         # In their place others are made.
         made_on = torch.from_numpy(np.where(can_train, trained, self.there[:, None])).to(self.gram.device)
         positive = torch.from_numpy(self.positive[:, None]).to(self.gram.device).expand(made_on.shape)
-        scores = self._of_those_there(rough_log_odds(self.gram, positive, made_on, candidates, together))
+        scores = self._of_those_there(rough_log_odds(self.gram, positive, made_on, candidates, solver))
         return np.where(can_train, scores, np.nan)
 
     def _of_those_there(

@@ -13,15 +13,9 @@ from jaxtyping import Bool, Float, Int
 
 from interp.answer_columns import MIN_PER_CLASS
 from interp.classifiers import Classifier, K, classifier, weights_of
-from interp.cross_fitting import (
-    InnerFits,
-    choice_within_folds,
-    costs_of_folds,
-    held_out,
-    held_out_scores,
-)
+from interp.cross_fitting import InnerFits, choice_within_folds, costs_of_folds, held_out, held_out_scores
 from interp.labels import NEVER, Labels
-from interp.logistic import Fits, Together, fit_each, rough_log_odds
+from interp.logistic import ConjugateGradients, Fits, fit_each, rough_log_odds
 
 MIN_FOLDS_TO_NEST = 3
 """With two folds nothing is left to train on once both are left out."""
@@ -236,10 +230,10 @@ def converged_fits(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[np.ndarray, "*fit n"],
     cost: Float[torch.Tensor, "*cell fit n"],
-    together: Together | None = None,
+    solver: ConjugateGradients | None = None,
 ) -> Fits:
     """Fits to labels, the same for all or of their own; a `RuntimeError` if one does not come to its optimum."""
-    fits = fit_each(gram, torch.from_numpy(positive).to(gram.device).expand(cost.shape), cost, together)
+    fits = fit_each(gram, torch.from_numpy(positive).to(gram.device).expand(cost.shape), cost, solver)
     if not bool(fits.converged.all()):
         raise RuntimeError(f"a probe did not converge in {fits.steps} steps (n {gram.shape[-1]})")
     return fits
@@ -266,7 +260,7 @@ class CellFits:
     ) -> None:
         self.features, self.positive, self.probing = features, positive, probing
         self.gram = (gram_matrix(features) if gram is None else gram) if probing.in_gram_space else None
-        self.together = None if self.gram is None else Together(self.gram)
+        self.solver = None if self.gram is None else ConjugateGradients(self.gram)
 
     def scores(
         self,
@@ -301,7 +295,7 @@ class CellFits:
         labels, device = self.positive if positive is None else positive, self.gram.device
         of_fits = torch.from_numpy(labels).to(device).expand(trained.shape)
         made_on = torch.from_numpy(trained).to(device)
-        scores: np.ndarray = rough_log_odds(self.gram, of_fits, made_on, costs, self.together).cpu().numpy()
+        scores: np.ndarray = rough_log_odds(self.gram, of_fits, made_on, costs, self.solver).cpu().numpy()
         return scores
 
     def losses(self, scores: Float[np.ndarray, "row n"]) -> Float[np.ndarray, "row n"]:
@@ -327,7 +321,7 @@ class CellFits:
         positive: Bool[np.ndarray, "fit n"] | None = None,
     ) -> Fits:
         labels = self.positive if positive is None else positive
-        return converged_fits(gram, labels, torch.from_numpy(cost).to(gram.device), self.together)
+        return converged_fits(gram, labels, torch.from_numpy(cost).to(gram.device), self.solver)
 
     def _classifier(self, cost: Float[np.ndarray, " n"]) -> Classifier:
         trained = cost > 0

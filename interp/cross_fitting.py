@@ -37,7 +37,7 @@ class Problem(Protocol):
     ) -> Float[np.ndarray, "cost fit n"]:
         """The same by probes that are trained on some examples, at each of several costs.
 
-        They may be as far from the optimum as does not matter for the mean of their losses.
+        They may be as far from the optimum as does not matter for what is chosen by them.
         """
 
     def losses(self, scores: Float[np.ndarray, "row n"]) -> Float[np.ndarray, "row n"]:

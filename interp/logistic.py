@@ -37,7 +37,7 @@ from interp.conjugate_gradients import Preconditioner, directions, preconditione
 TOLERANCE = 1e-12
 """The step that promises to lower the objective by less than this share of it is the last."""
 ROUGH = 1e-4
-"""The same of fits that only choices are made by; their mean loss is within a hundredth of the optimum's."""
+"""The same of fits that only choices are made by: few steps, and losses that are nearly the optimum's."""
 ROUNDED = 0.01
 """So much single precision may change the log-odds of such a fit, before it is made again in double precision."""
 MAX_STEPS = 100
@@ -51,7 +51,7 @@ FEWEST_TOGETHER = 3
 FACTORISED = 2**28
 """Entries of the matrices that are factorised in one batch."""
 STALE = 1.5
-"""How many times smaller than a preconditioner's the weights may be; see `Together`."""
+"""How many times smaller than a preconditioner's the weights may be; see `ConjugateGradients`."""
 MAX_STEPS_TOGETHER = 20
 LEFT_OF_EQUATION = 0.1
 """What conjugate gradients may leave of Newton's equation."""
@@ -172,7 +172,7 @@ class _Shared:
     """How many the first direction took."""
 
 
-class Together:
+class ConjugateGradients:
     """Conjugate gradients in single precision, with a preconditioner that all fits share, and later fits too."""
 
     max_steps, rounding = MAX_STEPS_TOGETHER, 0.0
@@ -183,10 +183,10 @@ class Together:
         self.shared: _Shared | None = None
         self.more = 0
 
-    def begun(self, settling: float) -> Together:
-        """For other fits to the same examples: with the first preconditioner, which is that of the least cost.
+    def for_other_fits(self, settling: float) -> ConjugateGradients:
+        """Begun again, with the first preconditioner that was made for these examples.
 
-        `settling` is the share of the first weights that one is made for if there is none.
+        If there is none, `settling` is the share of the first weights that it is made for.
         """
         self.settling, self.shared, self.more = settling, self.first, 0
         return self
@@ -327,15 +327,15 @@ def fit_each(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[torch.Tensor, "*cell fit n"],
     cost: Float[torch.Tensor, "*cell fit n"],
-    together: Together | None = None,
+    solver: ConjugateGradients | None = None,
 ) -> Fits:
     """What `fit_logistic` gives, in the way that suits the number of fits and the device; at most one cell axis.
 
-    `together` is of the same inner products, and has served others of their fits.
+    `solver` is of the same inner products, and has served other fits to them.
     """
     if cost.shape[-2] < FEWEST_TOGETHER:
         return _factorised(gram, positive, cost)
-    return _completed(_together(gram, positive, cost, together or Together(gram)), gram, positive, cost)
+    return _completed(_together(gram, positive, cost, solver or ConjugateGradients(gram)), gram, positive, cost)
 
 
 @torch.inference_mode()
@@ -344,7 +344,7 @@ def rough_log_odds(
     positive: Bool[torch.Tensor, "*cell fit n"],
     trained: Bool[torch.Tensor, "*cell fit n"],
     costs: Sequence[float],
-    together: Together | None = None,
+    solver: ConjugateGradients | None = None,
 ) -> Float[torch.Tensor, "cost *cell fit n"]:
     """The log-odds of all examples by fits to some of them, at each of several costs; at most one cell axis.
 
@@ -359,12 +359,12 @@ def rough_log_odds(
         Which examples each fit is made on.
     costs
         What such an example's loss counts.
-    together
+    solver
         As in `fit_each`.
     """
     single = _Problem(gram.float(), positive.float(), trained.float())
     # Of small costs the weights hardly fall, and one preconditioner is for several costs.
-    solver = (together or Together(single.gram)).begun(settling=1.0)
+    solver = (solver or ConjugateGradients(single.gram)).for_other_fits(settling=1.0)
     state, scores = _at_start(single), {}
     for cost in sorted(costs):
         state, fits = _fitted(single._replace(cost=cost * single.cost), state, [solver], ROUGH)
@@ -403,11 +403,11 @@ def _together(
     gram: Float[torch.Tensor, "*cell n n"],
     positive: Bool[torch.Tensor, "*cell fit n"],
     cost: Float[torch.Tensor, "*cell fit n"],
-    together: Together,
+    solver: ConjugateGradients,
 ) -> Fits:
     """By conjugate gradients, as far as these come."""
     problem = _Problem(gram, positive.to(gram.dtype), cost)
-    return _fitted(problem, _at_start(problem), [together.begun(SETTLING)], TOLERANCE)[1]
+    return _fitted(problem, _at_start(problem), [solver.for_other_fits(SETTLING)], TOLERANCE)[1]
 
 
 def _factorised(

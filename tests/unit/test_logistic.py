@@ -174,7 +174,7 @@ def test_many_fits_to_far_fewer_examples_than_features_converge_together(n: int,
         features = torch.from_numpy((x - x.mean(0)) / x.std(0))
         cost = torch.from_numpy(np.where(np.arange(n) % 5 == np.arange(5)[:, None], 0.0, 1.0))
         gram = features @ features.T
-        fits = logistic._together(gram, torch.from_numpy(y).expand(5, -1), cost, logistic.Together(gram))
+        fits = logistic._together(gram, torch.from_numpy(y).expand(5, -1), cost, logistic.ConjugateGradients(gram))
         assert bool(fits.converged.all())
 
 
@@ -189,7 +189,7 @@ def test_fits_that_do_not_converge_together_are_fitted_again(monkeypatch: pytest
     features, positive, cost = many_fits()
     exact = fit_logistic(features @ features.T, positive, cost)
     settled = int(fit_each(features @ features.T, positive, cost).steps) - 1
-    monkeypatch.setattr(logistic.Together, "max_steps", settled)
+    monkeypatch.setattr(logistic.ConjugateGradients, "max_steps", settled)
     fits = fit_each(features @ features.T, positive, cost)
     assert bool(fits.converged.all())
     assert fits.steps > settled
@@ -215,10 +215,10 @@ def test_fits_take_the_preconditioner_of_those_before_them(
         return conjugate_gradients.preconditioner(*given)
 
     monkeypatch.setattr(logistic, "preconditioner", counted)
-    together = logistic.Together(gram)
-    logistic.rough_log_odds(gram, positive, trained, [least], together)
+    solver = logistic.ConjugateGradients(gram)
+    logistic.rough_log_odds(gram, positive, trained, [least], solver)
     monkeypatch.setattr(logistic, "_factorised", no_factorisations)
-    fits = fit_each(gram, positive, cost, together)
+    fits = fit_each(gram, positive, cost, solver)
     assert len(made) == times_made
     torch.testing.assert_close(fits.objective, exact.objective, rtol=1e-10, atol=0)
     torch.testing.assert_close(fits.alpha @ features, exact.alpha @ features, rtol=0, atol=1e-5)
