@@ -32,6 +32,8 @@ from tests.random_answers import POSITIONS, random_answers
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 TOLERANCE = 1e-4
+ROUGHLY = 0.02
+"""By how much log-odds within the folds may differ from the optimum's; those that leave out other folds do by .2."""
 
 
 @pytest.fixture(scope="session")
@@ -159,9 +161,9 @@ def test_probes(probing: Probing, n: int, d_model: int, tmp_path: Path) -> None:
         out_of_fold_scores(stream, stream.mask, labels, probing, parts=tmp_path / device, device=device)
         for device in ("cuda", "cpu")
     )
-    for these, those in zip(ours, expected, strict=True):
-        assert np.isfinite(those).any() or not those.size
-        np.testing.assert_allclose(these, those, rtol=0, atol=1e-4)
+    assert np.isfinite(expected.held_out).any()
+    np.testing.assert_allclose(ours.held_out, expected.held_out, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(ours.inner, expected.inner, rtol=0, atol=ROUGHLY)
 
 
 @pytest.mark.parametrize("probing", [Probing(), Probing(c=(0.01, 1.0)), Probing(kind="mass-mean")])
