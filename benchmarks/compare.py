@@ -162,7 +162,8 @@ def covered(config: Config, form: Form, noise: float) -> list[float]:
         drawn = [drawn_means(each, weights) for each in examples]
         turned = Turned(np.stack([each.mean(0) for each in examples]), drawn)
         of_draws = np.array(turned.of_draws(spearman, 0, 1))
-        low, high = correlation_interval(spearman(*turned.found), of_draws, turned.kept(0, 1))
+        kept = (turned.kept(spearman, 0), turned.kept(spearman, 1))
+        low, high = correlation_interval(spearman(*turned.found), of_draws, kept)
         lower, upper = np.quantile(of_draws, [0.025, 0.975])
         holds.append((low <= true <= high, lower <= true <= upper))
     return [float(share) for share in np.mean(holds, axis=0)]

@@ -32,12 +32,10 @@ from interp.map_agreement import (
     Map,
     centre_of_mass,
     column_peaks,
-    correlation_interval,
     mean_difference,
     n_top,
     rank_difference,
     shift_test,
-    spearman,
 )
 from interp.means import percentile_interval
 from interp.relative_depth import at_depths, depths
@@ -105,10 +103,10 @@ class Turned:
         second = second if len(second) else np.broadcast_to(self.found[b], first.shape)
         return [function(*both) for both in zip(first, second, strict=True)]
 
-    def kept(self, a: int, b: int) -> float:
-        """How much of the correlation of two of them a draw keeps: the product of each one's with its own draws."""
-        each = [[spearman(drawn, self.found[number]) for drawn in self.drawn[number]] or [1.0] for number in (a, b)]
-        return float(np.nanmean(each[0]) * np.nanmean(each[1]))
+    def kept(self, correlation: Callable[[Map, Map], float], number: int) -> float:
+        """The mean correlation of one of them with its own draws; 1 without any."""
+        of_draws = [correlation(drawn, self.found[number]) for drawn in self.drawn[number]]
+        return float(np.nanmean(of_draws)) if np.isfinite(of_draws).any() else 1.0
 
 
 def compared(
@@ -244,13 +242,16 @@ def _statistics(maps: Turned, one_unit: bool) -> dict[str, xr.DataArray]:
         if statistic is mean_difference and not one_unit:
             continue
         value[:, column] = maps.of_pairs(statistic)
-        for row, pair in enumerate(maps.pairs):
-            of_draws = np.array(maps.of_draws(statistic, *pair))
-            if name in CORRELATIONS:
-                ends = correlation_interval(float(value[row, column]), of_draws, maps.kept(*pair))
-                low[row, column], high[row, column] = ends
+        interval = CORRELATIONS.get(name)
+        kept = [maps.kept(statistic, number) for number in range(len(maps.found))] if interval else []
+        for row, (a, b) in enumerate(maps.pairs):
+            of_draws = np.array(maps.of_draws(statistic, a, b))
+            if interval:
+                ends = interval(float(value[row, column]), of_draws, (kept[a], kept[b]))
             else:
-                low[row, column], high[row, column] = (float(end) for end in _ends(of_draws, ()))
+                first, last = _ends(of_draws, ())
+                ends = float(first), float(last)
+            low[row, column], high[row, column] = ends
     coordinates = {"statistic": list(STATISTICS)}
     return {
         name: xr.DataArray(array, dims=("pair", "statistic"), coords=coordinates)

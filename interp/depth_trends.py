@@ -63,7 +63,7 @@ def depth_trend(layers: Int[np.ndarray, " layer"], value: Values, low: Values, h
     layers, value, low, high = (each[known] for each in (layers, value, low, high))
     if len(value) < 2:
         return None
-    rho = spearman(layers.astype(np.float64), value)
+    rho = float(spearman(layers.astype(np.float64), value))
     if low.max() <= high.min():
         return DepthTrend(Trend.FLAT, rho)
     up, down = _beyond_ends(value, low, high), _beyond_ends(-value, -high, -low)

@@ -1,9 +1,14 @@
-"""Drawing: estimates with their intervals as a forest plot, alone or beside a heatmap of the same measure."""
+"""Drawing: estimates with their intervals as a forest plot, alone or beside a heatmap of the same measure.
+
+Estimates that are called ``group: name``, the same names in every group, are drawn as a panel for each name, with a row
+for each group.
+"""
 
 from __future__ import annotations
 
 import json
 from textwrap import fill
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -20,9 +25,11 @@ AXIS_INCHES, CHARACTER_INCHES = 1.9, 0.062
 """Width of the axis, and of a character of the names at its left."""
 LABEL_CHARACTERS = 24
 """So many fit under the axis."""
+PANEL_INCHES, TITLE_CHARACTERS = 1.05, 11
+"""Width of one of several panels, and how many characters fit in a line above it."""
 AROUND_INCHES = 1.1
 """Height beside that of the rows."""
-POINT_COLOUR = "#08519c"
+POINT_COLOUR, GRID_COLOUR = "#08519c", "#e5e5e5"
 NESTED = "best cell of the map,\nchosen without these answers"
 
 
@@ -39,6 +46,9 @@ def forest_figure(estimates: Estimates, *, beside: Heatmap | None = None) -> Fig
         A heatmap of the same measure, which is drawn at the left; if it says what its best cell is worth, chosen
         without the answers that it is scored on, this is a row of its own.
     """
+    panels = None if beside else panels_of(estimates)
+    if panels:
+        return _panelled_figure(estimates, panels)
     rows = rows_of(estimates, beside)
     with matplotlib.rc_context(STYLE):
         longest = max((len(line) for name, *_ in rows for line in name.split("\n")), default=0)
@@ -69,6 +79,56 @@ def rows_of(estimates: Estimates, beside: Heatmap | None = None) -> list[Row]:
     rows: list[Row] = list(zip(estimates.names, *columns, strict=True))
     nested = beside.data.attrs.get("best_nested") if beside is not None else None
     return [(NESTED, *json.loads(nested)["auc"]), *rows] if nested else rows
+
+
+class Panels(NamedTuple):
+    """Estimates by name and group."""
+
+    rows: dict[str, list[Row]]
+    """Of each name, with a row for each group that has any value."""
+    without_value: list[str]
+    """The other groups."""
+
+
+def panels_of(estimates: Estimates) -> Panels | None:
+    """Estimates of the same names in several groups; None of others."""
+    parts = [tuple(name.split(": ")) for name in estimates.names]
+    if any(len(part) != 2 for part in parts):
+        return None
+    groups, names = (list(dict.fromkeys(each)) for each in zip(*parts, strict=True))
+    if len(groups) < 2 or len(parts) != len(groups) * len(names):
+        return None
+    row = {part: (value, low, high) for part, (_, value, low, high) in zip(parts, rows_of(estimates), strict=True)}
+    n = dict(zip(parts, estimates.data["n"].values.tolist(), strict=True))
+    label = {group: f"{group} (n {max(n[group, name] for name in names)})" for group in groups}
+    shown = [group for group in groups if not all(np.isnan(row[group, name][0]) for name in names)]
+    return Panels(
+        {name: [(label[group], *row[group, name]) for group in shown] for name in names},
+        [label[group] for group in groups if group not in shown],
+    )
+
+
+def _panelled_figure(estimates: Estimates, panels: Panels) -> Figure:
+    n_rows = max(map(len, panels.rows.values()))
+    labels = [name for rows in panels.rows.values() for name, *_ in rows]
+    width = CHARACTER_INCHES * max(map(len, labels), default=0) + PANEL_INCHES * len(panels.rows)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, AROUND_INCHES + ROW_INCHES * n_rows), layout="constrained")
+        FigureCanvasAgg(figure)
+        all_axes = figure.subplots(1, len(panels.rows), sharex=True, squeeze=False)[0]
+        for number, (axes, (name, rows)) in enumerate(zip(all_axes, panels.rows.items(), strict=True)):
+            draw_rows(axes, rows, estimates)
+            axes.set_title(fill(name, TITLE_CHARACTERS), fontsize=9)
+            axes.set_xlabel("")
+            axes.tick_params(axis="x", labelsize=8)
+            axes.grid(axis="y", color=GRID_COLOUR, linewidth=0.5)
+            axes.set_axisbelow(True)
+            if number:
+                axes.tick_params(axis="y", labelleft=False)
+        all_axes[len(all_axes) // 2].set_xlabel(str(estimates.data.attrs["metric"]))
+        notes = [f"no value: {'; '.join(panels.without_value)}"] if panels.without_value else []
+        settle(figure, notes, share_of_notes=0.0)
+    return figure
 
 
 def draw_rows(axes: Axes, rows: list[Row], estimates: Estimates) -> None:

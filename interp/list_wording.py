@@ -76,7 +76,14 @@ def _named(name: Sequence[str]) -> str:
 
 
 def _missing(it: ListDescription) -> list[str]:
+    """What has no value; of estimates called ``group: name`` a group of which none has is named once."""
     if not it.missing:
         return []
-    names = [_named(name).removeprefix("for ") for name in it.missing]
-    return [f"{of_all(len(names), it.n_entries, 'value', ('is', 'are'))} missing: {listed(names)}"]
+    with_value = {_group_of(entry.name) for group in it.groups.values() for entry in group.entries}
+    named = {name: _named(name).removeprefix("for ") for name in it.missing}
+    names = dict.fromkeys(said if _group_of(name) in with_value else _group_of(name) for name, said in named.items())
+    return [f"{of_all(len(it.missing), it.n_entries, 'value', ('is', 'are'))} missing: {'; '.join(names)}"]
+
+
+def _group_of(name: tuple[str, ...]) -> str:
+    return _named(name).removeprefix("for ").split(": ")[0]

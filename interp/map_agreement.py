@@ -22,6 +22,7 @@ layers and its columns as alike as they were (torus translation, Harms et al. 20
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -48,10 +49,9 @@ def spearman(first: Float[np.ndarray, "*cell"], second: Float[np.ndarray, "*cell
 
     NaN with fewer than `MIN_CELLS`, or where all of a map's are equal.
     """
-    both = np.isfinite(first) & np.isfinite(second)
-    if both.sum() < MIN_CELLS:
+    if (np.isfinite(first) & np.isfinite(second)).sum() < MIN_CELLS:
         return float("nan")
-    return rank_agreement.spearman(first[both], second[both])
+    return float(rank_agreement.spearman(first.reshape(-1), second.reshape(-1)))
 
 
 def kendall(first: Map, second: Map) -> float:
@@ -62,7 +62,8 @@ def kendall(first: Map, second: Map) -> float:
 
 def within_layers(first: Map, second: Map) -> float:
     """Spearman across the columns of each layer, the mean over layers; NaN if none has enough cells."""
-    each = np.array([spearman(*rows) for rows in zip(first, second, strict=True)])
+    enough = (np.isfinite(first) & np.isfinite(second)).sum(1) >= MIN_CELLS
+    each = rank_agreement.spearman(first, second)[enough]
     return float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
 
 
@@ -115,7 +116,6 @@ STATISTICS: Mapping[str, Callable[[Map, Map], float]] = {
     "peak_columns": lambda first, second: peak_distance(first, second)[1],
     "mean_difference": mean_difference,
 }
-CORRELATIONS = ("spearman", "kendall", "within_layers", "within_columns")
 
 
 def centre_of_mass(values: Map) -> Float[np.ndarray, " position"]:
@@ -180,15 +180,26 @@ def rank_difference(first: Map, second: Map) -> Map:
     return difference
 
 
-def correlation_interval(found: float, drawn: Float[np.ndarray, " draw"], kept: float) -> tuple[float, float]:
-    """The interval of a rank correlation from that of draws of the examples.
+def correlation_interval(
+    found: float, drawn: Float[np.ndarray, " draw"], kept: tuple[float, float]
+) -> tuple[float, float]:
+    """The interval of a correlation of two maps, if they were of all examples, from that of draws of the examples.
 
-    The map of a draw has the chance of the draw on top of that of the sample, and agrees less with any other map: draws
-    lie around a lower correlation than was found, of which they keep a share λ, and percentiles of them would too. By
-    as much as they are below it, it is taken to be below that of all examples: the basic bootstrap, of Fisher's z
-    (Davison & Hinkley 1997, section 5.2). Draws also scatter by λ less than samples do, and what is taken to be the
-    correlation, 2 z less the draws' mean z, by 2 - λ more, so that quantiles are moved out by (2 - λ) / λ. Where maps
-    are noisy it still covers less than it says (``python -m benchmarks.compare``).
+    A map of some examples is that of all and a chance N, which takes from its correlation with any other. A draw of
+    these examples has the chance N again, and by as much as it agrees less with the map that it is drawn from (λ), N is
+    known: with the map's variance as 1 that of a draw is 1 / λ² = 1 + N, and that of the map of all examples 1 - N =
+    2 - 1 / λ². In the same units the covariance of two maps is the found correlation r, and that of their draws the
+    mean r* of the draws' correlation over both λ, which differs from r if the chances go together; 2 r - r* / λλ is
+    left without them. So the correlation of the maps of all examples is
+
+        ρ = (2 r - r* / λ₁λ₂) / √((2 - 1/λ₁²)(2 - 1/λ₂²)),
+
+    the correction for attenuation of Spearman 1904 (American Journal of Psychology 15, 72-101), with reliabilities that
+    the draws tell. The interval is that of the numerator, from quantiles of Fisher's z of the draws around its mean,
+    which scatter by about λ₁λ₂ less than samples do; it is made to hold what was found, too. If a map is as much chance
+    as anything, any correlation is possible. How often it holds the correlation says ``python -m benchmarks.compare``:
+    too seldom for means over rows of few cells, where a little noise may exchange the ranks of cells that are nearly
+    equal.
 
     Parameters
     ----------
@@ -197,12 +208,39 @@ def correlation_interval(found: float, drawn: Float[np.ndarray, " draw"], kept: 
     drawn
         That of every draw; NaN where there is none.
     kept
-        λ, as `interp.compare.Turned.kept` gives it.
+        Of each map the λ: the mean correlation of its draws with it.
     """
     known = drawn[np.isfinite(drawn)]
     if not len(known) or not np.isfinite(found):
         return float("nan"), float("nan")
-    z, of_draws = np.arctanh(np.clip(found, -ALMOST, ALMOST)), np.arctanh(np.clip(known, -ALMOST, ALMOST))
+    if min(kept) <= math.sqrt(0.5):
+        return -1.0, 1.0
+    of_draws, both = _fisher_z(known), kept[0] * kept[1]
     away = np.quantile(of_draws, [(1 + LEVEL) / 2, (1 - LEVEL) / 2]) - of_draws.mean()
-    low, high = np.tanh(2 * z - of_draws.mean() - (2 - kept) / kept * away)
-    return float(low), float(high)
+    without_chance = np.tanh(_fisher_z(2 * found - known.mean() / both) - away / both)
+    low, high = np.clip(without_chance / math.sqrt((2 - kept[0] ** -2) * (2 - kept[1] ** -2)), -1, 1)
+    return min(float(low), found), max(float(high), found)
+
+
+def kendall_interval(found: float, drawn: Float[np.ndarray, " draw"], kept: tuple[float, float]) -> tuple[float, float]:
+    """`correlation_interval` of Kendall's τ, for the correlation of normal variables that have it.
+
+    That is sin(π τ / 2) (Kruskal 1958, Journal of the American Statistical Association 53, 814-861).
+    """
+    first, second = (math.sin(math.pi / 2 * each) for each in kept)
+    ends = correlation_interval(math.sin(math.pi / 2 * found), np.sin(np.pi / 2 * drawn), (first, second))
+    low, high = (2 / math.pi * math.asin(end) if math.isfinite(end) else end for end in ends)
+    return low, high
+
+
+def _fisher_z(correlation: Float[np.ndarray, "*draw"] | float) -> Float[np.ndarray, "*draw"]:
+    return np.asarray(np.arctanh(np.clip(correlation, -ALMOST, ALMOST)))
+
+
+CORRELATIONS = {
+    "spearman": correlation_interval,
+    "kendall": kendall_interval,
+    "within_layers": correlation_interval,
+    "within_columns": correlation_interval,
+}
+"""The statistics that noise makes smaller, and how each one's interval is made."""

@@ -46,14 +46,26 @@ def rank_agreement(
     top_share = float("nan")
     if len(first) > k:
         top_share = float(_chance_of_top(np.abs(first), k) @ _chance_of_top(np.abs(second), k)) / k
-    return RankAgreement(spearman(first, second), top_share)
+    return RankAgreement(float(spearman(first, second)), top_share)
 
 
-def spearman(first: Float[np.ndarray, " cell"], second: Float[np.ndarray, " cell"]) -> float:
-    """Spearman's correlation of ranks, those of ties averaged; NaN where either has fewer than 2 different values."""
-    if min(len(np.unique(first)), len(np.unique(second))) < 2:
-        return float("nan")
-    return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
+def spearman(
+    first: Float[np.ndarray, "*row cell"], second: Float[np.ndarray, "*row cell"]
+) -> Float[np.ndarray, "*row"]:
+    """Spearman's correlation of ranks along the last axis, of the cells that are there (not NaN) in both.
+
+    Ranks of ties are averaged. NaN where either has fewer than 2 different values.
+    """
+    both = ~(np.isnan(first) | np.isnan(second))
+    # The ranks from 1 to n have this mean, with ties or without.
+    mean = (both.sum(-1, keepdims=True) + 1) / 2
+    one, other = (
+        np.where(both, rankdata(np.where(both, each, np.inf), axis=-1) - mean, 0.0) for each in (first, second)
+    )
+    size = np.sqrt((one**2).sum(-1) * (other**2).sum(-1))
+    correlation: np.ndarray = np.full(size.shape, np.nan)
+    np.divide((one * other).sum(-1), size, out=correlation, where=size > 0)
+    return correlation
 
 
 def _chance_of_top(sizes: Float[np.ndarray, " cell"], k: int) -> Float[np.ndarray, " cell"]:

@@ -52,6 +52,41 @@ def test_every_estimate_is_a_point_beside_its_name_and_a_missing_one_is_none() -
     assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["no value"]
 
 
+def grouped(names: list[str], value: list[float]) -> Estimates:
+    middle, n = np.array(value), np.arange(10, 10 + len(value))
+    bounds = (middle, middle - 0.05, middle + 0.05, n)
+    return Estimates.of(bounds, names=[names], kind="answer selection", metric="AUC", scale=(0.0, 1.0))
+
+
+def test_the_same_names_in_several_groups_are_panels_of_the_groups_that_have_a_value() -> None:
+    names = [f"{group}: {name}" for group in ("all", "few", "some") for name in ("probe", "oracle")]
+    figure = forest_figure(grouped(names, [0.2, 0.9, np.nan, np.nan, np.nan, 1.0]))
+    probe, oracle = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == ["probe", "oracle"]
+    assert [label.get_text() for label in probe.get_yticklabels()] == ["all (n 11)", "some (n 15)"]
+    for axes, expected in ((probe, {0: 0.2}), (oracle, {0: 0.9, 1: 1.0})):
+        points = [line for line in axes.lines if line.get_marker() == "o"]
+        found = {int(np.asarray(each.get_ydata())[0]): float(np.asarray(each.get_xdata())[0]) for each in points}
+        assert found == expected
+    assert [text.get_text() for text in probe.texts] == ["no value"]
+    assert probe.get_xlim() == oracle.get_xlim()
+    assert [text.get_text() for text in figure.texts] == ["no value: few (n 13)"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["all: probe", "all: oracle"],
+        ["all: probe", "some: oracle"],
+        ["all: probe", "all: oracle", "some: probe"],
+        ["all: probe", "some"],
+    ],
+)
+def test_other_names_are_a_list(names: list[str]) -> None:
+    (axes,) = forest_figure(grouped(names, [0.5] * len(names))).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == names
+
+
 def test_the_best_cell_of_the_map_beside_it_is_a_row_of_its_own() -> None:
     beside = map_of(best_nested='{"cells": [[1, "a"]], "auc": [0.83, 0.78, 0.88]}')
     assert rows_of(forest_figure(estimates_of([0.6]), beside=beside)) == {NESTED: 0.83, "baseline 0": 0.6}

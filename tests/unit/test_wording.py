@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from analyses.runs import load_result
 from interp.description import description_of
+from interp.estimates import Estimates
 from interp.heatmap import Heatmap
 from interp.list_description import list_description_of
 from interp.list_wording import list_sentences
@@ -163,6 +164,17 @@ def test_of_tracked_results_an_alt_text_is_two_sentences_at_most_and_nothing_is_
         assert not re.search(r"\bnan\b|None|  |\(\)|; ;|, ,", "\n".join(said))
         assert all(sentence.endswith(".") and not sentence[0].islower() for sentence in said)
         assert length == "long" or len(said) <= 2
+
+
+def test_a_group_of_estimates_without_a_value_is_named_once() -> None:
+    value = np.array([0.2, np.nan, np.nan, np.nan, np.nan, 0.4])
+    names = ["all: probe", "all: oracle", "few: probe", "few: oracle", "none", "one: oracle"]
+    estimates = Estimates.of(
+        (value, value, value, np.full(6, 9)), names=[names], kind="selection", metric="AUC", scale=(0.0, 1.0)
+    )
+    for length in LENGTHS:
+        said = "\n".join(list_sentences(list_description_of(estimates), length))
+        assert "4 of 6 values are missing: all: oracle; few; none." in said
 
 
 def test_tracked_maps_are_told_as_they_were_read_by_hand() -> None:
