@@ -46,8 +46,8 @@ def forest_figure(estimates: Estimates, *, beside: Heatmap | None = None) -> Fig
         A heatmap of the same measure, which is drawn at the left; if it says what its best cell is worth, chosen
         without the answers that it is scored on, this is a row of its own.
     """
-    panels = None if beside else panels_of(estimates)
-    if panels:
+    panels = panels_of(estimates) if beside is None else None
+    if panels is not None:
         return _panelled_figure(estimates, panels)
     rows = rows_of(estimates, beside)
     with matplotlib.rc_context(STYLE):
@@ -91,7 +91,7 @@ class Panels(NamedTuple):
 
 
 def panels_of(estimates: Estimates) -> Panels | None:
-    """Estimates of the same names in several groups; None of others."""
+    """Estimates of the same names in several groups, of which one has a value; None of others."""
     parts = [tuple(name.split(": ")) for name in estimates.names]
     if any(len(part) != 2 for part in parts):
         return None
@@ -102,6 +102,8 @@ def panels_of(estimates: Estimates) -> Panels | None:
     n = dict(zip(parts, estimates.data["n"].values.tolist(), strict=True))
     label = {group: f"{group} (n {max(n[group, name] for name in names)})" for group in groups}
     shown = [group for group in groups if not all(np.isnan(row[group, name][0]) for name in names)]
+    if not shown:
+        return None
     return Panels(
         {name: [(label[group], *row[group, name]) for group in shown] for name in names},
         [label[group] for group in groups if group not in shown],

@@ -183,23 +183,22 @@ def rank_difference(first: Map, second: Map) -> Map:
 def correlation_interval(
     found: float, drawn: Float[np.ndarray, " draw"], kept: tuple[float, float]
 ) -> tuple[float, float]:
-    """The interval of a correlation of two maps, if they were of all examples, from that of draws of the examples.
+    """The interval of the correlation that two maps would have if they were of all examples.
 
-    A map of some examples is that of all and a chance N, which takes from its correlation with any other. A draw of
-    these examples has the chance N again, and by as much as it agrees less with the map that it is drawn from (λ), N is
-    known: with the map's variance as 1 that of a draw is 1 / λ² = 1 + N, and that of the map of all examples 1 - N =
-    2 - 1 / λ². In the same units the covariance of two maps is the found correlation r, and that of their draws the
-    mean r* of the draws' correlation over both λ, which differs from r if the chances go together; 2 r - r* / λλ is
-    left without them. So the correlation of the maps of all examples is
+    A map of some examples is that of all and noise, which takes from its correlation with any other. A draw of these
+    examples has as much noise again, and how much that is can be told from λ, its correlation with the map that it is
+    drawn from: with the map's variance as 1, that of a draw is 1 / λ², and that of the map of all examples as much
+    below 1 as this is above, 2 - 1 / λ². In the same units the covariance of two maps is the found correlation r, and
+    that of their draws r* / λ₁λ₂ with r* the draws' mean correlation. It is another than r if the noise of both goes
+    together, and without noise is 2 r - r* / λ₁λ₂. So the correlation of the maps of all examples is
 
         ρ = (2 r - r* / λ₁λ₂) / √((2 - 1/λ₁²)(2 - 1/λ₂²)),
 
     the correction for attenuation of Spearman 1904 (American Journal of Psychology 15, 72-101), with reliabilities that
     the draws tell. The interval is that of the numerator, from quantiles of Fisher's z of the draws around its mean,
-    which scatter by about λ₁λ₂ less than samples do; it is made to hold what was found, too. If a map is as much chance
+    which scatter by about λ₁λ₂ less than samples do; it is made to hold what was found, too. If a map is as much noise
     as anything, any correlation is possible. How often it holds the correlation says ``python -m benchmarks.compare``:
-    too seldom for means over rows of few cells, where a little noise may exchange the ranks of cells that are nearly
-    equal.
+    too seldom for means over rows of few cells, where little noise exchanges the ranks of cells that are nearly equal.
 
     Parameters
     ----------
@@ -217,8 +216,8 @@ def correlation_interval(
         return -1.0, 1.0
     of_draws, both = _fisher_z(known), kept[0] * kept[1]
     away = np.quantile(of_draws, [(1 + LEVEL) / 2, (1 - LEVEL) / 2]) - of_draws.mean()
-    without_chance = np.tanh(_fisher_z(2 * found - known.mean() / both) - away / both)
-    low, high = np.clip(without_chance / math.sqrt((2 - kept[0] ** -2) * (2 - kept[1] ** -2)), -1, 1)
+    without_noise = np.tanh(_fisher_z(2 * found - known.mean() / both) - away / both)
+    low, high = np.clip(without_noise / math.sqrt((2 - kept[0] ** -2) * (2 - kept[1] ** -2)), -1, 1)
     return min(float(low), found), max(float(high), found)
 
 

@@ -52,11 +52,11 @@ def rank_agreement(
 def spearman(
     first: Float[np.ndarray, "*row cell"], second: Float[np.ndarray, "*row cell"]
 ) -> Float[np.ndarray, "*row"]:
-    """Spearman's correlation of ranks along the last axis, of the cells that are there (not NaN) in both.
+    """Spearman's correlation of ranks along the last axis, of the cells that are finite in both.
 
     Ranks of ties are averaged. NaN where either has fewer than 2 different values.
     """
-    both = ~(np.isnan(first) | np.isnan(second))
+    both = np.isfinite(first) & np.isfinite(second)
     # The ranks from 1 to n have this mean, with ties or without.
     mean = (both.sum(-1, keepdims=True) + 1) / 2
     one, other = (

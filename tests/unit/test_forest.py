@@ -87,6 +87,11 @@ def test_other_names_are_a_list(names: list[str]) -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == names
 
 
+def test_groups_of_which_none_has_a_value_are_a_list() -> None:
+    (axes,) = forest_figure(grouped(["all: probe", "few: probe"], [np.nan, np.nan])).axes
+    assert [text.get_text() for text in axes.texts] == ["no value"] * 2
+
+
 def test_the_best_cell_of_the_map_beside_it_is_a_row_of_its_own() -> None:
     beside = map_of(best_nested='{"cells": [[1, "a"]], "auc": [0.83, 0.78, 0.88]}')
     assert rows_of(forest_figure(estimates_of([0.6]), beside=beside)) == {NESTED: 0.83, "baseline 0": 0.6}
