@@ -15,7 +15,7 @@ from interp.latex_text import latex_text
 from interp.matrix import Matrix
 from interp.number_words import listed, number, span
 from interp.result_facts import has_intervals, subject_of
-from interp.results import Result
+from interp.results import NO_REASON, Result
 from interp.subject_words import meaning_of, whose
 
 INTERVALS = ("scripts", "brackets", "none")
@@ -155,5 +155,6 @@ def _caption(result: Result, intervals: str) -> str:
     if has_intervals(result) and intervals != "none":
         said.append(f"{'sub- and superscripts' if intervals == 'scripts' else 'in brackets'}: 95 % intervals")
     if result.missing:
-        said.append("–: no value (" + ", ".join(result.missing) + ")")
+        reasons = [reason for reason in result.missing if reason != NO_REASON]
+        said.append("–: no value" + (f" ({', '.join(reasons)})" if reasons else ""))
     return latex_text("; ".join(filter(None, said)) + ".")

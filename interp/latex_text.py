@@ -49,6 +49,7 @@ SIGNS = {
     "ł": r"\l{}",
     "Ł": r"\L{}",
     "²": r"\ensuremath{^2}",
+    "−": r"\ensuremath{-}",
     "×": r"\ensuremath{\times}",
     "±": r"\ensuremath{\pm}",
     "≤": r"\ensuremath{\leq}",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from analyses.runs import load_result
 from interp.errors import InputError
+from interp.estimates import Estimates
 from interp.latex_table import INTERVALS, chosen_layers, latex_number, latex_table
 from interp.latex_text import ACCENTS, ASCII, SIGNS, latex_text
 from tests.described_maps import map_of, random_map
@@ -38,7 +39,7 @@ def text_of(source: str) -> str:
     return found
 
 
-@given(st.text(max_size=12) | st.text(" -'`,[*\\_{}$%&#^~<>|\"é–…中\n", max_size=12))
+@given(st.text(max_size=12) | st.text(" -'`,[*\\_{}$%&#^~<>|\"é–−…中\n", max_size=12))
 @example("\\texttt{U+4E2D}")
 @example("a--b  ''c'' [x] *")
 @example("\ud800")
@@ -82,7 +83,17 @@ def test_a_value_is_written_with_its_interval() -> None:
     assert r"a & $100$ & $.750$ & $.625$ \\" in latex_table(heatmap, intervals="none")
     assert "n = 100" in table
     assert "AUC of error detection, of tiny on cities, at resid\\_post; .5 is chance" in table
-    assert "no value (too few examples)" in table
+    assert "--: no value (too few examples)." in table
+
+
+def test_a_value_that_is_missing_for_no_known_reason_is_said_to_be() -> None:
+    value = np.array([0.25, np.nan])
+    estimates = Estimates.of(
+        (value, value, value, np.full(2, 9)), names=[["a − b", "c"]], kind="gain", metric="AUC", scale=(0.0, 1.0)
+    )
+    table = latex_table(estimates)
+    assert r"a \ensuremath{-} b & $9$ & $.250_{.250}^{.250}$ \\" in table
+    assert "--: no value." in table
 
 
 def test_layers_are_those_that_are_given_or_as_far_apart_as_they_can_be() -> None:
