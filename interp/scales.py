@@ -91,7 +91,8 @@ def share_scale(_: Float[np.ndarray, " cell"]) -> Scale:
 def centred_scale(values: Float[np.ndarray, "*cell"], centre: float) -> Scale:
     """A linear scale to equal distances on both sides of a centre, with all values between; to two digits."""
     away = float(np.nanmax(np.abs(values - centre), initial=0.0))
-    digit = 10.0 ** (math.floor(math.log10(away)) - 1) if away > 0 else 1e-6
+    # What is hardly above 0 has no second digit.
+    digit = 10.0 ** (math.floor(math.log10(away)) - 1) if away > 1e-300 else 1e-6
     reach = float(f"{max(math.ceil(away / digit), 1) * digit:.6g}")
     return Scale(centre - reach, centre + reach, centre=centre)
 

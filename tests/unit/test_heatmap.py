@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from interp.errors import InputError
@@ -166,6 +166,7 @@ def test_absent_and_foreign_files(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9), st.floats(-10, 10))
+@example([5e-324], 0.0)
 def test_a_centred_scale_reaches_all_values_and_little_further(values: list[float], centre: float) -> None:
     found = centred_scale(np.array(values), centre)
     assert found.problem is None
