@@ -15,7 +15,7 @@ from interp.comparison_figure import comparison_figure
 from interp.errors import InputError
 from interp.example_values import MEAN, ExampleValues
 from interp.heatmap import LOW, MORE_IS, Heatmap
-from interp.map_agreement import spearman
+from interp.map_agreement import CORRELATIONS, spearman
 from interp.plot import save_figure
 from interp.scales import Scale
 
@@ -98,6 +98,18 @@ def test_intervals_are_of_the_examples_and_hold_the_value() -> None:
             assert low < value < high
     assert comparison.statistic(0, "spearman").value > comparison.statistic(1, "spearman").value
     assert (comparison.data["low"] <= comparison.data["high"]).all()
+
+
+@pytest.mark.parametrize("name", CORRELATIONS)
+def test_intervals_of_correlations_give_back_what_noise_takes_of_either_map(name: str) -> None:
+    quiet, noisy = operand("a", drawn(1)), operand("bb", 0.2 * (drawn(1) + 0.5 * drawn(2)))
+    value, low, high = compare(quiet, noisy).statistic(0, name)
+    assert compare(noisy, quiet).statistic(0, name) == pytest.approx((value, low, high))
+    # Draws of the noisy map agree less with the other than it does itself: their percentiles end below that.
+    assert low <= value < high
+    less_noisy = compare(quiet, operand("bb", drawn(1) + 0.5 * drawn(2))).statistic(0, name)
+    assert less_noisy.value == pytest.approx(value)
+    assert less_noisy.high < high
 
 
 def test_without_examples_there_is_no_interval_and_one_side_suffices() -> None:
