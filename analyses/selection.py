@@ -133,11 +133,12 @@ def means_of(
     """The mean of each value over the questions of each subset, with its interval and their number."""
     import numpy as np
 
+    from interp.estimates import IN_GROUP
     from interp.selection import mean_interval
 
     _, group = np.unique(groups, return_inverse=True)
     return {
-        f"{subset}: {name}": (mean_interval(each[rows], group.reshape(-1)[rows]), int(rows.sum()))
+        f"{subset}{IN_GROUP}{name}": (mean_interval(each[rows], group.reshape(-1)[rows]), int(rows.sum()))
         for subset, rows in subsets.items()
         for name, each in values.items()
     }
@@ -145,9 +146,11 @@ def means_of(
 
 def in_words(values: Mapping[str, tuple[Interval, int]]) -> list[str]:
     """A line for each value that there is; of what has too few questions, that it has."""
+    from interp.estimates import IN_GROUP
+
     lines = []
     for name, (interval, n) in values.items():
-        subset, _, choice = name.partition(": ")
+        subset, _, choice = name.partition(IN_GROUP)
         if interval.value == interval.value:
             lines.append(f"{subset:44}{choice:26}{sampled.interval_in_words(interval):>24}   n {n}")
         elif choice in ("greedy", "probe − greedy"):

@@ -12,6 +12,9 @@ from interp.auc import Interval
 from interp.results import Result
 from interp.scales import Scale
 
+IN_GROUP = ": "
+"""Between the name of a group and that of an estimate, where there are the same estimates of several groups."""
+
 
 @dataclass(frozen=True)
 class Estimates(Result):

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from interp.estimates import Estimates
+from interp.estimates import IN_GROUP, Estimates
 from interp.heatmap import Heatmap
 from interp.plot import MARK_COLOUR, OUTLINE_COLOUR, STYLE, draw_heatmap, settle, size_of
 
@@ -92,7 +92,7 @@ class Panels(NamedTuple):
 
 def panels_of(estimates: Estimates) -> Panels | None:
     """Estimates of the same names in several groups, of which one has a value; None of others."""
-    parts = [tuple(name.split(": ")) for name in estimates.names]
+    parts = [tuple(name.split(IN_GROUP)) for name in estimates.names]
     if any(len(part) != 2 for part in parts):
         return None
     groups, names = (list(dict.fromkeys(each)) for each in zip(*parts, strict=True))

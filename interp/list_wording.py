@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from interp.estimates import IN_GROUP
 from interp.list_description import Entry, Group, ListDescription
 from interp.number_words import capitalised, counted, listed, number, of_all, span, with_interval
 from interp.subject_words import against_words, meaning_of, whose
@@ -86,4 +87,4 @@ def _missing(it: ListDescription) -> list[str]:
 
 
 def _group_of(name: tuple[str, ...]) -> str:
-    return _named(name).removeprefix("for ").split(": ")[0]
+    return _named(name).removeprefix("for ").split(IN_GROUP)[0]

@@ -23,7 +23,6 @@ import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int
-from scipy.stats import rankdata
 
 from interp.answer_columns import MIN_PER_CLASS
 from interp.auc import refitting_factor
@@ -34,6 +33,7 @@ from interp.labels import NEVER, Numbers
 from interp.means import group_draws
 from interp.probe import scores_of_cells
 from interp.r_squared import r_squared_bootstrap, r_squared_interval
+from interp.rank_agreement import spearman
 from interp.ridge import ridge_predictions
 from interp.store import Cells
 
@@ -156,7 +156,7 @@ def number_map(
         of_mean = (numbers.value - training_means(numbers, present)) ** 2
         interval = r_squared_interval(errors, of_mean, group=numbers.side, variance_factor=factor)
         found["value"][cell], found["low"][cell], found["high"][cell] = interval
-        found["spearman"][cell] = np.mean([_spearman(predicted[seed], numbers.value) for seed in seeds])
+        found["spearman"][cell] = np.mean([spearman(predicted[seed], numbers.value) for seed in seeds])
         if len(seeds) > 1:
             of_seeds = 1 - np.nansum(errors, axis=1) / np.nansum(of_mean, axis=1)
             found["sd_of_seeds"][cell] = of_seeds.std(ddof=1)
@@ -201,15 +201,6 @@ def example_numbers(scores: Scores, numbers: Numbers, store: Cells) -> xr.Datase
         coords={"layer": list(store.layers), "position": list(store.positions), "example": list(store.examples)},
         attrs={"score": "out-of-fold predictions of the number"},
     )
-
-
-def _spearman(predicted: Float[np.ndarray, " example"], value: Float[np.ndarray, " example"]) -> float:
-    """The correlation of the ranks; NaN where all predictions are the same."""
-    scored = np.isfinite(predicted)
-    ranks = [rankdata(each[scored]) for each in (predicted, value)]
-    if any((each == each[0]).all() for each in ranks):
-        return np.nan
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def _no_number(numbers: Numbers, present: Bool[np.ndarray, " example"]) -> NoNumber:
