@@ -44,10 +44,8 @@ class Config:
     of what they are compared with."""
     draws: int = 500
     """Bootstrap draws of the examples, for the intervals."""
-    shifts: int = 2000
-    """Maps moved along the layers and across the columns, that each pair is held against."""
     seed: int = 0
-    """Decides the draws and the moves."""
+    """Decides the draws."""
     out: Path | None = None
     """Folder of the result; by default that of the first map."""
     overwrite: bool = False
@@ -61,7 +59,7 @@ def run(config: Config) -> None:
     from interp.errors import InputError
     from interp.files import sha256
 
-    asking.require_least(config, {"seed": 0, "draws": 2, "shifts": 1})
+    asking.require_least(config, {"seed": 0, "draws": 2})
     if len(config.paths) < 2:
         raise InputError("one map has nothing to be compared with; give the paths of two or more")
     operands = operands_of(config.paths)
@@ -70,7 +68,7 @@ def run(config: Config) -> None:
     # What maps are of decides whether a comparison is another one, not how a processor rounded them.
     made_here = {each.name: digest(each.heatmap.identity) for each in operands if each.heatmap.identity}
     identity = {"maps": results | made_here, "by": config.by}
-    identity |= {name: getattr(config, name) for name in ("draws", "shifts", "seed")}
+    identity |= {name: getattr(config, name) for name in ("draws", "seed")}
     path = (config.out or config.paths[0].parent) / f"{name_of(operands)}.nc"
     require_publishable(path, identity, overwrite=config.overwrite)
     comparison = reusable_result(Comparison, path, identity)
@@ -87,13 +85,13 @@ def measured(config: Config, operands: Sequence[Operand]) -> Comparison:
     from interp.comparable import differences, layers_differ
     from interp.compare import compared
 
+    by_depth = config.by == "model" or layers_differ(operands)
     return compared(
         operands,
-        by_depth=config.by == "model" or layers_differ(operands),
+        by_depth=by_depth,
         draws=config.draws,
-        shifts=config.shifts,
         seed=config.seed,
-        attributes={"differences": json.dumps(differences(operands))},
+        attributes={"differences": json.dumps(differences(operands, by_depth=by_depth))},
     )
 
 
@@ -130,7 +128,8 @@ def is_clipped(heatmap: Heatmap) -> bool:
     """Whether the lowest values of a map are at the lower end of its scale."""
     import numpy as np
 
-    return bool(np.nanmin(heatmap.data["value"].values) == heatmap.scale.low)
+    value = heatmap.data["value"].values
+    return bool(np.isfinite(value).any() and np.nanmin(value) == heatmap.scale.low)
 
 
 def examples_of(heatmap: Heatmap, path: Path) -> ExampleValues | None:

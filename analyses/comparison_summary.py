@@ -41,7 +41,7 @@ def in_words(comparison: Comparison) -> str:
     """The comparison as a table for every pair, and what of each column comes when."""
     lines = list(json.loads(comparison.data.attrs["differences"]))
     if comparison.data.attrs["by_depth"]:
-        lines.append("layers are matched by relative depth")
+        lines.append(str(comparison.data.attrs["by_depth"]))
     for pair in range(len(comparison.pairs)):
         lines += ["", *pair_in_words(comparison, pair)]
     return "\n".join([*lines, "", *columns_in_words(comparison)])
@@ -56,11 +56,24 @@ def pair_in_words(comparison: Comparison, pair: int) -> list[str]:
         interval = comparison.statistic(pair, name)
         if math.isfinite(interval.value):
             lines.append(f"  {WORDS[name]:28}{value_in_words(*interval)}{remark(comparison, pair, name)}")
+    lines += ["  Spearman of each column", *(f"    {line}" for line in of_each_column(comparison, pair))]
     p, reach = float(data["p"]), float(data["reach"])
     lines.append(f"  {'against moved maps':28}p = {p:.2g}; 95 % of theirs within {reach:.3f} of 0")
     for text, sign in ((f"higher in {first}", 1), (f"higher in {second}", -1)):
         cells = most_disagreeing(comparison, pair, sign)
         lines.append(f"  {text}: " + ("; ".join(cells) or "no cell"))
+    return lines
+
+
+def of_each_column(comparison: Comparison, pair: int) -> list[str]:
+    """The rank correlation across the layers of every column that has one."""
+    of_pair = comparison.data.isel(pair=pair)
+    lines = []
+    for name in comparison.positions:
+        column = of_pair.sel(position=name)
+        value, low, high = (float(column[f"column_{each}"]) for each in ("spearman", "low", "high"))
+        if math.isfinite(value):
+            lines.append(f"{name:26}{value_in_words(value, low, high)}")
     return lines
 
 
@@ -100,13 +113,16 @@ def most_disagreeing(comparison: Comparison, pair: int, sign: int) -> list[str]:
 def columns_in_words(comparison: Comparison) -> list[str]:
     """For each column the layer of every map's peak, and its centre of mass."""
     lines = ["layer of the peak, and the centre of mass over the layers [95 % interval], of each column"]
-    lines.append(f"{'':26}" + "".join(f"{name:>32}" for name in comparison.names))
+    width = max(32, *(len(name) + 2 for name in comparison.names))
+    lines.append(f"{'':26}" + "".join(f"{name:>{width}}" for name in comparison.names))
     for name in comparison.positions:
         column = comparison.data.sel(position=name)
         cells = []
         for number in range(len(comparison.names)):
             of_map = column.isel(map=number)
             centre = value_in_words(*(float(of_map[each]) for each in ("centre", "centre_low", "centre_high")))
-            cells.append("–" if math.isnan(float(of_map["peak"])) else f"{float(of_map['peak']):.0f}, {centre}")
-        lines.append(f"{name:26}" + "".join(f"{cell:>32}" for cell in cells))
+            has_centre = math.isfinite(float(of_map["centre"]))
+            peak = f"{float(of_map['peak']):.0f}" + (f", {centre}" if has_centre else "")
+            cells.append("–" if math.isnan(float(of_map["peak"])) else peak)
+        lines.append(f"{name:26}" + "".join(f"{cell:>{width}}" for cell in cells))
     return lines

@@ -67,9 +67,9 @@ def layers_differ(operands: Sequence[Operand]) -> bool:
     return published and len({tuple(each.heatmap.layers) for each in operands}) > 1
 
 
-def differences(operands: Sequence[Operand]) -> list[str]:
-    """What else tells the maps apart, a line each, and how many examples are behind them."""
-    lines = []
+def differences(operands: Sequence[Operand], *, by_depth: bool = False) -> list[str]:
+    """What else tells the maps apart, a line each: cells that not all have, and how many examples are behind them."""
+    lines = [line for noun in ("positions", *([] if by_depth else ["layers"])) if (line := _left_out(operands, noun))]
     made_here = [each for each in operands if each.heatmap.data.attrs["kind"] != PUBLISHED]
     for name in TOLD:
         values = {each.name: str(each.heatmap.data.attrs.get(name, "")) for each in made_here}
@@ -86,6 +86,15 @@ def differences(operands: Sequence[Operand]) -> list[str]:
     if silent:
         lines.append(f"examples not known, values taken as given: {', '.join(silent)}")
     return lines
+
+
+def _left_out(operands: Sequence[Operand], noun: str) -> str:
+    """The positions, or layers, that are compared, and those of each map that are not; empty if all are."""
+    of_maps = {each.name: [str(name) for name in getattr(each.heatmap, noun)] for each in operands}
+    common = [name for name in next(iter(of_maps.values())) if all(name in each for each in of_maps.values())]
+    others = {name: [each for each in names if each not in common] for name, names in of_maps.items()}
+    told = [f"{', '.join(left)} of {name}" for name, left in others.items() if left]
+    return f"{noun}: compared are {', '.join(common)}; left out are {'; '.join(told)}" if told else ""
 
 
 def _trait(operand: Operand, trait: Trait) -> object:

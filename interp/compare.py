@@ -28,12 +28,15 @@ from interp.example_values import ExampleValues, joint_draws
 from interp.heatmap import Heatmap
 from interp.map_agreement import (
     CORRELATIONS,
+    MIN_CELLS,
     STATISTICS,
     Map,
     centre_of_mass,
     column_peaks,
+    correlation_interval,
     mean_difference,
     n_top,
+    of_columns,
     rank_difference,
     shift_test,
 )
@@ -43,7 +46,7 @@ from interp.scales import centred_scale
 
 T = TypeVar("T")
 
-DRAWS, SHIFTS = 500, 2_000
+DRAWS = 500
 
 
 @dataclass(frozen=True)
@@ -108,13 +111,21 @@ class Turned:
         of_draws = [correlation(drawn, self.found[number]) for drawn in self.drawn[number]]
         return float(np.nanmean(of_draws)) if np.isfinite(of_draws).any() else 1.0
 
+    def kept_of_columns(self, number: int) -> Float[np.ndarray, " position"]:
+        """`kept` of the rank correlation across the layers of each column."""
+        found = self.found[number]
+        of_draws = np.array([of_columns(drawn, found) for drawn in self.drawn[number]]).reshape(-1, found.shape[1])
+        known = np.isfinite(of_draws).sum(0)
+        kept = np.ones(len(known))
+        np.divide(np.nansum(of_draws, axis=0), known, where=known > 0, out=kept)
+        return kept
+
 
 def compared(
     operands: Sequence[Operand],
     *,
     by_depth: bool = False,
     draws: int = DRAWS,
-    shifts: int = SHIFTS,
     seed: int = 0,
     attributes: Mapping[str, str | float | int] | None = None,
 ) -> Comparison:
@@ -128,27 +139,28 @@ def compared(
         Whether layers are matched by relative depth, on the layers of the map that has the fewest, and not by number.
     draws
         Bootstrap draws of the examples.
-    shifts
-        How many moved maps each pair is held against.
     seed
-        Decides both.
+        Decides them.
     attributes
         Whatever the run adds.
 
     Raises
     ------
     InputError
-        If there are fewer than two maps, two of one name, one without any value, or no cells that all have.
+        If there are fewer than two maps, two of one name, one without any value, or no rows and columns that all have;
+        if two maps have fewer than `interp.map_agreement.MIN_CELLS` cells in common, or one of them the same value in
+        all of these.
     """
     grid, rng = grid_of(operands, by_depth=by_depth), np.random.default_rng(seed)
     names = [each.name for each in operands]
     values = np.stack([_on_grid(each, "value", grid) for each in operands])
     n = np.nan_to_num(np.stack([_on_grid(each, "n", grid) for each in operands])).astype(np.int64)
     found = np.stack([each.turned(value) for each, value in zip(operands, values, strict=True)])
+    _require_varied(names, found)
     maps = Turned(found, _drawn_maps(operands, grid, found, draws, rng))
     difference = np.stack(maps.of_pairs(rank_difference))
     ends = [_ends(maps.of_draws(rank_difference, *pair), found.shape[1:]) for pair in maps.pairs]
-    tests = maps.of_pairs(lambda first, second: np.array(shift_test(first, second, draws=shifts, rng=rng)))
+    tests = maps.of_pairs(shift_test)
     of_pairs = {
         "p": np.array([p for p, _ in tests]),
         "reach": np.array([reach for _, reach in tests]),
@@ -169,13 +181,13 @@ def compared(
         extra={"maps": xr.DataArray(values, dims=("map", "layer", "position"), coords={"map": names})}
         | {name: xr.DataArray(array, dims="pair") for name, array in of_pairs.items()}
         | _statistics(maps, in_one_unit(operands))
-        | _columns(maps, grid.layers),
+        | _columns(maps, grid.layers)
+        | _within_each_column(maps),
         attributes={
             "appearances": json.dumps([appearance(each.heatmap) for each in operands]),
             "with_examples": json.dumps([each.name for each in operands if each.examples is not None]),
-            "by_depth": int(by_depth),
+            "by_depth": _matched(operands, grid),
             "draws": draws,
-            "shifts": shifts,
             **(attributes or {}),
         },
     )
@@ -201,6 +213,35 @@ def grid_of(operands: Sequence[Operand], *, by_depth: bool) -> Grid:
             told = "; ".join(f"{each.name} has {', '.join(map(str, getattr(each.heatmap, noun)))}" for each in operands)
             raise InputError(f"the maps have no {noun} in common ({told}); give maps of the same cells")
     return Grid(layers, positions, by_depth)
+
+
+def _matched(operands: Sequence[Operand], grid: Grid) -> str:
+    """Whose layers the rows are, where layers are matched by relative depth; empty where they are not."""
+    if not grid.by_depth:
+        return ""
+    whose = next(each.name for each in operands if each.heatmap.layers == grid.layers)
+    others = [f"{each.name} has {len(each.heatmap.layers)}" for each in operands if each.heatmap.layers != grid.layers]
+    return f"layers are matched by relative depth: rows are the {len(grid.layers)} of {whose}" + (
+        f"; {', '.join(others)}" if others else ""
+    )
+
+
+def _require_varied(names: Sequence[str], found: Float[np.ndarray, "map layer position"]) -> None:
+    """Raise an `InputError` for two maps whose common cells have no order that could be compared."""
+    for pair in combinations(range(len(names)), 2):
+        both = np.isfinite(found[list(pair)]).all(0)
+        told = " and ".join(names[number] for number in pair)
+        if both.sum() < MIN_CELLS:
+            raise InputError(
+                f"{told} have values in {both.sum()} common cells, and a rank correlation takes {MIN_CELLS}; "
+                "give maps of the same cells"
+            )
+        for number in pair:
+            if np.ptp(found[number][both]) == 0:
+                raise InputError(
+                    f"{names[number]} has one value in all of the {both.sum()} cells of {told}, so that they have "
+                    "no order; leave it out"
+                )
 
 
 def _on_grid(operand: Operand, variable: str, grid: Grid) -> Float[np.ndarray, "layer position"]:
@@ -261,7 +302,7 @@ def _statistics(maps: Turned, one_unit: bool) -> dict[str, xr.DataArray]:
 
 def _columns(maps: Turned, layers: Sequence[int]) -> dict[str, xr.DataArray]:
     """Of each map's columns the layer of the highest cell, and the centre of mass with its interval."""
-    n_positions = maps.found.shape[2]
+    n_positions, dims = maps.found.shape[2], ("map", "position")
     ends = [_ends([centre_of_mass(each) for each in of_map], (n_positions,)) for of_map in maps.drawn]
     rows = {
         "peak": [column_peaks(each) for each in maps.found],
@@ -271,9 +312,24 @@ def _columns(maps: Turned, layers: Sequence[int]) -> dict[str, xr.DataArray]:
     }
     numbers = np.arange(len(layers)), np.array(layers, dtype=np.float64)
     return {
-        name: xr.DataArray(np.interp(np.stack(of_maps), *numbers), dims=("map", "position"))
+        # Of a single layer, interp gives that layer even for NaN.
+        name: xr.DataArray(np.where(np.isnan(row := np.stack(of_maps)), np.nan, np.interp(row, *numbers)), dims=dims)
         for name, of_maps in rows.items()
     }
+
+
+def _within_each_column(maps: Turned) -> dict[str, xr.DataArray]:
+    """Of every pair and column, the rank correlation across the layers, with its interval."""
+    value = np.stack(maps.of_pairs(of_columns))
+    low, high = np.full_like(value, np.nan), np.full_like(value, np.nan)
+    kept = [maps.kept_of_columns(number) for number in range(len(maps.found))]
+    for row, (a, b) in enumerate(maps.pairs):
+        of_draws = np.array(maps.of_draws(of_columns, a, b)).reshape(-1, value.shape[1])
+        for column, found in enumerate(value[row]):
+            both = float(kept[a][column]), float(kept[b][column])
+            low[row, column], high[row, column] = correlation_interval(float(found), of_draws[:, column], both)
+    named = (("column_spearman", value), ("column_low", low), ("column_high", high))
+    return {name: xr.DataArray(array, dims=("pair", "position")) for name, array in named}
 
 
 def _ends(

@@ -32,10 +32,13 @@ class Comparison(Result):
         ``(pair, statistic)``: as in `interp.map_agreement`, with their intervals.
     ``p``, ``reach``, ``n_cells``, ``n_top``
         ``(pair)``: of the test against moved maps, and how many cells are compared, and are the top ones.
+    ``column_spearman``, ``column_low``, ``column_high``
+        ``(pair, position)``: the rank correlation across the layers of each column, with its interval.
     ``peak``, ``centre``, ``centre_low``, ``centre_high``
         ``(map, position)``: the layer of each column's highest cell, and its centre of mass.
 
-    The attribute ``appearances`` says how each map is drawn.
+    The attribute ``appearances`` says how each map is drawn, and ``by_depth`` whose layers the rows are, if layers are
+    matched by relative depth.
     """
 
     axes: ClassVar[tuple[str, ...]] = ("pair", "layer", "position")

@@ -22,7 +22,7 @@ def comparison_figure(comparison: Comparison) -> Figure:
 
     Two maps and their difference are one row; of three the differences are the row below. Four maps or more are small
     multiples without their many differences. Maps of one metric have one scale, others each its own. The rows and the
-    columns are those that all maps have.
+    columns are those that all maps have; where layers are matched by depth, a note says whose the rows are.
     """
     maps = dict(zip(comparison.names, shared_scale(comparison.maps), strict=True))
     differences = {title(comparison, pair): comparison.difference(pair) for pair in range(len(comparison.pairs))}
@@ -40,6 +40,7 @@ def comparison_figure(comparison: Comparison) -> Figure:
             of_panel = draw_heatmap(axes, heatmap)
             # What is missing in a map is missing in its differences too, and is not said again.
             notes += [f"{name}: {note}" for note in of_panel if name in maps]
+        notes += [str(by_depth)] if (by_depth := comparison.data.attrs["by_depth"]) else []
         settle(figure, notes, share_of_notes=0.0)
     return figure
 

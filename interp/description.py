@@ -127,8 +127,8 @@ def description_of(heatmap: Heatmap) -> Description:
         centre=scale.centre,
         strength=strength_of(heatmap),
         has_intervals=has_intervals(heatmap),
-        highest=highest(cells),
-        lowest=lowest(cells),
+        highest=_said(highest(cells), heatmap),
+        lowest=_said(lowest(cells), heatmap),
         means=_compared(heatmap, means, layers, names),
         banding=two_way(scale.placed(value)),
         marked=_marked(heatmap),
@@ -192,9 +192,19 @@ def _column(heatmap: Heatmap, cells: Cells, column: int, mean: float) -> Column:
         mean=mean,
         trend=None if found is None else found.trend,
         spearman=math.nan if found is None else found.spearman,
-        turn=None if row is None else Cell(cells.layers[row], name, *(float(each[row]) for each in (value, low, high))),
+        turn=None if row is None else _cell(heatmap, cells.layers[row], name),
         n_marked=int(data["marked"].values.sum()) if "marked" in data else 0,
     )
+
+
+def _said(region: Region | None, heatmap: Heatmap) -> Region | None:
+    """A region whose cell has the interval that the map gives it, not the ends that were taken for those of one."""
+    return region and region._replace(cell=_cell(heatmap, region.cell.layer, region.cell.column))
+
+
+def _cell(heatmap: Heatmap, layer: int, column: str) -> Cell:
+    here = heatmap.data.sel(layer=layer, position=column)
+    return Cell(layer, column, *(float(here[name]) for name in ("value", "low", "high")))
 
 
 def _marked(heatmap: Heatmap) -> Marked | None:

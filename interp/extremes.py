@@ -34,7 +34,7 @@ class Region(NamedTuple):
 
     cell: Cell
     bound: float
-    """The end of its interval that the others reach."""
+    """The end of its interval that the others reach; of a map without intervals, what is taken for it."""
     n_cells: int
     """With the extreme one."""
     n_tied: int

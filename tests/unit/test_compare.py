@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from analyses.runs import load_result
 from interp.comparable import differences, require_comparable
@@ -61,8 +62,14 @@ def drawn(seed: int = 0, n_layers: int = LAYERS) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n_layers, len(POSITIONS))).cumsum(0) / 2
 
 
+def half(begin: int) -> np.ndarray:
+    values = drawn()
+    values[begin : begin + 6] = np.nan
+    return values
+
+
 def compare(*operands: Operand, by_depth: bool = False) -> Comparison:
-    return compared(operands, by_depth=by_depth, draws=40, shifts=50)
+    return compared(operands, by_depth=by_depth, draws=40)
 
 
 def test_the_same_map_in_another_unit_and_turned_round_is_the_same() -> None:
@@ -73,7 +80,7 @@ def test_the_same_map_in_another_unit_and_turned_round_is_the_same() -> None:
     assert comparison.statistic(0, "peak_layers").value == 0
     np.testing.assert_allclose(comparison.data["value"].values, 0, atol=1e-12)
     np.testing.assert_allclose(comparison.data["centre"].values[0], comparison.data["centre"].values[1])
-    assert comparison.data["p"].item() == pytest.approx(1 / 51)
+    assert comparison.data["p"].item() == pytest.approx(1 / (2 * LAYERS * len(POSITIONS)))
     # The maps that are drawn are the ones that were given.
     np.testing.assert_array_equal(comparison.maps[1].data["value"].values, np.exp(-values))
 
@@ -133,6 +140,28 @@ def test_models_of_other_depth_are_matched_by_it() -> None:
     assert comparison.layers == list(range(12))
     assert comparison.statistic(0, "spearman").value > 0.999
 
+    assert comparison.data.attrs["by_depth"].endswith("rows are the 12 of small; large has 23")
+    told = [text.get_text() for text in comparison_figure(comparison).findobj(Text)]
+    assert any("rows are the 12 of small; large has 23" in text for text in told)
+
+
+def test_of_a_single_layer_nothing_is_said_that_is_not_known() -> None:
+    comparison = compare(operand("a", drawn(1)[:1]), operand("b", drawn(2)[:1]))
+    assert np.isnan(comparison.data["centre"].values).all()
+    assert (comparison.data["peak"].values == 0).all()
+    assert np.isnan(comparison.data["column_spearman"].values).all()
+
+
+def test_columns_have_correlations_with_intervals_of_their_own() -> None:
+    first, second = drawn(1), drawn(1)
+    second[:, 2] *= -1
+    comparison = compare(operand("a", first), operand("bb", second))
+    value, low, high = (comparison.data[f"column_{each}"].values[0] for each in ("spearman", "low", "high"))
+    np.testing.assert_allclose(value, np.where(np.arange(len(POSITIONS)) == 2, -1, 1))
+    assert (low <= value).all()
+    assert (value <= high).all()
+    assert np.isfinite(low).all()
+
 
 def test_values_are_compared_in_one_unit_only() -> None:
     first, second = operand("a", drawn(1)), operand("b", drawn(1) + 0.25)
@@ -155,6 +184,8 @@ def test_below_what_a_published_map_shows_all_is_the_same() -> None:
         ([operand("a", drawn()), operand("a", drawn(1))], "two maps are called 'a'"),
         ([operand("a", drawn()), operand("b", np.full((3, 2), np.nan))], "b has no value in any cell"),
         ([operand("a", drawn()), operand("b", drawn(), positions=list("uvwxyz"))], r"no positions in common.*a has p0"),
+        ([operand("a", half(0)), operand("b", half(6))], "a and b have values in 0 common cells, and .* takes 4"),
+        ([operand("a", drawn()), operand("b", 0 * drawn() + 0.7)], "b has one value in all of the 72 cells of a and b"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_one_line(operands: list[Operand], told: str) -> None:
@@ -176,7 +207,11 @@ def test_other_questions_policies_and_examples_are_refused_by_name() -> None:
 
 
 def test_what_else_differs_is_said() -> None:
-    lines = differences([operand("a", drawn()), operand("b", drawn(), site="mlp_out", examples=False)])
+    other = operand("b", drawn()[:-1], site="mlp_out", examples=False, positions=["x", *POSITIONS[1:]])
+    lines = differences([operand("a", drawn()), other])
+    assert "positions: compared are p1, p2, p3, p4, p5; left out are p0 of a; x of b" in lines
+    assert any(line.startswith("layers:") and line.endswith("left out are 11 of a") for line in lines)
+    assert not any(line.startswith("layers:") for line in differences([operand("a", drawn()), other], by_depth=True))
     assert any(line.startswith("site:") and "mlp_out in b" in line for line in lines)
     assert any("taken as given: b" in line for line in lines)
 

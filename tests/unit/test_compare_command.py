@@ -15,7 +15,7 @@ import xarray as xr
 from analyses import cli
 
 CITIES = Path(__file__).parents[2] / "figures" / "smollm2-135m" / "cities"
-QUICK = ("--draws", "8", "--shifts", "30")
+QUICK = ("--draws", "8")
 
 
 def told(capsys: pytest.CaptureFixture[str], *args: str | Path) -> tuple[int, str, str]:

@@ -18,6 +18,8 @@ from interp.map_agreement import (
     correlation_interval,
     kendall,
     kendall_interval,
+    moved_maps,
+    of_columns,
     peak_distance,
     rank_difference,
     shift_test,
@@ -50,6 +52,8 @@ def test_correlations_are_scipys_over_the_cells_that_both_have(seed: int) -> Non
         if (known := np.isfinite(a) & np.isfinite(b)).sum() >= MIN_CELLS
     ]
     assert within_columns(first, second) == pytest.approx(np.mean(columns))
+    each = of_columns(first, second)
+    assert each[np.isfinite(each)].tolist() == pytest.approx(columns)
     assert within_layers(first.T, second.T) == pytest.approx(np.mean(columns))
 
 
@@ -98,18 +102,35 @@ def test_what_cannot_be_said_is_nan() -> None:
     for name, statistic in STATISTICS.items():
         assert np.isnan(statistic(nothing, with_gaps(0))), name
     assert np.isnan(spearman(flat, with_gaps(0)))
-    assert np.isnan(shift_test(flat, with_gaps(0), draws=5, rng=np.random.default_rng(0))).all()
+    assert np.isnan(shift_test(flat, with_gaps(0))).all()
     assert np.isnan(centre_of_mass(flat)).all()
     assert np.isnan(column_peaks(nothing)).all()
 
 
-@pytest.mark.parametrize("form", ["rough", "smooth, columns differ"])
+@given(st.integers(1, 5), st.integers(1, 5))
+@settings(max_examples=25, deadline=None)
+def test_moved_maps_are_all_that_leave_neighbours_together(n_layers: int, n_columns: int) -> None:
+    values = np.arange(n_layers * n_columns, dtype=np.float64).reshape(n_layers, n_columns)
+    moved = [each for of_order in moved_maps(values) for each in of_order]
+    np.testing.assert_array_equal(moved[0], values)
+    assert len({each.tobytes() for each in moved}) == len(moved)
+    assert len(moved) == n_layers * n_columns * (2 if n_columns > 2 else 1)
+    for each in moved:
+        rows, columns = np.divmod(each.astype(int), n_columns)
+        assert (np.diff(rows, axis=0) % n_layers == 1 % n_layers).all()
+        assert not np.diff(columns, axis=0).any()
+        assert not np.diff(rows, axis=1).any()
+        steps = set((np.diff(columns, axis=1) % n_columns).ravel().tolist())
+        assert steps in (set(), {1 % n_columns}, {-1 % n_columns})
+
+
+@pytest.mark.parametrize("form", ["rough", "smooth, columns differ", "smooth, neighbours alike"])
 def test_maps_that_have_nothing_in_common_are_seldom_found_related(form: str) -> None:
     rng = np.random.default_rng(0)
     p = []
     for _ in range(120):
         first, second = related_maps(FORMS[form], "independent", (20, 8), rng)
-        p.append(shift_test(first, second, draws=99, rng=rng).p)
+        p.append(shift_test(first, second).p)
     # At 5 %, more than 13 of 120 are found with probability .002.
     assert (np.array(p) <= 0.05).sum() <= 13
 
@@ -120,17 +141,19 @@ def test_maps_that_are_related_are_found_to_be(relation: str) -> None:
     p = []
     for _ in range(40):
         first, second = related_maps(FORMS["smooth"], relation, (30, 15), rng)
-        p.append(shift_test(first, second, draws=99, rng=rng).p)
+        p.append(shift_test(first, second).p)
     assert (np.array(p) <= 0.05).mean() > 0.9
 
 
 def test_the_test_moves_missing_cells_with_their_map() -> None:
     first, second = with_gaps(3, (20, 8)), with_gaps(4, (20, 8))
-    alike = shift_test(
-        first, np.where(np.isfinite(second), first + 0.1 * second, np.nan), draws=200, rng=np.random.default_rng(0)
-    )
-    assert alike.p == pytest.approx(1 / 201)
+    alike = shift_test(first, np.where(np.isfinite(second), first + 0.1 * second, np.nan))
+    assert alike.p == pytest.approx(1 / (20 * 8 * 2))
     assert 0 < alike.reach < 0.6
+    found = [spearman(first, each) for of_order in moved_maps(second) for each in of_order]
+    assert shift_test(first, second) == pytest.approx(
+        (np.mean(np.abs(found) >= abs(found[0]) - 1e-12), np.quantile(np.abs(found), 0.95))
+    )
 
 
 @given(

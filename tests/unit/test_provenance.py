@@ -103,7 +103,7 @@ def test_a_comparison_leads_on_to_its_maps(folder: Path, capsys: pytest.CaptureF
     published = folder / "paper.csv"
     Heatmap.load(folder / "other.nc").data["value"].to_pandas().to_csv(published)
     maps = [str(folder / "other.nc"), str(folder / "gone.nc"), str(published)]
-    assert cli.main(["compare", *maps, "--draws", "8", "--shifts", "30"]) == 0
+    assert cli.main(["compare", *maps, "--draws", "8"]) == 0
     (folder / "gone.nc").unlink()
     capsys.readouterr()
     path = folder / "compare-other-gone-paper.pdf"
