@@ -186,7 +186,7 @@ def measured_maps(
 def binary_maps(config: Config, material: Material, classes: TwoClasses, work: Path) -> dict[str, Heatmap]:
     """The AUC of one class against the other, with what chance gives, and what it has beyond the controls."""
     from interp.chance import with_marks
-    from interp.controls import beyond_map, control_scores, control_values
+    from interp.controls import beyond_map, control_scores, control_values, controls_of
     from interp.example_values import FILE
     from interp.halves import measured_widening
     from interp.metrics import with_metrics
@@ -211,7 +211,8 @@ def binary_maps(config: Config, material: Material, classes: TwoClasses, work: P
     of_best = {} if best is None else {"best_nested": json.dumps({"cells": best.cells, "auc": best.auc})}
     maps = {"probe.nc": heatmap}
     if has_controls(config):
-        controls = control_scores(material.answers, material.table["token"].values, labels, material.probing)
+        which, tokens = controls_of(material.target.name), material.table["token"].values
+        controls = control_scores(material.answers, tokens, labels, material.probing, which)
         values = control_values(controls, labels, store.positions)
         signs = {"draws": config.permutations, "seed": seed}
         maps[BEYOND] = beyond_map(heatmap, scores, controls, labels, values, **signs)

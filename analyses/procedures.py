@@ -6,8 +6,15 @@ no meaning of its own; that there is one, or another value, is enough.
 
 from __future__ import annotations
 
-PROBE_MAP = {"marks": "refits of own permutations", "halved": "cells all over the map"}
-"""Before, all cells that are refitted had the same permutations, and which were halved depended on their AUCs."""
+PROBE_MAP = {
+    "marks": "refits of own permutations, or sign flips of groups",
+    "halved": "cells all over the map, the more often the fewer",
+    "best_nested": "scores of all folds together",
+    "groups": "six of either class",
+}
+"""Before, all cells that are refitted had the same permutations, groups of any sizes were exchanged, which cells were
+halved depended on their AUCs, of small maps as often as of large ones, the best cell chosen apart had the mean of the
+folds' AUCs, and examples of a class in few groups were probed."""
 
 BEYOND_CONTROLS = {
     "marks_beyond": "sign flips",

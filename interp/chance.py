@@ -14,6 +14,7 @@ from interp.labels import Labels, Split
 from interp.permutations import (
     FAMILY_WISE_ERROR,
     Null,
+    exchangeable,
     flipped_sums,
     inflation_of,
     null_aucs,
@@ -64,14 +65,16 @@ def with_marks(
     if not len(cells):
         return heatmap
     rng = np.random.default_rng(seed)
-    orders = permutations(labels.group, draws, rng)
+    movable, answers_apart = exchangeable(labels.group), len(np.unique(labels.side)) < len(np.unique(labels.group))
+    exchanged = movable and not answers_apart
+    # Groups that cannot be exchanged are torn apart, in the refits and in what these are held against alike.
+    orders = permutations(labels.group if movable else np.arange(len(labels.group)), draws, rng)
     null = null_aucs(ranks_of(scores.held_out[tuple(cells.T)].swapaxes(0, 1)), labels.wrong[orders])
     sample = rng.choice(len(cells), size=min(REFIT_CELLS, len(cells)), replace=False)
-    apart = len(set(labels.side.tolist())) == len(set(labels.group.tolist()))
     groups, sides = ([str(number) for number in numbers] for numbers in (labels.group, labels.side))
 
     def relabelled(order: Int[np.ndarray, " example"]) -> Labels:
-        if apart:  # Folds go with the labels: they are stratified by them, and groups change places as a whole.
+        if exchanged:  # Folds go with the labels: they are stratified by them, and groups change places as a whole.
             return replace(labels, wrong=labels.wrong[order], fold=labels.fold[:, order])
         return split.labels(labels.wrong[order].tolist(), groups, sides)
 
@@ -82,13 +85,13 @@ def with_marks(
     }
     refits = refitted_aucs(store, mask, refitted, probing, device)
     inflation = inflation_of(refits, null[:, sample])
-    if not apart:
+    if not exchanged:
         of_cells = scores.held_out[tuple(cells.T)]
         parts = [auc_above_chance(of_cell, labels.wrong, labels.side)[1] for of_cell in of_cells]
         null = 0.5 + flipped_sums(np.stack(parts), draws, rng)
     chance = Null(null, inflation)
 
     data = heatmap.data.assign({name: (("layer", "position"), array) for name, array in chance.marks(value).items()})
-    drawn = "permutations" if apart else "sign flips of answers"
+    drawn = "permutations" if exchanged else f"sign flips of {'answers' if answers_apart else 'groups'}"
     told = f"above chance ({draws} {drawn}, family-wise error {100 * FAMILY_WISE_ERROR:g} %)"
     return Heatmap(data).with_attributes({"mark": told, "refits_spread": chance.inflation})

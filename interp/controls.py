@@ -49,6 +49,8 @@ STRENGTHS = (1e-2, 1e-1, 1e0, 1e1)
 """The Cs among which one is chosen for controls, where one is for the probe: they have few features."""
 WEAK = 1e4
 """The C of the regression on two scores: as good as none."""
+OF_LABELS = {"n_prompt": "shape", "n_generated": "shape", "ended": "shape", "difficulty": "difficulty"}
+"""Columns of the answers that are features of a control, or, with the place of a column, tell them."""
 DIGITS = 3
 """Of a control's log-odds. Examples with the same features have the same score, but for the rounding of the fit, which
 would decide in what order an AUC has them."""
@@ -57,8 +59,13 @@ BEYOND_SCALES = (Scale(-0.25, 0.25, centre=0.0), Scale(-0.5, 0.5, centre=0.0))
 OUTSIDE = 0.05
 
 
+def controls_of(column: str) -> tuple[str, ...]:
+    """The controls of a probe for a column of the answers: a control that has the label among its features is none."""
+    return tuple(name for name in CONTROLS if name != OF_LABELS.get(column))
+
+
 def control_features(
-    answers: Sequence[Answer], tokens: Int[np.ndarray, " example"]
+    answers: Sequence[Answer], tokens: Int[np.ndarray, " example"], which: Sequence[str] = CONTROLS
 ) -> dict[str, Float[np.ndarray, "example feature"]]:
     """The features of every control at one position; anything where an answer does not have it.
 
@@ -68,6 +75,8 @@ def control_features(
         The examples.
     tokens
         For each the index of the position's token, or `MISSING`.
+    which
+        Some of `CONTROLS`; ``"all"`` are all of these together.
     """
     ids = [answer.token_ids[index] for answer, index in zip(answers, tokens.tolist(), strict=True)]
     names, number = np.unique(ids, return_inverse=True)
@@ -85,7 +94,8 @@ def control_features(
         "shape": _standardised(np.array(of_shape, dtype=np.float64), tokens != MISSING),
         "difficulty": _standardised(np.stack([ranks, known], axis=1).astype(np.float64), tokens != MISSING),
     }
-    return features | {"all": np.concatenate(list(features.values()), axis=1)}
+    kept = {name: each for name, each in features.items() if name in which}
+    return kept | {"all": np.concatenate(list(kept.values()), axis=1)}
 
 
 def control_scores(
@@ -93,20 +103,21 @@ def control_scores(
     token: Int[np.ndarray, "example position"],
     labels: Labels,
     probing: Probing,
+    which: Sequence[str] = CONTROLS,
 ) -> dict[str, list[Scores]]:
-    """Every control's scores at every position, by probes on the same folds."""
+    """The scores at every position of these controls, by probes on the same folds."""
     strengths = STRENGTHS if len(probing.c) > 1 else probing.c
     plain = Probing(strengths, solver=probing.solver, standardise=False, nested=probing.nested)
 
     def of_position(tokens: Int[np.ndarray, " example"]) -> dict[str, Scores]:
-        features = control_features(answers, tokens)
+        features = control_features(answers, tokens, which)
         return {
             name: _with_ties(cell_scores(torch.from_numpy(each), tokens != MISSING, labels, plain))
             for name, each in features.items()
         }
 
     of_positions = in_single_threads(of_position, token.T)
-    return {name: [scores[name] for scores in of_positions] for name in CONTROLS}
+    return {name: [scores[name] for scores in of_positions] for name in which}
 
 
 def _with_ties(scores: Scores) -> Scores:
@@ -198,7 +209,8 @@ def beyond_map(
 def _told(values: xr.Dataset) -> str:
     """The controls that have a value somewhere: of questions that no one calls hard there is no `difficulty`."""
     has_value = values["control"].notnull().any("position")
-    return ", ".join(name for name in CONTROLS if name != "all" and bool(has_value.sel(which=name)))
+    names = [str(name) for name in values["which"].values if name != "all" and bool(has_value.sel(which=name))]
+    return ", ".join(names) or "none has a value"
 
 
 def strongest_controls(values: xr.Dataset) -> list[str]:

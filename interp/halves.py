@@ -94,7 +94,8 @@ def measured_widening(
     scores, mask, labels, store, probing
         What the map is made from.
     halvings
-        In how many ways the examples of a cell are halved.
+        In how many ways the examples of a cell are halved; of maps with fewer than `CELLS` cells in more, so that
+        there are as many halves.
     seed
         Decides these ways.
     device
@@ -105,9 +106,10 @@ def measured_widening(
         layer, column = cell
         activations = store.cell(store.layers[layer], store.positions[column]).to(device)
         rng = np.random.default_rng([seed, layer, column])
-        return spread_of_halves(activations, mask[:, column], labels, probing, halvings, rng)
+        return spread_of_halves(activations, mask[:, column], labels, probing, of_each, rng)
 
     cells = _over_the_map(scores, labels)
+    of_each = -(-halvings * CELLS // max(1, len(cells)))
     spreads = each_on(device, of_cell, list(cells))
     measured = [(auc, spread) for auc, spread in zip(cells.values(), spreads, strict=True) if spread.expected]
     if any(spread.found for _, spread in measured):

@@ -1,7 +1,7 @@
 """What a map of AUCs looks like by chance: labels dealt out anew, jointly over all cells.
 
 1. The labels are permuted over the examples, a thousand times. Groups of examples stay together: their labels are
-   exchanged with those of groups of the same size.
+   exchanged with those of groups of the same size, if nearly all have such (`exchangeable`).
 2. For each permutation every cell has the AUC of its held-out scores against the permuted labels.
 3. A cell's *z* is its distance from .5 in deviations of its own such AUCs, so that cells with few examples do not
    dominate. The largest z of the whole map is taken for each permutation: a cell whose z is above 95 % of these is
@@ -10,10 +10,11 @@
 
 Where examples that share an answer are on one side of every split, both their labels and their scores are alike, and a
 permutation that tears them apart would make chance look too narrow. Their number differs, so that they cannot be
-exchanged either. There the AUC above .5, which is a sum over such groups, has the sign of each group's part drawn anew,
-the same for all cells: the wild bootstrap of clusters with the null hypothesis imposed (Cameron, Gelbach & Miller
-2008). Parts around the AUC that was found, in place of .5, mark a cell of nothing in 3 maps of 10: one large group that
-makes an AUC high by chance is then taken for what is normal (``python -m benchmarks.intervals``).
+exchanged either, and no more can groups of many sizes. There the AUC above .5, which is a sum over such groups, has the
+sign of each group's part drawn anew, the same for all cells: the wild bootstrap of clusters with the null hypothesis
+imposed (Cameron, Gelbach & Miller 2008). Parts around the AUC that was found, in place of .5, mark a cell of nothing in
+3 maps of 10: one large group that makes an AUC high by chance is then taken for what is normal (``python -m
+benchmarks.intervals``).
 
 Held-out scores are the probes' of the true labels: that they would have been trained on other labels is not in them,
 and makes AUCs vary more. By how much is measured by refits to permuted labels in some cells, each of which has its own
@@ -33,6 +34,8 @@ from scipy.stats import rankdata
 
 FAMILY_WISE_ERROR = 0.05
 """The chance that any cell at all is marked where there is nothing anywhere."""
+MOST_UNMOVED = 0.1
+"""Labels of at most this share of the examples may stay where they are on average, or groups cannot be exchanged."""
 FEWEST_DRAWS = 19
 """With fewer no cell could be marked: the least p-value is 1 / (1 + draws)."""
 
@@ -98,6 +101,14 @@ class Null:
             "threshold": on_map(self.thresholds()),
             "marked": (corrected <= FAMILY_WISE_ERROR).astype(np.int8),
         }
+
+
+def exchangeable(group: Int[np.ndarray, " example"]) -> bool:
+    """Whether groups have so many others of their size that dealing labels out among them moves nearly all labels."""
+    _, of_example, sizes = np.unique(group, return_inverse=True, return_counts=True)
+    size = sizes[of_example.reshape(-1)]
+    n_groups_of = np.bincount(sizes)
+    return bool(np.mean(1 / n_groups_of[size]) <= MOST_UNMOVED)
 
 
 def permutations(

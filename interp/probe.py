@@ -283,19 +283,20 @@ class Best(NamedTuple):
     cells: list[tuple[int, str]]
     """The layer and the position that each fold's choice fell on."""
     auc: Interval
-    """The mean over the folds of the AUC of the cell that was chosen without them."""
-    scores: Float[np.ndarray, "fold example"]
-    """Of each fold's examples the held-out scores in its cell; NaN for the other examples."""
+    """That of `scores`, as a cell of the map has it."""
+    scores: Float[np.ndarray, "1 example"]
+    """The held-out scores of each fold's examples in the cell that was chosen without them; NaN for the rest."""
 
 
 def best_cell(scores: Scores, labels: Labels, store: Cells) -> Best | None:
     """Choose the best cell without the answers that it is scored on; None if a fold cannot choose.
 
     The best of many cells is better than it will be on new answers, since it is chosen for its luck too. Here for each
-    fold every cell is valued by the AUC within the other folds, and the best of them is scored on the fold.
+    fold every cell is valued by the AUC within the other folds, and the best of them scores the fold. The AUC is of the
+    scores of all folds together, as that of any cell of the map is: the two can be compared.
     """
     n_folds = scores.inner.shape[2]
-    cells, chosen = [], np.full((n_folds, len(labels.wrong)), np.nan)
+    cells, chosen = [], np.full((1, len(labels.wrong)), np.nan)
     for fold in range(n_folds):
         values = {
             index: auc_interval(scores.inner[(*index, fold)], labels.wrong).value
@@ -307,13 +308,11 @@ def best_cell(scores: Scores, labels: Labels, store: Cells) -> Best | None:
         best = max(values, key=lambda index: values[index])
         cells.append((store.layers[best[0]], store.positions[best[1]]))
         own = labels.fold[0] == fold
-        chosen[fold, own] = scores.held_out[best][0][own]
-    usable = [row for row in chosen if _both_classes(row, labels.wrong)]
-    if not usable:
+        chosen[0, own] = scores.held_out[best][0][own]
+    if not _both_classes(chosen[0], labels.wrong):
         return None
-    factor = refitting_factor(n_folds)
-    auc = auc_interval(np.stack(usable), labels.wrong, group=labels.side, variance_factor=factor)
-    return Best(cells, auc, np.stack(usable))
+    auc = auc_interval(chosen, labels.wrong, group=labels.side, variance_factor=refitting_factor(n_folds))
+    return Best(cells, auc, chosen)
 
 
 def _both_classes(scores: Float[np.ndarray, " example"], wrong: Bool[np.ndarray, " example"]) -> bool:

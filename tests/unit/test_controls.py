@@ -20,6 +20,7 @@ from interp.controls import (
     control_features,
     control_scores,
     control_values,
+    controls_of,
 )
 from interp.examples import Answer, Question, TokenizedText
 from interp.heatmap import Heatmap
@@ -215,6 +216,21 @@ def test_the_features_say_what_they_are_of() -> None:
     difficulty = features["difficulty"]
     assert difficulty[0, 0] < difficulty[3, 0]
     assert features["all"].shape[1] == sum(features[name].shape[1] for name in CONTROLS[:-1])
+
+
+@pytest.mark.parametrize(
+    ("column", "control"), [("ended", "shape"), ("n_generated", "shape"), ("difficulty", "difficulty")]
+)
+def test_a_control_that_has_the_label_among_its_features_is_none(column: str, control: str) -> None:
+    which = controls_of(column)
+    assert set(which) == set(CONTROLS) - {control}
+    assert controls_of("correctness") == controls_of("year") == CONTROLS
+    ended = [replace(each, ended=bool(wrong)) for each, wrong in zip(ANSWERS, WRONG, strict=True)]
+    scores = control_scores(ended, TOKENS, labels(), Probing(), which)
+    assert tuple(scores) == which
+    if column == "ended":
+        values = control_values(scores, labels(), ["-1"])
+        assert np.nanmax(values["control"].values) < 0.95
 
 
 @pytest.mark.parametrize("name", ["shape", "difficulty"])

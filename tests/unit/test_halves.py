@@ -162,6 +162,28 @@ def test_which_cells_are_halved_does_not_depend_on_their_scores(
     assert {column for _, column in measured[0]} == {0, 1, 2}
 
 
+@pytest.mark.parametrize(("n_cells", "of_each"), [(1, 60), (3, 20), (8, 8), (20, 3), (30, 3)])
+def test_small_maps_are_halved_as_often_as_large_ones(
+    n_cells: int, of_each: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def noted(
+        activations: object, present: object, labels: object, probing: object, halvings: int, rng: object
+    ) -> Spread:
+        seen.append(halvings)
+        return Spread(1.5, 1.0)
+
+    monkeypatch.setattr(halves, "spread_of_halves", noted)
+    labels, mask = labels_of(40), np.ones((40, 1), dtype=bool)
+    store = store_of(tmp_path, torch.zeros(n_cells, 1, 40, 2), positions=["-1"])
+    scores = Scores(np.zeros((n_cells, 1, 1, 40)), np.zeros((n_cells, 1, 0, 40)))
+    widening = measured_widening(scores, mask, labels, store, PLAIN, halvings=3, seed=0)
+    assert seen == [of_each] * min(n_cells, halves.CELLS)
+    assert widening is not None
+    assert widening.factor(0.5) == pytest.approx(1.5)
+
+
 def test_what_cannot_be_halved_has_no_factor(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     labels = Split(2).labels([True, False] * 2, list("abcd"))
     store = store_of(tmp_path, torch.randn(1, 2, 4, 3))

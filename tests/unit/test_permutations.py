@@ -17,7 +17,15 @@ from interp.cell_probe import Probing
 from interp.chance import with_marks
 from interp.heatmap import Heatmap
 from interp.labels import Labels, Split
-from interp.permutations import Null, flipped_sums, inflation_of, null_aucs, permutations, ranks_of
+from interp.permutations import (
+    Null,
+    exchangeable,
+    flipped_sums,
+    inflation_of,
+    null_aucs,
+    permutations,
+    ranks_of,
+)
 from interp.probe import out_of_fold_scores, probe_map
 from tests.stored import store_of
 
@@ -112,16 +120,18 @@ def test_a_cell_that_never_varies_is_not_above_chance_unless_it_is_above_what_is
     assert np.isnan(alone["p_corrected"][0, 0])
 
 
-def marked_map(folder: Path, seed: int, signal: float, *, n: int = 80) -> Heatmap:
-    """A map of 3 × 2 cells, of noise but for one cell."""
+def marked_map(folder: Path, seed: int, signal: float, sizes: np.ndarray | None = None) -> Heatmap:
+    """A map of 3 × 2 cells, of noise but for one cell; noise is alike within groups, of which there may be any."""
     rng = np.random.default_rng(seed)
+    sizes = np.ones(80, dtype=int) if sizes is None else sizes
+    group, n = np.repeat(np.arange(len(sizes)), sizes), int(sizes.sum())
     wrong = rng.permutation(n) < n // 2
-    cells = rng.normal(size=(3, 2, n, 10))
+    cells = rng.normal(size=(3, 2, n, 10)) + (rng.normal(size=(3, 2, len(sizes), 10))[:, :, group] if n > 80 else 0)
     cells[1, 0, :, 0] += signal * wrong
     mask = np.ones((n, 2), dtype=bool)
     mask[::7, 1] = False
     split, probing = Split(4, seed), Probing(nested=False)
-    labels = split.labels(wrong.tolist(), [str(index) for index in range(n)])
+    labels = split.labels(wrong.tolist(), [str(number) for number in group])
     store = store_of(folder / f"{seed}-{signal}", torch.from_numpy(cells).float())
     scores = out_of_fold_scores(store, mask, labels, probing, parts=folder / f"scores-{seed}-{signal}")
     heatmap = probe_map(scores, mask, labels, store)
@@ -137,6 +147,35 @@ def test_nothing_is_marked_where_there_is_nothing(tmp_path: Path, monkeypatch: p
     p_values = np.concatenate([each.data["p"].values.ravel() for each in maps])
     assert 0.02 <= (p_values <= 0.05).mean() <= 0.07
     assert np.mean([float(each.data.attrs["refits_spread"]) for each in maps]) > 1.05
+
+
+def test_groups_are_exchanged_where_nearly_all_have_many_of_their_size() -> None:
+    assert exchangeable(np.arange(12))
+    assert exchangeable(np.repeat(np.arange(40), [1] * 20 + [2] * 20))
+    assert not exchangeable(np.arange(9))
+    assert not exchangeable(np.repeat(np.arange(17), np.arange(3, 20)))
+    # 20 pairs, and one group of as many examples as a tenth of all.
+    assert exchangeable(np.repeat(np.arange(21), [2] * 20 + [2]))
+    assert not exchangeable(np.repeat(np.arange(21), [2] * 20 + [5]))
+
+
+def test_groups_of_many_sizes_have_signs_drawn_and_what_is_there_is_marked(tmp_path: Path) -> None:
+    """Labels that are dealt out among groups of one size would stay where they are."""
+    data = marked_map(tmp_path, 0, 6.0, np.arange(3, 20)).data
+    assert "sign flips of groups" in data.attrs["mark"]
+    assert data["value"].values[1, 0] > 0.95
+    assert data["marked"].values.tolist() == [[0, 0], [1, 0], [0, 0]]
+
+
+def test_nothing_is_marked_where_there_is_nothing_in_groups_of_many_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chance, "REFIT_DRAWS", 5)
+    monkeypatch.setattr(chance, "REFIT_CELLS", 3)
+    maps = [marked_map(tmp_path, seed, 0.0, np.arange(1, 17)) for seed in range(40)]
+    assert all("sign flips of groups" in each.data.attrs["mark"] for each in maps)
+    # At 5 %, more than 6 of 40 are marked with probability .003.
+    assert sum(bool(each.data["marked"].any()) for each in maps) <= 6
 
 
 def test_each_cell_is_refitted_to_permutations_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,6 +163,18 @@ def test_the_best_cell_is_chosen_without_the_answers_it_is_scored_on(tmp_path: P
     assert best is not None
     assert best.cells == [(7, "-1")] * 5
     assert best.auc.value > 0.95
+    # Where every fold chooses one cell, its scores are those of the map.
+    cell = probe_map(scores, mask, labels, store).data.sel(layer=7, position="-1")
+    assert best.auc == pytest.approx(tuple(float(cell[name]) for name in ("value", "low", "high")))
+
+
+@pytest.mark.parametrize(("n_groups", "reason"), [(5, NoValue.TOO_FEW_GROUPS_OF_A_CLASS), (6, NoValue.HAS_VALUE)])
+def test_a_class_in_few_groups_is_not_probed(n_groups: int, reason: NoValue, tmp_path: Path) -> None:
+    groups = [f"wrong {number % n_groups}" for number in range(30)] + [str(number) for number in range(60)]
+    labels = Split().labels([True] * 30 + [False] * 60, groups)
+    data = map_of(torch.randn(1, 2, 90, 4), np.ones((90, 2), dtype=bool), labels, tmp_path).data
+    assert (data["why_missing"] == reason).all()
+    assert (data["value"].isnull() == (reason != NoValue.HAS_VALUE)).all()
 
 
 def test_what_is_tied_is_on_one_side() -> None:
