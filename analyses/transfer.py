@@ -1,8 +1,9 @@
 """Train probes on each of several question sets, and test them on each other.
 
 Probes every set, takes for each the cell that is best on it (or the one that is given), and scores the answers to every
-other set there. Writes a matrix of AUCs, and one of what they are above the test set's best baseline, the model's own
-probabilities: transfer.* and transfer-beyond-baseline.* (.nc, .pdf, .png). An interrupted run goes on where it was.
+other set there; those to questions that both sets have, by the probe that has not seen them. Writes a matrix of AUCs,
+and one of what they are above the test set's best baseline, the model's own probabilities: transfer.* and
+transfer-beyond-baseline.* (.nc, .pdf, .png). An interrupted run goes on where it was.
 """
 
 from __future__ import annotations
@@ -131,6 +132,7 @@ def probed_set(
         scores=classes().scores,
         probes=probing.kept_probes(material, classes, identity),
         baselines=baselines.baseline_scores(material.answers, model, work, p_true=p_true),
+        questions={answer.question.id: answer.question for answer in material.answers},
     )
 
 
@@ -145,7 +147,9 @@ def in_words(matrix: Matrix) -> str:
             cell = row.sel(test=test)
             interval = value_in_words(float(cell["value"]), float(cell["low"]), float(cell["high"]))
             beyond = f"   {cell['baseline'].item()} {float(cell['baseline_auc']):.3f}" if "baseline" in cell else ""
-            lines.append(f"    {test:28}{interval:>24}   n {int(cell['n'])}{beyond}{f'   ({why})' if why else ''}")
+            n, n_of_fold = int(cell["n"]), int(cell["n_of_fold"])
+            seen = f", {n_of_fold} by the probe that has not seen them" if n_of_fold and train != test else ""
+            lines.append(f"    {test:28}{interval:>24}   n {n}{seen}{beyond}{f'   ({why})' if why else ''}")
     return "\n".join(lines)
 
 

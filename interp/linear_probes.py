@@ -129,10 +129,6 @@ class LinearProbes:
         }
         return replace(self, fold={example: fold for example, fold in folds.items() if fold is not None})
 
-    def for_strangers(self) -> LinearProbes:
-        """The same, as if none of the examples that they will score had been trained on."""
-        return replace(self, fold={})
-
     def save(self, path: Path) -> None:
         """Write a file."""
         from safetensors.numpy import save_file

@@ -2,9 +2,10 @@
 
 1. On each set a probe map is made, with the scores of its answers out of fold and with probes that are kept.
 2. For each training set a cell is taken: its best one, which the test sets have no part in, or a given one.
-3. There its probe scores the answers to every other set. On the set itself an answer is scored by a probe that has
-   not seen it, and where the cell is the best one, in the cell that was best without its fold (see
-   `interp.probe.best_cell`).
+3. There its probe scores the answers to every other set. A question that it was trained on, which is known by its text
+   whatever its set is called, is scored by the probe of its fold, which has not seen it; that it had a part in the
+   choice of the cell remains. On the set itself all are scored so, and where the cell is the best one, in the cell that
+   was best without its fold (see `interp.probe.best_cell`).
 4. From each AUC that of the test set's best baseline is taken, on the same answers. A probe that does worse than chance
    on another set is not turned around, nor is a baseline; the baseline is the best of many on the very answers, which
    favours it.
@@ -23,6 +24,7 @@ from jaxtyping import Bool, Float, Int
 from interp.answer_columns import MIN_PER_CLASS
 from interp.auc import Interval, auc_difference, auc_interval, refitting_factor
 from interp.cell_probe import NoValue, Scores
+from interp.examples import Question
 from interp.heatmap import Heatmap
 from interp.labels import Labels
 from interp.linear_probes import LinearProbes
@@ -50,6 +52,8 @@ class Probed:
     probes: LinearProbes
     baselines: Mapping[str, Float[np.ndarray, " example"]]
     """The confidence of each baseline in each answer."""
+    questions: Mapping[str, Question]
+    """What each example asks, by its id."""
 
     def value(self, scores: Float[np.ndarray, "row example"], *, refits: bool) -> Interval | None:
         """The AUC of scores of its answers, the mean over the rows; None if there are too few of a class."""
@@ -189,20 +193,24 @@ def transfer_matrices(sets: Sequence[Probed], place: tuple[int, str] | None = No
     Returns
     -------
     tuple
-        Both with ``train_layer`` and ``train_position``, the cell of each training set (-1 and empty if it has none);
-        the second with ``baseline`` and ``baseline_auc`` of each test set.
+        Both with ``train_layer`` and ``train_position``, the cell of each training set (-1 and empty if it has none),
+        and ``n_of_fold``, how many answers were scored by the probe of their fold; the second with ``baseline`` and
+        ``baseline_auc`` of each test set.
     """
     shape = (len(sets), len(sets))
     aucs, differences = (np.full((3, *shape), np.nan) for _ in range(2))
-    n = np.zeros(shape, dtype=np.int64)
+    n, n_of_fold = (np.zeros(shape, dtype=np.int64) for _ in range(2))
     places = [place or each.best_place() for each in sets]
     best = [each.best_baseline for each in sets]
     for (row, train), (column, test) in ((a, b) for a in enumerate(sets) for b in enumerate(sets)):
         at = places[row]
         if at is None:
             continue
-        scores = _own_scores(train, place) if train is test else _scores_elsewhere(train, test, at)
-        n[row, column] = np.isfinite(scores).any(0).sum()
+        probes = train.probes.for_questions(test.questions, test.name)
+        scores = _own_scores(train, place) if train is test else _scores_elsewhere(probes, test, at)
+        scored = np.isfinite(scores).any(0)
+        trained_on = probes.scoring(test.store.examples) < probes.n_folds
+        n[row, column], n_of_fold[row, column] = scored.sum(), (scored & trained_on).sum()
         auc = test.value(scores, refits=train is test)
         if auc is not None:
             aucs[:, row, column] = auc
@@ -210,7 +218,8 @@ def transfer_matrices(sets: Sequence[Probed], place: tuple[int, str] | None = No
         difference = None if baseline is None else test.beyond(scores, baseline, refits=train is test)
         if difference is not None:
             differences[:, row, column] = difference
-    return _matrix(sets, places, aucs, n), _matrix_of_differences(sets, places, differences, n, best)
+    matrices = _matrix(sets, aucs, n), _matrix_of_differences(sets, differences, n, best)
+    return _with_places(matrices[0], places, n_of_fold), _with_places(matrices[1], places, n_of_fold)
 
 
 def _own_scores(probed: Probed, place: tuple[int, str] | None) -> Float[np.ndarray, "row example"]:
@@ -222,26 +231,21 @@ def _own_scores(probed: Probed, place: tuple[int, str] | None) -> Float[np.ndarr
     return np.asarray(probed.scores.held_out[row, column])
 
 
-def _scores_elsewhere(train: Probed, test: Probed, place: tuple[int, str]) -> Float[np.ndarray, "row example"]:
-    if not train.probes.has_cell(*place):
+def _scores_elsewhere(probes: LinearProbes, test: Probed, place: tuple[int, str]) -> Float[np.ndarray, "row example"]:
+    if not probes.has_cell(*place):
         return np.full((1, len(test.labels.wrong)), np.nan)
-    return transferred_scores(train.probes.for_strangers(), test.store, test.mask, *place)[None]
+    return transferred_scores(probes, test.store, test.mask, *place)[None]
 
 
 def _matrix(
-    sets: Sequence[Probed],
-    places: Sequence[tuple[int, str] | None],
-    values: Float[np.ndarray, "3 train test"],
-    n: Int[np.ndarray, "train test"],
+    sets: Sequence[Probed], values: Float[np.ndarray, "3 train test"], n: Int[np.ndarray, "train test"]
 ) -> Matrix:
     names = [each.name for each in sets]
-    matrix = Matrix.of((*values, n), names=(names, names), kind="transfer", metric=METRIC, scale=SCALE)
-    return _with_places(matrix, places)
+    return Matrix.of((*values, n), names=(names, names), kind="transfer", metric=METRIC, scale=SCALE)
 
 
 def _matrix_of_differences(
     sets: Sequence[Probed],
-    places: Sequence[tuple[int, str] | None],
     values: Float[np.ndarray, "3 train test"],
     n: Int[np.ndarray, "train test"],
     best: Sequence[str | None],
@@ -259,10 +263,15 @@ def _matrix_of_differences(
         "baseline": ("test", [name or "" for name in best]),
         "baseline_auc": ("test", [np.nan if interval is None else interval.value for interval in of_best]),
     }
-    return _with_places(Matrix(matrix.data.assign(told)), places)
+    return Matrix(matrix.data.assign(told))
 
 
-def _with_places(matrix: Matrix, places: Sequence[tuple[int, str] | None]) -> Matrix:
-    layers = [-1 if place is None else place[0] for place in places]
-    positions = ["" if place is None else place[1] for place in places]
-    return Matrix(matrix.data.assign(train_layer=("train", layers), train_position=("train", positions)))
+def _with_places(
+    matrix: Matrix, places: Sequence[tuple[int, str] | None], n_of_fold: Int[np.ndarray, "train test"]
+) -> Matrix:
+    told = {
+        "train_layer": ("train", [-1 if place is None else place[0] for place in places]),
+        "train_position": ("train", ["" if place is None else place[1] for place in places]),
+        "n_of_fold": (("train", "test"), n_of_fold),
+    }
+    return Matrix(matrix.data.assign(told))

@@ -129,6 +129,7 @@ def test_transfer_is_a_matrix_of_sets_that_is_made_once(
     aucs = Matrix.load(folder / "transfer.nc")
     assert aucs.data["train"].values.tolist() == ["first", "second"]
     assert (np.diag(aucs.data["value"]) > 0.9).all()
+    assert (aucs.data["n_of_fold"] == aucs.data["n"]).all(), "both sets ask the same questions"
     differences = Matrix.load(folder / "transfer-beyond-baseline.nc")
     assert set(differences.data["baseline"].values.tolist()) <= {
         f"{reading}-{name}{exact}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +11,12 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from analyses.transfer import in_words
 from interp.cell_probe import Probing
+from interp.examples import Question
 from interp.heatmap import Heatmap
 from interp.labels import Split
-from interp.linear_probes import fitted_probes
+from interp.linear_probes import fitted_probes, trained_on
 from interp.matrix import Matrix
 from interp.matrix_figure import matrix_figure
 from interp.plot import save_figure
@@ -35,13 +39,21 @@ def probed(name: str, folder: Path, directions: dict[tuple[int, int], tuple[int,
     mask = rng.random((N, 2)) < 0.95
     labels = Split(4, 0).labels(wrong.tolist(), [str(index // 2) for index in range(N)])
     scores = out_of_fold_scores(store, mask, labels, Probing(), parts=folder / f"{name}-scores")
-    probes = fitted_probes(store, mask, labels, Probing(), {"dataset": name})
+    questions = asked(name, store.examples)
+    record = {"identity": {"dataset": name}} | trained_on(list(questions.values()), labels)
+    probes = fitted_probes(store, mask, labels, Probing(), record)
     # A stranger's examples have other ids than these.
-    probes = type(probes)(
-        probes.layers, probes.positions, {f"{name}/{k}": v for k, v in probes.fold.items()}, probes.arrays, {}
-    )
+    probes = replace(probes, fold={f"{name}/{k}": v for k, v in probes.fold.items()})
     baselines = {"weak": rng.normal(size=N) - 0.5 * wrong, "weaker": rng.normal(size=N), "absent": np.full(N, np.nan)}
-    return Probed(name, store, mask, labels, scores, probes, baselines)
+    return Probed(name, store, mask, labels, scores, probes, baselines, questions)
+
+
+def asked(name: str, examples: Sequence[str]) -> dict[str, Question]:
+    """Questions that no set of another name asks, two to a group."""
+    return {
+        example: Question(example, f"{name} {example}?", "a", (), None, name, str(index // 2))
+        for index, example in enumerate(examples)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +98,31 @@ def test_on_its_own_set_a_probe_is_scored_out_of_fold(sets: list[Probed]) -> Non
         assert float(chosen.data["value"].sel(train=probed.name, test=probed.name)) == pytest.approx(best.auc.value)
 
 
+def test_questions_that_both_sets_have_are_scored_by_the_probe_that_has_not_seen_them(
+    tmp_path: Path, sets: list[Probed]
+) -> None:
+    """In a copy under another name, of which all or half are asked in the same words; there is nothing to learn."""
+    noise = probed("noise", tmp_path, {}, 4)
+    copy = replace(noise, name="copy")
+    aucs, differences = transfer_matrices([noise, copy, sets[0]], (1, "-1"))
+    known = aucs.data.sel(train="noise", test="copy")
+    assert float(known["value"]) == pytest.approx(float(aucs.data["value"].sel(train="noise", test="noise")), abs=1e-3)
+    scored = int(noise.mask[:, 1].sum())
+    for matrix in (aucs, differences):
+        of_fold = matrix.data["n_of_fold"].values
+        assert of_fold[:2, :2].tolist() == [[scored, scored], [scored, scored]]
+        assert of_fold[2, :2].tolist() == of_fold[:2, 2].tolist() == [0, 0]
+    assert f"n {scored}, {scored} by the probe that has not seen them" in in_words(aucs)
+    assert in_words(aucs).count("that has not seen them") == 2
+
+    own, others = noise.questions, asked("other", noise.store.examples)
+    half = {name: own[name] if index < N / 2 else others[name] for index, name in enumerate(own)}
+    partly, _ = transfer_matrices([noise, replace(copy, questions=half)], (1, "-1"))
+    cell = partly.data.sel(train="noise", test="copy")
+    assert int(cell["n_of_fold"]) == int(noise.mask[: N // 2, 1].sum())
+    assert float(cell["value"]) > float(known["value"]) + 0.05, "the other half are strangers' by their words"
+
+
 def test_the_difference_is_to_the_best_baseline_of_the_test_set(sets: list[Probed]) -> None:
     aucs, differences = transfer_matrices(sets, (1, "-1"))
     for probed in sets:
@@ -116,13 +153,7 @@ def test_a_map_of_transfer_is_scored_by_the_probe_of_all(sets: list[Probed]) -> 
 
 def test_examples_that_were_trained_on_are_scored_out_of_fold(sets: list[Probed]) -> None:
     a = sets[0]
-    own = type(a.probes)(
-        a.probes.layers,
-        a.probes.positions,
-        {k.removeprefix("a/"): v for k, v in a.probes.fold.items()},
-        a.probes.arrays,
-        {},
-    )
+    own = replace(a.probes, fold={k.removeprefix("a/"): v for k, v in a.probes.fold.items()})
     scores = transferred_scores(own, a.store, a.mask, 1, "-1")
     np.testing.assert_allclose(scores, a.scores.held_out[1, 1, 0], rtol=1e-4, atol=1e-4)
 
