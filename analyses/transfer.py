@@ -9,7 +9,7 @@ transfer-beyond-baseline.* (.nc, .pdf, .png). An interrupted run goes on where i
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -36,7 +36,8 @@ class Config(probing.Config):
     """Train probes on each of several question sets, and test them on each other."""
 
     datasets: tuple[str, ...] = ("cities", "us-cities", "capitals", "currencies", "continents")
-    """The question sets, as for --dataset of the other analyses; of a set with fewer questions than --n, all."""
+    """The question sets, as for --dataset of the other analyses; of a set or file with fewer questions than --n,
+    all."""
     layer: int | None = None
     """The cell of all probes, with --position; by default the best cell of each training set, chosen on it alone."""
     position: str | None = None
@@ -56,8 +57,11 @@ def run(config: Config) -> None:
 
     require_usable(config)
     source = asking.source_of(config)
-    configs = [for_set(config, dataset) for dataset in config.datasets]
-    sets = [(each, probing.questions_of(each)) for each in configs]
+    sets = [questions_of_set(config, dataset) for dataset in config.datasets]
+    require_unlike_names([questions.name for _, questions in sets])
+    for each, questions in sets:
+        if each.n < config.n:
+            print(f"{questions.name} has {each.n} questions, and all of them are asked")
     identity = {
         "sets": [probing.identity_of(each, source, questions) for each, questions in sets],
         "cell": None if config.layer is None else [config.layer, config.position],
@@ -105,11 +109,26 @@ def require_usable(config: Config) -> None:
         raise InputError("--probe mlp is not linear, and has no direction that could be kept; take another --probe")
 
 
-def for_set(config: Config, dataset: str) -> Config:
-    """The flags for one of the sets, with as many questions as it has."""
-    from interp.datasets import BUILT_IN, available
+def require_unlike_names(names: Sequence[str]) -> None:
+    """Raise an `InputError` if two sets go by one name, as files of two folders may."""
+    from interp.errors import InputError
 
-    return replace(config, dataset=dataset, n=available(dataset, config.n) if dataset in BUILT_IN else config.n)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"two of --datasets go by the name {twice}; rename one of the files")
+
+
+def questions_of_set(config: Config, dataset: str) -> tuple[Config, QuestionSet]:
+    """The flags for one of the sets and its questions: as many as --n, or all that it has."""
+    from interp.datasets import BUILT_IN, available
+    from interp.errors import TooFewQuestions
+
+    own = replace(config, dataset=dataset, n=available(dataset, config.n) if dataset in BUILT_IN else config.n)
+    try:
+        return own, probing.questions_of(own)
+    except TooFewQuestions as too_few:
+        own = replace(own, n=too_few.available)
+    return own, probing.questions_of(own)
 
 
 def probed_set(

@@ -1,4 +1,4 @@
-"""The one kind of error that a user can mend: said in one line, with what, where and what to do."""
+"""Errors that a user can mend: said in one line, with what, where and what to do."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ class InputError(ValueError):
     The command line prints the message on one line and exits with status 2. Anything else that is raised is a
     defect of the suite and keeps its traceback.
     """
+
+
+class TooFewQuestions(InputError):
+    """A set has fewer questions than were asked for: `available`, at least one."""
+
+    def __init__(self, message: str, available: int) -> None:
+        super().__init__(message)
+        self.available = available
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -> InputError:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from interp.answer_columns import COLUMNS as OF_ANSWERS
 from interp.answer_columns import Value
 from interp.cells import COLUMNS, GIVEN, NEEDED, OPTIONAL, Cells, given_answer_of, groups_of, question_of
-from interp.errors import InputError, unknown_name
+from interp.errors import InputError, TooFewQuestions, unknown_name
 from interp.examples import GivenAnswer, Question
 from interp.questions import MAX_SHOTS, QuestionSet, seeded_order
 from interp.tables import SHORT, SURROGATE, Fault, Row, Table, column_key, read_table
@@ -285,9 +285,8 @@ def _require_enough(source: str, n_usable: int, n: int, excluded: Sequence[str])
         raise InputError(f"{source} has no usable row, {len(excluded)} were left out; the first: {excluded[0]}")
     if n_usable < n:
         left_out = f" ({len(excluded)} bad rows were left out)" if excluded else ""
-        raise InputError(
-            f"{source} has {n_usable} questions{left_out}, {n} were asked for; give --n {n_usable} or less"
-        )
+        message = f"{source} has {n_usable} questions{left_out}, {n} were asked for; give --n {n_usable} or less"
+        raise TooFewQuestions(message, n_usable)
 
 
 def _names(questions: Iterable[Question]) -> dict[str, tuple[str, ...]]:

@@ -11,8 +11,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from analyses.transfer import in_words
+from analyses.transfer import Config, in_words, questions_of_set, require_unlike_names
 from interp.cell_probe import Probing
+from interp.errors import InputError
 from interp.examples import Question
 from interp.heatmap import Heatmap
 from interp.labels import Split
@@ -22,6 +23,7 @@ from interp.matrix_figure import matrix_figure
 from interp.plot import save_figure
 from interp.probe import best_cell, out_of_fold_scores, probe_map
 from interp.transfer import NO_PROBE, Probed, transfer_matrices, transferred_map, transferred_scores
+from tests.row_files import written
 from tests.stored import store_of
 
 POSITIONS = ("last_q", "-1")
@@ -182,3 +184,19 @@ def test_matrices_survive_their_files_and_are_drawn_the_same(sets: list[Probed],
         assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
         with pytest.raises(Exception, match="not a heatmap"):
             Heatmap(matrix.data)
+
+
+def test_of_a_set_or_a_file_with_fewer_questions_all_are_asked(tmp_path: Path) -> None:
+    rows = [{"question": f"{index}?", "answer": "France"} for index in range(30)]
+    small, large = (str(written(tmp_path / f"{n}.csv", rows[:n])) for n in (12, 30))
+    config = Config(n=20)
+    for dataset, n in ((small, 12), (large, 20), ("capitals", 20)):
+        own, questions = questions_of_set(config, dataset)
+        assert (own.dataset, own.n, len(questions.questions)) == (dataset, n, n)
+    assert questions_of_set(Config(n=1000), "capitals")[0].n < 1000
+
+
+def test_files_of_one_name_are_refused() -> None:
+    require_unlike_names(["good", "bad"])
+    with pytest.raises(InputError, match="two of --datasets go by the name good; rename one of the files"):
+        require_unlike_names(["good", "bad", "good"])
