@@ -82,6 +82,7 @@ def run(config: Config) -> None:
     questions, source = probing.questions_of(config), asking.source_of(config)
     of_scores = probing.identity_of(config, source, questions)
     identity = of_scores | {name: getattr(config, name) for name in OF_MAPS} | procedures.PROBE_MAP
+    identity |= procedures.WHITENED if config.probe == "mass-mean-whitened" else {}
     of_tasks = identity | {"selectivity_tasks": config.selectivity_tasks}
 
     name, parent = name_of(config), config.runs / source.name / questions.name

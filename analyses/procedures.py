@@ -16,6 +16,9 @@ PROBE_MAP = {
 halved depended on their AUCs, of small maps as often as of large ones, the best cell chosen apart had the mean of the
 folds' AUCs, and examples of a class in few groups were probed."""
 
+WHITENED = {"calibration_error": "none"}
+"""Before, scores that know no share of errors were taken for log-odds."""
+
 BEYOND_CONTROLS = {
     "marks_beyond": "sign flips",
     "subtracted": "the strongest control",

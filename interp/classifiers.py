@@ -14,8 +14,10 @@ from jaxtyping import Bool, Float
 from interp.errors import InputError, unknown_name
 
 CLASSIFIERS = ("logistic", "mass-mean", "mass-mean-whitened", "lda", "mlp", "sparse")
-WITHOUT_LOG_ODDS = ("mass-mean",)
-"""Those whose scores only order examples."""
+WITHOUT_LOG_ODDS = ("mass-mean", "mass-mean-whitened")
+"""Those whose scores only order examples. Marks & Tegmark 2024 take the sigmoid of either for a probability, on data
+with as many examples of either class: neither knows how frequent the classes are, and what has that, and a covariance
+that can be inverted, is linear discriminant analysis."""
 HIDDEN = 128
 """Units of the MLP's hidden layer."""
 SPARSE_PROBE = "fit_sparse_probe"

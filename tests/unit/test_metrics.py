@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 
-from interp.cell_probe import Probing, cell_scores
+from interp.cell_probe import Probing, Scores, cell_scores
+from interp.heatmap import Heatmap
 from interp.labels import Split
-from interp.metrics import best_threshold, calibration_error, cell_metrics
+from interp.metrics import METRICS, best_threshold, calibration_error, cell_metrics, with_metrics
 
 
 @given(scores=st.lists(st.integers(0, 6), min_size=1, max_size=12), seed=st.integers(0, 999))
@@ -48,6 +49,23 @@ def test_a_cell_has_the_metrics_of_scikit_learn() -> None:
     assert found["accuracy"] == pytest.approx(accuracy_score(wrong, called))
     assert found["f1"] == pytest.approx(f1_score(wrong, called))
     assert 0 < found["calibration_error"] < 0.3
+
+
+@pytest.mark.parametrize(
+    ("kind", "has_log_odds"),
+    [("logistic", True), ("lda", True), ("sparse", True), ("mass-mean", False), ("mass-mean-whitened", False)],
+)
+def test_scores_that_know_no_share_of_errors_have_no_calibration_error(kind: str, *, has_log_odds: bool) -> None:
+    wrong = np.arange(100) % 4 == 0
+    labels = Split().labels(wrong.tolist(), [str(index) for index in range(100)])
+    features = torch.from_numpy(np.random.default_rng(3).normal(size=(100, 4)))
+    of_cell = cell_scores(features, np.ones(100, dtype=bool), labels, Probing(kind=kind, k=2))
+    cell = np.full((1, 1), 0.5)
+    names = {"layers": [0], "positions": ["-1"], "kind": "probe", "metric": "AUC", "scale": (0.5, 1.0)}
+    heatmap = Heatmap.build(cell, cell, cell, np.full((1, 1), 100), **names)
+    found = with_metrics(heatmap, Scores(*(each[None, None] for each in of_cell)), labels, kind=kind)
+    missing = set(METRICS) - set(found.data)
+    assert missing == (set() if has_log_odds else {"calibration_error"})
 
 
 def test_without_folds_within_folds_no_threshold_is_chosen() -> None:
