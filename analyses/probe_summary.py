@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from interp.heatmap import Heatmap
 
 
+METRICS = {
+    "average_precision": "average precision",
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "calibration_error": "expected calibration error",
+}
+"""Those of `interp.metrics`, in words."""
+
+
 def in_words(heatmap: Heatmap) -> str:
     """The values at four depths, and of a probe map the counts, the best cell, and how many cells are above chance."""
     if "control_auc" in heatmap.data:
@@ -20,7 +29,7 @@ def in_words(heatmap: Heatmap) -> str:
     counts = json.loads(heatmap.data.attrs["counts"])
     lines = [*(f"{count:6d}  {label}" for label, count in counts.items()), "", table_of_values(heatmap), ""]
     lines += [*_missing_in_words(heatmap), *_classes_in_words(heatmap), *_best_in_words(heatmap)]
-    lines += _intervals_in_words(heatmap)
+    lines += [*_metrics_in_words(heatmap), *_intervals_in_words(heatmap)]
     return "\n".join([*lines, *_marks_in_words(heatmap)])
 
 
@@ -100,6 +109,19 @@ def _best_in_words(heatmap: Heatmap) -> list[str]:
         chosen = ", ".join(sorted({f"layer {layer} {position}" for layer, position in nested["cells"]}))
         lines.append(f"chosen without them: {value_in_words(*nested['auc'])} ({chosen})")
     return lines
+
+
+def _metrics_in_words(heatmap: Heatmap) -> list[str]:
+    """What else than its AUC says how good the best cell is, and what a probe that knows nothing would have of it."""
+    data = heatmap.data.where(heatmap.data["value"] == heatmap.data["value"].max(), drop=True)
+    if "average_precision" not in data or not data["value"].size:
+        return []
+    best = data.isel(layer=0, position=0)
+    named = [(name, float(best[name])) for name in METRICS if name in best and bool(best[name].notnull())]
+    told = ", ".join(f"{METRICS[name]} {value:.3f}" for name, value in named)
+    called = next(name for name in ("wrong", "positive") if f"n_{name}" in best)
+    share = float(best[f"n_{called}"] / best["n"])
+    return [f"other metrics of the best cell, where {share:.3f} of the answers are {called}: {told}"]
 
 
 def _intervals_in_words(heatmap: Heatmap) -> list[str]:

@@ -21,6 +21,7 @@ from interp.classifiers import K
 from interp.datasets import BUILT_IN
 from interp.errors import InputError
 from interp.heatmap import Heatmap
+from interp.metrics import METRICS
 from interp.number_probe import PENALTIES
 from interp.permutations import FEWEST_DRAWS
 from interp.positions import PAPER_POSITIONS
@@ -91,6 +92,45 @@ def test_a_map_without_any_value_says_why() -> None:
     told = in_words(heatmap)
     assert "no cell has a value: no example (2 cells), too few of a class (4 cells); a cell needs 20 of either" in told
     assert "nan" not in told
+
+
+@pytest.mark.parametrize(
+    ("called", "missing", "told"),
+    [
+        (
+            "wrong",
+            [],
+            "where 0.600 of the answers are wrong: average precision 0.920, accuracy 0.820, F1 0.720, expected "
+            "calibration error 0.020",
+        ),
+        ("positive", ["calibration_error"], "0.600 of the answers are positive: average precision 0.920, accuracy"),
+        ("wrong", ["accuracy", "f1"], "average precision 0.920, expected calibration error 0.020"),
+    ],
+)
+def test_the_metrics_of_the_best_cell_are_told_as_far_as_it_has_them(
+    called: str, missing: list[str], told: str
+) -> None:
+    value = np.array([[0.6, 0.9], [0.7, np.nan]])
+    of_cells = {"average_precision": value + 0.02, "accuracy": value - 0.08, "f1": value - 0.18}
+    of_cells |= {"calibration_error": np.array([[0.3, 0.02], [0.3, np.nan]])}
+    assert tuple(of_cells) == METRICS
+    extra = {name: np.full((2, 2), np.nan) if name in missing else array for name, array in of_cells.items()}
+    counts = np.full((2, 2), 100)
+    heatmap = Heatmap.build(
+        value,
+        value,
+        value,
+        counts,
+        positions=list("ab"),
+        kind="probe",
+        metric="AUC",
+        scale=(0.5, 1.0),
+        extra=extra | {f"n_{called}": counts * 6 // 10},
+        attributes={"counts": "{}"},
+    )
+    (line,) = [line for line in in_words(heatmap).splitlines() if line.startswith("other metrics of the best cell")]
+    assert told in line
+    assert "nan" not in line
 
 
 def test_the_default_columns_are_the_papers() -> None:
