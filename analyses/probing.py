@@ -67,15 +67,16 @@ class Config(capturing.Config):
     """Inverse strength of the L2 regularisation; of several one is chosen for each fold, within the other folds. By
     default of .001, .01 and .1 for logistic regression in 3 folds or more; else 1, as in scikit-learn."""
     probe: Literal["logistic", "mass-mean", "mass-mean-whitened", "lda", "mlp", "sparse"] = "logistic"
-    """What is fitted: logistic regression; the direction between the classes' means (Marks & Tegmark 2024), as it is
-    or tilted by the covariance; linear discriminant analysis; one hidden layer; or TransformerLens's own k-sparse
-    probe, which reads --k coordinates (Gurnee et al. 2023)."""
+    """What is fitted, to features around their means and divided by their deviations (with --no-standardise not
+    divided): logistic regression; the direction between the classes' means, by itself or tilted by the inverse of the
+    covariance (mass-mean; Marks & Tegmark 2024 do not divide); linear discriminant analysis; one hidden layer; or
+    TransformerLens's own k-sparse probe, which reads --k coordinates (Gurnee et al. 2023)."""
     k: int = DEFAULT_K
     """Coordinates of the sparse probe."""
     solver: Literal["newton", "sklearn"] = "newton"
     """'sklearn' fits with scikit-learn's LogisticRegression: the same optimum, several times slower."""
     standardise: bool = True
-    """Divide features by their deviation."""
+    """Divide features by their deviations over all answers; of whatever probe, they are around their means."""
     nested: bool = True
     """Choose the best cell also without the answers that it is scored on."""
     labels: str = CORRECTNESS

@@ -41,7 +41,11 @@ class MassMean:
 
     With `whitened` it is tilted by the inverse of the covariance within the classes, which is their probe for data
     that come from the distribution it was fitted to. The covariance has no inverse where there are fewer examples
-    than features: its pseudoinverse is taken, as theirs is.
+    than features: its pseudoinverse is taken, as theirs is. What is left out of it are variances that are 0 but for
+    rounding; their code leaves out all below 1e-3, a bound that hangs on how large activations are.
+
+    The features are as they come: `interp.cell_probe.scaled_features` centres them, as theirs are, and may divide them
+    by their deviations, as theirs are not.
     """
 
     def __init__(self, *, whitened: bool) -> None:

@@ -147,6 +147,7 @@ def test_what_the_probe_command_says_without_importing_it_is_so(capsys: pytest.C
         cli.main(["probe", "--help"])
     told = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
     assert ", ".join(COLUMNS) in told
+    assert "divided by their deviations (with --no-standardise not divided): logistic regression; the direction" in told
     assert f"of 2 to {MAX_CLASSES} that have {MIN_PER_CLASS} answers or more" in told
 
 
