@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from analyses import asking, capturing
+from analyses import asking, capturing, procedures
 from analyses.capturing import DEFAULT_SITE
 from analyses.runs import Identity
 
@@ -160,7 +160,8 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         "label_values": (hashlib.sha256(values.encode()).hexdigest() if questions.columns else None, None),
     }
     settings |= {name: value for name, (value, default) in chosen.items() if value != default}
-    return asking.identity_of(config, source, questions) | capturing.settings_of(config) | settings
+    of_activations = asking.identity_of(config, source, questions) | capturing.settings_of(config)
+    return of_activations | settings | procedures.SCORES
 
 
 def variants_of(config: Config) -> list[str]:

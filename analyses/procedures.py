@@ -6,6 +6,9 @@ no meaning of its own; that there is one, or another value, is enough.
 
 from __future__ import annotations
 
+SCORES = {"within_folds": "rough fits, to 1e-4 of the objective"}
+"""Of probes. Before, fits that only choices are made by were made to 1e-5, or as others are."""
+
 PROBE_MAP = {
     "marks": "refits of own permutations, or sign flips of groups",
     "halved": "cells all over the map, the more often the fewer",
