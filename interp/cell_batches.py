@@ -24,6 +24,7 @@ from interp.cell_probe import (
     log_losses,
     nests,
     no_scores,
+    require_present_of,
     why_no_value,
 )
 from interp.cross_fitting import Choice, InnerFits, costs_of_folds, held_out
@@ -52,6 +53,7 @@ def scores_of_batch(
         batch = LabelledGrams(features @ features.mT, there, wrong, fold, labels.n_folds)
         return batch.scores(probing.c, nested=nests(labels, probing))
 
+    require_present_of(activations.shape[1], present)
     why = why_batch_not_usable(activations, present)
     scores = [no_scores(labels, probing) for _ in present]
     together = [cell for cell, there in enumerate(present) if not why_no_value(labels, there) and not why[cell]]

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from interp.answer_columns import MIN_PER_CLASS
 from interp.classifiers import Classifier, K, classifier, weights_of
 from interp.cross_fitting import InnerFits, choice_within_folds, costs_of_folds, held_out, held_out_scores
+from interp.errors import InputError
 from interp.labels import NEVER, Labels
 from interp.logistic import ConjugateGradients, Fits, fit_each, rough_log_odds
 
@@ -174,6 +175,7 @@ def both_classes(
 
 def why_no_value(labels: Labels, present: Bool[np.ndarray, " example"]) -> NoValue:
     """Why a cell with these examples cannot have a value, as far as the labels tell; ``HAS_VALUE`` if it can."""
+    labels.require_of(present)
     wrong, fold = labels.wrong[present], labels.fold[:, present]
     if len(wrong) == 0:
         return NoValue.NO_EXAMPLE
@@ -207,7 +209,17 @@ def present_features(
     activations: Float[torch.Tensor, "example d_model"], present: Bool[np.ndarray, " example"]
 ) -> Float[torch.Tensor, "n d_model"]:
     """The features of the examples that a cell has, in double precision."""
+    require_present_of(len(activations), present)
     return activations[torch.from_numpy(present).to(activations.device)].double()
+
+
+def require_present_of(n: int, present: Bool[np.ndarray, "*cell example"]) -> None:
+    """Raise an `InputError` if a mask is not of `n` examples."""
+    if present.shape[-1] != n:
+        raise InputError(
+            f"the mask is of {present.shape[-1]} examples, and the store has {n}; give one label, and one row of the "
+            "mask, for each example of the store"
+        )
 
 
 def scaled_features(

@@ -33,6 +33,14 @@ class Folded:
         """Which examples are scored."""
         return np.asarray(self.fold != NEVER)
 
+    def require_of(self, present: Bool[np.ndarray, " example"]) -> None:
+        """Raise an `InputError` if there is not one label for each example of a mask."""
+        if self.fold.shape[1] != len(present):
+            raise InputError(
+                f"there are {self.fold.shape[1]} labels for {len(present)} examples; give one label, and one row of "
+                "the mask, for each example of the store"
+            )
+
 
 @dataclass(frozen=True)
 class Labels(Folded):

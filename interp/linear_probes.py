@@ -27,7 +27,16 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from interp.cell_probe import CellFits, Probing, best_cost, deviations, scaled_features, why_no_value, why_not_usable
+from interp.cell_probe import (
+    CellFits,
+    Probing,
+    best_cost,
+    deviations,
+    present_features,
+    scaled_features,
+    why_no_value,
+    why_not_usable,
+)
 from interp.cross_fitting import chosen_costs
 from interp.errors import InputError
 from interp.examples import Question
@@ -225,7 +234,7 @@ def cell_probes(
     probing: Probing,
 ) -> CellProbes | None:
     """The probes of one cell; None if it cannot have a value."""
-    features = activations[torch.from_numpy(present).to(activations.device)].double()
+    features = present_features(activations, present)
     if why_no_value(labels, present) or why_not_usable(features):
         return None
     fold = labels.fold[0, present]

@@ -205,6 +205,7 @@ def example_numbers(scores: Scores, numbers: Numbers, store: Cells) -> xr.Datase
 
 def _no_number(numbers: Numbers, present: Bool[np.ndarray, " example"]) -> NoNumber:
     """Why a cell with these examples cannot have a value, as far as the numbers tell; ``HAS_VALUE`` if it can."""
+    numbers.require_of(present)
     value, fold = numbers.value[present], numbers.fold[:, present]
     if len(value) == 0:
         return NoNumber.NO_EXAMPLE

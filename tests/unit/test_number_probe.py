@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from interp.auc import refitting_factor
 from interp.cell_probe import Scores
+from interp.errors import InputError
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Numbers, Split
 from interp.means import group_draws
@@ -42,6 +43,12 @@ def planted(n: int, r_squared: float, d: int = 12, seed: int = 0) -> tuple[torch
     known = features @ direction / np.linalg.norm(direction)
     values = np.sqrt(r_squared) * known + np.sqrt(1 - r_squared) * rng.normal(size=n)
     return torch.from_numpy(features).float(), 1900 + 50 * values
+
+
+def test_numbers_that_are_not_those_of_the_store_are_an_error() -> None:
+    numbers = numbers_of(np.arange(100.0))
+    with pytest.raises(InputError, match="there are 100 labels for 120 examples; give one label, and one row"):
+        number_scores_of_cell(torch.ones(120, 4), np.ones(120, dtype=bool), numbers)
 
 
 @pytest.mark.parametrize("d", [5, 200])

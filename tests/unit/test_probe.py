@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from inspect import unwrap
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from interp import probe as probe_module
 from interp.auc import auc_interval, refitting_factor
 from interp.cell_batches import scores_of_batch
-from interp.cell_probe import SOLVERS, NoValue, Probing, Scores, cell_scores, scores_of_labellings
+from interp.cell_probe import SOLVERS, NoValue, Probing, Scores, cell_scores, present_features, scores_of_labellings
 from interp.errors import InputError
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels, Split
@@ -279,6 +280,27 @@ def test_examples_without_the_position_are_not_scored(tmp_path: Path) -> None:
 def test_too_few_groups_for_the_folds_is_an_error() -> None:
     with pytest.raises(InputError, match="4 answers in 2 groups into 5 folds"):
         Split().labels([True, False, True, False], ["a", "a", "b", "b"])
+
+
+@pytest.mark.parametrize("in_batches", [False, True])
+@pytest.mark.parametrize("n_labels", [100, 140])
+def test_labels_that_are_not_those_of_the_store_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_labels: int, *, in_batches: bool
+) -> None:
+    monkeypatch.setattr(probe_module, "_takes_batches", lambda _: in_batches)
+    store, mask = stored(torch.zeros(2, 2, 120, 4), tmp_path), np.ones((120, 2), dtype=bool)
+    with pytest.raises(InputError, match=f"there are {n_labels} labels for 120 examples; give one label, and one row"):
+        out_of_fold_scores(store, mask, labels_of(n_labels), Probing(), parts=tmp_path / "scores")
+
+
+def test_a_mask_that_is_not_that_of_the_store_is_an_error() -> None:
+    """Called without the checks of shapes that only tests make."""
+    cells, present = torch.zeros(1, 120, 4), np.ones((1, 100), dtype=bool)
+    message = "the mask is of 100 examples, and the store has 120; give one label, and one row of the mask"
+    with pytest.raises(InputError, match=message):
+        unwrap(present_features)(cells[0], present[0])
+    with pytest.raises(InputError, match=message):
+        unwrap(scores_of_batch)(cells, present, labels_of(100), Probing())
 
 
 def test_finished_layers_are_not_computed_again(tmp_path: Path) -> None:
