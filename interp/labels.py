@@ -132,11 +132,18 @@ class Split:
         if self.folds < 2 or n_sides < self.folds:
             raise InputError(
                 f"cannot split {len(stratum)} answers in {n_sides} groups into {self.folds} folds; "
-                "ask more questions (--n) or give another --folds (2 at least)"
+                f"{self._remedy(len(stratum), n_sides)}"
             )
         split = self._one_fifth if self.as_published else self._all_folds
         folds = [split(stratum, side, self.seed + turn) for turn in range(self.n_seeds)]
         return np.stack(folds), group, side
+
+    def _remedy(self, n: int, n_sides: int) -> str:
+        """What to do where `n` answers in so many groups cannot be split."""
+        if self.folds < 2:
+            return "give --folds 2 or more"
+        more = "ask more questions (--n)" if n == n_sides else "a group stays together: ask questions of more groups"
+        return more if n_sides < 2 else f"{more}, or give --folds {n_sides}{' or fewer' if n_sides > 2 else ''}"
 
     def _all_folds(
         self, stratum: Shaped[np.ndarray, " example"], side: Int[np.ndarray, " example"], seed: int

@@ -277,9 +277,21 @@ def test_examples_without_the_position_are_not_scored(tmp_path: Path) -> None:
     assert (np.isnan(scores[:, 0]) == ~mask.T).all()
 
 
-def test_too_few_groups_for_the_folds_is_an_error() -> None:
-    with pytest.raises(InputError, match="4 answers in 2 groups into 5 folds"):
-        Split().labels([True, False, True, False], ["a", "a", "b", "b"])
+@pytest.mark.parametrize(
+    ("groups", "folds", "remedy"),
+    [
+        ("aabb", 5, "4 answers in 2 groups into 5 folds; a group stays .* of more groups, or give --folds 2$"),
+        ("aaabbc", 5, "a group stays together: ask questions of more groups, or give --folds 3 or fewer$"),
+        ("aaaa", 5, "a group stays together: ask questions of more groups$"),
+        ("abcd", 5, r"into 5 folds; ask more questions \(--n\), or give --folds 4 or fewer$"),
+        ("abcd", 1, "into 1 folds; give --folds 2 or more$"),
+    ],
+)
+def test_too_few_groups_for_the_folds_is_an_error_that_says_what_there_must_be_more_of(
+    groups: str, folds: int, remedy: str
+) -> None:
+    with pytest.raises(InputError, match=remedy):
+        Split(folds).labels([index % 2 == 0 for index in range(len(groups))], list(groups))
 
 
 @pytest.mark.parametrize("in_batches", [False, True])
