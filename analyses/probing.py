@@ -87,7 +87,7 @@ class Config(capturing.Config):
     label_kind: Literal["auto", "binary", "classes", "number"] = "auto"
     """'binary': AUC of the value that says yes, or of the rarer one. 'classes': mean AUC of each against the rest, of
     2 to 30 that have 20 answers or more. 'number': R² of ridge regression. auto: as the values are; more than two that
-    are all numbers are numbers."""
+    are all numbers are numbers, but for group and id, which are names."""
     alpha: tuple[float, ...] = PENALTIES
     """Penalty of the ridge regression of a number; of several one is chosen for each fold, within the other folds."""
 
@@ -271,7 +271,8 @@ def labelled(config: Config, answers: Sequence[Answer], questions: QuestionSet) 
         said = tuple("right" if correct else "wrong" for correct in judged.values())
         target = Target(name, "binary", tuple(judged), said, "wrong")
     else:
-        target = target_of(name, answer_column(name, answers, questions.columns), config.label_kind)
+        asked = [answer.question.id for answer in answers]
+        target = target_of(name, answer_column(name, answers, questions.columns), config.label_kind, asked)
     if not shuffled:
         return target
     order = np.random.default_rng(config.seed).permutation(len(target.rows)).tolist()

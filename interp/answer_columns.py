@@ -5,10 +5,11 @@ A column is what an answer itself says (`COLUMNS`), or a column of the user's qu
 ===========  =======================================================================================================
 ``binary``   two values; or True and False
 ``classes``  three values or more
-``number``   more than two values that are all finite numbers (in CSV they are texts)
+``number``   more than two values that are all numbers (in CSV they are texts), unless they are names (`IDENTIFIERS`)
 ===========  =======================================================================================================
 
-A missing value is none: the answer is left out, and counted. So is one whose class has fewer than `MIN_PER_CLASS`.
+A missing value is none: the answer is left out, and counted. So is one whose class has fewer than `MIN_PER_CLASS`. A
+number that is not finite, among numbers, is an error.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ Value = str | bool | int | float
 MIN_PER_CLASS = 20
 """With fewer examples of either class than this no probe is fitted."""
 KINDS = ("binary", "classes", "number")
+IDENTIFIERS = ("group", "id")
+"""Columns whose values are names though they may be written in digits: numbers only if the user says so."""
 MAX_CLASSES = 30
 """With more classes a map would take hours, and nobody could read what it is of."""
 SHOWN = 5
@@ -101,7 +104,9 @@ def answer_column(
     return [columns[name].get(answer.question.id) for answer in answers]
 
 
-def target_of(name: str, values: Sequence[Value | None], kind: str = "auto") -> Target:
+def target_of(
+    name: str, values: Sequence[Value | None], kind: str = "auto", questions: Sequence[str] | None = None
+) -> Target:
     """What to predict, from the values of a column.
 
     Parameters
@@ -112,11 +117,14 @@ def target_of(name: str, values: Sequence[Value | None], kind: str = "auto") -> 
         One for each answer; None, an empty text and NaN are missing.
     kind
         One of `KINDS`, or ``auto``: as the values are.
+    questions
+        The id of each answer's question, for errors.
 
     Raises
     ------
     InputError
-        If the values cannot be predicted as this kind: one value only, a text among numbers, too few of a class.
+        If the values cannot be predicted as this kind: one value only, a text or what is not finite among numbers, too
+        few of a class.
     """
     texts = {row: text for row, value in enumerate(values) if (text := _text(value))}
     missing = {f"without {name}": len(values) - len(texts)} if len(texts) < len(values) else {}
@@ -125,10 +133,8 @@ def target_of(name: str, values: Sequence[Value | None], kind: str = "auto") -> 
         only = f"{next(iter(counts))!r} in every answer that has it" if counts else "missing in every answer"
         raise InputError(f"{name} is {only}; --labels needs a column with two values or more")
     numbers = {row: number for row, text in texts.items() if (number := _number(text)) is not None}
-    if kind == "number" or (kind == "auto" and len(numbers) == len(texts) and len(counts) > 2):
-        if len(numbers) < len(texts):
-            text = next(text for row, text in texts.items() if row not in numbers)
-            raise InputError(f"{name} is {text!r} in an answer, which is no number; take --label-kind classes")
+    if kind == "number" or (kind == "auto" and len(counts) > 2 and _are_numbers(name, numbers, len(texts))):
+        _require_finite(name, texts, numbers, questions)
         return Target(name, "number", tuple(numbers), tuple(numbers.values()), left_out=missing)
     if kind == "binary" and len(counts) > 2:
         raise InputError(f"{name} has {len(counts)} values ({_shown(counts)}); take --label-kind classes or number")
@@ -140,6 +146,22 @@ def target_of(name: str, values: Sequence[Value | None], kind: str = "auto") -> 
     if len(kept) == 2:
         return Target(name, "binary", rows, classes, _positive(kept, counts), left_out)
     return Target(name, "classes", rows, classes, left_out=left_out)
+
+
+def _are_numbers(name: str, numbers: Mapping[int, float], n: int) -> bool:
+    """Whether `n` values of a column are for numbers; what is not finite does not make them texts."""
+    return name.lower() not in IDENTIFIERS and len(numbers) == n and any(map(math.isfinite, numbers.values()))
+
+
+def _require_finite(
+    name: str, texts: Mapping[int, str], numbers: Mapping[int, float], questions: Sequence[str] | None
+) -> None:
+    """Raise an `InputError` if a text is not that of a finite number."""
+    for row, text in texts.items():
+        if not math.isfinite(numbers.get(row, math.nan)):
+            where = "an answer" if questions is None else f"the answer to question {questions[row]!r}"
+            kind = "not finite" if row in numbers else "no number"
+            raise InputError(f"{name} is {text!r} in {where}, which is {kind}; empty it, or take --label-kind classes")
 
 
 def _kept_classes(name: str, counts: Mapping[str, int]) -> list[str]:
@@ -183,7 +205,6 @@ def _text(value: Value | None) -> str | None:
 
 def _number(text: str) -> float | None:
     try:
-        number = float(text)
+        return float(text)
     except ValueError:
         return None
-    return number if math.isfinite(number) else None

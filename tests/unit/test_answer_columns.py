@@ -59,7 +59,7 @@ def test_an_answer_says_what_its_file_says() -> None:
         (["1", "2.5", " 3e2 "] * ENOUGH, "number", None),
         ([1, 2, 3], "number", None),
         (["1", "2", "three"] * ENOUGH, "classes", None),
-        (["1", "2", "inf"] * ENOUGH, "classes", None),
+        (["a", "2", "inf"] * ENOUGH, "classes", None),
     ],
 )
 def test_the_kind_is_as_the_values_are(values: list[Value | None], kind: str, positive: str | None) -> None:
@@ -76,6 +76,25 @@ def test_the_user_may_say_the_kind() -> None:
         target_of("year", years, "binary")
     with pytest.raises(InputError, match="year is 'x' in an answer, which is no number"):
         target_of("year", [*years, "x"], "number")
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", math.inf])
+@pytest.mark.parametrize("kind", ["auto", "number"])
+def test_a_number_that_is_not_finite_is_named_with_its_question(value: Value, kind: str) -> None:
+    values = [*map(str, range(50)), None, value]
+    questions = [f"row {index}" for index in range(52)]
+    message = f"year is '{value}' in the answer to question 'row 51', which is not finite; empty it, or take"
+    with pytest.raises(InputError, match=message):
+        target_of("year", values, kind, questions)
+
+
+def test_identifiers_are_no_numbers_unless_the_user_says_so() -> None:
+    values = [str(1591440 + index) for index in range(100)]
+    for name in ("group", "id", "ID"):
+        with pytest.raises(InputError, match=f"{name} has 100 values in 100 answers .* none of them 20 times or more"):
+            target_of(name, values)
+        assert target_of(name, values, "number").kind == "number"
+        assert target_of(name, ["1", "2", "3"] * ENOUGH).kind == "classes"
 
 
 def test_what_is_missing_or_rare_is_left_out_and_counted() -> None:
