@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import fields, replace
 from typing import Any
@@ -86,6 +87,16 @@ def test_the_region_of_an_extreme_is_all_that_is_within_its_interval(seed: int) 
         assert within == expected
         assert region.n_cells == len(expected)
         assert region.bound == (region.cell.low if sign > 0 else region.cell.high)
+
+
+@pytest.mark.parametrize("half", [np.nan, np.array([[0.1, np.nan], [np.nan, np.nan]])])
+def test_a_cell_without_an_interval_is_given_none(half: float | np.ndarray) -> None:
+    """Ends are taken for it to find what is as high, and are not said to be its interval."""
+    found = description_of(map_of(np.array([[0.5, 0.6], [0.7, 0.9]]), half))
+    assert found.highest is not None
+    assert found.highest.cell[:3] == (1, "column 1", 0.9)
+    assert np.isnan(found.highest.cell[3:]).all()
+    assert list(json.loads(json_text(found.highest.cell)).values()) == [1, "column 1", 0.9, None, None]
 
 
 def test_runs_are_of_layers_that_follow_each_other_on_the_map() -> None:
