@@ -166,11 +166,14 @@ class _Entry:
         return value
 
     def name(self) -> str:
-        name: str = self.needed("name", str)
-        parts = PurePosixPath(name).parts
-        if name.startswith("/") or ".." in parts or "\\" in name or name.endswith("/"):
-            raise InputError(f"{self.place}: 'name' is {name!r}; give a path within {self.path.parent}")
-        if PurePosixPath(name).suffix[1:] in FORMATS:
+        given: str = self.needed("name", str)
+        path = PurePosixPath(given)
+        if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in given or given.endswith("/"):
+            raise InputError(f"{self.place}: 'name' is {given!r}; give a path within {self.path.parent}")
+        if not given.isprintable():
+            raise InputError(f"{self.place}: 'name' is {given!r}; leave out what is no letter or sign")
+        name = str(path)  # ./x is x: two figures of one file are one name.
+        if path.suffix[1:] in FORMATS:
             raise InputError(f"{self.place}: 'name' is {name!r}; leave the suffix out, and give 'formats'")
         if (self.path.parent / f"{name}.nc").exists():
             raise InputError(f"{self.place}: 'name' is {name!r}, as which {name}.nc is drawn; give another")

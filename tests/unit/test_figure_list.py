@@ -71,6 +71,10 @@ def changed(old: str, new: str) -> str:
         (changed('name = "a"', "name = 3"), "figure 1: 'name' is 3; give a text"),
         (changed('"a"', '"../a"'), "'name' is '../a'; give a path within"),
         (changed('"a"', '"/a"'), "'name' is '/a'; give a path within"),
+        (changed('"a"', '"."'), "'name' is '.'; give a path within"),
+        (changed('"a"', '"./"'), "'name' is './'; give a path within"),
+        (changed('"a"', r'"a\u0000b"'), r"'name' is 'a\x00b'; leave out what is no letter or sign"),
+        (changed('"a"', r'"a\nb"'), r"'name' is 'a\nb'; leave out what is no letter or sign"),
         (changed('"a"', '"a.pdf"'), "'name' is 'a.pdf'; leave the suffix out, and give 'formats'"),
         (changed('"a"', '"tiny/probe"'), "'name' is 'tiny/probe', as which tiny/probe.nc is drawn; give another"),
         (changed("width = 3", ""), "figure 'a': no 'width'; give inches, or one of neurips"),
@@ -97,6 +101,10 @@ def changed(old: str, new: str) -> str:
         (GOOD + '\nstyle = "own.mplstyle"', "figure 'a': unknown style 'own.mplstyle'"),
         (GOOD + "\ncolumn_names = {a = 1}", "figure 'a': 'column_names' calls 'a' 1; give a text"),
         (GOOD + f"\n[[figure]]\n{GOOD}", "figure 'a': the 'name' is there more than once; give each figure its own"),
+        (
+            GOOD + "\n[[figure]]\n" + changed('"a"', '".//a"'),
+            "figure 'a': the 'name' is there more than once",
+        ),
     ],
 )
 def test_every_mistake_is_one_line_with_the_file_and_the_figure(folder: Path, figure: str, message: str) -> None:
