@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection, QuadMesh
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
@@ -26,11 +25,23 @@ from interp.figure_list import CENTRED_PALETTES, Panel, PaperFigure
 from interp.figure_text import clipped, overlapping, too_small, written_on
 from interp.forest import draw_rows, rows_of
 from interp.heatmap import Heatmap
-from interp.paper_layout import inches_of, label_rows, make_room, points_of, written_notes
+from interp.paper_layout import (
+    columns_are_too_close,
+    glyphs_required,
+    inches_of,
+    is_collapsed,
+    label_rows,
+    make_room,
+    points_of,
+    written_notes,
+)
+from interp.paper_marks import lighten_below_outline, mark_low_side
 from interp.plot import colours_of, draw_heatmap
 from interp.prompt_map import PromptMap
 from interp.results import Result
 
+LAYOUT_DPI = 300.0
+"""Finer than a screen's, on whose pixels letters are narrower than on paper: what fits there is cut off here."""
 GUESSED_INCHES = 4.5
 """Height of a row of panels when it is first laid out."""
 MAP_INCHES, LINES_INCHES, ESTIMATE_INCHES = 1.45, 1.45, 0.13
@@ -43,12 +54,8 @@ LETTER_POINTS = 3.0
 """Between a panel's letter and its left edge."""
 LETTER_WIDTH = 0.56
 """Of a letter of a label, in parts of the size of its font, on average."""
-WHITE_POINTS = 1.7
-"""Width of the white line below the one around marked cells."""
-NEAR_CENTRE = 0.1
-"""By less than this share of its half of the scale below the centre a cell is not marked as low."""
-DARK = 0.65
-"""From this share on, a mark is white."""
+MOST_TOLD = 4
+"""So many texts that run over the edge are told one by one, and so many that run into each other."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +88,12 @@ def paper_figure(planned: PaperFigure, results: Mapping[Path, Result], settings:
     Raises
     ------
     InputError
-        If a result cannot be a panel, there is no room for its axes, or a text is smaller than 6 pt.
+        If a result cannot be a panel, there is no room for its axes or the names of its columns, a text is smaller
+        than 6 pt, or has a character that its fonts do not have.
     """
     require_panels(planned, results)
-    with matplotlib.rc_context(dict(settings)):
-        figure = Figure(figsize=(planned.width, _first_height(planned)), layout="constrained")
+    with matplotlib.rc_context(dict(settings)), glyphs_required():
+        figure = Figure(figsize=(planned.width, _first_height(planned)), dpi=LAYOUT_DPI, layout="constrained")
         FigureCanvasAgg(figure)
         rows = _axes_of(figure, planned, results)
         notes = _draw_panels(planned, rows, results)
@@ -96,9 +104,15 @@ def paper_figure(planned: PaperFigure, results: Mapping[Path, Result], settings:
     if small:
         points = min(text.points for text in small)
         raise InputError(f"text of {points:g} pt ({small[0].words!r}); 6 pt is the least")
-    warnings = [f"{words!r} runs over the edge" for words in clipped(texts, figure)]
-    warnings += [f"{one!r} and {other!r} run into each other" for one, other in overlapping(texts, figure)]
-    return Composed(figure, tuple(notes), tuple(warnings))
+    cut = [f"{words!r} runs over the edge" for words in clipped(texts, figure)]
+    crossing = [f"{one!r} and {other!r} run into each other" for one, other in overlapping(texts, figure)]
+    told = [*_first_of(cut, "run over the edge"), *_first_of(crossing, "run into each other")]
+    return Composed(figure, tuple(notes), tuple(told))
+
+
+def _first_of(told: list[str], what: str) -> list[str]:
+    """The first few warnings, and how many more there are."""
+    return [*told[:MOST_TOLD], f"{len(told) - MOST_TOLD} more {what}"] if len(told) > MOST_TOLD else told
 
 
 def require_panels(planned: PaperFigure, results: Mapping[Path, Result]) -> None:
@@ -215,38 +229,8 @@ def _draw_map(axes: Axes, planned: PaperFigure, panel: Panel, heatmap: Heatmap) 
     characters = int(72 * MAP_INCHES / (LETTER_WIDTH * points_of("axes.labelsize")))
     meaning = str(heatmap.data.attrs["metric"]) if panel.bar is None else panel.bar
     bar.set_label(textwrap.fill(meaning, characters, break_on_hyphens=False))
-    _lighten_below_outline(axes)
-    return notes + (_mark_low_side(axes, heatmap) if is_centred else [])
-
-
-def _lighten_below_outline(axes: Axes) -> None:
-    """A white line below the one around marked cells, which in grey would be lost on cells of its own lightness."""
-    for outline in [each for each in axes.collections if isinstance(each, LineCollection)]:
-        white = LineCollection(
-            outline.get_segments(),
-            colors="white",
-            linewidths=WHITE_POINTS,
-            capstyle="projecting",
-            clip_on=False,
-            zorder=outline.get_zorder() - 0.1,
-        )
-        axes.add_collection(white)
-
-
-def _mark_low_side(axes: Axes, heatmap: Heatmap) -> list[str]:
-    """A dash in every cell that is clearly below the centre of its scale."""
-    scale, value = heatmap.scale, heatmap.data["value"].values
-    if scale.kind == "log":
-        value, low, centre = np.log(np.where(value > 0, value, np.nan)), np.log(scale.low), np.log(scale.centre or 1.0)
-    else:
-        low, centre = scale.low, scale.centre or 0.0
-    share = (centre - value) / (centre - low)
-    for colour, cells in (("black", (share > NEAR_CENTRE) & (share <= DARK)), ("white", share > DARK)):
-        rows, columns = np.nonzero(cells)
-        if not len(rows):
-            continue
-        axes.plot(columns + 0.5, rows + 0.5, "_", color=colour, markersize=2.2, markeredgewidth=0.4)
-    return [f"–: below {scale.centre:g}"] if (share > NEAR_CENTRE).any() else []
+    lighten_below_outline(axes)
+    return notes + (mark_low_side(axes, heatmap) if is_centred else [])
 
 
 def _share_layers(row: list[Axes], results: list[Result]) -> None:
@@ -268,19 +252,33 @@ def _lay_out(
 ) -> None:
     """Give every panel its room, the notes theirs, and label as many rows as can be read; then fix all of it."""
     make_room(figure, notes)
-    figure.draw_without_rendering()
+    collapsed = is_collapsed(figure)
     for _ in range(2 if planned.height is None else 0):
         wanted = sum(max(_inches(results[panel.result]) for panel in row) for row in planned.panels)
         found = sum(inches_of(row[0])[1] for row in rows)
         figure.set_figheight(figure.get_figheight() + wanted - found)
         make_room(figure, notes)
-        figure.draw_without_rendering()
+        collapsed = is_collapsed(figure)
+    if collapsed:
+        raise InputError(f"no room for its panels and their labels; give more {_lacking(figure, planned)!r}")
     for panels, row in zip(planned.panels, rows, strict=True):
         for panel, axes in zip(panels, row, strict=True):
-            if min(inches_of(axes)) < LEAST_INCHES:
-                raise InputError(f"no room for {panel.result}; give more 'width' or 'height'")
+            width, height = inches_of(axes)
+            if min(width, height) < LEAST_INCHES:
+                key = "width" if width < LEAST_INCHES or planned.height is None else "height"
+                raise InputError(f"no room for {panel.result}; give more {key!r}")
             result = results[panel.result]
             if isinstance(result, Heatmap) and not _is_lines(result):
+                if columns_are_too_close(axes):
+                    raise InputError(f"no room for the names of the columns of {panel.result}; give more 'width'")
                 label_rows(axes, result.layers)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+
+
+def _lacking(figure: Figure, planned: PaperFigure) -> str:
+    """The key of which a figure needs more to be laid out."""
+    if planned.height is None:
+        return "width"
+    figure.set_figheight(planned.height + GUESSED_INCHES * len(planned.panels))
+    return "width" if is_collapsed(figure) else "height"

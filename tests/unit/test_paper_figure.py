@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from analyses.drawings import drawn_for_paper
 from interp.depth_figure import LINES
 from interp.errors import InputError
+from interp.estimates import Estimates
 from interp.figure_list import CENTRED_PALETTES, PALETTES, Panel, PaperFigure
 from interp.figure_text import clipped, overlapping, too_small, written_on
 from interp.heatmap import Heatmap
@@ -159,13 +160,45 @@ def test_lines_and_estimates_can_be_panels() -> None:
         (Panel(MAP, palette="RdBu"), {}, "'palette' 'RdBu' is for scales with a centre, and that of map.nc has none"),
         (Panel(CENTRED, palette="Blues"), {}, "'Blues' is for scales without a centre, and that of centred.nc has one"),
         (Panel(MAP), {"column_names": {"-11": "a"}}, "'column_names': unknown column '-11'; nearest: -1"),
-        (Panel(MAP), {"height": 0.4}, "no room for map.nc; give more 'width' or 'height'"),
+        (Panel(MAP), {"width": 0.4}, "no room for its panels and their labels; give more 'width'"),
+        (Panel(MAP), {"height": 0.2}, "no room for its panels and their labels; give more 'height'"),
+        (Panel(MAP), {"height": 0.4}, "no room for map.nc; give more 'height'"),
+        (Panel(MAP), {"width": 0.7}, "no room for map.nc; give more 'width'"),
+        (Panel(WIDE), {"width": 1.1}, "no room for the names of the columns of wide.nc; give more 'width'"),
+        (Panel(CENTRED), {"height": 0.1}, "no room above its notes; give more 'width' or 'height', or leave them out"),
+        (Panel(MAP, title="中 a 国"), {}, "no glyph for '中', '国' in DejaVu Sans; write other characters, or give a"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:constrained_layout not applied")
+@pytest.mark.filterwarnings("error")
 def test_what_cannot_be_drawn_is_one_error(panel: Panel, given: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         composed([panel], **given)
+
+
+def test_names_of_columns_that_have_no_room_may_be_left_out() -> None:
+    drawn = composed([Panel(WIDE)], width=1.1, column_names={f"-{number}": "" for number in range(2, 13)})
+    assert drawn.warnings == ()
+
+
+@pytest.mark.filterwarnings("error")
+def test_many_texts_that_run_into_each_other_are_told_in_a_few_lines() -> None:
+    warnings = composed([Panel(WIDE)], width=1.3).warnings
+    assert len(warnings) == 5
+    assert re.fullmatch(r"'-12' and '-11' run into each other", warnings[0])
+    assert re.fullmatch(r"\d+ more run into each other", warnings[-1])
+
+
+def test_what_fits_is_as_wide_on_paper_as_it_was_laid_out() -> None:
+    """Not on the pixels of a screen, on which this name is narrower."""
+    named = Estimates(results()[ESTIMATES].data.assign_coords(name=["p-true-reversed-exact", "a", "b"]))
+    planned = PaperFigure("a", ((Panel(ESTIMATES), Panel(MAP)),), 5.5)
+    figure = paper_figure(planned, {ESTIMATES: named, MAP: results()[MAP]}, paper_settings()).figure
+    with matplotlib.rc_context(paper_settings() | {"text.hinting": "no_hinting"}):
+        figure.set_dpi(72)
+        figure.draw_without_rendering()
+        assert clipped(written_on(figure), figure) == []
+        (name,) = [text for text in written_on(figure) if text.words == "p-true-reversed-exact"]
+        assert name.box.x0 > 0
 
 
 def test_a_matrix_is_no_panel() -> None:
