@@ -64,7 +64,7 @@ class Composed:
 
     figure: Figure
     notes: tuple[str, ...]
-    """What is marked in the panels, each with its letter."""
+    """What is marked in the panels; of several, each with its panel's letter or, without letters, its name."""
     warnings: tuple[str, ...]
     """What a reader would stumble over: texts that run into each other, or over the edge."""
 
@@ -168,8 +168,8 @@ def _inches(result: Result) -> float:
 
 def _draw_panels(planned: PaperFigure, rows: list[list[Axes]], results: Mapping[Path, Result]) -> list[str]:
     """Draw every panel, and return what is to be said of them."""
-    letters = iter(string.ascii_lowercase)
-    has_letters = sum(map(len, rows)) > 1 if planned.letters is None else planned.letters
+    letters, n_panels = iter(string.ascii_lowercase), sum(map(len, rows))
+    has_letters = n_panels > 1 if planned.letters is None else planned.letters
     notes = []
     for panels, row in zip(planned.panels, rows, strict=True):
         for panel, axes in zip(panels, row, strict=True):
@@ -177,7 +177,8 @@ def _draw_panels(planned: PaperFigure, rows: list[list[Axes]], results: Mapping[
             letter = next(letters, "") if has_letters else ""
             axes.set_title(panel.title, loc="left")
             _write_letter(axes, letter)
-            notes += [f"{letter}: {'; '.join(said)}" if letter else "; ".join(said)] if said else []
+            called = letter or (panel.title or panel.result.stem if n_panels > 1 else "")
+            notes += [f"{called}: {'; '.join(said)}" if called else "; ".join(said)] if said else []
         _share_layers(row, [results[panel.result] for panel in panels])
     return notes
 
@@ -222,7 +223,7 @@ def _draw_map(axes: Axes, planned: PaperFigure, panel: Panel, heatmap: Heatmap) 
     shown = Heatmap(heatmap.data.assign_coords(position=names))
     is_centred = heatmap.scale.centre is not None
     palette = panel.palette or (planned.centred_palette if is_centred else planned.palette)
-    # A map whose low values are the telling ones is drawn darkest there, in whichever palette.
+    # Where low values are the telling ones, the palette is turned round: they get the colour of others' highest values.
     colours = palette and palette + ("_r" if colours_of(heatmap).endswith("_r") else "")
     notes = draw_heatmap(axes, shown, colours=colours)
     (bar,) = [each.colorbar for each in axes.collections if isinstance(each, QuadMesh) and each.colorbar is not None]

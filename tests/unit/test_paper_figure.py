@@ -131,6 +131,18 @@ def test_notes_stand_below_the_panels_or_are_left_to_the_caption() -> None:
     assert with_notes.figure.texts[0].get_window_extent().y1 < lowest
 
 
+def test_a_note_says_of_which_panel_it_is() -> None:
+    other = Path("folder/other.nc")
+    panels = ((Panel(CENTRED), Panel(MAP), Panel(other, title="Moved")),)
+    of_results = results() | {other: results()[CENTRED]}
+    for letters, called in ((None, ["a", "c"]), (False, ["centred", "Moved"])):
+        for notes in (True, False):
+            drawn = paper_figure(
+                PaperFigure("a", panels, 5.5, letters=letters, notes=notes), of_results, paper_settings()
+            )
+            assert list(drawn.notes) == [f"{name}: –: below 0" for name in called]
+
+
 def test_labels_palettes_and_names_of_columns_are_those_that_are_asked_for() -> None:
     panel = Panel(MAP, title="Probe", palette="Greys", x="Place", y="Depth", bar="area")
     drawn = composed([panel], column_names={"-1": "last"})
