@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +14,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from interp.errors import InputError
+from interp.number_words import counted
 from interp.results import Result
 from interp.scales import Scale
 
@@ -106,16 +109,7 @@ class Heatmap(Result):
 
     @classmethod
     def _load_csv(cls, path: Path) -> Heatmap:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            header = file.readline()
-        if ";" in header and "," not in header:
-            raise InputError(
-                f"{path} has semicolons between its columns; write commas there, and points in its numbers"
-            )
-        try:
-            frame = pd.read_csv(path, index_col=0).astype(float)
-        except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is not a table of numbers: {error}") from error
+        positions, frame = _published_table(path)
         if frame.index.name != "layer" or frame.empty:
             raise InputError(f"{path}: the first column must be 'layer', then one column per position, with rows")
         if list(frame.index) != list(range(len(frame))):
@@ -124,9 +118,48 @@ class Heatmap(Result):
         unknown = np.full_like(value, np.nan)
         return cls.of(
             (value, unknown, unknown, np.zeros(value.shape, dtype=np.int64)),
-            names=(np.arange(len(value)), [str(name) for name in frame.columns]),
+            names=(np.arange(len(value)), positions),
             kind="published",
             metric="AUC",
             scale=(0.5, 1.0),
             attributes={"source": path.name},
         )
+
+
+def _published_table(path: Path) -> tuple[list[str], pd.DataFrame]:
+    """The names of a published map's columns, and its numbers with the first column as their index."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # Spreadsheets write a mark of the encoding before the first name.
+        reader = csv.reader(StringIO(text, newline=""))
+        header, *rows = [(reader.line_num, row) for row in reader if "".join(row).strip()] or [(1, [])]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is not a table of numbers: {error}") from error
+    _require_named(path, header[1])
+    _require_whole(path, len(header[1]), rows)
+    try:
+        frame = pd.read_csv(StringIO(text), index_col=0).astype(float)
+    except (ValueError, pd.errors.ParserError) as error:
+        raise InputError(f"{path} is not a table of numbers: {error}") from error
+    return [str(name) for name in frame.columns], frame
+
+
+def _require_named(path: Path, header: Sequence[str]) -> None:
+    """Raise an `InputError` for a column without a name, or of another's, either of which pandas would rename."""
+    if len(header) == 1 and ";" in header[0]:
+        raise InputError(f"{path} has semicolons between its columns; write commas there, and points in its numbers")
+    for column, name in enumerate(header[1:], start=2):
+        if not name.strip():
+            raise InputError(f"{path}: column {column} has no name; give it that of its position")
+        if name in header[: column - 1]:
+            both = f"columns {header.index(name) + 1} and {column}"
+            raise InputError(f"{path}: {both} are called {name!r}; give each its own name")
+
+
+def _require_whole(path: Path, n_columns: int, rows: Sequence[tuple[int, Sequence[str]]]) -> None:
+    """Raise an `InputError` for a row with another number of cells; what it lacks would be taken for missing."""
+    for line, row in rows:
+        if len(row) != n_columns:
+            raise InputError(
+                f"{path}, line {line}: {counted(len(row), 'cell')}, and the header has {n_columns}; give every column "
+                "one, which is empty where there is no value"
+            )

@@ -141,6 +141,12 @@ def test_a_published_map_is_read_from_csv(tmp_path: Path) -> None:
     assert (heatmap.data["n"] == 0).all()
 
 
+def test_a_mark_of_the_encoding_is_no_part_of_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "fig.csv"
+    path.write_text("layer,last_q\n0,0.6\n", encoding="utf-8-sig")
+    assert Heatmap.load(path).positions == ["last_q"]
+
+
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
@@ -149,6 +155,11 @@ def test_a_published_map_is_read_from_csv(tmp_path: Path) -> None:
         ("row,a\n0,1\n", "first column must be 'layer'"),
         ("layer,a\n1,1\n2,1\n", "the layers must be 0, 1, 2"),
         ("layer;a\n0;0,5\n", "has semicolons between its columns; write commas there"),
+        ("layer,a,b\n0,.6,.7\n\n1,.6\n", r"fig.csv, line 4: 2 cells, and the header has 3; give every column one"),
+        ("layer,a\n0,.6,.7\n", r"fig.csv, line 2: 3 cells, and the header has 2"),
+        ("layer,a,b,a\n0,.6,.7,.8\n", r"fig.csv: columns 2 and 4 are called 'a'; give each its own name"),
+        ("layer,a,\n0,.6,.7\n", r"fig.csv: column 3 has no name; give it that of its position"),
+        (",a\n0,.6\n", "first column must be 'layer'"),
     ],
 )
 def test_a_malformed_csv_says_what_is_wrong(tmp_path: Path, contents: str, message: str) -> None:
