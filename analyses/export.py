@@ -2,7 +2,8 @@
 
 CSV has a row for each value with its interval, its n and, where it is missing, the reason in words; with --wide, a row
 for each layer and a column for each position of one variable, which 'interp figures' can read back. JSON has all
-variables and attributes, with null for what is missing. LaTeX is a table of chosen layers, for the package booktabs.
+variables and attributes, with null for what is missing; of a comparison it alone has the statistics, and CSV has the
+differences of the cells' ranks. LaTeX is a table of chosen layers, for the package booktabs.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Config:
     path: Annotated[Path, tyro.conf.Positional]
     """A result (.nc), or a published map (.csv)."""
     format: Literal["csv", "json", "latex"] = "csv"
-    """What to write."""
+    """What to write. Of a comparison, CSV has the differences of the cells' ranks; its statistics are in JSON."""
     out: Path | None = None
     """File to write, which is replaced if it is there; None prints it."""
     wide: bool = False

@@ -83,7 +83,7 @@ def _environment(caption: str, head: list[str], rows: Rows) -> str:
 
 
 def chosen_layers(heatmap: Heatmap, layers: Sequence[int] | None) -> list[int]:
-    """The given layers, or some as far apart as they can be; raises an `InputError` for one that is not there."""
+    """The given layers, each once, or some as far apart as they can be; an `InputError` for one that is not there."""
     kept = heatmap.layers
     if layers is None:
         steps = min(MOST_LAYERS, len(kept))
@@ -92,7 +92,7 @@ def chosen_layers(heatmap: Heatmap, layers: Sequence[int] | None) -> list[int]:
     if absent or not layers:
         wanted = ", ".join(map(str, absent)) or "none given"
         raise InputError(f"no such layer of this map: {wanted}; it has layers {kept[0]} to {kept[-1]}")
-    return list(layers)
+    return list(dict.fromkeys(layers))
 
 
 def latex_number(value: float, *, is_fine: bool = True) -> str:
@@ -116,21 +116,26 @@ def _cell(interval: Sequence[float], form: _Form) -> str:
     return f"${said}$ $[{ends[0]}, {ends[1]}]$"
 
 
+def _n_cell(result: Result, n: int) -> str:
+    """A number of examples; of a result that has none anywhere, such as a published map, it is not known."""
+    return f"${n}$" if result.data["n"].values.any() else NO_VALUE
+
+
 def _of_heatmap(heatmap: Heatmap, layers: list[int], form: _Form) -> tuple[list[str], Rows]:
     data = heatmap.data.sel(layer=layers)
     rows = []
     for column in range(data.sizes["position"]):
         of_column = data.isel(position=column)
         ends = zip(*(of_column[each].values.tolist() for each in ("value", "low", "high")), strict=True)
-        n = int(heatmap.data["n"].values[:, column].max())
-        rows.append([latex_text(str(of_column["position"].item())), f"${n}$", *(_cell(each, form) for each in ends)])
+        n = _n_cell(heatmap, int(heatmap.data["n"].values[:, column].max()))
+        rows.append([latex_text(str(of_column["position"].item())), n, *(_cell(each, form) for each in ends)])
     return ["", "$n$", *(f"layer {layer}" for layer in layers)], rows
 
 
 def _of_list(result: Result, form: _Form) -> tuple[list[str], Rows]:
     columns = [result.data[name].values.tolist() for name in (*result.axes, "value", "low", "high", "n")]
     rows = [
-        [latex_text(str(name)), f"${int(n)}$", _cell((value, low, high), form)]
+        [latex_text(str(name)), _n_cell(result, int(n)), _cell((value, low, high), form)]
         for name, value, low, high, n in zip(*columns, strict=True)
     ]
     return ["", "$n$", "value"], rows
@@ -149,7 +154,8 @@ def _caption(result: Result, intervals: str) -> str:
     """What it is of, what its values mean, n, and how intervals and missing values are written."""
     subject, meaning = subject_of(result), meaning_of(str(result.data.attrs["metric"]))
     of_what = listed([subject.metric, whose(subject), f"at {subject.site}" if subject.site else ""])
-    n = result.data["n"].values[np.isfinite(result.data["value"].values)]
+    n, known = result.data["n"].values, np.isfinite(result.data["value"].values)
+    n = n[known] if known.any() else n
     said = [of_what, meaning, subject.variant]
     said += [f"n = {span(int(n.min()), int(n.max()))}" if n.any() else "n is not known"]
     if has_intervals(result) and intervals != "none":

@@ -51,6 +51,15 @@ def test_three_methods_are_laid_beside_each_other(tmp_path: Path, capsys: pytest
     assert 0 < json.loads(numbers)[0]["description"]["probe - patch-led"]["top_shared"]["value"] <= 1
     _, table, _ = told(capsys, "export", tmp_path / f"{name}.nc", "--format", "csv")
     assert len(table.splitlines()) == 1 + 3 * 30 * 4
+    _, everything, _ = told(capsys, "export", tmp_path / f"{name}.nc", "--format", "json")
+    assert np.shape(json.loads(everything)["data_vars"]["value_of"]["data"]) == (3, 8)
+
+
+def test_export_says_where_the_statistics_of_a_comparison_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["export", "--help"])
+    words = " ".join(re.sub(r"[│|]", " ", capsys.readouterr().out).split())
+    assert "its statistics are in JSON" in words
 
 
 def test_ranks_of_tokens_are_compared_by_a_factor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

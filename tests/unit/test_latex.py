@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from analyses.runs import load_result
 from interp.errors import InputError
 from interp.estimates import Estimates
+from interp.heatmap import Heatmap
 from interp.latex_table import INTERVALS, chosen_layers, latex_number, latex_table
 from interp.latex_text import ACCENTS, ASCII, SIGNS, latex_text
 from tests.described_maps import map_of, random_map
@@ -96,10 +97,23 @@ def test_a_value_that_is_missing_for_no_known_reason_is_said_to_be() -> None:
     assert "--: no value." in table
 
 
+def test_n_that_is_not_known_is_no_number() -> None:
+    published = map_of(np.array([[0.75], [0.5]]), np.nan, names=["a"])
+    table = latex_table(Heatmap(published.data.assign(n=published.data["n"] * 0)))
+    assert r"a & -- & $.750$ & $.500$ \\" in table
+    assert "n is not known." in table
+
+
+def test_n_of_a_map_without_a_value_is_that_of_its_cells() -> None:
+    table = latex_table(map_of(np.full((2, 1), np.nan), names=["a"]))
+    assert r"a & $3$ & -- & -- \\" in table
+    assert "n = 3; --: no value" in table
+
+
 def test_layers_are_those_that_are_given_or_as_far_apart_as_they_can_be() -> None:
     heatmap = map_of(np.full((30, 1), 0.7))
     assert chosen_layers(heatmap, None) == [0, 10, 19, 29]
-    assert chosen_layers(heatmap, [7, 3]) == [7, 3]
+    assert chosen_layers(heatmap, [7, 3, 7]) == [7, 3]
     assert chosen_layers(map_of(np.full((2, 1), 0.7), layers=[4, 9]), None) == [4, 9]
     assert chosen_layers(map_of(np.full((1, 1), 0.7), layers=[4]), None) == [4]
     with pytest.raises(InputError, match="no such layer of this map: 30, 31; it has layers 0 to 29"):
