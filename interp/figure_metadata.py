@@ -24,6 +24,9 @@ FIELDS = {"pdf": "Keywords", "png": "Drawn from", "svg": "Source"}
 WITHOUT_DATE: dict[str, dict[str, str | None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 COMMENTS = ("%% Drawn from: ", "%% Drawn by: ")
 """What the lines begin with that stand before what matplotlib writes as PGF."""
+ENDS = {"pdf": b"%%EOF", "png": b"IEND\xaeB`\x82"}
+"""What a whole file has at its end, or where another program has added to it little before: `NEAR_END` bytes."""
+NEAR_END = 1024
 SOURCE = re.compile(r"(?P<path>\S+) sha256:(?P<sha256>[0-9a-f]{64})")
 DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
 CREATOR = f"creator//{DUBLIN_CORE}title"
@@ -62,7 +65,7 @@ def figure_record(path: Path) -> FigureRecord:
     Raises
     ------
     InputError
-        If there is no such file, or it is no figure of a format that is known here.
+        If there is no such file, it is no figure of a format that is known here, or it has been cut off.
     """
     if not path.is_file():
         raise InputError(f"no figure at {path}; give the path of a .{', .'.join(FORMATS)} file")
@@ -76,6 +79,8 @@ def figure_record(path: Path) -> FigureRecord:
 
 def record_in(contents: bytes, kind: str) -> FigureRecord:
     """What the bytes of a file of a format say; raises what their reader raises if they are no such file."""
+    if kind in ENDS and ENDS[kind] not in contents[-NEAR_END:]:
+        raise ValueError(f"it is damaged, its end is missing after {len(contents):,} bytes")
     words, drawn_by = READERS[kind](contents)
     return FigureRecord({unquote(each["path"]): each["sha256"] for each in SOURCE.finditer(words)}, drawn_by)
 

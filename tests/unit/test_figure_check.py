@@ -126,9 +126,12 @@ def drawn_by_another_version(folder: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"Matplotlib v3", b"Matplotlib v2"))
 
 
-def cut_off(folder: Path) -> None:
-    path = folder / "paper" / "first.svg"
-    path.write_bytes(path.read_bytes()[:-100])
+def cut_off(name: str) -> Callable[[Path], None]:
+    def cut(folder: Path) -> None:
+        path = folder / name
+        path.write_bytes(path.read_bytes()[:-100])
+
+    return cut
 
 
 def listed_no_more(folder: Path) -> None:
@@ -154,7 +157,7 @@ PAPER = [f"paper/first.{kind}" for kind in ("pdf", "png", "svg")]
         (of_another_run, "stale", ["tiny/patch.pdf", "tiny/patch.png", *PAPER]),
         (redrawn_by_hand, "differing", ["tiny/probe.png"]),
         (drawn_by_another_version, "differing", ["paper/first.pdf"]),
-        (cut_off, "differing", ["paper/first.svg"]),
+        *((cut_off(name), "differing", [name]) for name in ("paper/first.svg", "tiny/patch.pdf", "tiny/patch.png")),
         (listed_with_another_title, "differing", PAPER),
         (without("paper/first.svg"), "missing", ["paper/first.svg"]),
         (without("tiny/patch.png"), "missing", ["tiny/patch.png"]),
@@ -179,6 +182,14 @@ def test_a_figure_beside_a_map_is_stale_when_the_map_has_changed(folder: Path, c
     assert {line.split()[0] for line in lines[:-1]} == {"stale"}
     assert any("baselines.pdf  (changed since it was drawn: probe.nc)" in line for line in lines)
     assert any("first.pdf  (changed since it was drawn: ../tiny/probe.nc)" in line for line in lines)
+
+
+@pytest.mark.usefixtures("remembered")
+def test_a_figure_that_has_been_cut_off_is_said_to_be_unreadable(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    for name in ("tiny/patch.pdf", "tiny/patch.png"):
+        cut_off(name)(folder)
+    cli.main(["figures", "--check", "--figures", str(folder)])
+    assert capsys.readouterr().out.count("(it cannot be read)") == 2
 
 
 @pytest.mark.usefixtures("remembered")

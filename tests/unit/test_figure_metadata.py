@@ -73,6 +73,18 @@ def test_what_is_no_figure_is_refused(tmp_path: Path, name: str, contents: bytes
         figure_record(tmp_path / name)
 
 
+@pytest.mark.parametrize("kind", ["pdf", "png", "svg"])
+def test_a_figure_that_has_been_cut_off_is_refused(tmp_path: Path, kind: str) -> None:
+    whole = figure_bytes(Figure(figsize=(1, 1)), kind, STYLE, {"a.nc": "0" * 64})
+    path = tmp_path / f"figure.{kind}"
+    for kept in (len(whole) - 12, len(whole) // 2, 40, 0):
+        path.write_bytes(whole[:kept])
+        with pytest.raises(InputError, match=r"cannot be read as a figure: .*; draw it again with 'interp figures'"):
+            figure_record(path)
+    path.write_bytes(whole + b"\n" * 100)
+    assert list(figure_record(path).sources) == ["a.nc"]
+
+
 def test_a_pdf_without_an_info_dictionary_says_nothing(tmp_path: Path) -> None:
-    (tmp_path / "other.pdf").write_bytes(b"%PDF-1.4\ntrailer << /Size 1 >>")
+    (tmp_path / "other.pdf").write_bytes(b"%PDF-1.4\ntrailer << /Size 1 >>\n%%EOF\n")
     assert figure_record(tmp_path / "other.pdf").sources == {}

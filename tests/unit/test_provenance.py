@@ -124,6 +124,16 @@ def test_a_figure_that_says_nothing_has_no_result(folder: Path, capsys: pytest.C
     assert [line.split(maxsplit=1)[1] for line in printed[1:]] == ["by     not recorded", "not recorded"]
 
 
+@pytest.mark.parametrize("kind", ["pdf", "png"])
+def test_a_figure_that_has_been_cut_off_has_no_chain(folder: Path, capsys: pytest.CaptureFixture, kind: str) -> None:
+    path = folder / f"probe.{kind}"
+    path.write_bytes(path.read_bytes()[:3000])
+    assert cli.main(["provenance", str(path)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "it is damaged, its end is missing after 3,000 bytes; draw it again" in said.err.splitlines()[-1]
+
+
 @pytest.mark.parametrize("name", ["absent.pdf", "absent.nc", "notes.txt"])
 def test_what_is_not_there_is_one_error(folder: Path, capsys: pytest.CaptureFixture, name: str) -> None:
     assert cli.main(["provenance", name]) == 2
