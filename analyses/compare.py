@@ -20,6 +20,7 @@ import tyro
 
 from analyses import asking
 from analyses.command import execute
+from analyses.compared_maps import HASHES, sources_of
 from analyses.comparison_summary import in_words
 from analyses.runs import digest, draw, load_result, provenance, require_publishable, reusable_result
 
@@ -57,23 +58,22 @@ def run(config: Config) -> None:
     from interp.comparable import require_comparable
     from interp.comparison import Comparison
     from interp.errors import InputError
-    from interp.files import sha256
 
     asking.require_least(config, {"seed": 0, "draws": 2})
     if len(config.paths) < 2:
         raise InputError("one map has nothing to be compared with; give the paths of two or more")
     operands = operands_of(config.paths)
     require_comparable(operands, config.by)
-    results = {each.name: sha256(path) for each, path in zip(operands, config.paths, strict=True)}
     # What maps are of decides whether a comparison is another one, not how a processor rounded them.
     made_here = {each.name: digest(each.heatmap.identity) for each in operands if each.heatmap.identity}
-    identity = {"maps": results | made_here, "by": config.by}
-    identity |= {name: getattr(config, name) for name in ("draws", "seed")}
     path = (config.out or config.paths[0].parent) / f"{name_of(operands)}.nc"
+    sources = sources_of(path, [each.name for each in operands], config.paths)
+    identity = {"maps": json.loads(sources[HASHES]) | made_here, "by": config.by}
+    identity |= {name: getattr(config, name) for name in ("draws", "seed")}
     require_publishable(path, identity, overwrite=config.overwrite)
     comparison = reusable_result(Comparison, path, identity)
-    if comparison is None or json.loads(comparison.data.attrs["results"]) != results:
-        comparison = measured(config, operands).with_attributes(provenance(identity) | {"results": json.dumps(results)})
+    if comparison is None or not sources.items() <= comparison.data.attrs.items():
+        comparison = measured(config, operands).with_attributes(provenance(identity) | sources)
         comparison.save(path)
     for written in (path, *draw(path, path)):
         print(written)

@@ -30,6 +30,8 @@ class Drawing:
     """Draws it: the bytes of every file, by format."""
     called: str = ""
     """What an error calls it, if it is not called by its file."""
+    result: Path | None = None
+    """The result that it is the own drawing of; None for a figure of a list."""
 
     def write(self, kind: str, contents: bytes) -> bool:
         """Write a file that is not there with these contents; whether it was written."""
@@ -49,7 +51,9 @@ def drawings_below(folder: Path, *, with_n: bool = False) -> list[Drawing]:
     """
     from interp.figure_list import LIST
 
-    singles = [Drawing(beside(path), partial(drawn, path, with_n=with_n)) for path in results_below(folder)]
+    singles = [
+        Drawing(beside(path), partial(drawn, path, with_n=with_n), result=path) for path in results_below(folder)
+    ]
     listed = folder / LIST
     return singles + (drawings_of_list(listed) if listed.is_file() else [])
 

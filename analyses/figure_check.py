@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from analyses.compared_maps import changed_maps
 from analyses.drawings import Drawing
 from interp.errors import InputError
+from interp.files import sha256
 
 STALE, DIFFERING, MISSING, ORPHANED = "stale", "differing", "missing", "orphaned"
 
@@ -28,7 +31,8 @@ class Finding:
 def findings(folder: Path, drawings: Sequence[Drawing]) -> list[Finding]:
     """All that is wrong with the figures below a folder, in the order of its drawings, then what is left over."""
     expected = {path for drawing in drawings for path in drawing.files.values()}
-    found = [finding for drawing in drawings for finding in _of_drawing(drawing)]
+    hashed = cache(sha256)  # A map may be in many comparisons.
+    found = [finding for drawing in drawings for finding in _of_drawing(drawing, hashed)]
     return found + [Finding(ORPHANED, path, _whence(path)) for path in figures_below(folder) if path not in expected]
 
 
@@ -47,13 +51,16 @@ def in_words(found: Sequence[Finding], n_files: int) -> str:
     return "\n".join([*map(str, found), f"{n_files} figure files expected: {told}"])
 
 
-def _of_drawing(drawing: Drawing) -> Iterator[Finding]:
+def _of_drawing(drawing: Drawing, hashed: Callable[[Path], str]) -> Iterator[Finding]:
     contents = drawing.contents()
+    changed = ", ".join(changed_maps(drawing.result, hashed)) if drawing.result else ""
     for kind, path in drawing.files.items():
         if not path.is_file():
             yield Finding(MISSING, path, "'interp figures' draws it")
         elif path.read_bytes() != contents[kind]:
             yield _changed(path, contents[kind])
+        elif changed:
+            yield Finding(STALE, path, f"of maps that have changed since: {changed}; 'interp compare' makes it anew")
 
 
 def _changed(path: Path, expected: bytes) -> Finding:

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import tyro
 
 from analyses.command import execute
+from analyses.compared_maps import ComparedMap, compared_maps
 from analyses.runs import Identity, run_folder
 from interp.files import sha256
 
@@ -86,12 +87,14 @@ def source_of(config: Config, named: Path, digest: str) -> dict[str, Any]:
     return {"result": str(named), "sha256": digest, "state": GONE}
 
 
-def compared_map(config: Config, stem: Path, digest: str) -> dict[str, Any]:
+def compared_map(config: Config, compared: ComparedMap) -> dict[str, Any]:
     """What is there of one of the maps of a comparison, which may be a published one."""
-    published = stem.with_name(f"{stem.name}.csv")
-    if published.is_file() and sha256(published) == digest:
-        return {"result": str(published), "sha256": digest, "state": SAME, "kind": "published map"}
-    return source_of(config, stem.with_name(f"{stem.name}.nc"), digest)
+    path, digest = compared.path, compared.sha256
+    if path.suffix != ".csv" or not path.is_file():
+        return source_of(config, path, digest)
+    found = sha256(path)
+    state = SAME if found == digest else f"{CHANGED}: then {digest}"
+    return {"result": str(path), "sha256": found, "state": state, "kind": "published map"}
 
 
 def record_of_result(config: Config, path: Path, state: str | None = None) -> dict[str, Any]:
@@ -109,8 +112,7 @@ def record_of_result(config: Config, path: Path, state: str | None = None) -> di
     libraries = json.loads(attributes["versions"]) if "versions" in attributes else None
     model = _kept((identity.get("sets") or [identity])[0], OF_MODEL)
     there = {"result": str(path), "sha256": sha256(path)} | ({} if state is None else {"state": state})
-    compared = json.loads(attributes.get("results", "{}"))
-    maps = [compared_map(config, path.with_name(name), digest) for name, digest in compared.items()]
+    maps = [compared_map(config, each) for each in compared_maps(path, attributes)]
     return there | made_by | {"model": model or None, "versions": libraries} | ({COMPARED: maps} if maps else {})
 
 

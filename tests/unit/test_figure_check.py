@@ -6,16 +6,21 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from analyses import cli, drawings
+from analyses import cli, drawings, runs
+from analyses.figure_check import findings
+from interp.files import sha256
 from interp.heatmap import Heatmap
 from tests.listed_figures import save_results
+from tests.unit.test_heatmap import heatmap_of
 
 SUFFIXES = (".pdf", ".png", ".svg")
 FILES = (
@@ -182,6 +187,56 @@ def test_a_figure_beside_a_map_is_stale_when_the_map_has_changed(folder: Path, c
     assert {line.split()[0] for line in lines[:-1]} == {"stale"}
     assert any("baselines.pdf  (changed since it was drawn: probe.nc)" in line for line in lines)
     assert any("first.pdf  (changed since it was drawn: ../tiny/probe.nc)" in line for line in lines)
+
+
+@pytest.mark.usefixtures("remembered")
+def test_a_comparison_is_stale_when_one_of_its_maps_has_changed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Wherever the map lies; one that is gone has not changed, and the comparison is as it was."""
+    rng, folder = np.random.default_rng(0), tmp_path / "figures"
+    here, there, published = folder / "a" / "map.nc", folder / "b" / "map.nc", tmp_path / "paper" / "map.csv"
+    for path in (here, there):
+        heatmap_of(rng.random((4, 3))).save(path)
+    published.parent.mkdir()
+    Heatmap.load(here).data["value"].to_pandas().iloc[::-1].reset_index(drop=True).rename_axis("layer").to_csv(
+        published
+    )
+    assert cli.main(["compare", str(here), str(there), str(published), "--draws", "8"]) == 0
+    for path in (here, there):
+        runs.draw(path, path)
+    capsys.readouterr()
+    files = [f"a/compare-a-b-paper.{kind}" for kind in ("pdf", "png")]
+    assert found_in(folder, capsys) == []
+    changed = published.read_text().replace(",0", ",-0", 1)
+    for path, change, name in (
+        (published, lambda path: path.write_text(changed), "paper"),
+        (there, lambda path: heatmap_of(rng.random((4, 3))).save(path), "b"),
+    ):
+        before = path.read_bytes()
+        change(path)
+        found = findings(folder, drawings.drawings_below(folder))
+        assert [(each.kind, each.path) for each in found if "compare" in each.path.name] == [
+            ("stale", folder / file) for file in files
+        ]
+        assert found[0].reason == f"of maps that have changed since: {name}; 'interp compare' makes it anew"
+        path.write_bytes(before)
+    published.unlink()
+    assert found_in(folder, capsys) == []
+
+
+def test_a_map_of_many_comparisons_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, hashed = np.random.default_rng(0), Counter[str]()
+    for name in ("a", "b", "c"):
+        heatmap_of(rng.random((4, 3))).save(tmp_path / f"{name}.nc")
+    for other in ("b", "c"):
+        assert cli.main(["compare", str(tmp_path / "a.nc"), str(tmp_path / f"{other}.nc"), "--draws", "8"]) == 0
+
+    def counted(path: Path) -> str:
+        hashed[path.name] += 1
+        return sha256(path)
+
+    monkeypatch.setattr("analyses.figure_check.sha256", counted)
+    findings(tmp_path, drawings.drawings_below(tmp_path))
+    assert hashed == {"a.nc": 1, "b.nc": 1, "c.nc": 1}
 
 
 @pytest.mark.usefixtures("remembered")

@@ -13,6 +13,7 @@ from PIL import Image
 from analyses import asking, cli, runs
 from analyses.command_line import typed
 from analyses.provenance import CHANGED, GONE, SAME, answers_folder
+from interp.comparison import Comparison
 from interp.heatmap import Heatmap
 from interp.model_sources import ModelSource
 from tests.unit.test_heatmap import heatmap_of
@@ -115,6 +116,41 @@ def test_a_comparison_leads_on_to_its_maps(folder: Path, capsys: pytest.CaptureF
     assert cli.main(["provenance", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("compared ")] == maps
+
+
+def test_the_maps_of_a_comparison_are_found_in_their_folders(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    rng = np.random.default_rng(0)
+    maps = [Path("figures/tiny/a/b/map.nc"), Path("figures/tiny/map.nc"), Path("figures/other/b/map.csv")]
+    for path in maps[:2]:
+        heatmap_of(rng.random((4, 3))).with_attributes(runs.provenance(IDENTITY)).save(path)
+    maps[2].parent.mkdir(parents=True)
+    Heatmap.load(maps[0]).data["value"].to_pandas().to_csv(maps[2])
+    assert cli.main(["compare", *map(str, maps), "--draws", "8", "--out", str(folder)]) == 0
+    maps[1].unlink()
+    maps[2].write_text(maps[2].read_text().replace(",0", ",-0", 1))
+    capsys.readouterr()
+    (path,) = folder.glob("compare-*.pdf")
+    (result,) = chain_of(path, capsys)["results"]
+    first, second, third = result["compared"]
+    assert (first["result"], first["state"]) == (str(maps[0]), SAME)
+    assert (second["result"], second["state"]) == (str(maps[1]), GONE)
+    assert (third["result"], third["kind"]) == (str(maps[2]), "published map")
+    assert third["state"].startswith(CHANGED)
+
+
+def test_a_comparison_that_does_not_say_where_its_maps_are_has_them_beside_it(
+    folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    maps = [folder / f"{name}.nc" for name in ("a", "b")]
+    for place, path in enumerate(maps):
+        heatmap_of(np.random.default_rng(place).random((4, 3))).save(path)
+    assert cli.main(["compare", *map(str, maps), "--draws", "8"]) == 0
+    older = Comparison.load(folder / "compare-a-b.nc")
+    del older.data.attrs["files"]
+    older.save(folder / "older.nc")
+    capsys.readouterr()
+    (result,) = chain_of(folder / "older.nc", capsys)["results"]
+    assert [(each["result"], each["state"]) for each in result["compared"]] == [(str(path), SAME) for path in maps]
 
 
 def test_a_figure_that_says_nothing_has_no_result(folder: Path, capsys: pytest.CaptureFixture) -> None:
