@@ -62,6 +62,9 @@ def run(config: Config) -> None:
     asking.require_least(config, {"seed": 0, "draws": 2})
     if len(config.paths) < 2:
         raise InputError("one map has nothing to be compared with; give the paths of two or more")
+    files = [path.resolve() for path in config.paths]
+    if twice := [path for path, file in zip(config.paths, files, strict=True) if files.count(file) > 1]:
+        raise InputError(f"{twice[-1]} is given more than once; give every map once")
     operands = operands_of(config.paths)
     require_comparable(operands, config.by)
     # What maps are of decides whether a comparison is another one, not how a processor rounded them.
@@ -70,7 +73,7 @@ def run(config: Config) -> None:
     sources = sources_of(path, [each.name for each in operands], config.paths)
     identity = {"maps": json.loads(sources[HASHES]) | made_here, "by": config.by}
     identity |= {name: getattr(config, name) for name in ("draws", "seed")}
-    require_publishable(path, identity, overwrite=config.overwrite)
+    require_publishable(path, identity, overwrite=config.overwrite, flag="--out")
     comparison = reusable_result(Comparison, path, identity)
     if comparison is None or not sources.items() <= comparison.data.attrs.items():
         comparison = measured(config, operands).with_attributes(provenance(identity) | sources)

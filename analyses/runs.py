@@ -80,8 +80,11 @@ def provenance(identity: Identity) -> dict[str, str]:
     return record | ({"command": typed} if (typed := command_line()) else {})
 
 
-def require_publishable(path: Path, identity: Identity, *, overwrite: bool) -> None:
-    """Raise an `InputError` if `path` holds the result of another run, so that no figure is replaced unawares."""
+def require_publishable(path: Path, identity: Identity, *, overwrite: bool, flag: str = "--figures") -> None:
+    """Raise an `InputError` if `path` holds the result of another run, so that no figure is replaced unawares.
+
+    The flag is the one by which the command takes another folder.
+    """
     make_folder(path.parent)
     if overwrite or not path.exists():
         return
@@ -89,7 +92,7 @@ def require_publishable(path: Path, identity: Identity, *, overwrite: bool) -> N
     differing = sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key))
     if differing:
         told = "; ".join(f"{key}: {found.get(key)} there, {identity.get(key)} here" for key in differing)
-        raise InputError(f"{path} is the result of another run ({told}); give --overwrite, or another --figures folder")
+        raise InputError(f"{path} is the result of another run ({told}); give --overwrite, or another {flag} folder")
 
 
 def reusable(path: Path, identity: Identity) -> Heatmap | None:

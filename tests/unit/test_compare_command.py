@@ -43,7 +43,7 @@ def test_three_methods_are_laid_beside_each_other(tmp_path: Path, capsys: pytest
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
     status, _, err = told(capsys, "compare", *maps, "--out", tmp_path, *QUICK, "--seed", "1")
     assert status == 2
-    assert "seed: 0 there, 1 here" in err
+    assert "(seed: 0 there, 1 here); give --overwrite, or another --out folder" in err
 
     _, described, _ = told(capsys, "describe", tmp_path / f"{name}.nc", "--length", "short")
     assert len(described.splitlines()) == 3
@@ -137,6 +137,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path, capsys: pytest.Captu
     for args, expected in (
         ([], "one map has nothing to be compared with"),
         ([CITIES / "probe.nc"], "one map has nothing to be compared with"),
+        ([CITIES / "probe.nc", CITIES / "patch.nc", CITIES / "ccs" / ".." / "probe.nc"], "probe.nc is given more than"),
         ([CITIES / "probe.nc", CITIES / "baselines.nc"], "baselines.nc is a list of estimates"),
         ([CITIES / "probe.nc", CITIES / "probe-examples.nc"], "what every example gave, and is no map"),
         ([CITIES / "probe.nc", CITIES / "nowhere.nc"], "no heatmap at"),
