@@ -94,8 +94,17 @@ def measured(config: Config, operands: Sequence[Operand]) -> Comparison:
         by_depth=by_depth,
         draws=config.draws,
         seed=config.seed,
-        attributes={"differences": json.dumps(differences(operands, by_depth=by_depth))},
+        attributes=subject_of(operands) | {"differences": json.dumps(differences(operands, by_depth=by_depth))},
     )
+
+
+def subject_of(operands: Sequence[Operand]) -> dict[str, str]:
+    """The models and the questions that the maps are of; published maps do not say."""
+    named = {
+        name: dict.fromkeys(str(each.heatmap.data.attrs.get(name, "")) for each in operands)
+        for name in ("model", "dataset")
+    }
+    return {name: told for name, names in named.items() if (told := " and ".join(filter(None, names)))}
 
 
 def operands_of(paths: Sequence[Path]) -> list[Operand]:

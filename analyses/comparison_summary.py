@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from analyses.runs import value_in_words
+from interp.number_words import capitalised, counted, listed, number, span, with_interval
 
 if TYPE_CHECKING:
     from interp.comparison import Comparison
@@ -25,16 +26,33 @@ WORDS = {
 
 
 def short_words(comparison: Comparison) -> list[str]:
-    """The rank correlation of every pair, in a line each."""
-    lines = []
-    for pair, (first, second) in enumerate(comparison.pairs):
-        names = f"{comparison.names[first]} and {comparison.names[second]}"
-        data = comparison.data.isel(pair=pair)
-        rho = value_in_words(*comparison.statistic(pair, "spearman"))
-        lines.append(
-            f"{names}, {int(data['n_cells'])} cells: Spearman {rho}, p = {float(data['p']):.2g} against moved maps"
-        )
-    return lines
+    """Two sentences for a caption or an alt text: what is compared, and the rank correlation of every pair."""
+    parts = [pair_in_short(comparison, pair) for pair in range(len(comparison.pairs))]
+    return [about(comparison), f"Spearman's rank correlation, and p against moved maps: {'; '.join(parts)}."]
+
+
+def about(comparison: Comparison) -> str:
+    """Which maps are compared, of which model and questions, and the numbers of their examples."""
+    import numpy as np
+
+    from interp.result_facts import subject_of
+    from interp.subject_words import whose
+
+    *names, last = comparison.names
+    n = comparison.data["n"].values[np.isfinite(comparison.data["value"].values)]
+    known = n[n > 0]  # A published map does not say.
+    shape = f"{counted(len(comparison.layers), 'layer')}, {counted(len(comparison.positions), 'column')}"
+    said = f"n = {span(int(known.min()), int(known.max()))}" if len(known) else "n is not known"
+    of_what = listed([f"maps of {', '.join(names)} and {last} compared by rank", whose(subject_of(comparison))])
+    return f"{capitalised(of_what)} ({shape}; {said})."
+
+
+def pair_in_short(comparison: Comparison, pair: int) -> str:
+    """The rank correlation of a pair."""
+    data = comparison.data.isel(pair=pair)
+    first, second = (comparison.names[place] for place in comparison.pairs[pair])
+    rho, p = with_interval(*comparison.statistic(pair, "spearman")), number(float(data["p"]))
+    return f"{rho}, p = {p}, of {first} and {second} in {counted(int(data['n_cells']), 'cell')}"
 
 
 def in_words(comparison: Comparison) -> str:
@@ -118,8 +136,8 @@ def columns_in_words(comparison: Comparison) -> list[str]:
     for name in comparison.positions:
         column = comparison.data.sel(position=name)
         cells = []
-        for number in range(len(comparison.names)):
-            of_map = column.isel(map=number)
+        for place in range(len(comparison.names)):
+            of_map = column.isel(map=place)
             centre = value_in_words(*(float(of_map[each]) for each in ("centre", "centre_low", "centre_high")))
             has_centre = math.isfinite(float(of_map["centre"]))
             peak = f"{float(of_map['peak']):.0f}" + (f", {centre}" if has_centre else "")

@@ -46,7 +46,14 @@ def test_three_methods_are_laid_beside_each_other(tmp_path: Path, capsys: pytest
     assert "(seed: 0 there, 1 here); give --overwrite, or another --out folder" in err
 
     _, described, _ = told(capsys, "describe", tmp_path / f"{name}.nc", "--length", "short")
-    assert len(described.splitlines()) == 3
+    about, agreement = described.splitlines()
+    assert about.startswith(
+        "Maps of probe, lens-answer-rank and patch-led compared by rank, of smollm2-135m on cities ("
+    )
+    assert about.endswith("(30 layers, 4 columns; n = 100 to 772).")
+    assert agreement.count(" to .") == 3
+    assert "0." not in agreement
+    assert re.search(r"\.\d{3} \(\.\d+ to \.\d+\), p = \.\d+, of probe and patch-led in 117 cells", agreement)
     _, numbers, _ = told(capsys, "describe", tmp_path / f"{name}.nc", "--format", "json")
     assert 0 < json.loads(numbers)[0]["description"]["probe - patch-led"]["top_shared"]["value"] <= 1
     _, table, _ = told(capsys, "export", tmp_path / f"{name}.nc", "--format", "csv")
@@ -100,6 +107,9 @@ def test_a_published_map_of_another_depth_is_matched_and_clipped(
     assert status == 0
     assert "layers are matched by relative depth" in out
     assert "examples not known, values taken as given: clipped" in out
+    _, described, _ = told(capsys, "describe", *tmp_path.glob("compare-*.nc"), "--length", "short")
+    assert described.startswith("Maps of probe and clipped compared by rank, of smollm2-135m on cities (30 layers, ")
+    assert "; n is not known)." in described
     assert "mean absolute difference" in out
 
 
