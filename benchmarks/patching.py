@@ -56,9 +56,9 @@ from interp.patching import Job, Run, Target, units_of
 from interp.prompts import rendered
 from interp.recordings import recorded
 from interp.sweep import patched_readings
+from interp.sweep_choice import takes_wavefronts
 from interp.text_pairs import TextPair, text_pair
 from interp.tokens import encoded_text
-from interp.wavefront import takes_wavefronts
 
 PARTS = ("pair", "cities", "scaling", "identities")
 QUESTION = "In which country is the city of {}?"

@@ -18,7 +18,7 @@ from interp.interventions import Intervention
 from interp.models import HookedModel
 from interp.pair_runs import Candidate, Side, Trial, Unpatched, recorded_sides, trials_of, unpatched
 from interp.recordings import Recording
-from interp.wavefront import takes_wavefronts
+from interp.sweep_choice import takes_wavefronts
 
 Recordings = dict[Side, Recording]
 
@@ -122,7 +122,7 @@ def _recordings(
     model: HookedModel, trials: Sequence[Trial], it: Intervention, deviation: float
 ) -> tuple[Recordings, Recordings]:
     """Of the clean and of the corrupted runs; keys and values of those that receive."""
-    fast = not it.plain and takes_wavefronts(model)
+    fast = not it.plain and takes_wavefronts(model, it.site)
     clean = recorded_sides(model, [trial.clean for trial in trials], with_cache=fast and it.receives_clean)
     if it.is_ablation:
         return clean, {}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
 
 from interp.devices import placement, resolve_dtype
 from interp.errors import InputError, first_line, unknown_name
@@ -26,6 +28,8 @@ BACKENDS = ("auto", "bridge", "hooked")
 WEIGHTS = ("raw", "processed")
 UNKNOWN_ARCHITECTURE = "supported architecture"
 """What TransformerLens's error says of a model that it has no adapter for."""
+_KEEPS_ALL_KEYS: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+"""What is found out once for each model."""
 HookFunction = Callable[["torch.Tensor"], None]
 WritingHook = Callable[["torch.Tensor"], "torch.Tensor"]
 
@@ -210,7 +214,22 @@ class Sampling:
 
 def takes_prefixes(model: HookedModel) -> bool:
     """Whether the model goes on from cached keys and values: a bridge whose blocks all have them."""
-    return hasattr(model, "original_model") and not getattr(model.cfg, "is_stateful", False)
+    is_attentive = hasattr(model, "original_model") and not getattr(model.cfg, "is_stateful", False)
+    return is_attentive and _keeps_all_keys(model)
+
+
+def _keeps_all_keys(model: HookedModel) -> bool:
+    """Whether a run of two tokens leaves keys and values of both in every block; hybrid models have other states."""
+    from transformers import DynamicCache
+
+    if model not in _KEEPS_ALL_KEYS:
+        cache, last = DynamicCache(), f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
+        # A block may ask the cache for a state of its own, which it does not have; those before have left their keys.
+        with suppress(AttributeError, IndexError, TypeError, ValueError):
+            run_until(model, padded([(0, 0)]).to(model.cfg.device), {last: lambda _: None}, past_key_values=cache)
+        lengths = [getattr(layer, "keys", None) is not None and layer.keys.shape[-2] for layer in cache.layers]
+        _KEEPS_ALL_KEYS[model] = lengths == [2] * model.cfg.n_layers
+    return _KEEPS_ALL_KEYS[model]
 
 
 def padded(sequences: Sequence[Sequence[int]]) -> Int[torch.Tensor, "batch pos"]:

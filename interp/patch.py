@@ -13,6 +13,7 @@ Cells whose patch could do nothing, whatever the model, are missing, with the re
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -33,6 +34,9 @@ from interp.patching import Run, Unit
 from interp.progress import progress
 from interp.recordings import recorded
 from interp.sites import SITES, hook_names
+from interp.sweep_choice import why_plain
+
+log = logging.getLogger(__name__)
 
 
 def patched_pairs(
@@ -79,6 +83,7 @@ def patched_pairs(
     if first:
         _require_site(model, intervention.site, first[0])
         _require_output_path(model, first)
+        _log_plain_sweep(model, intervention)
     if kept is not None:
         kept = kept.narrowed(PAIRS_AT_ONCE, n, candidates, [each.tolist() for each in cells], units, intervention)
     parts = _parts(Patcher(model, candidates, cells, units, intervention), n, kept)
@@ -107,6 +112,13 @@ def _parts(patcher: Patcher, n: int, kept: PatchedParts | None) -> list[PatchedP
             if sum(len(part.ids) for part in parts) >= n:
                 break
     return parts
+
+
+def _log_plain_sweep(model: HookedModel, it: Intervention) -> None:
+    """Say that the plain sweep is taken, and why, where nobody asked for it."""
+    why = None if it.plain or it.screen_steps else why_plain(model, it.site)
+    if why is not None:
+        log.info("%s is patched by a forward pass for every cell, which is slow: %s", it.site, why)
 
 
 def _require_site(model: HookedModel, site: str, run: Run) -> None:

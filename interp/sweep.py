@@ -18,7 +18,8 @@ from interp.models import HookedModel
 from interp.patching import Job, Readings, Unit, pass_tokens, readings_of
 from interp.plain_patching import plain_patches
 from interp.recordings import Recording
-from interp.wavefront import takes_wavefronts, wavefront
+from interp.sweep_choice import takes_wavefronts
+from interp.wavefront import wavefront
 
 TOKEN_BUDGETS = {"cpu": 8_192, "mps": 8_192, "cuda": 65_536}
 """Tokens, through all rows, that a block may see at once."""
@@ -64,7 +65,7 @@ def patched_readings(
     device = torch.device(model.cfg.device).type
     budget = TOKEN_BUDGETS.get(device, TOKEN_BUDGETS["cpu"])
     columns = [Column(job.place, len(receivers[job.receiver].run.tokens)) for job in jobs]
-    if plain or not takes_wavefronts(model):
+    if plain or not takes_wavefronts(model, site):
         passes = list(batched(range(len(jobs)), 1))
         patch: Patch = partial(plain_patches, token_budget=budget)
     else:

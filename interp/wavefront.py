@@ -31,24 +31,15 @@ import torch
 from einops import rearrange
 from jaxtyping import Float
 
-from interp.models import HookedModel, padded, run_until, takes_prefixes
+from interp.models import HookedModel, padded, run_until
 from interp.norms import norms_run_once
 from interp.patching import Job, Unit, put
 from interp.recordings import Recording
 from interp.sites import hook_names, own_copy
 
-
-def takes_wavefronts(model: HookedModel) -> bool:
-    """Whether blocks can be entered with frozen keys and values, and with more rows than came out of the one before.
-
-    They can in a bridge without recurrent blocks, unless these are given biases of all heads of all rows (ALiBi).
-    """
-    return takes_prefixes(model) and hasattr(model, "blocks") and not _is_given_alibi(model)
-
-
-def _is_given_alibi(model: HookedModel) -> bool:
-    config = model.original_model.config  # type: ignore[attr-defined]
-    return config.model_type == "bloom" or bool(getattr(config, "alibi", False))
+SAME_FOR_ALL_ROWS = ("attention_mask", "causal_mask", "position_ids", "position_embeddings")
+"""Arguments of blocks that have a row for each of the batch, all alike. Nothing else is cut by its size alone: the
+first axis of MPT's `position_bias` is that of heads, of which there may be as many as rows."""
 
 
 def wavefront(
@@ -59,7 +50,7 @@ def wavefront(
     Parameters
     ----------
     model
-        One that `takes_wavefronts`.
+        One that `interp.sweep_choice.takes_wavefronts`.
     site
         What is patched: any of `interp.sites.SITES`.
     units
@@ -130,8 +121,10 @@ class _Wave:
             own = self._own_stream(layer).to(stream.device).repeat(beginning, 1, 1)
             stream = torch.cat([stream, own]) if begun else own
         n_jobs = len(self.jobs)
-        rest = [_for_any_rows(value, n_jobs) for value in args[1:]]
-        named = {name: _for_any_rows(value, n_jobs) for name, value in kwargs.items()}
+        rest = [_for_any_rows(value, n_jobs) if _is_mask(value) else value for value in args[1:]]
+        named = {
+            name: _for_any_rows(value, n_jobs) if name in SAME_FOR_ALL_ROWS else value for name, value in kwargs.items()
+        }
         if args:
             return (stream, *rest), named
         return (), named | {"hidden_states": stream}
@@ -176,8 +169,13 @@ class _Wave:
         )
 
 
+def _is_mask(value: Any) -> bool:
+    """Whether an argument without a name is a mask: of rows, one for all heads, tokens and those they look at."""
+    return isinstance(value, torch.Tensor) and value.ndim == 4 and value.shape[1] == 1
+
+
 def _for_any_rows(value: Any, n_jobs: int) -> Any:
-    """An argument of a block that is the same for all rows (a mask, positions), for a batch of any number of rows."""
+    """An argument of a block that is the same for all rows, for a batch of any number of rows."""
     if isinstance(value, tuple):
         return tuple(_for_any_rows(each, n_jobs) for each in value)
     if isinstance(value, torch.Tensor) and value.ndim >= 2 and value.shape[0] == n_jobs:

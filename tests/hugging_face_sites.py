@@ -77,6 +77,18 @@ LAYOUTS = {
             "head_z": read_by("self_attn.dense"),
         },
     ),
+    # What its MLP gives has the stream added already.
+    "mpt": Layout(
+        "transformer.blocks",
+        STREAM
+        | {
+            "resid_mid": read_by("norm_2"),
+            "attn_out": given_by("attn"),
+            "mlp_out": given_by("ffn.down_proj"),
+            "mlp_hidden": read_by("ffn.down_proj"),
+            "head_z": read_by("attn.out_proj"),
+        },
+    ),
     # What its attention and its MLP give has the stream added already.
     "bloom": Layout(
         "transformer.h",

@@ -12,7 +12,7 @@ from interp.activations import site_activations
 from interp.models import HookedModel
 from interp.patching import Readings, Run, Target, Unit, readings_of, units_of
 from interp.recordings import Corruption, Recording, recorded
-from interp.wavefront import takes_wavefronts
+from interp.sweep_choice import takes_wavefronts
 
 TOLERANCE = 1e-5
 CLEAR = 1e-3

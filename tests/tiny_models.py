@@ -13,15 +13,20 @@ from transformers import (
     Gemma3TextConfig,
     GPT2Config,
     GPTNeoXConfig,
+    Lfm2Config,
     LlamaConfig,
     MambaConfig,
     MistralConfig,
     MixtralConfig,
+    MptConfig,
     Olmo2Config,
     PhiConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
+    Qwen3NextConfig,
+    RecurrentGemmaConfig,
+    XGLMConfig,
 )
 
 from interp.model_sources import ModelSource, resolve_model
@@ -56,6 +61,7 @@ CONFIGS = {
     "olmo2": Olmo2Config(**LLAMA_LIKE),
     "mixtral": MixtralConfig(**LLAMA_LIKE, num_local_experts=4, sliding_window=None),
     "phi": PhiConfig(**LLAMA_LIKE | {"num_key_value_heads": 4}),
+    "mpt": MptConfig(d_model=32, n_heads=4, n_layers=3, expansion_ratio=2, max_seq_len=256, **SIZES),
     "bloom": BloomConfig(hidden_size=32, n_layer=3, n_head=4, **SIZES),
     "gpt2": GPT2Config(n_embd=32, n_layer=3, n_head=4, n_positions=256, n_ctx=256, **SIZES),
     "gpt_neox": GPTNeoXConfig(
@@ -64,6 +70,24 @@ CONFIGS = {
 }
 RECURRENT = {"mamba": MambaConfig(hidden_size=32, num_hidden_layers=3, state_size=8, **SIZES)}
 """Families whose blocks go on from states, not from keys and values: they have a residual stream, and no other site."""
+NOT_ENTERED = {
+    "lfm2": Lfm2Config(**LLAMA_LIKE, layer_types=["conv", "full_attention", "conv"]),
+    "qwen3_next": Qwen3NextConfig(
+        **LLAMA_LIKE | {"num_hidden_layers": 4},
+        head_dim=8,
+        linear_num_key_heads=2,
+        linear_num_value_heads=4,
+        linear_key_head_dim=8,
+        linear_value_head_dim=8,
+        num_experts=4,
+        num_experts_per_tok=2,
+        moe_intermediate_size=16,
+        shared_expert_intermediate_size=16,
+    ),
+    "recurrent_gemma": RecurrentGemmaConfig(**LLAMA_LIKE, lru_width=32, attention_window_size=16),
+    "xglm": XGLMConfig(d_model=32, ffn_dim=48, num_layers=3, attention_heads=4, max_position_embeddings=256, **SIZES),
+}
+"""Families with some blocks that have no keys and values, and one whose masks fit one number of rows alone."""
 HOOKED = ("llama", "mistral", "qwen2", "qwen3", "mixtral", "gpt2", "gpt_neox")
 """Families that load as HookedTransformer, with a TransformerLens that has it."""
 ALIBI = ("bloom",)
@@ -91,7 +115,7 @@ def trained_tokenizer() -> PreTrainedTokenizerFast:
 
 def saved_model(family: str, tokenizer: PreTrainedTokenizerFast, parent: Path) -> ModelSource:
     torch.manual_seed(0)
-    network = AutoModelForCausalLM.from_config((CONFIGS | RECURRENT)[family])
+    network = AutoModelForCausalLM.from_config((CONFIGS | RECURRENT | NOT_ENTERED)[family])
     for parameter in network.parameters():
         # Fresh models are close to the identity; these should mix positions and layers strongly.
         torch.nn.init.normal_(parameter, std=0.3)

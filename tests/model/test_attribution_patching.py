@@ -18,7 +18,7 @@ from interp.patching import Job, Run, Target, Unit, units_of
 from interp.recordings import Recording, recorded
 from interp.sites import SITES, hook_names
 from interp.sweep import patched_readings
-from interp.wavefront import takes_wavefronts
+from interp.sweep_choice import takes_wavefronts
 from tests.model.conftest import FORMS
 
 GENERATOR = torch.Generator().manual_seed(0)

@@ -6,6 +6,7 @@ asserts that patching did something: an effect that is many times the error allo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -15,12 +16,13 @@ import torch
 from jaxtyping import Float
 from transformer_lens import patching as lens_patching
 
-from interp import patching, sweep
+from interp import patching, sweep, sweep_choice
 from interp.model_sources import ModelSource
-from interp.models import HookedModel
+from interp.models import HookedModel, load_model
 from interp.patching import Job, Readings, Run, Unit, readings_of
 from interp.sweep import patched_readings
-from interp.wavefront import takes_wavefronts, wavefront
+from interp.sweep_choice import takes_wavefronts, why_plain
+from interp.wavefront import wavefront
 from tests.model.conftest import Family
 from tests.patched_runs import (
     CLEAR,
@@ -81,6 +83,33 @@ def column_by_column(
 def test_only_a_bridge_takes_wavefronts_and_not_where_places_are_biases_of_whole_rows(family: Family) -> None:
     is_bridge, has_alibi = type(family.model).__name__ == "TransformerBridge", family.source.name.endswith(ALIBI)
     assert takes_wavefronts(family.model) == (is_bridge and not has_alibi)
+
+
+def test_a_wavefront_that_is_not_the_plain_sweep_is_not_taken(
+    source: ModelSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def off(*given: Any) -> torch.Tensor:
+        return wavefront(*given) + 0.01
+
+    def failing(*_: Any) -> torch.Tensor:
+        raise RuntimeError("sizes of tensors must match\nand more")
+
+    for wrong, why in ((off, "off by .* in log-probability"), (failing, r"fails \(sizes of tensors must match\)$")):
+        fresh = load_model(source, device="cpu", dtype="float32", backend="bridge")
+        monkeypatch.setattr(sweep_choice, "wavefront", wrong)
+        found = why_plain(fresh)
+        assert found is not None
+        assert re.search(why, found)
+
+
+def test_as_many_columns_in_a_pass_as_heads_are_the_plain_sweep(family_model: HookedModel) -> None:
+    """What a block is given for each head is not taken for what it is given for each row."""
+    donor, receivers = of_run(family_model, CLEAN, "resid_post"), records(family_model, [read_at(OTHER, 9)])
+    own = own_readings(family_model, receivers[0]).logit
+    jobs = [Job(0, place, donor[:, place]) for place in range(4, 4 + family_model.cfg.n_heads)]
+    patched = partial(patched_readings, family_model, "resid_post", [Unit(0, 0), Unit(1, 1)], receivers, jobs)
+    for ours, expected in zip(patched(), patched(plain=True), strict=True):
+        assert_same_effect(ours.logit, expected.logit, own)
 
 
 CASES = [*((site, 1) for site in SITES), ("mlp_out", 2), ("head_z", 3)]

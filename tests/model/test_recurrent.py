@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from interp.activations import site_activations
+from interp.continuations import continued
 from interp.errors import InputError
 from interp.generation import Respondent
 from interp.model_sources import ModelSource
@@ -17,8 +19,9 @@ from interp.models import HookedModel, load_model
 from interp.patching import Job
 from interp.sites import hook_names
 from interp.sweep import patched_readings
-from interp.wavefront import takes_wavefronts
+from interp.sweep_choice import takes_wavefronts
 from tests.hugging_face_sites import hugging_face_sites
+from tests.made_pairs import PAIRS, patched
 from tests.patched_runs import CLEAR, assert_near, at_targets, logits_of, of_run, read_at, records, rows_of, tokens_of
 from tests.tiny_models import saved_model
 
@@ -28,6 +31,14 @@ CLEAN, CORRUPT = tokens_of(10, seed=1), tokens_of(10, seed=2)
 @pytest.fixture(scope="module")
 def recurrent_source(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
     return saved_model("mamba", tokenizer, tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module", params=["lfm2", "qwen3_next", "recurrent_gemma", "xglm"])
+def not_entered(
+    request: pytest.FixtureRequest, tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory
+) -> HookedModel:
+    source = saved_model(request.param, tokenizer, tmp_path_factory.mktemp("models"))
+    return load_model(source, device="cpu", dtype="float32", backend="bridge")
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +75,26 @@ def test_every_cell_is_patched_in_a_run_of_its_own(recurrent: HookedModel) -> No
                 logits = recurrent.run_with_hooks(torch.tensor([CORRUPT]), fwd_hooks=[(name, put)])
             assert_near(ours.logit[layer], at_targets(logits[0], run))
     assert min(float((each.logit - baseline).abs().max()) for each in found) > CLEAR
+
+
+def test_blocks_that_cannot_be_entered_are_patched_plainly_which_is_said_in_one_line(
+    not_entered: HookedModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    pairs, positions = PAIRS[1:2], ["subject_last", "exact_answer_before_first"]
+    plain = patched(not_entered, pairs, positions=positions, plain=True)
+    with caplog.at_level(logging.INFO, logger="interp.patch"):
+        found = patched(not_entered, pairs, positions=positions)
+    np.testing.assert_array_equal(found.values, plain.values)
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "interp.patch"]
+    assert line.startswith("resid_post is patched by a forward pass for every cell, which is slow: ")
+    assert "\n" not in line
+
+
+def test_hybrid_models_answer_as_each_prompt_alone(not_entered: HookedModel) -> None:
+    prompts = [CLEAN[:7], CORRUPT[:7]]
+    together = continued(not_entered, prompts, max_new_tokens=3, ends={1})
+    for prompt, words in zip(prompts, together, strict=True):
+        assert continued(not_entered, [prompt], max_new_tokens=3, ends={1}) == [words]
 
 
 def test_it_answers_as_each_prompt_alone(recurrent: HookedModel, tmp_path: Path) -> None:
