@@ -42,6 +42,11 @@ class Effects(NamedTuple):
     unpatched: float
     words: str
 
+    @property
+    def is_recovery(self) -> bool:
+        """Whether 0 is the corrupted run and 1 the clean one."""
+        return self.words.startswith("Recovery")
+
 
 def effects_of(patched: PatchedPairs, metric: str, *, receives_clean: bool, is_contrast: bool) -> Effects:
     """A metric of every pair.
@@ -107,8 +112,8 @@ def patch_map(
     -------
     Heatmap
         ``value`` is the mean, ``low`` and ``high`` its 95 % interval over bootstrap samples of the pairs (the same for
-        all cells; percentiles). Also ``median``; ``over_half``, the share of pairs whose value is past half-way from
-        the unpatched value to 1 less it (of recovery); ``peak``, the share of pairs whose largest effect in a column
+        all cells; percentiles). Also ``median``; of recovery ``over_half``, the share of pairs whose value is past
+        half-way from the unpatched run to the other; ``peak``, the share of pairs whose largest effect in a column
         is at that layer; ``p`` and ``p_corrected``, how likely a mean so far from the unpatched value is by chance, of
         the cell alone and of any cell of the map; ``marked``, where the latter is at most .05; ``why_missing``, a code
         of `interp.patched.NoValue`.
@@ -120,7 +125,6 @@ def patch_map(
     group = _numbers_in_order(range(len(kept)) if groups is None else groups)
     low, high = percentile_interval(drawn_means(kept, group_draws(group, draws, rng)))
     p, corrected = sign_flip_p_values(kept - effects.unpatched, draws=draws, rng=rng, group=group)
-    away = np.abs(values - effects.unpatched)
     return Heatmap.build(
         mean_of_examples(kept),
         low,
@@ -133,7 +137,7 @@ def patch_map(
         scale=symmetric_scale(mean_of_examples(kept), effects),
         extra={
             "median": median_of_examples(kept),
-            "over_half": _share(away > 0.5, kept),
+            **past_half_way(effects, kept),
             "peak": peak_shares(kept - effects.unpatched),
             "p": p,
             "p_corrected": corrected,
@@ -228,9 +232,19 @@ def peak_shares(effects: Float[np.ndarray, "pair layer position"]) -> Float[np.n
     return shares
 
 
+def past_half_way(
+    effects: Effects, kept: Float[np.ndarray, "pair layer position"]
+) -> dict[str, Float[np.ndarray, "layer position"]]:
+    """Of recovery the share of the pairs that are nearer to the run the patch is from; no other metric has a half."""
+    if not effects.is_recovery:
+        return {}
+    other = 1 - effects.unpatched
+    return {"over_half": _share(kept > 0.5 if other else kept < 0.5, kept)}
+
+
 def symmetric_scale(value: Float[np.ndarray, "layer position"], effects: Effects) -> Scale:
     """A scale around the unpatched value: of 1 to both sides for recovery, else as far as the values go."""
-    if effects.words.startswith("Recovery"):
+    if effects.is_recovery:
         return Scale(effects.unpatched - 1, effects.unpatched + 1, centre=effects.unpatched)
     return centred_scale(value, effects.unpatched)
 

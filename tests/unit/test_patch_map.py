@@ -152,6 +152,18 @@ def test_past_half_way_is_counted_from_the_run_that_is_patched() -> None:
     assert set(mapped(nearly, receives_clean=True).data["over_half"].values.flat) == {1.0}
 
 
+@pytest.mark.parametrize(("receives_clean", "beyond"), [(False, -3.0), (True, 4.0)])
+def test_what_goes_the_other_way_is_not_past_half_way(receives_clean: bool, beyond: float) -> None:
+    patched = patched_pairs()
+    away = reading_as(patched, beyond * patched.clean + (1 - beyond) * patched.corrupt)
+    assert set(mapped(away, receives_clean=receives_clean).data["over_half"].values.flat) == {0.0}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_only_recovery_has_a_half(metric: str) -> None:
+    assert ("over_half" in mapped(patched_pairs(), metric).data) == (metric == "recovery")
+
+
 N_SIMULATED, N_CELLS = 40, 25
 
 
