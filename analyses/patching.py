@@ -274,7 +274,14 @@ def effects(config: Config, patched: PatchedPairs) -> Effects:
     from interp.patch_map import effects_of
 
     clean = intervention_of(config).receives_clean
-    return effects_of(patched, metric_of(config), receives_clean=clean, is_contrast=config.corruption == "question")
+    return effects_of(patched, metric_of(config), receives_clean=clean, of_score=score_in_words(config))
+
+
+def score_in_words(config: Config) -> str:
+    """What the score is: of an answer alone, where there is no other, of two at one token, or of two whole answers."""
+    if config.corruption != "question":
+        return "log-probability"
+    return "log-probability difference of whole answers" if config.readout == "whole" else "logit difference"
 
 
 def with_heads(

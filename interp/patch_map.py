@@ -5,7 +5,7 @@ metric                  of each pair
 ======================  ==============================================================================================
 ``recovery``            how far the patch takes the score from that of the corrupted run, 0, to that of the clean one,
                         1 (Wang et al. 2023); values outside are as they are
-``score``               the change of the score by the patch: of the difference of the two answers' logits
+``score``               the change of the score by the patch: such as the difference of the two answers' logits
 ``logprob``             the change of the clean answer's log-probability
 ``probability``         the change of its probability; of several draws of noise it is their geometric mean's
 ``kl``                  the change of the divergence of the clean run's distribution from the run's: below 0, the patch
@@ -48,7 +48,7 @@ class Effects(NamedTuple):
         return self.words.startswith("Recovery")
 
 
-def effects_of(patched: PatchedPairs, metric: str, *, receives_clean: bool, is_contrast: bool) -> Effects:
+def effects_of(patched: PatchedPairs, metric: str, *, receives_clean: bool, of_score: str) -> Effects:
     """A metric of every pair.
 
     Parameters
@@ -59,13 +59,12 @@ def effects_of(patched: PatchedPairs, metric: str, *, receives_clean: bool, is_c
         One of `METRICS`.
     receives_clean
         Whether it is the clean run that is patched.
-    is_contrast
-        Whether the score is the difference of two answers, or the log-probability of one.
+    of_score
+        What the score is, in words, such as ``"logit difference"``.
     """
     score, logprob, _ = patched.values
     clean, corrupt = patched.clean[:, :, None, None], patched.corrupt[:, :, None, None]
     own = clean if receives_clean else corrupt
-    of_score = "logit difference" if is_contrast else "log-probability"
     if metric == "recovery":
         # Between runs that do not differ there is nothing to recover: missing, not infinite.
         gap = np.where(clean[0] == corrupt[0], np.nan, clean[0] - corrupt[0])

@@ -190,6 +190,14 @@ def test_a_verdict_is_of_right_answers_against_wrong_ones(source: ModelSource) -
     assert all(clean % 3 and not corrupt % 3 for clean, corrupt in numbers)
 
 
+@pytest.mark.parametrize(("metric", "words"), [("auto", "Recovery of"), ("score", "Change in")])
+def test_whole_answers_are_read_by_their_log_probabilities(source: ModelSource, metric: str, words: str) -> None:
+    patch(source, *PATCHED, *FEW, "--readout", "whole", "--metric", metric)
+    name = "patch-whole.nc" if metric == "auto" else f"patch-whole-{metric}.nc"
+    told = Heatmap.load(folder_of(source) / name).data.attrs["metric"]
+    assert told == f"{words} log-probability difference of whole answers, mean"
+
+
 @pytest.mark.parametrize("corruption", ["zero", "mean", "resample"])
 def test_an_ablation_is_the_change_of_the_answers_log_probability(source: ModelSource, corruption: str) -> None:
     patch(source, *PATCHED, *FEW, "--corruption", corruption)

@@ -74,7 +74,7 @@ def with_missing(
 
 
 def effects(patched: PatchedPairs, metric: str = "recovery", *, receives_clean: bool = False) -> Effects:
-    return effects_of(patched, metric, receives_clean=receives_clean, is_contrast=True)
+    return effects_of(patched, metric, receives_clean=receives_clean, of_score="logit difference")
 
 
 def mapped(patched: PatchedPairs, metric: str = "recovery", **flags: bool) -> Heatmap:
@@ -127,7 +127,7 @@ def test_what_is_drawn_says_what_it_is_of() -> None:
     patched = patched_pairs()
     words = {metric: effects(patched, metric).words for metric in METRICS}
     assert len(set(words.values())) == len(METRICS)
-    alone = effects_of(patched, "score", receives_clean=True, is_contrast=False)
+    alone = effects_of(patched, "score", receives_clean=True, of_score="log-probability")
     assert "logit difference" in words["score"]
     assert "logit difference" not in alone.words
 
