@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyses import asking, patch_pairs, patch_screen, patch_texts, patching
+from analyses import asking, patch_flags, patch_pairs, patch_screen, patch_texts, patching
 from analyses.command import execute
 from analyses.runs import (
     provenance,
@@ -52,7 +52,7 @@ class Config(patching.Config):
 
 def run(config: Config) -> None:
     """Answer, pair, patch, draw."""
-    patching.require_usable(config)
+    patch_flags.require_usable(config)
     source = asking.source_of(config)
     model = cache(lambda: asking.loaded(config, source))
     if config.clean is not None or config.corrupt is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from analyses import patching
+from analyses import patch_flags, patching
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ def with_best_exact(
     from interp.patching import units_of
 
     away = np.nan_to_num(np.abs(screened.data["value"].values - float(screened.data.attrs["unpatched"])))
-    n = min(int(patching.n_verified(config)), int((away > 0).sum()))
+    n = min(int(patch_flags.n_verified(config)), int((away > 0).sum()))
     if not n:
         return screened  # No patch is estimated to do anything.
     best = np.unravel_index(np.argsort(-away, axis=None, kind="stable")[:n], away.shape)

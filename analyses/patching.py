@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -65,7 +64,8 @@ class Config(asking.Config):
     """Column of the question file that says which two questions are a pair, by a name that both have, the clean one
     first. By default questions are paired that have different answers, of as many subject tokens if there are."""
     margin: float = 1.0
-    """By how much the scores of clean and corrupted run must differ for a pair to enter, in nats."""
+    """By how much the score of the clean run must be above that of the corrupted one for a pair to enter, in nats; far
+    below 0 any pair enters."""
     only_said: bool = True
     """Only pairs in which either run's most probable token is its own answer's; not for verdict."""
     lead: str | None = None
@@ -101,82 +101,6 @@ class Config(asking.Config):
     a hash>.* for one pair of texts."""
     overwrite: bool = False
     """Replace the result of another run."""
-
-
-def require_usable(config: Config) -> None:
-    """Raise an `InputError` for flags that no run can use, before anything is loaded or written."""
-    from interp.errors import InputError
-    from interp.interventions import ABLATIONS
-    from interp.positions import require_known
-
-    asking.require_usable(config)
-    require_known(positions_of(config))
-    layer_numbers(config.layers, n_layers=None)
-    asking.require_least(config, dict.fromkeys(("steps", "pairs", "window", "draws", "bootstraps"), 1))
-    _require_usable_texts(config)
-    n_verified(config)
-    if config.screen:
-        _require_screenable(config)
-    if config.corruption in ABLATIONS and config.metric == "recovery":
-        raise InputError(f"--corruption {config.corruption} has no corrupted run to recover from; leave --metric out")
-    if config.corruption == "noise" and config.direction == "noise":
-        raise InputError("noise on the embeddings is denoised only; leave --direction out, or --corruption")
-    if config.readout == "verdict" and (config.corruption != "question" or config.lead is not None):
-        raise InputError("--readout verdict contrasts right answers with wrong ones; leave --corruption and --lead out")
-
-
-def n_verified(config: Config) -> float:
-    """How many cells of a screened map are patched exactly; infinity for all of them.
-
-    Raises
-    ------
-    InputError
-        If the flag says something else, or nothing is screened.
-    """
-    from interp.errors import InputError
-
-    if config.verify is None:
-        return 0
-    if not config.screen:
-        raise InputError("--verify says which cells of a screened map are patched exactly; give --screen with it")
-    if config.verify == "all":
-        return math.inf
-    number = config.verify.removeprefix("top:")
-    if not (number.isdecimal() and int(number)):
-        raise InputError(f"--verify is {config.verify!r}; give top:K, with a number K from 1, or all")
-    return int(number)
-
-
-def _require_screenable(config: Config) -> None:
-    """Raise an `InputError` for what attribution patching cannot estimate: it is the gradient of a logit difference."""
-    from interp.errors import InputError
-
-    if config.readout == "whole" or config.corruption != "question" or metric_of(config) not in ("recovery", "score"):
-        raise InputError("--screen estimates logit differences of two questions; leave --corruption and --metric out")
-    if config.window > 1 or config.site == "head_z" or config.clean is not None:
-        raise InputError(
-            "--screen estimates single layers of pairs of questions; leave --window, head_z and --clean out"
-        )
-
-
-def _require_usable_texts(config: Config) -> None:
-    """Raise an `InputError` for flags of one pair of texts, or of questions, that do not go together."""
-    from interp.errors import InputError
-
-    answers = (config.clean_answer, config.corrupt_answer)
-    if (config.clean is None) != (config.corrupt is None):
-        raise InputError("one pair of texts needs both --clean and --corrupt")
-    if "" in answers:
-        raise InputError("an answer of no tokens cannot be read; leave --clean-answer and --corrupt-answer out")
-    if config.clean is None and answers != (None, None):
-        raise InputError(
-            "--clean-answer and --corrupt-answer go with --clean and --corrupt; give them, or leave it out"
-        )
-    if config.clean is not None and (config.readout != "answer" or config.lead is not None):
-        raise InputError("one pair of texts is read at its end; leave --readout and --lead out")
-    if config.clean is not None and config.corruption in ("noise", "mean"):
-        # It has no subject to put noise on, and is the mean of itself.
-        raise InputError(f"--corruption {config.corruption} is for sets of questions; leave it out for a pair of texts")
 
 
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:

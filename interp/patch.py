@@ -89,6 +89,8 @@ def patched_pairs(
     parts = _parts(Patcher(model, candidates, cells, units, intervention), n, kept)
     dropped = sum((part.dropped for part in parts), Counter[str]()) + Counter(left_out or {})
     if not any(part.ids for part in parts):
+        if kept is not None:
+            kept.remove()
         told = ", ".join(f"{reason} ({count})" for reason, count in dropped.most_common()) or "there are none"
         raise InputError(f"no pair of questions can be patched: {told}; lower --margin, or take other questions")
     return replace(joined(parts), dropped=dropped)

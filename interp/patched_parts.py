@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 import zipfile
 from collections import Counter
 from collections.abc import Iterable
@@ -56,6 +57,10 @@ class PatchedParts:
         arrays = {name: getattr(part, name) for name in ARRAYS}
         with whole_file(self._path(number)) as temporary:
             np.savez(temporary, about=np.array(json.dumps(about)), **arrays)
+
+    def remove(self) -> None:
+        """Remove all parts, of which nothing is to be made."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _loaded(self, number: int) -> PatchedPairs | None:
         path = self._path(number)

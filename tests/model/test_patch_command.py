@@ -294,6 +294,12 @@ def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: Model
         (["--pairs", "0"], "--pairs is 0; give a number from 1"),
         (["--window", "0"], "--window is 0; give a number from 1"),
         (["--draws", "0"], "--draws is 0; give a number from 1"),
+        (["--margin", "nan"], "--margin is nan; give a number of nats"),
+        (["--margin", "inf"], "--margin is inf; give a number of nats"),
+        (["--sigmas=-3"], "--sigmas is -3.0; give a number above 0"),
+        (["--sigmas", "0"], "--sigmas is 0.0; give a number above 0"),
+        (["--sigmas", "nan"], "--sigmas is nan; give a number above 0"),
+        (["--sigmas", "inf"], "--sigmas is inf; give a number above 0"),
         (["--bootstraps", "0"], "--bootstraps is 0; give a number from 1"),
         (["--layers", "2-1"], "--layers has '2-1'"),
         (["--positions", "nowhere"], "unknown position 'nowhere'"),
@@ -311,6 +317,11 @@ def test_what_cannot_be_patched_is_refused_in_one_line(
     patch(source, *flags, status=2)
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert message in line
+
+
+def test_pairs_of_which_none_enters_leave_no_parts_behind(source: ModelSource) -> None:
+    patch(source, "--only-said", *FEW, status=2)
+    assert not list(Path("runs").rglob("*.parts*"))
 
 
 def test_an_answer_of_no_tokens_is_refused() -> None:

@@ -1,0 +1,89 @@
+"""What interp patch refuses before anything is loaded or written: flags that no run can use, or that would do nothing."""
+
+from __future__ import annotations
+
+import math
+
+from analyses import asking
+from analyses.capturing import layer_numbers
+from analyses.patching import Config, metric_of, positions_of
+
+
+def require_usable(config: Config) -> None:
+    """Raise an `InputError` for flags that no run can use, before anything is loaded or written."""
+    from interp.errors import InputError
+    from interp.interventions import ABLATIONS
+    from interp.positions import require_known
+
+    asking.require_usable(config)
+    require_known(positions_of(config))
+    layer_numbers(config.layers, n_layers=None)
+    asking.require_least(config, dict.fromkeys(("steps", "pairs", "window", "draws", "bootstraps"), 1))
+    if not math.isfinite(config.margin):
+        raise InputError(f"--margin is {config.margin}; give a number of nats, below 0 for any pair to enter")
+    if not (config.sigmas > 0 and math.isfinite(config.sigmas)):
+        raise InputError(f"--sigmas is {config.sigmas}; give a number above 0")
+    _require_usable_texts(config)
+    n_verified(config)
+    if config.screen:
+        _require_screenable(config)
+    if config.corruption in ABLATIONS and config.metric == "recovery":
+        raise InputError(f"--corruption {config.corruption} has no corrupted run to recover from; leave --metric out")
+    if config.corruption == "noise" and config.direction == "noise":
+        raise InputError("noise on the embeddings is denoised only; leave --direction out, or --corruption")
+    if config.readout == "verdict" and (config.corruption != "question" or config.lead is not None):
+        raise InputError("--readout verdict contrasts right answers with wrong ones; leave --corruption and --lead out")
+
+
+def n_verified(config: Config) -> float:
+    """How many cells of a screened map are patched exactly; infinity for all of them.
+
+    Raises
+    ------
+    InputError
+        If the flag says something else, or nothing is screened.
+    """
+    from interp.errors import InputError
+
+    if config.verify is None:
+        return 0
+    if not config.screen:
+        raise InputError("--verify says which cells of a screened map are patched exactly; give --screen with it")
+    if config.verify == "all":
+        return math.inf
+    number = config.verify.removeprefix("top:")
+    if not (number.isdecimal() and int(number)):
+        raise InputError(f"--verify is {config.verify!r}; give top:K, with a number K from 1, or all")
+    return int(number)
+
+
+def _require_screenable(config: Config) -> None:
+    """Raise an `InputError` for what attribution patching cannot estimate: it is the gradient of a logit difference."""
+    from interp.errors import InputError
+
+    if config.readout == "whole" or config.corruption != "question" or metric_of(config) not in ("recovery", "score"):
+        raise InputError("--screen estimates logit differences of two questions; leave --corruption and --metric out")
+    if config.window > 1 or config.site == "head_z" or config.clean is not None:
+        raise InputError(
+            "--screen estimates single layers of pairs of questions; leave --window, head_z and --clean out"
+        )
+
+
+def _require_usable_texts(config: Config) -> None:
+    """Raise an `InputError` for flags of one pair of texts, or of questions, that do not go together."""
+    from interp.errors import InputError
+
+    answers = (config.clean_answer, config.corrupt_answer)
+    if (config.clean is None) != (config.corrupt is None):
+        raise InputError("one pair of texts needs both --clean and --corrupt")
+    if "" in answers:
+        raise InputError("an answer of no tokens cannot be read; leave --clean-answer and --corrupt-answer out")
+    if config.clean is None and answers != (None, None):
+        raise InputError(
+            "--clean-answer and --corrupt-answer go with --clean and --corrupt; give them, or leave it out"
+        )
+    if config.clean is not None and (config.readout != "answer" or config.lead is not None):
+        raise InputError("one pair of texts is read at its end; leave --readout and --lead out")
+    if config.clean is not None and config.corruption in ("noise", "mean"):
+        # It has no subject to put noise on, and is the mean of itself.
+        raise InputError(f"--corruption {config.corruption} is for sets of questions; leave it out for a pair of texts")
