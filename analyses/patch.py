@@ -76,7 +76,7 @@ def run(config: Config) -> None:
         print(path)
     print(in_words(heatmap))
     if config.screen:
-        print(patch_screen.agreement_in_words(heatmap))
+        print(patch_screen.agreement_in_words(heatmap, config.verify))
 
 
 def values_of(config: Config, source: ModelSource, questions: QuestionSet) -> Path:
@@ -106,11 +106,11 @@ def measured_map(
     if not config.screen:  # Of a screened map some cells are patched exactly, which their pairs' estimates are not.
         pair_examples(effects, patched.ids, groups, layers=layers, positions=columns).save(kept)
         heatmap = heatmap.with_attributes({FILE: kept.name})
-    if config.verify == "all":
+    if config.verify == "all" and patch_screen.has_estimates(heatmap):
         exactly = replace(config, screen=False, verify=None)
         exact = patched_of(exactly, source, questions, model, answers)
         heatmap = patch_screen.with_exact_values(heatmap, patch_screen.mean_effects(exactly, exact))
-    elif config.verify:
+    elif config.verify and patch_screen.has_estimates(heatmap):
         candidates, cells, _ = patch_pairs.candidates_of(config, questions, model(), answers)
         heatmap = patch_screen.with_best_exact(config, heatmap, model(), candidates, cells)
     counts = summary(answers, questions) | {f"pairs dropped: {why}": n for why, n in sorted(patched.dropped.items())}

@@ -1,4 +1,4 @@
-"""What interp patch refuses before anything is loaded or written: flags that no run can use, or that would do nothing."""
+"""What interp patch refuses before anything is loaded: flags that no run can use, or that would do nothing."""
 
 from __future__ import annotations
 
@@ -41,14 +41,20 @@ def n_verified(config: Config) -> float:
     Raises
     ------
     InputError
-        If the flag says something else, or nothing is screened.
+        If the flag says something else, nothing is screened, or too few pairs are asked for.
     """
     from interp.errors import InputError
+    from interp.patch_map import MIN_PAIRS
 
     if config.verify is None:
         return 0
     if not config.screen:
         raise InputError("--verify says which cells of a screened map are patched exactly; give --screen with it")
+    if config.pairs < MIN_PAIRS:
+        raise InputError(
+            f"--verify compares means over pairs, of {MIN_PAIRS} or more, and --pairs is {config.pairs}; give it "
+            f"{MIN_PAIRS}, or leave --verify out"
+        )
     if config.verify == "all":
         return math.inf
     number = config.verify.removeprefix("top:")

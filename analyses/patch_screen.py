@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 TOP = 20
 """So many cells with the largest effects are looked for among as many of the largest estimates, of a small map a fifth
 of all."""
+FEW = 8
+"""The rank correlation of fewer cells, chosen as the best, says nothing."""
+
+
+def has_estimates(screened: Heatmap) -> bool:
+    """Whether a patch is estimated to do anything in any cell, so that there is something to verify."""
+    import numpy as np
+
+    return bool(np.nan_to_num(screened.data["value"].values - float(screened.data.attrs["unpatched"])).any())
 
 
 def with_best_exact(
@@ -38,8 +48,6 @@ def with_best_exact(
 
     away = np.nan_to_num(np.abs(screened.data["value"].values - float(screened.data.attrs["unpatched"])))
     n = min(int(patch_flags.n_verified(config)), int((away > 0).sum()))
-    if not n:
-        return screened  # No patch is estimated to do anything.
     best = np.unravel_index(np.argsort(-away, axis=None, kind="stable")[:n], away.shape)
     rows, columns = np.unique(best[0]), np.unique(best[1])
     exactly = replace(config, screen=False, verify=None)
@@ -74,13 +82,15 @@ def mean_effects(config: patching.Config, patched: PatchedPairs) -> np.ndarray:
     return mean_of_examples(patching.effects(config, patched).values)
 
 
-def agreement_in_words(screened: Heatmap) -> str:
-    """How well the estimates of the cells that were patched exactly agree with what that gave."""
+def agreement_in_words(screened: Heatmap, verify: str | None = None) -> str:
+    """How well the estimates of the cells that were patched exactly, if any were to be, agree with what that gave."""
     import numpy as np
 
     from interp.rank_agreement import rank_agreement
 
     if "exact" not in screened.data:
+        if verify is not None:
+            return f"nothing was verified: {_why_not_verified(screened)}"
         return "estimates by attribution patching; --verify top:K patches the K best cells exactly, all every cell"
     centre = float(screened.data.attrs["unpatched"])
     estimated, exact = (screened.data[name].values - centre for name in ("value", "exact"))
@@ -90,14 +100,23 @@ def agreement_in_words(screened: Heatmap) -> str:
     agreement = rank_agreement(estimated, exact, max(top, 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = float(np.median(np.abs(exact[known]) / np.abs(estimated[known])))
-    told = [
-        f"{n} of {n_estimated} cells patched exactly: Spearman correlation of estimates and exact values "
-        f"{agreement.spearman:.2f}",
-        f"the median exact effect is {ratio:.2f} of its estimate",
-    ]
+    told = [f"the median exact effect is {ratio:.2f} of its estimate"]
+    if n == n_estimated or n >= FEW:
+        told.insert(0, f"Spearman correlation of estimates and exact values {agreement.spearman:.2f}")
     if n == n_estimated and top:
         told.append(
             f"{agreement.top_share:.0%} of the top {top} by exact effects are in the top {top} by estimates "
             f"({top / n:.0%} by chance)"
         )
-    return ", ".join(told)
+    if n < n_estimated:
+        told.append("the cells that were not chosen are estimates, and not verified")
+    return f"{n} of {n_estimated} cells patched exactly: " + ", ".join(told)
+
+
+def _why_not_verified(screened: Heatmap) -> str:
+    from interp.patch_map import MIN_PAIRS
+
+    n_pairs = int(json.loads(screened.data.attrs["counts"])["pairs"])
+    if n_pairs < MIN_PAIRS:
+        return f"{n_pairs} pairs entered, and over fewer than {MIN_PAIRS} no cell has a value; give more --pairs"
+    return "no patch is estimated to do anything"
