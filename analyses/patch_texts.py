@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from interp.model_sources import ModelSource
     from interp.models import HookedModel
     from interp.text_pairs import TextPair
+
+WIDEST_TEXTS = 110
+"""Characters of both texts that fit below a figure."""
 
 
 def run(config: patching.Config, source: ModelSource, model: Callable[[], HookedModel]) -> None:
@@ -33,10 +36,10 @@ def run(config: patching.Config, source: ModelSource, model: Callable[[], Hooked
         cells = (pair.clean_cells, pair.corrupt_cells)
         # Which tokens are read is the user's choice, whatever the model says.
         intervention = replace(patching.intervention_of(config), only_said=False)
-        patched = patched_pairs(model(), [pair.candidate], cells, units, intervention, n=1)
+        patched = patched_pairs(model(), [pair.candidate], cells, units, intervention, n=1, of="texts")
         record = {"model": source.name, "revision": source.revision, **asking.form_of(config, source)}
         record |= {"clean": config.clean or "", "corrupt": config.corrupt or "", "answers": json.dumps(pair.answers)}
-        record |= {"site": config.site, "variant": f"{pair.answers[0]} against {pair.answers[1]}"}
+        record |= {"site": config.site, "variant": variant_in_words(config, pair.answers)}
         patched, columns = patching.with_heads(config, patched, list(pair.columns), model)
         heatmap = pair_map(patched, patching.effects(config, patched), layers=layers, positions=columns)
         heatmap = heatmap.with_attributes(record | provenance(identity))
@@ -44,6 +47,22 @@ def run(config: patching.Config, source: ModelSource, model: Callable[[], Hooked
     for path in publish(folder / "patch.nc", published, overwrite=config.overwrite):
         print(path)
     print(table_of_values(heatmap))
+    print(f"read at the end: {read_in_words(config, json.loads(heatmap.data.attrs['answers']))}")
+
+
+def variant_in_words(config: patching.Config, answers: Sequence[str]) -> str:
+    """What is read, how, and of which texts, if they are short."""
+    texts = {"clean": config.clean, "corrupt": config.corrupt if config.corruption != "zero" else None}
+    told = ", ".join(f"{name}: '{' '.join(text.split())}'" for name, text in texts.items() if text is not None)
+    fits = len(told) <= WIDEST_TEXTS
+    return ", ".join(
+        filter(None, [read_in_words(config, answers), patching.variant_in_words(config), told if fits else ""])
+    )
+
+
+def read_in_words(config: patching.Config, answers: Sequence[str]) -> str:
+    """The tokens whose logits are read: of an ablation the clean text's alone."""
+    return f"{answers[0]} against {answers[1]}" if config.corruption == "question" else f"{answers[0]} alone"
 
 
 def identity_of(config: patching.Config, source: ModelSource) -> dict[str, Any]:

@@ -273,8 +273,9 @@ def table_of_values(heatmap: Heatmap) -> str:
     data, reasons = heatmap.data, heatmap.reasons
     kept = data["layer"].values.tolist()
     layers = sorted({kept[0], kept[len(kept) // 3], kept[2 * len(kept) // 3], kept[-1]})
+    has_intervals = bool(data["low"].notnull().any())
     lines = [
-        f"{data.attrs['metric']} [95 % interval]",
+        f"{data.attrs['metric']}{' [95 % interval]' if has_intervals else ''}",
         f"{'':26}{'n':>5}" + "".join(f"{f'layer {layer}':>25}" for layer in layers),
     ]
     rows = [kept.index(layer) for layer in layers]

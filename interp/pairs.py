@@ -157,7 +157,7 @@ def given_pairs(
             )
         both = [answers[identifier] for identifier in identifiers if identifier in answers]
         if len(identifiers) < 2:
-            dropped["only one of the two is asked: raise --n"] += 1
+            dropped["no other row that is asked has the pair's name"] += 1
         elif len(both) < 2:
             dropped["one of the two has no answer that is judged"] += 1
         elif (why := misfit(*both)) is not None:

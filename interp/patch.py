@@ -49,6 +49,7 @@ def patched_pairs(
     n: int,
     left_out: Mapping[str, int] | None = None,
     kept: PatchedParts | None = None,
+    of: str = "questions",
 ) -> PatchedPairs:
     """Patch the first `n` pairs that can be.
 
@@ -71,6 +72,8 @@ def patched_pairs(
     kept
         Where pairs are kept as soon as they are patched, and taken from by a sweep that was interrupted; its identity
         must be that of the model. None keeps nothing.
+    of
+        What the pairs are of, in words.
 
     Raises
     ------
@@ -92,8 +95,20 @@ def patched_pairs(
         if kept is not None:
             kept.remove()
         told = ", ".join(f"{reason} ({count})" for reason, count in dropped.most_common()) or "there are none"
-        raise InputError(f"no pair of questions can be patched: {told}; lower --margin, or take other questions")
+        raise InputError(f"no pair of {of} can be patched: {told}; {_remedy(dropped)}take other {of}")
     return replace(joined(parts), dropped=dropped)
+
+
+def _remedy(dropped: Mapping[str, int]) -> str:
+    """What lets pairs in that were left out, if a flag does."""
+    reasons = " ".join(dropped)
+    remedies = {
+        "the margin": "lower --margin",
+        "the model says another answer": "give --no-only-said",
+        "the pair's name": "give both rows of a pair one name, and ask both",
+    }
+    found = [remedy for reason, remedy in remedies.items() if reason in reasons]
+    return f"{', '.join(found)}, or " if found else ""
 
 
 def _parts(patcher: Patcher, n: int, kept: PatchedParts | None) -> list[PatchedPairs]:

@@ -67,10 +67,12 @@ def text_pair(
         for tokens, answer in zip((clean, corrupt), answers, strict=True)
     )
     if first == second:
-        raise InputError(
-            f"both texts go on with the same token, {model.tokenizer.decode([first])!r}; give --clean-answer and "
-            "--corrupt-answer, or texts that go on differently"
+        remedy = (
+            "give --clean-answer and --corrupt-answer, or texts that go on differently"
+            if None in answers
+            else "of --clean-answer and --corrupt-answer the first token alone is read: give two that differ in it"
         )
+        raise InputError(f"both texts go on with the same token, {model.tokenizer.decode([first])!r}; {remedy}")
 
     def run(tokens: tuple[int, ...]) -> Run:
         return Run(tokens, (Target(len(tokens) - 1, first), Target(len(tokens) - 1, second)))

@@ -234,14 +234,40 @@ def test_a_pair_of_texts_has_its_tokens_as_columns(
     assert abs(float(data["value"][-1, -1]) - 1) < 1e-4
     assert np.isnan(data["low"]).all()
     first, second = json.loads(data.attrs["answers"])
-    assert data.attrs["variant"] == f"{first} against {second}"
-    assert "Recovery" in capsys.readouterr().out
+    assert data.attrs["variant"] == f"{first} against {second}, clean: '{TEXTS[1]}', corrupt: '{TEXTS[3]}'"
+    told = capsys.readouterr().out
+    assert "Recovery of logit difference\n" in told, "of one pair there are no intervals"
+    assert f"read at the end: {first} against {second}\n" in told
 
     monkeypatch.setattr("interp.models.load_model", None)
     patch(source, *TEXTS, *answers, "--margin=-1000", whole=True)
     assert contents(folder) == before
     patch(source, *TEXTS, *answers, "--margin=-1001", status=2)
     assert "is the result of another run (margin: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--corruption", "zero"], "␣France alone, corruption: zero, clean: 'The city of Lyon is located in'"),
+        (
+            ["--direction", "noise", "--window", "2"],
+            "␣France against ␣Brazil, windows of 2 layers, corrupted into clean,",
+        ),
+    ],
+)
+def test_a_map_of_texts_says_how_it_was_made_and_what_is_read(
+    source: ModelSource, flags: list[str], words: str
+) -> None:
+    answers = ["--clean-answer", " France", "--corrupt-answer", " Brazil", "--margin=-1000"]
+    patch(source, *TEXTS, *answers, *flags)
+    (path,) = folder_of(source, "texts").glob("*.nc")
+    assert Heatmap.load(path).data.attrs["variant"].startswith(words)
+
+
+def test_long_texts_do_not_stand_below_a_map() -> None:
+    config = patching.Config(clean="Lyon " * 30, corrupt="Nice " * 30)
+    assert patch_texts.variant_in_words(config, ["a", "b"]) == "a against b"
 
 
 def test_every_pair_of_texts_has_a_map_of_its_own(source: ModelSource) -> None:
@@ -277,9 +303,21 @@ def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: Model
         (["--clean", "Lyon"], "one pair of texts needs both --clean and --corrupt"),
         (["--clean", "Lyon " * 3000, "--corrupt", "Lyon"], "tokens, and the model reads at most 2048; shorten it"),
         ([*TEXTS, "--clean-answer", "Rio", "--corrupt-answer", "Rio"], "both texts go on with the same token"),
+        (
+            [*TEXTS, "--clean-answer", " Rio", "--corrupt-answer", " Rio, Brazil"],
+            "of --clean-answer and --corrupt-answer the first token alone is read: give two that differ in it",
+        ),
+        ([*TEXTS, "--clean-answer", " Rio", "--corrupt-answer", "Nice"], "begins with a space, the other does not"),
+        ([*TEXTS, "--positions", "last_q"], "--positions is for sets of questions; leave it out for a pair of texts"),
+        ([*TEXTS, "--pairs", "8", "--pair-column", "pair"], "--pairs, --pair-column are for sets of questions"),
+        ([*TEXTS, "--no-only-said"], "--only-said is for sets of questions"),
         ([*TEXTS, "--clean-answer", ""], "an answer of no tokens cannot be read"),
         (["--clean", "<|im_start|>Lyon", "--corrupt", "Nice"], "--clean and --corrupt are framed in different ways"),
-        ([*TEXTS, "--margin", "1000"], "the two runs differ by less than the margin of 1000"),
+        (
+            [*TEXTS, "--margin", "1000"],
+            "no pair of texts can be patched: the two runs differ by less than the margin of 1000 (1); lower --margin, "
+            "or take other texts",
+        ),
         ([*TEXTS, "--margin=-1000", "--site", "nowhere"], "unknown site 'nowhere'"),
         ([*TEXTS, "--corruption", "noise"], "--corruption noise is for sets of questions; leave it out"),
         ([*TEXTS, "--corruption", "mean"], "--corruption mean is for sets of questions; leave it out"),
@@ -309,7 +347,7 @@ def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: Model
         ([*PATCHED, "--site", "attn.hook_result"], "blocks.0.attn.hook_result"),
         ([*PATCHED, "--site", "attn.hook_pattern"], "it has no vector of its own for each of them"),
         ([*PATCHED, "--corruption", "noise", "--sigmas", "1e39"], "its corrupted run gives nan; take --dtype float32"),
-        (["--only-said"], "no pair of questions can be patched: the model says another answer ("),
+        (["--only-said"], "); give --no-only-said, or take other questions"),
     ],
 )
 def test_what_cannot_be_patched_is_refused_in_one_line(
@@ -342,6 +380,16 @@ def test_questions_that_are_put_in_other_words_are_no_pair(source: ModelSource, 
     flags = ["--pair-column", "pair", "--positions", "last_q"]
     patch(source, *PATCHED, *flags, status=2, asked=written(Path("mixed.csv"), rows), n=len(rows))
     assert "can be patched: the two prompts are not put in the same words (2)" in capsys.readouterr().err
+
+
+def test_a_name_of_one_row_is_of_no_pair(source: ModelSource, capsys: pytest.CaptureFixture) -> None:
+    rows = [
+        {"question": f"{name}?", "answer": name, "model_answer": name, "pair": f"pair {name}"} for name in COUNTRIES
+    ]
+    flags = ["--pair-column", "pair", "--positions", "last_q"]
+    patch(source, *PATCHED, *flags, status=2, asked=written(Path("alone.csv"), rows), n=len(rows))
+    told = "no other row that is asked has the pair's name (4); give both rows of a pair one name, and ask both"
+    assert told in capsys.readouterr().err
 
 
 def test_questions_that_mark_no_subject_take_no_noise(source: ModelSource, capsys: pytest.CaptureFixture) -> None:

@@ -157,7 +157,7 @@ def test_given_pairs_are_two_rows_of_one_name_the_clean_one_first() -> None:
     names = {"q0": "first", "q1": "second", "q2": "first", "q3": "second", "q4": "same", "q5": "alone", "q6": "same"}
     pairs, dropped = given_pairs(answers, names, misfit=same_name)
     assert [pair.id for pair in pairs] == ["q0 / q2", "q1 / q3", "q4 / q6"]
-    assert dropped == {"only one of the two is asked: raise --n": 1}
+    assert dropped == {"no other row that is asked has the pair's name": 1}
     answers["q6"] = answer("q6", names=("a",))
     del names["q5"]
     pairs, dropped = given_pairs(answers, names, misfit=same_name)
