@@ -130,7 +130,8 @@ def save_figure(figure: Figure, path: Path, sources: Mapping[str, str] | None = 
 def _add_notes(figure: Figure, notes: list[str], share_beside: float) -> None:
     """Write notes into the lower left corner, or if they would run into the axis's label, each below it on its own."""
     together = "   ".join(notes)
-    text = figure.text(0.01, 0.005, together, fontsize=7, color="#595959", ha="left", va="bottom")
+    # A text that a note quotes may have dollar signs, between which there is no mathematics.
+    text = figure.text(0.01, 0.005, together, fontsize=7, color="#595959", ha="left", va="bottom", parse_math=False)
     share = text.get_window_extent().width / figure.bbox.width
     if share > share_beside:
         characters = int(0.94 * len(together) / share)

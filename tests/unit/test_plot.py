@@ -45,6 +45,13 @@ def test_the_default_drawing_has_the_form_of_the_published_one(heatmap: Heatmap)
     assert not figure.texts, "nothing is off the scale, so there is nothing to explain"
 
 
+def test_a_note_with_dollar_signs_stands_as_it_is(heatmap: Heatmap) -> None:
+    figure = heatmap_figure(heatmap.with_attributes({"variant": "clean: 'It costs $5_a and $6'"}))
+    (note,) = figure.texts
+    assert not note.get_parse_math()
+    assert "$5_a and $6" in note.get_text()
+
+
 def test_columns_that_are_no_tokens_are_called_what_they_are(heatmap: Heatmap) -> None:
     named = heatmap.with_attributes({"columns": "Method"})
     assert heatmap_figure(named).axes[0].get_xlabel() == "Method"
