@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyses import asking, patch_flags, patch_pairs, patch_screen, patch_texts, patching
+from analyses import asking, patch_flags, patch_pairs, patch_screen, patch_summary, patch_texts, patching
 from analyses.command import execute
 from analyses.runs import (
     provenance,
@@ -26,8 +26,6 @@ from analyses.runs import (
     require_publishable,
     reusable,
     run_folder,
-    table_of_values,
-    value_in_words,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +50,9 @@ class Config(patching.Config):
 
 def run(config: Config) -> None:
     """Answer, pair, patch, draw."""
+    from interp.model_sources import n_layers_of
+    from interp.patch_files import load_patched
+
     patch_flags.require_usable(config)
     source = asking.source_of(config)
     model = cache(lambda: asking.loaded(config, source))
@@ -74,7 +75,8 @@ def run(config: Config) -> None:
     written = publish(work / "patch.nc", published, overwrite=config.overwrite)
     for path in [*written, copied(values, published.with_name(f"{name}-pairs.nc"))]:
         print(path)
-    print(in_words(heatmap))
+    n_layers = n_layers_of(source) or model().cfg.n_layers
+    print(patch_summary.in_words(config, heatmap, n_layers, lambda: load_patched(values)))
     if config.screen:
         print(patch_screen.agreement_in_words(heatmap, config.verify))
 
@@ -181,42 +183,6 @@ def copied(path: Path, published: Path) -> Path:
     with whole_file(published) as temporary:
         shutil.copyfile(path, temporary)
     return published
-
-
-def in_words(heatmap: Heatmap) -> str:
-    """The values at some depths, and where the effect is largest and in which layers."""
-    import numpy as np
-
-    from interp.patch_map import MIN_PAIRS
-
-    data = heatmap.data
-    away = abs(data["value"].values - float(data.attrs["unpatched"]))
-    lines = [
-        table_of_values(heatmap),
-        "",
-        "largest mean effect of each position, and the layers where single pairs have theirs:",
-    ]
-    for column, name in enumerate(data["position"].values.tolist()):
-        if np.isfinite(away[:, column]).any():
-            row = int(np.nanargmax(away[:, column]))
-            cell = data.isel(layer=row, position=column)
-            interval = value_in_words(float(cell.value), float(cell.low), float(cell.high))
-            lines.append(f"{name:26}{interval:>24} at layer {heatmap.layers[row]}, {peaks_in_words(heatmap, column)}")
-    counts = json.loads(data.attrs["counts"])
-    dropped = {why: n for why, n in counts.items() if why.startswith("pairs dropped")}
-    enough = "" if counts["pairs"] >= MIN_PAIRS else f"; a cell needs {MIN_PAIRS} to have a value (give more --pairs)"
-    return "\n".join([*lines, "", f"{counts['pairs']} pairs{enough}", *(f"{why}: {n}" for why, n in dropped.items())])
-
-
-def peaks_in_words(heatmap: Heatmap, column: int) -> str:
-    """In which layers the middle half of the pairs have their largest effect."""
-    import numpy as np
-
-    shares = np.nancumsum(heatmap.data["peak"].values[:, column])
-    if not shares[-1] > 0:
-        return "no pair has any effect"
-    quartiles = [heatmap.layers[int(np.searchsorted(shares, share - 1e-9))] for share in (0.25, 0.5, 0.75)]
-    return f"pairs: {quartiles[1]} ({quartiles[0]} to {quartiles[2]})"
 
 
 if __name__ == "__main__":

@@ -105,7 +105,16 @@ def test_a_map_is_drawn_with_its_pairs_and_made_once(
     assert heatmap.data.attrs["metric"] == "Recovery of logit difference, mean"
     recovery = (pairs.values[0] - pairs.corrupt[0][:, None, None]) / (pairs.clean[0] - pairs.corrupt[0])[:, None, None]
     np.testing.assert_allclose(heatmap.data["value"][:, :3], recovery[:, :, :3].mean(0))
-    assert abs(float(heatmap.data["value"].sel(position="exact_answer_before_first")[-1]) - 1) < 1e-4
+    at_read_out = heatmap.data["value"].sel(position="exact_answer_before_first")
+    assert abs(float(at_read_out[-1]) - 1) < 1e-4
+    (line,) = [
+        line for line in told.splitlines() if line.startswith("exact_answer_before_first") and "at layer" in line
+    ]
+    largest = int(np.abs(at_read_out.values[:-1]).argmax())
+    peaks = np.abs(recovery[:, :2, 2]).argmax(1)
+    assert f"{float(at_read_out[largest]):.3f} [" in line
+    assert f"at layer {largest}, pairs: {int(np.quantile(peaks, 0.5, method='inverted_cdf'))} (" in line
+    assert "(without exact_answer_before_first from layer 2 on, where a patch gives the donor's run" in told
     examples = ExampleValues.load(folder / heatmap.data.attrs["examples"])
     assert examples.ids == pairs.ids
     (everyone,) = examples.drawn(np.ones((1, len(pairs.ids)), dtype=np.float32))
@@ -205,6 +214,26 @@ def test_an_ablation_is_the_change_of_the_answers_log_probability(source: ModelS
     assert data.attrs["metric"] == "Change in log-probability of the clean answer, mean"
     assert data.attrs["unpatched"] == 0
     assert data.attrs["variant"] == f"corruption: {corruption}"
+
+
+@pytest.mark.parametrize(
+    ("flags", "first"),
+    [
+        (["--corruption", "zero"], None),
+        (["--readout", "whole"], None),
+        (["--site", "attn_out"], None),
+        (["--layers", "0,1"], None),
+        (["--window", "3"], 1),
+        (["--direction", "noise"], 2),
+    ],
+)
+def test_only_what_a_patch_gives_whatever_the_model_is_no_peak(
+    source: ModelSource, flags: list[str], first: int | None, capsys: pytest.CaptureFixture
+) -> None:
+    patch(source, *PATCHED, *FEW, *flags)
+    told = capsys.readouterr().out
+    assert ("where a patch gives the donor's run whatever the model" in told) == (first is not None)
+    assert first is None or f"(without exact_answer_before_first from layer {first} on" in told
 
 
 def test_causal_tracing_and_a_lead(source: ModelSource) -> None:
@@ -411,9 +440,14 @@ def test_results_are_drawn_again_and_single_pairs_are_not(source: ModelSource) -
 
 @pytest.mark.parametrize("verify", ["top:3", "all"])
 def test_a_screened_map_has_the_exact_values_of_its_best_cells_or_of_all(
-    source: ModelSource, verify: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    source: ModelSource,
+    verify: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     patch(source, *PATCHED, *TWO)
+    assert "estimated: " not in caplog.text
     exactly: list[bool] = []
     whole = patched_pairs
 
@@ -424,6 +458,7 @@ def test_a_screened_map_has_the_exact_values_of_its_best_cells_or_of_all(
     monkeypatch.setattr("interp.patch.patched_pairs", counted)
     capsys.readouterr()
     patch(source, *PATCHED, *TWO, "--screen", "--verify", verify)
+    assert "estimated: " in caplog.text
     told = capsys.readouterr().out.splitlines()[-1]
     exact = Heatmap.load(folder_of(source) / "patch-score.nc").data["value"].values
     screened = Heatmap.load(folder_of(source) / "patch-screened-score.nc").data
