@@ -52,8 +52,9 @@ class Config(asking.Config):
     corrupted ones into the clean run: what is needed for it."""
     corruption: Literal["question", "noise", "zero", "mean", "resample"] = "question"
     """'question': another question with another answer. 'noise': Gaussian noise on the subject's embeddings (causal
-    tracing, Meng et al. 2022). 'zero', 'mean', 'resample' ablate cells of the clean run: by zeros, by the pairs' mean,
-    by another question's; read as the change of the answer's log-probability."""
+    tracing, Meng et al. 2022). 'zero', 'mean', 'resample' ablate cells of the clean run: by zeros, by the mean
+    over all pairs that could be made (also those that are not patched, so that it takes its time), by another
+    question's; read as the change of the answer's log-probability."""
     sigmas: float = 3.0
     """Of --corruption noise: in deviations of the embeddings."""
     draws: int = 3

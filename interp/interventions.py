@@ -8,7 +8,7 @@ corruption    receiver                      donor            source
 ``noise``     the clean prompt with noise   the clean run    Meng et al. 2022 (arXiv 2202.05262), causal tracing
               on the subject's embeddings
 ``zero``      the clean run                 zeros
-``mean``      the clean run                 the pairs' mean  Wang et al. 2023 (arXiv 2211.00593)
+``mean``      the clean run                 all pairs' mean  Wang et al. 2023 (arXiv 2211.00593)
 ``resample``  the clean run                 another          Chan et al. 2022, causal scrubbing
                                             question's run
 ============  ============================  ===============  ==========================================================

@@ -117,7 +117,8 @@ def _parts(patcher: Patcher, n: int, kept: PatchedParts | None) -> list[PatchedP
     found = {} if kept is None else kept.found(range(len(batches)))
     done = sum(len(part.ids) for part in found.values())
     parts: list[PatchedPairs] = []
-    with progress("patched", total=min(n, len(patcher.candidates)), done=done, unit="pairs") as shown:
+    label = "estimated" if patcher.intervention.screen_steps else "patched"
+    with progress(label, total=min(n, len(patcher.candidates)), done=done, unit="pairs") as shown:
         for number, numbers in enumerate(batches):
             part = found.get(number)
             if part is None:
