@@ -35,6 +35,7 @@ from scipy.stats import norm
 
 from interp.example_values import MEAN, MEDIAN, ExampleValues
 from interp.heatmap import LOW, MORE_IS, Heatmap
+from interp.lens_readings import NOT_FINITE, UNASKED
 from interp.means import (
     LEVEL,
     drawn_means,
@@ -69,6 +70,7 @@ class NoValue(IntEnum):
     HAS_VALUE = 0
     NO_EXAMPLE_HAS_BOTH_POSITION_AND_TOKEN = 1
     TOO_FEW_EXAMPLES = 2
+    LENS_NOT_FINITE = 3
 
 
 class Quantity(NamedTuple):
@@ -78,17 +80,17 @@ class Quantity(NamedTuple):
     statistic: str
     """mean, median or share"""
     values: Callable[[xr.Dataset], xr.DataArray]
-    """Of each (layer, position, example); NaN where there is none."""
+    """Of each (layer, position, example); NaN where there is none, infinite where there is one that is no number."""
 
 
 def _log_probability(target: str) -> Callable[[xr.Dataset], xr.DataArray]:
-    return lambda values: values["log_probability"].sel(target=target)
+    return lambda values: _of_asked(values["log_probability"].sel(target=target), values["rank"].sel(target=target))
 
 
 def _rank(target: str) -> Callable[[xr.Dataset], xr.DataArray]:
     def ranks(values: xr.Dataset) -> xr.DataArray:
         of_target = values["rank"].sel(target=target)
-        return of_target.where(of_target >= 0) + 1
+        return _of_asked(of_target.where(of_target >= 0) + 1, of_target)
 
     return ranks
 
@@ -96,14 +98,28 @@ def _rank(target: str) -> Callable[[xr.Dataset], xr.DataArray]:
 def settled(values: xr.Dataset) -> xr.DataArray:
     """Whether the answer's first token is the most probable one in a layer and in all above it."""
     ranks = values["rank"].sel(target="answer")
-    upwards = (ranks == 0).isel(layer=slice(None, None, -1)).cumprod("layer").isel(layer=slice(None, None, -1))
-    return upwards.where(ranks >= 0)
+    return _of_asked(_upwards(ranks == 0).where(_upwards(ranks != NOT_FINITE) == 1), ranks)
+
+
+def _upwards(holds: xr.DataArray) -> xr.DataArray:
+    """Whether something holds in a layer and in all above it."""
+    upside_down = holds.isel(layer=slice(None, None, -1))
+    return upside_down.cumprod("layer").isel(layer=slice(None, None, -1))
 
 
 def agreement(values: xr.Dataset) -> xr.DataArray:
     """Whether the lens's most probable token is the model's own."""
-    top = values["top"]
-    return (top == top.isel(layer=-1)).where(top >= 0)
+    top, of_output = values["top"], values["top"].isel(layer=-1)
+    return _of_asked((top == of_output).astype(float).where((top >= 0) & (of_output >= 0)), top)
+
+
+def _of_top(name: str) -> Callable[[xr.Dataset], xr.DataArray]:
+    return lambda values: _of_asked(values[name], values["top"])
+
+
+def _of_asked(readings: xr.DataArray, codes: xr.DataArray) -> xr.DataArray:
+    """Readings by codes of the same cells: NaN where nothing is asked, infinite where what is read is no number."""
+    return readings.where(np.isfinite(readings), np.inf).where(codes != UNASKED)
 
 
 QUANTITIES: dict[str, Quantity] = {
@@ -114,8 +130,8 @@ QUANTITIES: dict[str, Quantity] = {
     "gold-rank": Quantity("rank of the correct answer", "median", _rank("gold")),
     "next-logprob": Quantity("log-probability of the next token, nats", "mean", _log_probability("next")),
     "next-rank": Quantity("rank of the next token", "median", _rank("next")),
-    "entropy": Quantity("entropy, nats", "mean", lambda values: values["entropy"]),
-    "kl": Quantity("KL from the model's output, nats", "mean", lambda values: values["divergence"]),
+    "entropy": Quantity("entropy, nats", "mean", _of_top("entropy")),
+    "kl": Quantity("KL from the model's output, nats", "mean", _of_top("divergence")),
     "agreement": Quantity("top token is the model's", "share", agreement),
 }
 
@@ -176,6 +192,8 @@ def lens_map(
     n = sum((of_side.n for of_side in found), np.zeros_like(found[0].n))
     missing = np.isnan(value)
     why = np.where(n == 0, NoValue.NO_EXAMPLE_HAS_BOTH_POSITION_AND_TOKEN, NoValue.TOO_FEW_EXAMPLES)
+    shown = np.logical_or.reduce([examples.of(side) for side in sides])
+    why = np.where(np.isinf(of_examples[shown]).any(0), NoValue.LENS_NOT_FINITE, why)
     return Heatmap.build(
         value,
         low,
@@ -201,7 +219,7 @@ def lens_examples(values: xr.Dataset, quantity: str, groups: Sequence[str]) -> E
     """What every example gives in every cell of the map of a quantity; `groups` are the names of its groups."""
     of_quantity = QUANTITIES[quantity].values(values).transpose("example", "layer", "position")
     return ExampleValues(
-        of_quantity.values[None].astype(np.float64),
+        np.where(np.isfinite(of_quantity.values), of_quantity.values, np.nan)[None].astype(np.float64),
         MEDIAN if QUANTITIES[quantity].statistic == "median" else MEAN,
         tuple(map(str, values["example"].values)),
         tuple(groups),
@@ -213,9 +231,9 @@ def lens_examples(values: xr.Dataset, quantity: str, groups: Sequence[str]) -> E
 def summary(
     values: Float[np.ndarray, "example layer position"], weights: Float[np.ndarray, "draw example"], statistic: str
 ) -> Summary:
-    """The statistic of each cell; NaN over fewer examples than `MIN_EXAMPLES`."""
-    n = np.isfinite(values).sum(0)
-    kept = np.where(n >= MIN_EXAMPLES, values, np.nan)
+    """The statistic of each cell; NaN over fewer examples than `MIN_EXAMPLES`, or where any has no finite value."""
+    n = (~np.isnan(values)).sum(0)
+    kept = np.where((n >= MIN_EXAMPLES) & ~np.isinf(values).any(0), values, np.nan)
     if statistic == "median":
         return Summary(median_of_examples(kept), drawn_medians(kept, weights), n)
     return Summary(mean_of_examples(kept), drawn_means(kept, weights), n)

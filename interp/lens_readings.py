@@ -13,6 +13,8 @@ from jaxtyping import Float, Int
 
 UNASKED = -1
 """The rank of a token that is not asked about; its log-probability is NaN."""
+NOT_FINITE = -2
+"""The rank of a token that is asked about, and the top token, where logits are no numbers: none is ahead of another."""
 
 
 class Output(NamedTuple):
@@ -65,16 +67,17 @@ def readings_of(
     """
     relative, exponentials, total, top = _parts(logits)
     log_total = total.log()
+    not_finite = ~log_total.isfinite()
     asked = relative.gather(1, targets.clamp(min=0).T)
     # The log-probability that is expected under the model's own distribution is a product; no second softmax.
     divergence = log_total - output.entropy - _row_products(output.probabilities, relative)
     rank = torch.stack([(relative > column[:, None]).sum(1) for column in asked.T])
     return Readings(
         log_probability=(asked - log_total[:, None]).T.masked_fill(targets < 0, torch.nan),
-        rank=rank.masked_fill(targets < 0, UNASKED),
+        rank=rank.masked_fill(not_finite, NOT_FINITE).masked_fill(targets < 0, UNASKED),
         entropy=log_total - _row_products(exponentials, relative) / total,
         divergence=divergence.clamp(min=0),  # Which it is, but for rounding.
-        top=top,
+        top=top.masked_fill(not_finite, NOT_FINITE),
         top_log_probability=-log_total,
     )
 

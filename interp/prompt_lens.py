@@ -21,10 +21,11 @@ from jaxtyping import Float, Int
 from interp.activations import batch_activations, hooks_of_sites
 from interp.batches import batched
 from interp.lens import SITE, block_of, block_readings
+from interp.lens_readings import NOT_FINITE
 from interp.lenses import Lens, lens_logits
 from interp.models import HookedModel
 from interp.output_path import require_own_logits
-from interp.prompt_map import DEFAULT_COLOUR, KIND, MARK, PromptMap
+from interp.prompt_map import DEFAULT_COLOUR, KIND, MARK, NO_NUMBER, PromptMap
 from interp.token_labels import token_text, whole_label
 
 
@@ -124,7 +125,7 @@ def assembled(
 ) -> PromptMap:
     """The map of what was read, with the texts of its tokens, before it is coloured."""
     shown = np.unique([*cells["top_token"].flat, *columns["token"], *columns["next_token"]]).tolist()
-    texts = {token: token_text(tokenizer, token) for token in shown}
+    texts = {token: token_text(tokenizer, token) if token != NOT_FINITE else NO_NUMBER for token in shown}
     named = zip(columns["place"].tolist(), columns["token"].tolist(), strict=True)
     nothing = np.full(cells["top_token"].shape, np.nan)
     return PromptMap.of(

@@ -17,6 +17,8 @@ from interp.scales import Scale, log_scale, share_scale
 
 KIND = "prompt-lens"
 MARK = "right about the next token"
+NO_NUMBER = "NaN"
+"""In place of the top token's text, where what the lens says is no number."""
 
 
 class Colour(NamedTuple):
@@ -29,6 +31,10 @@ class Colour(NamedTuple):
     """A matplotlib colour map, where it is not the usual one."""
 
 
+def _from_one(ranks: xr.DataArray) -> xr.DataArray:
+    return ranks.where(ranks >= 0) + 1.0
+
+
 def _scale_from_zero(values: Float[np.ndarray, " cell"]) -> Scale:
     return Scale(0.0, max(float(np.ceil(values.max(initial=0.0))), 1.0))
 
@@ -36,7 +42,7 @@ def _scale_from_zero(values: Float[np.ndarray, " cell"]) -> Scale:
 COLOURS = {
     "probability": Colour("probability of the top token", lambda data: data["top_probability"], share_scale),
     # From 1, as in the maps of question sets: dark where the token is high up.
-    "rank": Colour("rank of the true next token", lambda data: data["next_rank"] + 1.0, log_scale, "Blues_r"),
+    "rank": Colour("rank of the true next token", lambda data: _from_one(data["next_rank"]), log_scale, "Blues_r"),
     "entropy": Colour("entropy, nats", lambda data: data["entropy"], _scale_from_zero),
     "kl": Colour("KL from the model's output, nats", lambda data: data["kl"], _scale_from_zero),
 }
@@ -94,6 +100,8 @@ class PromptMap(Heatmap):
             facts.append(f"tokens {places[0]} to {places[-1]} of 0 to {self.n_tokens - 1}{every}")
         if places[-1] == self.n_tokens - 1:
             facts.append("after the last token: what the model goes on with")
+        if (self.data["top_token"] < 0).any():
+            facts.append(f"{NO_NUMBER}: what the lens says is no number")
         return facts
 
     def columns(self, first: int, stop: int) -> PromptMap:

@@ -105,13 +105,19 @@ class TunedLens:
         Raises
         ------
         InputError
-            If it is not there, is something else, or is damaged.
+            If it is not there, is something else, or is damaged, or a translator is of values that are not finite.
         """
-        if path.is_dir():
-            return _published(path)
-        if not path.is_file():
+        if not path.exists():
             raise InputError(f"no tuned lens at {path}; train one with 'interp tune', which prints the path")
-        return _saved(path)
+        lens = _published(path) if path.is_dir() else _saved(path)
+        lens._require_finite(path)
+        return lens
+
+    def _require_finite(self, path: Path) -> None:
+        finite = self.weight.isfinite().all(dim=(1, 2)) & self.bias.isfinite().all(dim=1)
+        if not finite.all():
+            layers = ", ".join(map(str, (~finite).nonzero().flatten().tolist()))
+            raise InputError(f"{path} has translators that are no numbers, of layers {layers}; train it again")
 
     def require_of(self, model: HookedModel, source: ModelSource, weights: str = "raw") -> None:
         """Raise an `InputError` if the translators are not this model's.
@@ -204,10 +210,8 @@ def _published(folder: Path) -> TunedLens:
         model = str(config["base_model_name_or_path"])
         # A pickle may hold code; this reads tensors and nothing else.
         state = torch.load(folder / "params.pt", map_location="cpu", weights_only=True)
-        weight = torch.stack([state[f"{index}.weight"].float() for index in range(1, n_layers)])
-        bias = torch.zeros(n_layers - 1, d_model)
-        if config.get("bias", True):
-            bias = torch.stack([state[f"{index}.bias"].float() for index in range(1, n_layers)])
+        weight = _of_layers(state, "weight", n_layers)
+        bias = _of_layers(state, "bias", n_layers) if config.get("bias", True) else torch.zeros(n_layers - 1, d_model)
         if weight.shape != (n_layers - 1, d_model, d_model) or bias.shape != (n_layers - 1, d_model):
             raise ValueError(f"its translators are of the shape {tuple(weight.shape)}")
     except (OSError, EOFError, pickle.UnpicklingError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -218,3 +222,11 @@ def _published(folder: Path) -> TunedLens:
     name = model.split("/")[-1].lower()
     record = {"model": name, "weights": "raw", "n_layers": n_layers, "d_model": d_model, "site": SITE}
     return TunedLens(weight, bias, record | {"published": config})
+
+
+def _of_layers(state: Mapping[str, torch.Tensor], part: str, n_layers: int) -> Float[torch.Tensor, "translator ..."]:
+    """The weights or the biases of all layers' translators; each is published under the number of the next block."""
+    for index in range(1, n_layers):
+        if f"{index}.{part}" not in state:
+            raise ValueError(f"layer {index - 1} has no translator: params.pt has no {index}.{part}")
+    return torch.stack([state[f"{index}.{part}"].float() for index in range(1, n_layers)])

@@ -14,11 +14,14 @@ from analyses import cli, lens_prompt
 from analyses.runs import prompt_name
 from interp import lens as lenses_of_sets
 from interp.errors import InputError
+from interp.lens_readings import NOT_FINITE
 from interp.lenses import LogitLens
 from interp.model_sources import ModelSource
 from interp.models import HookedModel
 from interp.output_path import output_logits
 from interp.prompt_lens import prompt_map
+from interp.prompt_lens_figure import prompt_lens_figure
+from interp.prompt_lens_text import prompt_lens_text
 from interp.prompt_map import COLOURS, PromptMap
 from interp.prompts import rendered, text_tokens
 from interp.token_labels import token_text
@@ -122,6 +125,28 @@ def test_a_lens_is_an_argument_and_is_held_to_the_models_output(model: HookedMod
     assert float(seen["kl"][2].max()) < 1e-4
     with pytest.raises(InputError, match="do not give this model's own output"):
         prompt_map(model, Blind(), tokens, [0], [0])
+
+
+class Overflowing:
+    """A lens that gives no numbers in the first layer."""
+
+    name = "overflowing"
+
+    def translated(self, stream: torch.Tensor, layer: int) -> torch.Tensor:
+        return torch.full_like(stream, torch.inf) if layer == 0 else stream
+
+
+def test_what_is_no_number_is_no_token(model: HookedModel) -> None:
+    tokens = tokens_of(model)
+    shown = prompt_map(model, Overflowing(), tokens, range(len(tokens)), range(3))
+    assert set(shown.data["top_token"].values[0].tolist()) == {NOT_FINITE}
+    assert (shown.data["top_token"].values[1:] >= 0).all()
+    for colour in COLOURS:
+        assert np.isnan(shown.coloured(colour).data["value"].values[0]).all()
+    first = next(line for line in prompt_lens_text(shown, width=80).splitlines() if line.startswith("    0 "))
+    assert set(first.split()[1:]) == {"NaN"}
+    assert "NaN: what the lens says is no number" in shown.facts
+    assert prompt_lens_figure(shown).axes
 
 
 def test_a_model_has_the_layers_it_has(model: HookedModel) -> None:

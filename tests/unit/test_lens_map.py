@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from interp.lens_map import MIN_EXAMPLES, QUANTITIES, SUBSETS, Examples, NoValue, agreement, lens_map, settled
+from interp.lens_map import (
+    MIN_EXAMPLES,
+    QUANTITIES,
+    SUBSETS,
+    Examples,
+    NoValue,
+    agreement,
+    lens_examples,
+    lens_map,
+    settled,
+)
+from interp.lens_readings import NOT_FINITE, UNASKED
 from interp.plot import heatmap_figure
 
 N, LAYERS, POSITIONS = 90, (0, 1, 2, 3), ("last_q", "-1")
@@ -39,6 +50,11 @@ def values(seed: int = 0, n: int = N) -> xr.Dataset:
     return dataset
 
 
+def without_cells(data: xr.Dataset) -> xr.Dataset:
+    """Nothing is read where there is no entropy."""
+    return data.assign(top=data["top"].where(np.isfinite(data["entropy"]), UNASKED))
+
+
 def examples(n: int = N) -> Examples:
     judged = np.arange(n) % 3
     return Examples(np.arange(n), judged == 0, judged == 1)
@@ -57,13 +73,14 @@ def test_an_answer_has_settled_where_it_is_on_top_from_there_on() -> None:
 def test_lens_and_model_agree_where_their_top_tokens_do() -> None:
     data = values()
     found = agreement(data)
-    np.testing.assert_array_equal(found, data["top"].values == data["top"].values[-1:])
+    top = data["top"].values
+    np.testing.assert_array_equal(found, top == top[-1:])
     assert bool((found.isel(layer=-1) == 1).all())
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_a_map_is_the_statistic_of_its_examples(quantity: str) -> None:
-    data, of = values(), examples()
+    data, of = without_cells(values()), examples()
     statistic = {"mean": np.nanmean, "share": np.nanmean, "median": np.nanmedian}[QUANTITIES[quantity].statistic]
     each = QUANTITIES[quantity].values(data).values.astype(float)
     maps = {subset: lens_map(data, quantity, subset, of, draws=200).data for subset in SUBSETS}
@@ -90,14 +107,57 @@ def test_every_map_can_be_drawn() -> None:
 
 
 def test_over_few_examples_there_is_no_value_and_the_reason() -> None:
-    found = lens_map(values(), "entropy", "all", examples(), draws=20).data
+    found = lens_map(without_cells(values()), "entropy", "all", examples(), draws=20).data
     assert set(found["why_missing"].values[:, 1].tolist()) == {NoValue.TOO_FEW_EXAMPLES}
     assert np.isnan(found["value"].values[:, 1]).all()
     assert set(found["why_missing"].values[:, 0].tolist()) == {NoValue.HAS_VALUE}
     nothing = values()
     nothing["divergence"].values[:, 0] = np.nan
+    nothing["top"].values[:, 0] = UNASKED
     found = lens_map(nothing, "kl", "all", examples(), draws=20).data
     assert set(found["why_missing"].values[:, 0].tolist()) == {NoValue.NO_EXAMPLE_HAS_BOTH_POSITION_AND_TOKEN}
+
+
+def with_unreadable(data: xr.Dataset, layer: int, row: int) -> xr.Dataset:
+    """As where an answer's logits are no numbers in a layer, at the first position."""
+    for name in ("log_probability", "entropy", "divergence"):
+        data[name].values[..., layer, 0, row] = np.nan
+    for name in ("rank", "top"):
+        data[name].values[..., layer, 0, row] = NOT_FINITE
+    return data
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_where_a_lens_gives_no_number_there_is_no_value_and_the_reason(quantity: str) -> None:
+    row = 0
+    whole = lens_map(with_some(row), quantity, "all", examples(), draws=20).data
+    broken = with_unreadable(with_some(row), 2, row)
+    found = lens_map(broken, quantity, "all", examples(), draws=20).data
+    reached = [0, 1, 2] if quantity == "answer-settled" else [2]
+    others = [layer for layer in LAYERS if layer not in reached]
+    assert np.isnan(found["value"].values[reached, 0]).all()
+    assert set(found["why_missing"].values[reached, 0].tolist()) == {NoValue.LENS_NOT_FINITE}
+    np.testing.assert_array_equal(found["value"].values[others, 0], whole["value"].values[others, 0])
+    for subset, reason in (("correct", NoValue.LENS_NOT_FINITE), ("difference", NoValue.LENS_NOT_FINITE), ("wrong", 0)):
+        of = lens_map(broken, quantity, subset, examples(), draws=20).data
+        assert of["why_missing"].values[2, 0] == reason
+    assert np.isnan(lens_examples(broken, quantity, ["g"] * N).values[0, row, reached, 0]).all()
+
+
+def with_some(row: int) -> xr.Dataset:
+    """Readings of which this example has all."""
+    data = values()
+    data["rank"].values[..., row] = 0
+    data["log_probability"].values[..., row] = -1.0
+    return data
+
+
+def test_of_an_output_that_is_no_number_nothing_is_said() -> None:
+    data = with_unreadable(values(), -1, 0)
+    data["divergence"].values[:, 0, 0] = np.nan
+    for quantity in ("kl", "agreement"):
+        found = lens_map(data, quantity, "all", examples(), draws=20).data
+        assert set(found["why_missing"].values[:, 0].tolist()) == {NoValue.LENS_NOT_FINITE}
 
 
 def test_a_share_of_all_has_an_interval() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 from scipy.stats import entropy
 
-from interp.lens_readings import UNASKED, output_of, readings_of
+from interp.lens_readings import NOT_FINITE, UNASKED, output_of, readings_of
 
 
 def logits_of(seed: int, rows: int, vocab: int, spread: float) -> torch.Tensor:
@@ -59,6 +59,26 @@ def test_a_token_that_is_not_asked_about_has_no_reading() -> None:
     found = readings_of(logits, output_of(logits), torch.tensor([[3, -2]]))
     assert found.rank[0, 1] == UNASKED != found.rank[0, 0]
     assert found.log_probability.isnan().tolist() == [[False, True]]
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_where_logits_are_no_numbers_no_token_is_ahead(value: float) -> None:
+    logits, targets = logits_of(0, 2, 9, 1.0), torch.tensor([[3, 3], [-1, 2]])
+    broken = logits.clone()
+    broken[0, 4] = value
+    found, whole = (readings_of(each, output_of(logits), targets) for each in (broken, logits))
+    assert found.rank[:, 0].tolist() == [NOT_FINITE, UNASKED]
+    assert found.top[0] == NOT_FINITE
+    assert found.log_probability[:, 0].isnan().all()
+    assert (found.rank[:, 1] == whole.rank[:, 1]).all(), "of other rows nothing changes"
+    assert found.top[1] == whole.top[1]
+
+
+def test_tokens_that_are_ruled_out_are_behind_all_others() -> None:
+    logits = logits_of(0, 1, 9, 1.0).index_fill(1, torch.tensor([3]), -torch.inf)
+    found = readings_of(logits, output_of(logits), torch.tensor([[3]]))
+    assert found.rank.item() == 8
+    assert found.top.item() == logits.argmax()
 
 
 def test_of_equal_logits_none_is_ahead() -> None:

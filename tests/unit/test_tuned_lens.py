@@ -174,7 +174,7 @@ def test_a_published_translator_of_an_index_is_of_the_stream_before_that_block(t
     ("config", "message"),
     [
         ({"lens_type": "mlp_tuned_lens"}, "its translators are of another type, mlp_tuned_lens"),
-        ({"num_hidden_layers": N_LAYERS + 1}, r"is no tuned lens as tuned-lens publishes them \('4.weight'\)"),
+        ({"num_hidden_layers": N_LAYERS + 1}, r"\(layer 3 has no translator: params.pt has no 4.weight\)"),
         ({"d_model": D_MODEL + 1}, r"its translators are of the shape \(3, 3, 3\)"),
         ({"num_hidden_layers": N_LAYERS - 1}, "is of a model of 3 layers of width 3, and tiny has 4"),
         ({"base_model_name_or_path": "somebody/other"}, "is of other with model other, and here it is tiny"),
@@ -184,6 +184,20 @@ def test_a_published_lens_that_does_not_fit_is_refused(tmp_path: Path, config: d
     published(tmp_path / "lens", **config)
     with pytest.raises(InputError, match=message):
         lens_of(f"tuned:{tmp_path / 'lens'}", model_of(), SOURCE)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_translators_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    lens = random_lens()
+    lens.weight[1, 0, 0] = lens.bias[2, 1] = value
+    lens.save(tmp_path / "lens.safetensors")
+    published(tmp_path / "lens")
+    state = torch.load(tmp_path / "lens" / "params.pt")
+    state["2.weight"][0, 0] = state["3.bias"][1] = value
+    torch.save(state, tmp_path / "lens" / "params.pt")
+    for path in (tmp_path / "lens.safetensors", tmp_path / "lens"):
+        with pytest.raises(InputError, match="has translators that are no numbers, of layers 1, 2; train it again"):
+            TunedLens.load(path)
 
 
 def test_a_published_lens_whose_configuration_is_no_object_is_refused(tmp_path: Path) -> None:
