@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from interp.store import ExamplesOfStore
 
 SITE = "resid_post"
+SETTLED = "answer-settled"
+"""The quantity that is not of one layer alone."""
 EVERY_QUANTITY = (
     "answer-logprob,answer-rank,answer-settled,gold-logprob,gold-rank,next-logprob,next-rank,entropy,kl,agreement"
 )
@@ -48,7 +50,7 @@ class Config(lens_prompt.Config):
     quantities: str = EVERY_QUANTITY
     """Which maps are drawn, separated by commas: log-probability and rank of the answer's first token, of the correct
     answer's, of the next token; entropy, KL from the output, whether the top token is the output's, and whether it is
-    the answer here and in all layers above ('settled')."""
+    the answer here and in all layers above ('settled', for which --layers may leave out none above the first)."""
     of: str = "all,correct,wrong,difference"
     """Over which answers, separated by commas: all, correct, wrong, and difference, correct against wrong."""
     first: int | None = None
@@ -60,6 +62,7 @@ class Config(lens_prompt.Config):
 def run(config: Config) -> None:
     """Answer, capture, read, draw."""
     from interp.heatmap import Heatmap
+    from interp.model_sources import n_layers_of
 
     require_usable(config)
     source = asking.source_of(config)
@@ -67,6 +70,7 @@ def run(config: Config) -> None:
     if config.text is not None:
         lens_prompt.run(config, source, model)
         return
+    require_layers(config, n_layers_of(source) or model().cfg.n_layers)
     questions = asking.questions_of(config)
     of_values = identity_of(config, source, questions)
     identity = of_values | {"bootstraps": config.bootstraps}
@@ -102,6 +106,23 @@ def require_usable(config: Config) -> None:
         for name in names_in(text):
             if name not in known:
                 raise unknown_name(kind, name, known)
+
+
+def require_layers(config: Config, n_layers: int) -> None:
+    """Raise an `InputError` for layers that a map cannot be made of, before anything is asked or captured."""
+    from interp.errors import InputError
+
+    layers = capturing.layer_numbers(config.layers, n_layers)
+    if layers[-1] != n_layers - 1:
+        raise InputError(
+            f"a lens is held against the model's output, and --layers ends at {layers[-1]}, not {n_layers - 1}; take "
+            "--layers with the last one"
+        )
+    if SETTLED in names_in(config.quantities) and len(layers) != n_layers - layers[0]:
+        raise InputError(
+            f"{SETTLED} is of a layer and all above it, and --layers {config.layers} leaves some of these out; give "
+            f"--layers {layers[0]}-{n_layers - 1}, or --quantities without it"
+        )
 
 
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:

@@ -323,7 +323,12 @@ def test_the_command_draws_every_map_that_is_asked_for(
         (("--quantities", "entropie"), "unknown quantity 'entropie'; nearest: entropy"),
         (("--of", "right"), "unknown subset 'right'"),
         (("--bootstraps", "0"), "--bootstraps is 0; give a number from 1"),
-        (("--layers", "0-1"), "take --layers with the last one"),
+        (("--layers", "0-1"), "--layers ends at 1, not 2; take --layers with the last one"),
+        (
+            ("--layers", "0,2"),
+            "answer-settled is of a layer and all above it, and --layers 0,2 leaves some of these out",
+        ),
+        (("--layers", "0,2"), "give --layers 0-2, or --quantities without it"),
     ],
 )
 def test_the_command_refuses_in_one_line(
@@ -335,8 +340,10 @@ def test_the_command_refuses_in_one_line(
     message: str,
 ) -> None:
     monkeypatch.chdir(drawn)
+    made = set(Path("runs").rglob("*"))
     asked(source, drawn / "questions.csv", "--n", "120", *flags, command="lens", status=2)
     assert message in capsys.readouterr().err
+    assert set(Path("runs").rglob("*")) == made, "nothing is captured before"
 
 
 def test_an_untrained_tuned_lens_is_the_logit_lens(
