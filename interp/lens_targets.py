@@ -12,6 +12,7 @@ target        token
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
@@ -57,6 +58,18 @@ def target_tokens(
         targets[2, row] = [following[place] for place in tokens[row]]
     targets[:, tokens == MISSING] = NoTarget.NO_POSITION
     return targets
+
+
+def without_token(targets: Int[np.ndarray, "target example position"]) -> dict[str, list[dict[str, int]]]:
+    """Of each target and position how many answers have the position and no such token, by reason."""
+    counts = {
+        name: [Counter(column[(column < 0) & (column != NoTarget.NO_POSITION)].tolist()) for column in of_target.T]
+        for name, of_target in zip(TARGETS, targets, strict=True)
+    }
+    return {
+        name: [{NoTarget(code).name.lower(): n for code, n in sorted(found.items())} for found in of_positions]
+        for name, of_positions in counts.items()
+    }
 
 
 def answer_token(answer: Answer) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from interp.example_values import ExampleValues
 from interp.examples import Answer, Question, Span
 from interp.heatmap import Heatmap
 from interp.lens import lens_values, require_own_output
-from interp.lens_targets import TARGETS, NoTarget, gold_token, target_tokens
+from interp.lens_targets import TARGETS, NoTarget, gold_token, target_tokens, without_token
 from interp.lenses import LogitLens
 from interp.model_sources import ModelSource
 from interp.models import HookedModel
@@ -264,6 +265,53 @@ def test_targets_stand_in_every_cell(tokenizer: PreTrainedTokenizerFast) -> None
     assert found[2, 0].tolist() == [ids[2], ids[place + 1], NoTarget.NOTHING_FOLLOWS]
     assert found[:, 1, 1].tolist() == [NoTarget.NO_POSITION] * 3
     assert found[0, 1, 0] == NoTarget.NO_EXACT_ANSWER
+
+
+def test_why_there_is_no_token_is_counted(tokenizer: PreTrainedTokenizerFast) -> None:
+    answers = [
+        answer_of(tokenizer, "It is Brazil, so", "Brazil", "", correct=False),
+        answer_of(tokenizer, "It is Brazil, so", "Brazil", "France", correct=False),
+        answer_of(tokenizer, "No", None, "France", correct=False),
+    ]
+    tokens = position_table(answers, ["last_q", "exact_answer_first", "-1"])["token"].values
+    assert without_token(target_tokens(tokenizer, answers, tokens)) == {
+        "answer": [{"no_exact_answer": 1}, {}, {"no_exact_answer": 1}],
+        "gold": [
+            {"gold_cannot_be_spelt": 1, "no_exact_answer": 1},
+            {"gold_cannot_be_spelt": 1},
+            {"gold_cannot_be_spelt": 1, "no_exact_answer": 1},
+        ],
+        "next": [{}, {}, {"nothing_follows": 3}],
+    }
+
+
+def test_gold_answers_that_cannot_be_spelt_are_told_of(
+    drawn: Path, source: ModelSource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(drawn)
+    monkeypatch.setattr("interp.lens_targets.token_in_place", lambda *_: None)
+    flags = ("--quantities", "gold-rank,kl", "--of", "all,wrong", "--n", "120", "--policy", "paper")
+    asked(source, drawn / "questions.csv", *flags, "--bootstraps", "50", command="lens")
+    told = capsys.readouterr().out
+    n_wrong = sum(row["answer"] not in row["model_answer"] for row in said_rows())
+    assert f"left out of gold-*: {n_wrong} answers, where the correct answer cannot be spelt" in told
+    (path,) = Path("figures").rglob("lens-gold-rank-wrong-paper.nc")
+    assert json.loads(Heatmap.load(path).data.attrs["missing"])["last_q"] == {"gold_cannot_be_spelt": n_wrong}
+    n_cells = Heatmap.load(path).data["value"].size
+    reason = f"no cell has a value, no example has both position and token ({n_cells})"
+    assert f"lens-gold-rank-wrong-paper: {reason}" in told
+    (path,) = Path("figures").rglob("lens-kl-wrong-paper.nc")
+    assert "gold" not in Heatmap.load(path).data.attrs["missing"]
+
+
+def test_a_token_that_no_answer_has_is_refused(
+    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [{"question": f"{number}?", "answer": "Chad", "model_answer": "It is so"} for number in range(8)]
+    flags = ("--quantities", "gold-rank", "--positions", "last_q", "--n", "8")
+    asked(source, written(tmp_path / "questions.csv", rows), *flags, command="lens", status=2)
+    assert "gold-rank is of a token that no answer has at any position (no exact answer)" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
