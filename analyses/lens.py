@@ -57,7 +57,8 @@ class Config(lens_prompt.Config):
     of: str = "all,correct,wrong,difference"
     """Over which answers, separated by commas: all, correct, wrong, and difference, correct against wrong."""
     first: int | None = None
-    """Read only the first so many of the answers: the time that it takes is in proportion to their number."""
+    """Read only the first so many of the answers, 20 or more: the time that reading takes is in proportion to their
+    number. The activations of all answers are captured, unless they are there."""
     bootstraps: int = 1_000
     """Bootstrap draws of the intervals."""
 
@@ -103,11 +104,11 @@ def run(config: Config) -> None:
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
     from interp.errors import unknown_name
-    from interp.lens_map import QUANTITIES, SUBSETS
+    from interp.lens_map import MIN_EXAMPLES, QUANTITIES, SUBSETS
 
     capturing.require_usable(config)
     lens_prompt.require_usable(config)
-    asking.require_least(config, {"bootstraps": 1, "first": 1})
+    asking.require_least(config, {"bootstraps": 1, "first": MIN_EXAMPLES})
     for kind, text, known in (("quantity", config.quantities, QUANTITIES), ("subset", config.of, SUBSETS)):
         for name in names_in(text):
             if name not in known:

@@ -371,6 +371,7 @@ def test_the_command_draws_every_map_that_is_asked_for(
         (("--quantities", "entropie"), "unknown quantity 'entropie'; nearest: entropy"),
         (("--of", "right"), "unknown subset 'right'"),
         (("--bootstraps", "0"), "--bootstraps is 0; give a number from 1"),
+        (("--first", "10"), "--first is 10; give a number from 20"),
         (("--layers", "0-1"), "--layers ends at 1, not 2; take --layers with the last one"),
         (
             ("--layers", "0,2"),
