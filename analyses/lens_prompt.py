@@ -62,13 +62,14 @@ class Config(capturing.Config):
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for flags that no prompt can be shown with, before anything is loaded or written."""
     from interp.errors import InputError
+    from interp.prompts import require_text
 
     asking.require_usable(config)
     layer_numbers(config.layers, n_layers=None)
     if config.text is None and (config.tokens, config.stride, config.colour) != (None, 1, DEFAULT_COLOUR):
         raise InputError("--tokens, --stride and --colour are of one prompt; give --text, or leave them out")
-    if config.text == "":
-        raise InputError("--text is empty; give a text")
+    if config.text is not None:
+        require_text(config.text, flag="--text")
     asking.require_least(config, {"stride": 1})
     if config.tokens is not None:
         window_of(config.tokens)

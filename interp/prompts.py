@@ -162,10 +162,7 @@ def text_tokens(
     InputError
         If there is no text, or it is not text, or too long, or the tokenizer has no chat template.
     """
-    if not text:
-        raise InputError(f"{flag} is empty; give a text")
-    if SURROGATE.search(text):
-        raise InputError(f"{flag} is not UTF-8: it has bytes that are no character; give a text")
+    require_text(text, flag=flag)
     if style == "chat":
         Prompting(style).style_for(tokenizer)
         tokens, _ = encoded_text(tokenizer, rendered(tokenizer, [], text), add_special_tokens=False)
@@ -176,6 +173,14 @@ def text_tokens(
     if most is not None and len(tokens) > most:
         raise InputError(f"{flag} has {len(tokens)} tokens, and the model reads at most {most}; shorten it")
     return tokens
+
+
+def require_text(text: str, *, flag: str) -> None:
+    """Raise an `InputError` for what a flag gives in place of a text: nothing, or bytes that are no characters."""
+    if not text:
+        raise InputError(f"{flag} is empty; give a text")
+    if SURROGATE.search(text):
+        raise InputError(f"{flag} is not UTF-8: it has bytes that are no character; give a text")
 
 
 def _turn(question: Question, style: str, prompting: Prompting) -> tuple[str, dict[str, Span]]:

@@ -258,6 +258,7 @@ def test_a_prompt_may_be_a_turn_of_a_chat(source: ModelSource) -> None:
     ("flags", "message"),
     [
         (["--text", ""], "--text is empty; give a text"),
+        (["--text", "Lyon \udcff"], "--text is not UTF-8: it has bytes that are no character; give a text"),
         (["--text", "Lyon " * 3000], "tokens, and the model reads at most 2048; shorten it"),
         (["--text", "Lyon", "--tokens", "0-40"], "--tokens has '0-40', and the prompt has the tokens 0 to"),
         (["--text", "Lyon", "--layers", "0,3"], "--layers has 3, and the model has the layers 0 to 2"),
