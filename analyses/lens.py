@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 SITE = "resid_post"
 SETTLED = "answer-settled"
 """The quantity that is not of one layer alone."""
+OF_QUESTIONS = ("quantities", "of", "first", "bootstraps", "positions", "policy")
+"""Flags that say nothing of one prompt."""
 UNTOLD = "without_token"
 """The attribute of what was read that says how many answers have no token to ask about, and why."""
 EVERY_QUANTITY = (
@@ -103,11 +105,14 @@ def run(config: Config) -> None:
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
-    from interp.errors import unknown_name
+    from interp.errors import InputError, unknown_name
     from interp.lens_map import MIN_EXAMPLES, QUANTITIES, SUBSETS
 
     capturing.require_usable(config)
     lens_prompt.require_usable(config)
+    given = [f"--{name}" for name in OF_QUESTIONS if getattr(config, name) != getattr(Config, name)]
+    if config.text is not None and given:
+        raise InputError(f"of a set of questions, and not of one prompt: {', '.join(given)}; leave out that or --text")
     asking.require_least(config, {"bootstraps": 1, "first": MIN_EXAMPLES})
     for kind, text, known in (("quantity", config.quantities, QUANTITIES), ("subset", config.of, SUBSETS)):
         for name in names_in(text):

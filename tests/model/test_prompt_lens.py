@@ -263,6 +263,10 @@ def test_a_prompt_may_be_a_turn_of_a_chat(source: ModelSource) -> None:
         (["--text", "Lyon", "--tokens", "0-40"], "--tokens has '0-40', and the prompt has the tokens 0 to"),
         (["--text", "Lyon", "--layers", "0,3"], "--layers has 3, and the model has the layers 0 to 2"),
         (["--text", "Lyon", "--stride", "0"], "--stride is 0; give a number from 1"),
+        (
+            ["--text", "Lyon", "--quantities", "kl", "--of", "wrong", "--first", "30", "--positions", "last_q"],
+            "of a set of questions, and not of one prompt: --quantities, --of, --first, --positions; leave out that or",
+        ),
         (["--tokens", "0-4"], "--tokens, --stride and --colour are of one prompt; give --text"),
     ],
 )
