@@ -72,6 +72,7 @@ def run(config: Config) -> None:
 
     require_usable(config)
     source = asking.source_of(config)
+    lens_prompt.require_lens_of(config, source)
     model = cache(lambda: asking.loaded(config, source))
     if config.text is not None:
         lens_prompt.run(config, source, model)

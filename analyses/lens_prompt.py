@@ -82,6 +82,15 @@ def lens_of(config: Config, source: ModelSource, model: HookedModel) -> Lens:
     return tuned_lens.lens_of(config.lens, model, source, config.weights)
 
 
+def require_lens_of(config: Config, source: ModelSource) -> None:
+    """Raise an `InputError` if the lens is of another model, whether or not what it would read is there already."""
+    from interp.tuned_lens import TunedLens, named_lens
+
+    lens = named_lens(config.lens)
+    if isinstance(lens, TunedLens):
+        lens.require_named(source, config.weights)
+
+
 def lens_name(config: Config) -> str:
     """What kind of lens it is."""
     return config.lens.partition(":")[0]

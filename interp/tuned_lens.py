@@ -136,6 +136,10 @@ class TunedLens:
                 f"this tuned lens is of a model of {there[0]} layers of width {there[1]}, and {source.name} has "
                 f"{here[0]} of width {here[1]}; train one with 'interp tune'"
             )
+        self.require_named(source, weights)
+
+    def require_named(self, source: ModelSource, weights: str = "raw") -> None:
+        """Raise an `InputError` if the record is of another model, which can be told before the model is loaded."""
         own = {"revision": source.revision, "weights": weights}
         # What was published knows its model by name only.
         asked = own if "revision" in self.record else {"model": source.name, "weights": weights}
