@@ -48,7 +48,7 @@ def output_of(logits: Float[torch.Tensor, "row vocab"]) -> Output:
     """The model's own distribution, from its logits."""
     relative, exponentials, total, _ = _parts(logits)
     probabilities = exponentials.div_(total[:, None])
-    return Output(probabilities, total.log() - _row_products(probabilities, relative))
+    return Output(probabilities, total.log() - relative.mul_(probabilities).sum(1))
 
 
 def readings_of(
@@ -69,13 +69,15 @@ def readings_of(
     log_total = total.log()
     not_finite = ~log_total.isfinite()
     asked = relative.gather(1, targets.clamp(min=0).T)
-    # The log-probability that is expected under the model's own distribution is a product; no second softmax.
-    divergence = log_total - output.entropy - _row_products(output.probabilities, relative)
     rank = torch.stack([(relative > column[:, None]).sum(1) for column in asked.T])
+    # Sums of products, not matrix products: these lose digits over a large vocabulary, and sum(1) adds in pairs.
+    entropy = log_total - exponentials.mul_(relative).sum(1) / total
+    # The log-probability that is expected under the model's own distribution is such a sum; no second softmax.
+    divergence = log_total - output.entropy - relative.mul_(output.probabilities).sum(1)
     return Readings(
         log_probability=(asked - log_total[:, None]).T.masked_fill(targets < 0, torch.nan),
         rank=rank.masked_fill(not_finite, NOT_FINITE).masked_fill(targets < 0, UNASKED),
-        entropy=log_total - _row_products(exponentials, relative) / total,
+        entropy=entropy,
         divergence=divergence.clamp(min=0),  # Which it is, but for rounding.
         top=top.masked_fill(not_finite, NOT_FINITE),
         top_log_probability=-log_total,
@@ -95,9 +97,3 @@ def _parts(logits: Float[torch.Tensor, "row vocab"]) -> _Parts:
     relative = logits.float() - logits.gather(1, top[:, None]).float()
     exponentials = relative.exp()
     return _Parts(relative, exponentials, exponentials.sum(1), top)
-
-
-def _row_products(
-    first: Float[torch.Tensor, "row vocab"], second: Float[torch.Tensor, "row vocab"]
-) -> Float[torch.Tensor, " row"]:
-    return torch.bmm(first[:, None], second[:, :, None])[:, 0, 0]

@@ -36,6 +36,18 @@ def test_readings_are_those_of_their_definitions(seed: int, rows: int, vocab: in
     np.testing.assert_allclose(found.divergence, divergence, rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("vocab", [50_000, 256_000])
+@pytest.mark.parametrize("spread", [0.6, 2.0, 4.0])
+def test_digits_are_kept_over_a_large_vocabulary(vocab: int, spread: float) -> None:
+    own = logits_of(0, 2, vocab, spread)
+    lens = own + logits_of(1, 2, vocab, 1.0)
+    found, output = readings_of(lens, output_of(own), torch.zeros((1, 2), dtype=torch.int64)), output_of(own)
+    of_lens, of_own = (log_softmax(logits.double().numpy(), axis=1) for logits in (lens, own))
+    np.testing.assert_allclose(found.divergence, (np.exp(of_own) * (of_own - of_lens)).sum(1), atol=8e-6, rtol=0)
+    for said, exact in ((found.entropy, of_lens), (output.entropy, of_own)):
+        np.testing.assert_allclose(said, -(np.exp(exact) * exact).sum(1), atol=8e-6, rtol=0)
+
+
 @given(st.integers(0, 2**32 - 1), st.floats(-50, 50, width=32))
 def test_what_all_logits_have_in_common_does_not_count(seed: int, shift: float) -> None:
     logits, targets = logits_of(seed, 3, 20, 1.0), torch.zeros((1, 3), dtype=torch.int64)
