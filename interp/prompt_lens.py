@@ -72,7 +72,9 @@ def prompt_map(
     }
     cells = readings(model, lens, read, streams, columns["next_token"])
     shown = {name: each[: len(layers)] for name, each in cells.items()}
-    shown["marked"] = (shown["top_token"] == columns["next_token"]).astype(np.int8)
+    # After the last token the prompt has no next one to be right about.
+    known = columns["place"] < len(tokens) - 1
+    shown["marked"] = ((shown["top_token"] == columns["next_token"]) & known).astype(np.int8)
     attributes: dict[str, str | int] = {"lens": lens.name, "n_tokens": len(tokens)}
     return assembled(model.tokenizer, layers, shown, columns, attributes).coloured(colour)
 

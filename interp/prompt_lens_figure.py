@@ -67,7 +67,8 @@ def draw_cells(axes: Axes, heatmap: PromptMap, labels: dict[int, str], font: Fon
         text = axes.text(column + 0.5, row + 0.52, labels[int(token)], color=ink, ha="center", va="center")
         set_in(text, font, bold=bool(marked[row, column]))
     _write_around(axes, heatmap, labels, font)
-    return outline_marked(axes, marked, str(data.attrs["mark"]))
+    followed = marked[:, : heatmap.n_followed]
+    return outline_marked(axes, followed, str(data.attrs["mark"])) if followed.size else []
 
 
 def set_in(text: Text, font: Font, *, bold: bool) -> None:

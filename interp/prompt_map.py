@@ -59,10 +59,10 @@ class PromptMap(Heatmap):
 
     Variables of cells: ``top_token``, the most probable token, and ``top_probability``; ``next_rank`` (0 for the most
     probable one) and ``next_probability`` of the true next token; ``entropy`` and ``kl``, KL(the model's output ‖ the
-    lens), in nats; ``marked``, where the top token is the true next one. Variables of columns: ``place`` in the prompt,
-    ``token`` and ``next_token``, which at the prompt's last token is what the model itself says. Attributes: ``lens``;
-    ``tokens``, the texts of all of these tokens as `interp.token_labels.token_text` gives them, as JSON; ``n_tokens``
-    of the prompt; ``colour``, one of `COLOURS`.
+    lens), in nats; ``marked``, where the top token is the true next one, which the prompt's last token does not have.
+    Variables of columns: ``place`` in the prompt, ``token`` and ``next_token``, which at the prompt's last token is
+    what the model itself says. Attributes: ``lens``; ``tokens``, the texts of all of these tokens as
+    `interp.token_labels.token_text` gives them, as JSON; ``n_tokens`` of the prompt; ``colour``, one of `COLOURS`.
     """
 
     noun: ClassVar[str] = "map of a prompt"
@@ -90,6 +90,11 @@ class PromptMap(Heatmap):
         return [int(place) for place in self.data["place"].values]
 
     @property
+    def n_followed(self) -> int:
+        """How many of the columns are of tokens that the prompt has a next one to: all but its last token's."""
+        return sum(place < self.n_tokens - 1 for place in self.places)
+
+    @property
     def facts(self) -> list[str]:
         """What a picture of it says beside its cells: the lens, which tokens, and what is not the prompt's."""
         places = self.places
@@ -99,7 +104,7 @@ class PromptMap(Heatmap):
             every = f", one of every {min(steps)}" if steps and min(steps) > 1 else ""
             facts.append(f"tokens {places[0]} to {places[-1]} of 0 to {self.n_tokens - 1}{every}")
         if places[-1] == self.n_tokens - 1:
-            facts.append("after the last token: what the model goes on with")
+            facts.append("after the last token: what the model goes on with, not counted")
         if (self.data["top_token"] < 0).any():
             facts.append(f"{NO_NUMBER}: what the lens says is no number")
         return facts

@@ -30,6 +30,7 @@ def prompt_map_of(
     top = np.array([[known[text] for text in row] for row in cells])
     after = np.array([known[text] for text in following])
     shown = np.arange(shape[1]) if places is None else np.array(places)
+    n = int(shown[-1]) if n_tokens is None else n_tokens - 1
     generator = np.random.default_rng(0)
     of_cells = {
         "top_token": top,
@@ -38,7 +39,7 @@ def prompt_map_of(
         "next_probability": generator.uniform(size=shape),
         "entropy": generator.uniform(0, 9, shape),
         "kl": generator.uniform(0, 20, shape),
-        "marked": (top == after).astype(np.int8),
+        "marked": ((top == after) & (shown < n)).astype(np.int8),
     }
     of_columns = {"place": shown, "token": np.array([known[text] for text in tokens]), "next_token": after}
     nothing = np.full(shape, np.nan)
@@ -51,7 +52,7 @@ def prompt_map_of(
         extra=of_cells | {name: xr.DataArray(each, dims="position") for name, each in of_columns.items()},
         attributes={
             "lens": "logit",
-            "n_tokens": int(shown[-1]) + 1 if n_tokens is None else n_tokens,
+            "n_tokens": n + 1,
             "tokens": json.dumps({number: text for text, number in known.items()}),
             "mark": MARK,
         },

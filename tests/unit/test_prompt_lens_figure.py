@@ -68,10 +68,18 @@ def test_tokens_stand_below_with_their_numbers_and_the_true_next_ones_above(heat
 def test_what_is_right_is_bold_and_within_the_line(heatmap: PromptMap) -> None:
     figure = prompt_lens_figure(heatmap)
     bold = {cell for cell, text in texts_in_cells(figure).items() if text.get_weight() == "bold"}
-    assert bold == {(2, 0), (2, 1), (2, 3)}
+    assert bold == {(2, 0), (2, 1)}, "after the last token there is no next one"
     (outline,) = [artist for artist in figure.axes[0].collections if isinstance(artist, LineCollection)]
-    assert len(outline.get_segments()) == 10
-    assert "within the line: right about the next token (3 of 12)" in notes_below(figure)
+    assert len(outline.get_segments()) == 6
+    assert "within the line: right about the next token (2 of 9)" in notes_below(figure)
+    assert "what the model goes on with, not counted" in notes_below(figure)
+    cut = prompt_lens_figure(prompt_map_of(CELLS, TOKENS, FOLLOWING, n_tokens=20))
+    assert "right about the next token (3 of 12)" in notes_below(cut)
+
+
+def test_of_the_last_token_alone_nothing_is_said_to_be_right() -> None:
+    alone = prompt_lens_figure(prompt_map_of([[" a"]], ["b"], [" a"]))
+    assert "right about the next token" not in notes_below(alone)
 
 
 def test_what_is_written_can_be_told_from_its_cell() -> None:
