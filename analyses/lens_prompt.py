@@ -40,7 +40,8 @@ class Config(capturing.Config):
 
     text: str | None = None
     """One prompt in place of a data set: the picture of it has the lens's top token at every layer and token. In a chat
-    turn with --prompt chat, else as it stands."""
+    turn with --prompt chat, else as it stands, after the token that begins texts (bos): TransformerLens loads
+    tokenizers so, also where by itself one would not put it there (SmolLM2)."""
     tokens: str | None = None
     """Of --text: which tokens are the columns, such as 0-40, 12- or --tokens=-20- (from the 20th before the end); by
     default as many of the last ones as can be read on a page."""

@@ -142,7 +142,10 @@ def reply_prompt(tokenizer: Any, shots: Sequence[tuple[str, str]], request: str)
 def text_tokens(
     tokenizer: Any, text: str, *, flag: str, style: str = "base", most: int | None = None
 ) -> tuple[int, ...]:
-    """The tokens of a text as it stands, with the tokenizer's own special ones, or of a user turn that says it.
+    """The tokens of a text as it stands, with the tokenizer's special ones, or of a user turn that says it.
+
+    TransformerLens loads tokenizers with ``add_bos_token=True``: a text begins with the token that begins texts, also
+    where Hugging Face's tokenizer by itself would not put it there.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from analyses import cli, lens_prompt
 from analyses.runs import prompt_name
@@ -171,6 +171,15 @@ def test_the_tokens_of_a_text(tokenizer: PreTrainedTokenizerFast) -> None:
     bare = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer)
     with pytest.raises(InputError, match="no chat template"):
         text_tokens(bare, "Lyon", flag="--text", style="chat")
+
+
+def test_a_text_begins_with_the_token_that_begins_texts(model: HookedModel, source: ModelSource) -> None:
+    by_itself = AutoTokenizer.from_pretrained(source.folder)
+    assert text_tokens(by_itself, "Lyon", flag="--text") == tuple(
+        by_itself("Lyon", add_special_tokens=False)["input_ids"]
+    )
+    with_bos = (by_itself.bos_token_id, *text_tokens(by_itself, "Lyon", flag="--text"))
+    assert text_tokens(model.tokenizer, "Lyon", flag="--text") == with_bos
 
 
 @pytest.fixture
