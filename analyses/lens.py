@@ -17,12 +17,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses import asking, capturing, lens_prompt, lens_summary
+from analyses import asking, capturing, lens_missing, lens_prompt, lens_summary
 from analyses.command import execute
-from analyses.runs import provenance, publish, require_publishable, reusable, run_folder, table_of_values
+from analyses.lens_summary import SETTLED
+from analyses.runs import provenance, publish, require_publishable, reusable, run_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     import xarray as xr
@@ -37,12 +38,8 @@ if TYPE_CHECKING:
     from interp.store import ExamplesOfStore
 
 SITE = "resid_post"
-SETTLED = "answer-settled"
-"""The quantity that is not of one layer alone."""
 OF_QUESTIONS = ("quantities", "of", "first", "bootstraps", "positions", "policy")
 """Flags that say nothing of one prompt."""
-UNTOLD = "without_token"
-"""The attribute of what was read that says how many answers have no token to ask about, and why."""
 EVERY_QUANTITY = (
     "answer-logprob,answer-rank,answer-settled,gold-logprob,gold-rank,next-logprob,next-rank,entropy,kl,agreement"
 )
@@ -97,11 +94,7 @@ def run(config: Config) -> None:
         for written in publish(maps / f"{name}.nc", path, overwrite=config.overwrite):
             print(written)
     shown = {name: Heatmap.load(maps / f"{name}.nc") for name in names}
-    for name in names:
-        if names[name][1] == "all":
-            print("", table_of_values(shown[name]), sep="\n")
-    for line in lens_summary.left_out(shown):
-        print("", line, sep="\n")
+    print(lens_summary.in_words(shown, maps, draws=config.bootstraps, seed=config.seed))
 
 
 def require_usable(config: Config) -> None:
@@ -186,7 +179,7 @@ def measured_maps(
     answers, table = [captured.answers[row] for row in rows], captured.table.isel(example=list(rows))
     made_from = (answers, captured.of(SITE, rows), table["token"].values)
     values = values_of(*made_from, model, lambda: lens_prompt.lens_of(config, source, model()), folder)
-    require_targets(config, values)
+    lens_missing.require_targets(names_in(config.quantities), values)
     record = capturing.record_of(config, source, questions, answers, table, captured.stores[SITE])
     examples = examples_of(answers)
     maps = {}
@@ -199,46 +192,10 @@ def measured_maps(
         said_of = {
             "lens": lens_prompt.lens_name(config),
             "variant": said,
-            "missing": missing_of(record, values, quantity),
+            "missing": lens_missing.missing_of(record, values, quantity),
         }
         maps[name] = heatmap.with_attributes(record | said_of | kept)
     return maps
-
-
-def require_targets(config: Config, values: xr.Dataset) -> None:
-    """Raise an `InputError` for quantities of a token that no answer has."""
-    from interp.errors import InputError
-    from interp.lens_readings import UNASKED
-
-    for quantity in names_in(config.quantities):
-        target = target_of(quantity)
-        if target in values["target"] and bool((values["rank"].sel(target=target) == UNASKED).all()):
-            reasons = ", ".join(dict.fromkeys(why for each in untold(values, target) for why in each)) or "no position"
-            raise InputError(
-                f"{quantity} is of a token that no answer has at any position ({reasons.replace('_', ' ')}); leave it "
-                "out of --quantities"
-            )
-
-
-def missing_of(record: Mapping[str, str], values: xr.Dataset, quantity: str) -> str:
-    """How many answers a column lacks, by reason: for want of the position, or of the token that is asked about."""
-    missing: dict[str, dict[str, int]] = json.loads(record["missing"])
-    for position, reasons in zip(values["position"].values, untold(values, target_of(quantity)), strict=False):
-        for why, n in reasons.items():
-            of_position = missing.setdefault(str(position), {})
-            of_position[why] = of_position.get(why, 0) + n
-    return json.dumps(missing)
-
-
-def untold(values: xr.Dataset, target: str) -> list[dict[str, int]]:
-    """Of each position how many answers have no token of a target there, by reason; empty where that is not known."""
-    found: list[dict[str, int]] = json.loads(values.attrs.get(UNTOLD, "{}")).get(target, [])
-    return found
-
-
-def target_of(quantity: str) -> str:
-    """The token that a quantity is of; of another quantity, what is no target."""
-    return quantity.partition("-")[0]
 
 
 def kept_examples(
@@ -283,7 +240,7 @@ def values_of(
     targets = target_tokens(model().tokenizer, answers, tokens)
     make_folder(folder)
     values = lens_values(model(), lens(), store, tokens, targets, parts=folder)
-    values = values.assign_attrs({UNTOLD: json.dumps(without_token(targets))})
+    values = values.assign_attrs({lens_missing.UNTOLD: json.dumps(without_token(targets))})
     with whole_file(path) as temporary:
         values.to_netcdf(temporary, engine="h5netcdf")
     for part in folder.glob("position-*.nc"):

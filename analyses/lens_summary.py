@@ -1,30 +1,61 @@
-"""What interp lens prints below its tables."""
+"""What interp lens prints: tables of values, from which layer on answers are on top, and what is missing."""
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
+from analyses.lens_missing import left_out
+from analyses.runs import table_of_values
 
 if TYPE_CHECKING:
     from interp.heatmap import Heatmap
+    from interp.settling import Settling
 
 
-def left_out(maps: Mapping[str, Heatmap]) -> list[str]:
-    """What maps do not show, in a line each: answers whose correct answer cannot be spelt, and maps without a value."""
-    unspelt = max((n_unspelt(heatmap) for heatmap in maps.values()), default=0)
-    lines = [f"left out of gold-*: {unspelt} answers, where the correct answer cannot be spelt"] if unspelt else []
-    for name, heatmap in maps.items():
-        if np.isnan(heatmap.data["value"].values).all():
-            lines.append(
-                f"{name}: no cell has a value, {', '.join(f'{why} ({n})' for why, n in heatmap.missing.items())}"
-            )
-    return lines
+SETTLED = "answer-settled"
+"""The quantity that is not of one layer alone."""
+SIDES = {"correct": "right answers", "wrong": "wrong answers"}
 
 
-def n_unspelt(heatmap: Heatmap) -> int:
-    """How many answers a map lacks since the correct answer cannot be spelt in the exact answer's place."""
-    reasons = json.loads(heatmap.data.attrs.get("missing", "{}")).values()
-    return max((each.get("gold_cannot_be_spelt", 0) for each in reasons), default=0)
+def in_words(maps: Mapping[str, Heatmap], folder: Path, *, draws: int, seed: int) -> str:
+    """All that is printed of maps by their names; what every answer gives is in the folder."""
+    from interp.example_values import FILE
+
+    parts = [table_of_values(heatmap) for heatmap in maps.values() if heatmap.data.attrs["subset"] == "all"]
+    settled = [heatmap.data.attrs for heatmap in maps.values() if heatmap.data.attrs["quantity"] == SETTLED]
+    # One file for all subsets; a difference has none.
+    files = {str(attributes[FILE]) for attributes in settled if FILE in attributes}
+    parts += [settling_in_words(folder / file, draws, seed) for file in files]
+    return "".join(f"\n{part}\n" for part in [*parts, *left_out(maps)]).rstrip("\n")
+
+
+def settling_in_words(path: Path, draws: int, seed: int) -> str:
+    """From which layer on the answer is the top token at each position; of the file of what every answer gives."""
+    from interp.example_values import ExampleValues
+    from interp.settling import settling
+
+    found = {side: settling(ExampleValues.load(path, side), draws=draws, seed=seed) for side in SIDES}
+    lines = [
+        "layer from which on the answer is the top token: median of the answers where it comes to be [95 % interval], "
+        "and the share where it never does",
+        f"{'':26}" + "".join(f"{words:>40}" for words in SIDES.values()),
+        f"{'':26}" + f"{'n':>8}{'layer':>22}{'never':>10}" * len(SIDES),
+    ]
+    for name in found["correct"]:
+        columns = [found[side][name] for side in SIDES]
+        told = [f"{each.n:>8}{layer_in_words(each):>22}{never_in_words(each):>10}" for each in columns]
+        lines.append(f"{name:26}" + "".join(told))
+    return "\n".join(lines)
+
+
+def layer_in_words(found: Settling) -> str:
+    """The median layer with its interval, if there is one."""
+    return "–" if math.isnan(found.layer) else f"{found.layer:g} [{found.low:g}, {found.high:g}]"
+
+
+def never_in_words(found: Settling) -> str:
+    """The share of answers that never settle."""
+    return "–" if math.isnan(found.never) else f"{100 * found.never:.1f} %"

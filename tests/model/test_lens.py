@@ -285,25 +285,6 @@ def test_why_there_is_no_token_is_counted(tokenizer: PreTrainedTokenizerFast) ->
     }
 
 
-def test_gold_answers_that_cannot_be_spelt_are_told_of(
-    drawn: Path, source: ModelSource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    monkeypatch.chdir(drawn)
-    monkeypatch.setattr("interp.lens_targets.token_in_place", lambda *_: None)
-    flags = ("--quantities", "gold-rank,kl", "--of", "all,wrong", "--n", "120", "--policy", "paper")
-    asked(source, drawn / "questions.csv", *flags, "--bootstraps", "50", command="lens")
-    told = capsys.readouterr().out
-    n_wrong = sum(row["answer"] not in row["model_answer"] for row in said_rows())
-    assert f"left out of gold-*: {n_wrong} answers, where the correct answer cannot be spelt" in told
-    (path,) = Path("figures").rglob("lens-gold-rank-wrong-paper.nc")
-    assert json.loads(Heatmap.load(path).data.attrs["missing"])["last_q"] == {"gold_cannot_be_spelt": n_wrong}
-    n_cells = Heatmap.load(path).data["value"].size
-    reason = f"no cell has a value, no example has both position and token ({n_cells})"
-    assert f"lens-gold-rank-wrong-paper: {reason}" in told
-    (path,) = Path("figures").rglob("lens-kl-wrong-paper.nc")
-    assert "gold" not in Heatmap.load(path).data.attrs["missing"]
-
-
 def test_a_token_that_no_answer_has_is_refused(
     source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -423,3 +404,39 @@ def test_an_untrained_tuned_lens_is_the_logit_lens(
     assert "this tuned lens is of tiny-llama with revision another" in capsys.readouterr().err
     asked(source, drawn / "questions.csv", *flags, "--lens", "tunde:x", command="lens", status=2)
     assert "no lens 'tunde:x'; write logit, or tuned:PATH" in capsys.readouterr().err
+
+
+def test_where_answers_settle_is_told(
+    drawn: Path, source: ModelSource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(drawn)
+    flags = ("--quantities", "answer-settled", "--n", "120", "--bootstraps", "50")
+    asked(source, drawn / "questions.csv", *flags, command="lens")
+    _, told = capsys.readouterr().out.split("layer from which on the answer is the top token: ")
+    lines = {line.split()[0]: line.split() for line in told.splitlines() if line.endswith(" %")}
+    (path,) = Path("figures").rglob("lens-answer-settled-correct.nc")
+    right = Heatmap.load(path).data.isel(layer=-1)
+    for name, words in lines.items():
+        assert int(words[1]) == int(right["n"].sel(position=name))
+        never = 100 * (1 - float(right["value"].sel(position=name)))
+        assert float(words[words.index("%") - 1]) == pytest.approx(never, abs=0.06)
+    assert "last_q" in lines
+
+
+def test_gold_answers_that_cannot_be_spelt_are_told_of(
+    drawn: Path, source: ModelSource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(drawn)
+    monkeypatch.setattr("interp.lens_targets.token_in_place", lambda *_: None)
+    flags = ("--quantities", "gold-rank,kl", "--of", "all,wrong", "--n", "120", "--policy", "paper")
+    asked(source, drawn / "questions.csv", *flags, "--bootstraps", "50", command="lens")
+    told = capsys.readouterr().out
+    n_wrong = sum(row["answer"] not in row["model_answer"] for row in said_rows())
+    assert f"left out of gold-*: {n_wrong} answers, where the correct answer cannot be spelt" in told
+    (path,) = Path("figures").rglob("lens-gold-rank-wrong-paper.nc")
+    assert json.loads(Heatmap.load(path).data.attrs["missing"])["last_q"] == {"gold_cannot_be_spelt": n_wrong}
+    n_cells = Heatmap.load(path).data["value"].size
+    reason = f"no cell has a value, no example has both position and token ({n_cells})"
+    assert f"lens-gold-rank-wrong-paper: {reason}" in told
+    (path,) = Path("figures").rglob("lens-kl-wrong-paper.nc")
+    assert "gold" not in Heatmap.load(path).data.attrs["missing"]
