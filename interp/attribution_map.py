@@ -99,7 +99,7 @@ def attribution_maps(
             n,
             positions=list(positions),
             kind="attribution",
-            metric=f"Mean contribution of {WRITERS[name]} to the answer's logit less {FOIL_WORDS[foil]}",
+            metric=f"Mean contribution of {WRITERS[name]} to the answer's logit less {FOIL_WORDS[foil]}, logits",
             scale=centred_scale(drawn, 0.0),
             extra={"why_missing": np.broadcast_to(why, n.shape)} | of_parts,
             attributes={"why_missing_meanings": " ".join(member.name.lower() for member in NoValue)},

@@ -280,5 +280,5 @@ def scale_of(values: Float[np.ndarray, " cell"], statistic: str, subset: str) ->
 def _metric(words: str, statistic: str, subset: str) -> str:
     if subset != "difference":
         return f"{'share where ' if statistic == 'share' else statistic + ' '}{words}"
-    compared = "quotient of medians" if statistic == "median" else f"difference of {statistic}s"
+    compared = "median, right ÷ wrong answers" if statistic == "median" else f"difference of {statistic}s"
     return f"{words}: {compared}"

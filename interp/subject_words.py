@@ -12,7 +12,10 @@ MEANINGS = (
     (r"(macro )?AUC (beyond|above|minus)", "0 is nothing beyond that"),
     (r"(macro )?AUC( |$)", ".5 is chance, 1 is perfect"),
     (r"R² of ", "0 is guessing the mean, 1 is perfect"),
-    (r".*rank of .*: quotient of medians", "1 is no difference, below 1 the first rank further up"),
+    (
+        r".*rank of .*: (median, right ÷ wrong answers|quotient of medians)",
+        "1 is no difference, below 1 the first rank further up",
+    ),
     (r".*: difference of ", "0 is no difference, above 0 the first have more"),
     (r".*\brank of ", "1 is the top of the vocabulary"),
     (r"Change in ", "0 is no change"),

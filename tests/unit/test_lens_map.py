@@ -100,6 +100,12 @@ def test_a_map_is_the_statistic_of_its_examples(quantity: str) -> None:
     np.testing.assert_array_equal(maps["difference"]["n"], maps["correct"]["n"] + maps["wrong"]["n"])
 
 
+def test_a_contrast_says_what_is_held_against_what() -> None:
+    found = {name: lens_map(values(), name, "difference", examples(), draws=20) for name in ("answer-rank", "kl")}
+    assert found["answer-rank"].data.attrs["metric"] == "rank of the answer: median, right ÷ wrong answers"
+    assert found["kl"].data.attrs["metric"] == "KL from the model's output, nats: difference of means"
+
+
 def test_every_map_can_be_drawn() -> None:
     for quantity in QUANTITIES:
         for subset in SUBSETS:
