@@ -6,6 +6,7 @@ goes this path first holds it to the model's own logits, with `require_own_logit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -84,8 +85,41 @@ def require_own_logits(ours: Float[torch.Tensor, "row vocab"], own: Float[torch.
     if not difference <= tolerance:
         raise InputError(
             f"final norm and unembedding do not give this model's own output: log-probabilities differ by "
-            f"{difference:.3g}, where rounding explains {tolerance:g}; this family does more than that"
+            f"{difference:.3g}, where rounding explains {tolerance:g}; this family {what_is_missing(ours, own)}"
         )
+
+
+def what_is_missing(ours: Float[torch.Tensor, "row vocab"], own: Float[torch.Tensor, "row vocab"]) -> str:
+    """What a family does to its logits that makes the model's own of those of this path, in words: what explains all.
+
+    Tried are a factor, a cap and a bias. Anything else, such as another norm, is not told.
+    """
+    x, y = (logits.detach().cpu().double() for logits in (ours, own))
+    if not bool((x.isfinite() & y.isfinite()).all()):
+        return "does more than that"
+    tolerance = TOLERANCES[own.dtype]
+    left_x, left_y = (logits - logits.mean(1, keepdim=True) for logits in (x, y))
+    factor = float((left_x * left_y).sum() / (left_x * left_x).sum().clamp(min=1e-300))
+    if largest_difference(factor * x, y) <= tolerance:
+        return f"also multiplies its logits, by {factor:.3g}"
+    cap = _cap_between(float(x.abs().max()), float(y.abs().max()))
+    if cap is not None and largest_difference(cap * torch.tanh(x / cap), y) <= tolerance:
+        return f"also caps its logits, at {cap:.3g}"
+    # One that is the same in every row; of a single row any difference would be.
+    if len(x) > 1 and largest_difference(x + (left_y - left_x).mean(0), y) <= tolerance:
+        return "also adds a bias to its logits"
+    return "does more than that, and it is no factor, cap or bias of the logits"
+
+
+def _cap_between(largest: float, capped: float) -> float | None:
+    """The cap that makes one size of another; None if that is no smaller."""
+    if not 0 < capped < largest:
+        return None
+    low, high = capped, capped * 1e6
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if middle * math.tanh(largest / middle) < capped else (low, middle)
+    return high
 
 
 def largest_difference(ours: Float[torch.Tensor, "row vocab"], own: Float[torch.Tensor, "row vocab"]) -> float:

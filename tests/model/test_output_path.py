@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -39,7 +41,8 @@ def test_logits_are_capped_where_a_family_caps_them(
     monkeypatch.setattr(family_model.adapter, "apply_output_logits_transform", lambda logits: logits)
     uncapped, own = ours_and_own(family_model)
     assert float((uncapped - ours).abs().max()) > 1e-3, "the cap is felt"
-    with pytest.raises(InputError, match="do not give this model's own output"):
+    cap = f"also caps its logits, at {family_model.cfg.output_logits_soft_cap:g}$"
+    with pytest.raises(InputError, match=f"do not give this model's own output: .* this family {cap}"):
         require_own_logits(uncapped, own)
 
 
@@ -53,6 +56,24 @@ def test_a_part_that_is_missing_shows_in_one_line(family_model: HookedModel) -> 
         require_own_logits(ours.index_fill(0, torch.tensor([2]), torch.nan), own)
     with pytest.raises(InputError, match="the model's own output is not a number in float32; take --dtype float32"):
         require_own_logits(ours, own.index_fill(0, torch.tensor([2]), torch.inf))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda logits: logits / 8 + 3, "this family also multiplies its logits, by 0.125"),
+        (lambda logits: 30 * torch.tanh(logits / 30), "this family also caps its logits, at 30"),
+        (lambda logits: logits + torch.linspace(-1, 1, logits.shape[1]), "this family also adds a bias to its logits"),
+        (lambda logits: logits.flip(1), "this family does more than that, and it is no factor, cap or bias"),
+        (lambda logits: torch.where(logits > 2, -torch.inf, logits), "this family does more than that"),
+    ],
+)
+def test_the_part_that_is_missing_is_named(change: Callable[[torch.Tensor], torch.Tensor], words: str) -> None:
+    ours = 9 * torch.randn(5, 400, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(InputError, match=words):
+        require_own_logits(ours, change(ours))
+    with pytest.raises(InputError, match="no factor, cap or bias"):
+        require_own_logits(ours[:1], ours[:1] + torch.linspace(-1, 1, 400))
 
 
 def test_what_all_logits_have_in_common_and_what_is_negligible_do_not_count() -> None:
