@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses import asking, capturing, lens_missing, lens_prompt, lens_summary
+from analyses import asking, capturing, lens_missing, lens_prompt, lens_summary, procedures
 from analyses.command import execute
 from analyses.lens_summary import SETTLED
 from analyses.runs import provenance, publish, require_publishable, reusable, run_folder
@@ -137,6 +137,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         asking.identity_of(config, source, questions)
         | capturing.settings_of(config)
         | {"lens": lens_prompt.lens_identity(config)}
+        | procedures.LENS_READINGS
         | ({} if config.first is None else {"first": config.first})
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from analyses import asking, capturing
+from analyses import asking, capturing, procedures
 from analyses.capturing import layer_numbers
 from analyses.runs import Identity, prompt_name, provenance, publish, require_publishable, reusable_result, run_folder
 
@@ -155,7 +155,7 @@ def identity_of(config: Config, source: ModelSource) -> dict[str, Any]:
     # The columns by default are here too: another number of them is another picture.
     tokens = {"tokens": config.tokens or f"the last {COLUMNS}", "stride": config.stride, "layers": config.layers}
     of_text = {"text": config.text, "prompt": config.prompt, "lens": lens_identity(config)}
-    return asking.model_identity(config, source) | of_text | tokens
+    return asking.model_identity(config, source) | of_text | tokens | procedures.LENS_READINGS
 
 
 def variants_of(config: Config) -> list[str]:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from interp.questions import QuestionSet
 
 
-MARKS = {"marks": "step by step"}
+MARKS = {"marks": "step by step", "over_half": "past half-way", "percentiles": "of few pairs farther out"}
 """What of the maps has changed, in their identity: before, all cells were held against the largest of the map."""
 
 

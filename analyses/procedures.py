@@ -29,6 +29,9 @@ BEYOND_CONTROLS = {
 }
 """Before, the map had no marks, was beyond all controls together, and scores could count the wrong way round."""
 
+LENS_READINGS = {"sums": "keep their digits", "not_finite": "missing"}
+"""Before, KL and entropy lost digits over a large vocabulary, and a token's rank among numbers that are none was 1."""
+
 SAMPLES = {"draws": "of each prompt by itself"}
 """Before, numbers were drawn for a batch."""
 

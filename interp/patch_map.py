@@ -23,7 +23,14 @@ from jaxtyping import Bool, Float, Int
 
 from interp.example_values import MEAN, ExampleValues
 from interp.heatmap import Heatmap
-from interp.means import drawn_means, group_draws, mean_of_examples, median_of_examples, percentile_interval
+from interp.means import (
+    drawn_means,
+    group_draws,
+    groups_of_cells,
+    mean_of_examples,
+    median_of_examples,
+    percentile_interval,
+)
 from interp.pair_runs import READINGS
 from interp.patched import MEANINGS, NoValue, PatchedPairs
 from interp.permutations import FAMILY_WISE_ERROR
@@ -111,18 +118,19 @@ def patch_map(
     -------
     Heatmap
         ``value`` is the mean, ``low`` and ``high`` its 95 % interval over bootstrap samples of the pairs (the same for
-        all cells; percentiles). Also ``median``; of recovery ``over_half``, the share of pairs whose value is past
-        half-way from the unpatched run to the other; ``peak``, the share of pairs whose largest effect in a column
-        is at that layer; ``p`` and ``p_corrected``, how likely a mean so far from the unpatched value is by chance, of
-        the cell alone and of any cell of the map; ``marked``, where the latter is at most .05; ``why_missing``, a code
-        of `interp.patched.NoValue`.
+        all cells; percentiles, of few pairs farther out). Also ``median``; of recovery ``over_half``, the share of
+        pairs whose value is past half-way from the unpatched run to the other; ``peak``, the share of pairs whose
+        largest effect in a column is at that layer; ``p`` and ``p_corrected``, how likely a mean so far from the
+        unpatched value is by chance, of the cell alone and of any cell of the map; ``marked``, where the latter is at
+        most .05; ``why_missing``, a code of `interp.patched.NoValue`.
     """
     values, rng = effects.values, np.random.default_rng(seed)
     n = np.isfinite(values).sum(0)
     enough = n >= MIN_PAIRS
     kept = np.where(enough, values, np.nan)
     group = _numbers_in_order(range(len(kept)) if groups is None else groups)
-    low, high = percentile_interval(drawn_means(kept, group_draws(group, draws, rng)))
+    drawn = drawn_means(kept, group_draws(group, draws, rng))
+    low, high = percentile_interval(drawn, groups_of_cells(kept, group))
     p, corrected = sign_flip_p_values(kept - effects.unpatched, draws=draws, rng=rng, group=group)
     return Heatmap.build(
         mean_of_examples(kept),
