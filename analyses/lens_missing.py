@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -58,7 +56,7 @@ def left_out(maps: Mapping[str, Heatmap]) -> list[str]:
     unspelt = max((n_unspelt(heatmap) for heatmap in maps.values()), default=0)
     lines = [f"left out of gold-*: {unspelt} answers, where the correct answer cannot be spelt"] if unspelt else []
     for name, heatmap in maps.items():
-        if np.isnan(heatmap.data["value"].values).all():
+        if bool(heatmap.data["value"].isnull().all()):
             lines.append(
                 f"{name}: no cell has a value, {', '.join(f'{why} ({n})' for why, n in heatmap.missing.items())}"
             )
