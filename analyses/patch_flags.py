@@ -81,8 +81,13 @@ def _require_screenable(config: Config) -> None:
 def _require_usable_texts(config: Config) -> None:
     """Raise an `InputError` for flags of one pair of texts, or of questions, that do not go together."""
     from interp.errors import InputError
+    from interp.prompts import require_text
 
     answers = (config.clean_answer, config.corrupt_answer)
+    for flag in ("clean", "corrupt", "clean_answer", "corrupt_answer"):
+        text = getattr(config, flag)
+        if text:  # What is empty has an error of its own.
+            require_text(text, flag=f"--{flag.replace('_', '-')}")
     if (config.clean is None) != (config.corrupt is None):
         raise InputError("one pair of texts needs both --clean and --corrupt")
     if "" in answers:

@@ -348,6 +348,7 @@ def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: Model
             "or take other texts",
         ),
         ([*TEXTS, "--margin=-1000", "--site", "nowhere"], "unknown site 'nowhere'"),
+        ([*TEXTS[:3], "bad \udcff byte"], "--corrupt is not UTF-8: it has bytes that are no character"),
         ([*TEXTS, "--corruption", "noise"], "--corruption noise is for sets of questions; leave it out"),
         ([*TEXTS, "--corruption", "mean"], "--corruption mean is for sets of questions; leave it out"),
         ([*TEXTS, "--readout", "verdict"], "one pair of texts is read at its end; leave --readout and --lead out"),
