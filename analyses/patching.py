@@ -40,8 +40,8 @@ class Config(asking.Config):
     wrong ones, so that cells within and after the answer can cause something."""
     positions: str | None = None
     """Columns of the map, separated by commas; runs are aligned by these names, such as subject_last, or subject:1 and
-    subject:-2 to go by index. By default subject, question and answer
-    up to its exact part, or for verdict the columns of the probe map."""
+    subject:-2 to go by index. By default subject, question and answer up to its exact part, or for verdict the columns
+    of the probe map."""
     site: str = DEFAULT_SITE
     """What is patched: resid_pre, resid_mid, resid_post, attn_out, mlp_out (what they add), or head_z, head by head."""
     window: int = 1
