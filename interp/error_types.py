@@ -15,10 +15,11 @@ type                           of n samples, by the published code
 =============================  ========================================================================================
 
 ``"code"``, the default, is that: github.com/technion-cs-nlp/LLMsKnow, ``src/resamples_utils.py``. NO ANSWER is one of
-the other clusters. Types overlap, there as here. ``"paper"`` is how the article words them for 30 samples, scaled:
-no answer, at least half have no exact one; competing, both clusters have a sixth or more and differ by a sixth at
-most; many, more than a third of n different answers, the correct one included; NO ANSWER is no answer there. It was
-written without the article's text at hand and is to be checked against it.
+the other clusters. Types overlap, there as here. ``"paper"`` is how the article words them for 30 samples, scaled: no
+answer, at least half have no exact one; competing, both clusters have a sixth or more and differ by a sixth at most;
+many, more than a third of n different answers, the correct one included; NO ANSWER is no answer there. The halves and
+the third (over 10 of 30) are the article's as it is quoted (github.com/SalvatoreRa/tutorial); the numbers of two
+competing answers were in no quotation that was found, and are to be checked against the article.
 
 Clusters go by what exact answers name (`Answer.named`), not by one text standing in another, as in the published code:
 "Niger" is not "Nigeria", and "the US" is "America". All correct samples are one cluster. Whatever has no exact answer
