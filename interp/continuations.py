@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Float, Int
 
 from interp.errors import InputError
-from interp.models import HookedModel, Sampling, takes_prefixes
+from interp.models import HookedModel, Sampling, ignores_caches, takes_prefixes
 from interp.plan import n_shared
 
 Choice = Callable[[Sequence[int], Float[torch.Tensor, "row vocab"]], Int[torch.Tensor, " row"]]
@@ -206,6 +206,7 @@ def _generated(
             eos_token_id=sorted(ends) or None,
             return_type="tokens",
             verbose=False,
+            use_past_kv_cache=not ignores_caches(model),
             **drawn,
         )
     words: list[list[int]] = output[:, tokens.shape[1] :].tolist()

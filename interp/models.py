@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +27,7 @@ BACKENDS = ("auto", "bridge", "hooked")
 WEIGHTS = ("raw", "processed")
 UNKNOWN_ARCHITECTURE = "supported architecture"
 """What TransformerLens's error says of a model that it has no adapter for."""
-_KEEPS_ALL_KEYS: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+_KEYS_KEPT: WeakKeyDictionary[Any, list[int] | None] = WeakKeyDictionary()
 """What is found out once for each model."""
 HookFunction = Callable[["torch.Tensor"], None]
 WritingHook = Callable[["torch.Tensor"], "torch.Tensor"]
@@ -214,22 +213,36 @@ class Sampling:
 
 def takes_prefixes(model: HookedModel) -> bool:
     """Whether the model goes on from cached keys and values: a bridge whose blocks all have them."""
-    is_attentive = hasattr(model, "original_model") and not getattr(model.cfg, "is_stateful", False)
-    return is_attentive and _keeps_all_keys(model)
+    return _is_attentive(model) and _keys_kept(model) == [2] * model.cfg.n_layers
 
 
-def _keeps_all_keys(model: HookedModel) -> bool:
-    """Whether a run of two tokens leaves keys and values of both in every block; hybrid models have other states."""
+def ignores_caches(model: HookedModel) -> bool:
+    """Whether a bridge leaves no keys and values in a cache, and would go on as if nothing had come before."""
+    kept = _keys_kept(model) if _is_attentive(model) else None
+    return kept is not None and not any(kept)
+
+
+def _is_attentive(model: HookedModel) -> bool:
+    return hasattr(model, "original_model") and not getattr(model.cfg, "is_stateful", False)
+
+
+def _keys_kept(model: HookedModel) -> list[int] | None:
+    """Of how many tokens a run of two leaves keys and values in each block; None if it wants another kind of cache.
+
+    Hybrid models do: some of their blocks have states in place of keys.
+    """
     from transformers import DynamicCache
 
-    if model not in _KEEPS_ALL_KEYS:
+    if model not in _KEYS_KEPT:
         cache, last = DynamicCache(), f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
-        # A block may ask the cache for a state of its own, which it does not have; those before have left their keys.
-        with suppress(AttributeError, IndexError, TypeError, ValueError):
+        try:
             run_until(model, padded([(0, 0)]).to(model.cfg.device), {last: lambda _: None}, past_key_values=cache)
-        lengths = [getattr(layer, "keys", None) is not None and layer.keys.shape[-2] for layer in cache.layers]
-        _KEEPS_ALL_KEYS[model] = lengths == [2] * model.cfg.n_layers
-    return _KEEPS_ALL_KEYS[model]
+        except (AttributeError, IndexError, TypeError, ValueError):
+            _KEYS_KEPT[model] = None
+        else:
+            keys = [getattr(layer, "keys", None) for layer in cache.layers]
+            _KEYS_KEPT[model] = [0 if of_layer is None else int(of_layer.shape[-2]) for of_layer in keys]
+    return _KEYS_KEPT[model]
 
 
 def padded(sequences: Sequence[Sequence[int]]) -> Int[torch.Tensor, "batch pos"]:

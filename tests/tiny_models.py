@@ -29,6 +29,7 @@ from transformers import (
     XGLMConfig,
 )
 
+from interp.hooked_transformers import is_installed
 from interp.model_sources import ModelSource, resolve_model
 
 TEXT = [
@@ -70,6 +71,8 @@ CONFIGS = {
 }
 RECURRENT = {"mamba": MambaConfig(hidden_size=32, num_hidden_layers=3, state_size=8, **SIZES)}
 """Families whose blocks go on from states, not from keys and values: they have a residual stream, and no other site."""
+IGNORES_CACHES = ("mpt",) if is_installed() else ()
+"""Families whose bridge of TransformerLens 3.9 leaves no keys in a cache."""
 NOT_ENTERED = {
     "lfm2": Lfm2Config(**LLAMA_LIKE, layer_types=["conv", "full_attention", "conv"]),
     "qwen3_next": Qwen3NextConfig(

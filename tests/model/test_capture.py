@@ -21,13 +21,15 @@ from interp.capture import capture, default_token_budget, examples_to_capture, p
 from interp.errors import InputError
 from interp.examples import Answer
 from interp.model_sources import ModelSource
-from interp.models import HookedModel, load_model, takes_prefixes
+from interp.models import HookedModel, ignores_caches, load_model, takes_prefixes
 from interp.plan import examples_of
 from interp.positions import MISSING, position_table
 from interp.store import ActivationStore
 from interp.stores import merged, part_folder
+from tests.model.conftest import Family
 from tests.random_answers import BEGINNING, POSITIONS, random_answers
 from tests.stored import contents
+from tests.tiny_models import IGNORES_CACHES
 
 
 @pytest.fixture
@@ -108,8 +110,10 @@ def test_capture_is_run_with_cache_on_each_answer_alone(
                     torch.testing.assert_close(cell[row], alone, rtol=1e-5, atol=1e-5)
 
 
-def test_every_bridge_of_the_tests_goes_on_from_a_prefix(family_model: HookedModel) -> None:
-    assert takes_prefixes(family_model) == hasattr(family_model, "original_model")
+def test_every_bridge_of_the_tests_goes_on_from_a_prefix(family: Family) -> None:
+    is_bridge, ignores = hasattr(family.model, "original_model"), family.source.name.endswith(IGNORES_CACHES)
+    assert takes_prefixes(family.model) == (is_bridge and not ignores)
+    assert ignores_caches(family.model) == (is_bridge and ignores)
 
 
 def test_the_budget_does_not_matter(model: HookedModel, answers: list[Answer], tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from interp.errors import InputError
 from interp.model_sources import ModelSource, resolve_model
 from interp.models import (
     HookedModel,
+    ignores_caches,
     load_model,
     resolve_backend,
     run_until,
@@ -62,7 +63,13 @@ def test_greedy_answers_are_those_that_transformer_lens_generates(family_model: 
     prompts[:, :n_shared] = prompts[0, :n_shared]
     with torch.inference_mode():
         output = family_model.generate(
-            prompts, max_new_tokens=10, stop_at_eos=False, do_sample=False, return_type="tokens", verbose=False
+            prompts,
+            max_new_tokens=10,
+            stop_at_eos=False,
+            do_sample=False,
+            return_type="tokens",
+            verbose=False,
+            use_past_kv_cache=not ignores_caches(family_model),
         )
     words = output[:, 9:].tolist()
     ends = {row[step] for row, step in zip(words, [0, 2, 3, 3, 5, 7], strict=False)}

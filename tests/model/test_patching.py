@@ -39,7 +39,7 @@ from tests.patched_runs import (
     rows_of,
     tokens_of,
 )
-from tests.tiny_models import ALIBI, PARALLEL
+from tests.tiny_models import ALIBI, IGNORES_CACHES, PARALLEL
 
 SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head_z")
 CLEAN = tokens_of(10, seed=1)
@@ -81,8 +81,9 @@ def column_by_column(
 
 
 def test_only_a_bridge_takes_wavefronts_and_not_where_places_are_biases_of_whole_rows(family: Family) -> None:
-    is_bridge, has_alibi = type(family.model).__name__ == "TransformerBridge", family.source.name.endswith(ALIBI)
-    assert takes_wavefronts(family.model) == (is_bridge and not has_alibi)
+    is_bridge = type(family.model).__name__ == "TransformerBridge"
+    is_entered = not family.source.name.endswith(ALIBI + IGNORES_CACHES)
+    assert takes_wavefronts(family.model) == (is_bridge and is_entered)
 
 
 def test_a_wavefront_that_is_not_the_plain_sweep_is_not_taken(
