@@ -33,6 +33,7 @@ from unittest import mock
 import numpy as np
 import torch
 import tyro
+from jaxtyping import Float
 
 from analyses import patch_pairs, patching
 from benchmarks.city_answers import (
@@ -46,15 +47,16 @@ from benchmarks.city_answers import (
     spread,
 )
 from interp.activations import site_activations
+from interp.attribution_patching import attributed_effects
 from interp.devices import resolve_device
 from interp.interventions import Intervention
 from interp.models import HookedModel, load_model
 from interp.pair_runs import Candidate
 from interp.patch import patched_pairs
 from interp.patched import PatchedPairs
-from interp.patching import Job, Run, Target, units_of
+from interp.patching import Job, Run, Target, Unit, units_of
 from interp.prompts import rendered
-from interp.recordings import recorded
+from interp.recordings import Recording, recorded
 from interp.sweep import patched_readings
 from interp.sweep_choice import takes_wavefronts
 from interp.text_pairs import TextPair, text_pair
@@ -65,6 +67,10 @@ QUESTION = "In which country is the city of {}?"
 CITIES = ("Krasnoyarsk", "Ouagadougou")
 """Of as many tokens each."""
 COUNTRIES = ("Russia", "Burkina")
+READ = (31, 37)
+"""The tokens whose logits are compared where identities are checked."""
+STRENGTH, SLOPES_SITE = 0.005, "resid_pre"
+"""Of the patches whose differences are held to their derivative at 0."""
 LEAD = "The city is located in the country of"
 BEFORE_ANSWER = "last_q,first_answer,second_answer,exact_answer_before_first"
 
@@ -237,7 +243,7 @@ def identities(model: HookedModel, config: Config) -> dict[str, Any]:  # noqa: A
             tiny = load_model(source, dtype="float32", device=str(model.cfg.device), backend="bridge")
             errors[family] = identity_errors(tiny)
     names = list(errors[MODEL])
-    print("largest error of each identity, in logits")
+    print("largest error of each identity, in logits; of recovery, in its own unit; of slopes, of the largest one")
     print(f"{'':14}" + "".join(f"{name:>22}" for name in names))
     for family, each in errors.items():
         print(f"{family:14}" + "".join(f"{each[name]:22.1e}" for name in names))
@@ -246,37 +252,87 @@ def identities(model: HookedModel, config: Config) -> dict[str, Any]:  # noqa: A
 
 def identity_errors(model: HookedModel) -> dict[str, float]:
     """How far the identities of exact patching are from holding, for two runs that differ in their last two tokens."""
-    rng = np.random.default_rng(0)
-    shared = rng.integers(2, 300, size=9).tolist()
+    shared = np.random.default_rng(0).integers(2, 300, size=9).tolist()
     clean, corrupt = (*shared, 7, 11), (*shared, 19, 23)
-    end, n_layers = len(clean) - 1, model.cfg.n_layers
+    end, of = len(clean) - 1, PatchedRuns(model, len(clean) - 1)
+    pre, post = (of.scores(site, clean, corrupt, [end - 1, end]) for site in ("resid_pre", "resid_post"))
+    noised = of.scores("resid_pre", corrupt, clean, [end - 1, end])
+    before, itself = (of.scores("resid_pre", *runs) for runs in ((clean, corrupt, [3, 8]), (corrupt, corrupt, [end])))
+    own_clean, own_corrupt = of.own(clean), of.own(corrupt)
+    recovered = max(np.abs(before - own_corrupt).max(), abs(post[-1, 1] - own_clean))
+    return {
+        "layer 0 = swapped": abs(pre[0, 0] - of.own((*shared, clean[-2], corrupt[-1]))),
+        "itself = nothing": float(np.abs(itself - own_corrupt).max()),
+        "before = nothing": float(np.abs(before - own_corrupt).max()),
+        "post[l] = pre[l+1]": float(np.abs(post[:-1] - pre[1:]).max()),
+        "last = clean": abs(post[-1, 1] - own_clean),
+        "beside = nothing": abs(post[-1, 0] - own_corrupt),
+        "denoise = noise rest": float(np.abs(pre - noised[:, ::-1]).max()),
+        "recovery 0 and 1": float(recovered / abs(own_clean - own_corrupt)),
+        "attribution = slope": of.slope_error(clean, corrupt, [end - 1, end]),
+    }
 
-    def scores(site: str, donor: tuple[int, ...], receiver: tuple[int, ...], places: Sequence[int]) -> np.ndarray:
-        run = Run(receiver, (Target(end, 31), Target(end, 37)))
-        vectors = site_activations(model, [donor], np.array([list(places)]), site)[:, :, 0]
-        jobs = [Job(0, place, vectors[:, column]) for column, place in enumerate(places)]
-        receivers = recorded(model, [run], with_cache=takes_wavefronts(model))
-        readings = patched_readings(model, site, units_of(range(n_layers), n_layers=n_layers), receivers, jobs)
+
+@dataclass(frozen=True)
+class PatchedRuns:
+    """Runs of one length that are patched in every layer, and read at their end: the difference of two logits."""
+
+    model: HookedModel
+    end: int
+
+    @property
+    def units(self) -> list[Unit]:
+        """Every layer by itself."""
+        return units_of(range(self.model.cfg.n_layers), n_layers=self.model.cfg.n_layers)
+
+    def own(self, tokens: Sequence[int]) -> float:
+        """What a run gives that nothing is patched in."""
+        with torch.inference_mode():
+            ids = torch.tensor([list(tokens)], device=self.model.cfg.device)
+            logits = self.model(ids, return_type="logits")[0, -1]
+        return float(logits[READ[0]] - logits[READ[1]])
+
+    def scores(
+        self, site: str, donor: tuple[int, ...], receiver: tuple[int, ...], places: Sequence[int]
+    ) -> Float[np.ndarray, "layer place"]:
+        """What each patch from a donor's token into the same one of a receiver gives."""
+        return self.scores_of(site, self.vectors(site, donor, places), receiver, places)
+
+    def scores_of(
+        self,
+        site: str,
+        vectors: Float[torch.Tensor, "layer place width"],
+        receiver: tuple[int, ...],
+        places: Sequence[int],
+    ) -> Float[np.ndarray, "layer place"]:
+        """What each patch of these vectors gives."""
+        readings = patched_readings(self.model, site, self.units, self.recorded(receiver), jobs_of(vectors, places))
         return torch.stack([each.logit[:, 0] - each.logit[:, 1] for each in readings], 1).double().cpu().numpy()
 
-    def own(tokens: Sequence[int]) -> float:
-        with torch.inference_mode():
-            ids = torch.tensor([list(tokens)], device=model.cfg.device)
-            logits = model(ids, return_type="logits")[0, -1]
-        return float(logits[31] - logits[37])
+    def slope_error(self, donor: tuple[int, ...], receiver: tuple[int, ...], places: Sequence[int]) -> float:
+        """By how much attribution patching is off from central differences of weak patches, of the largest of these."""
+        own, moved = (self.vectors(SLOPES_SITE, tokens, places) for tokens in (receiver, donor))
+        near = [self.scores_of(SLOPES_SITE, own + by * (moved - own), receiver, places) for by in (STRENGTH, -STRENGTH)]
+        slopes = (near[0] - near[1]) / (2 * STRENGTH)
+        given = self.units, self.recorded(receiver), jobs_of(moved, places), torch.tensor([1.0, -1.0])
+        found = attributed_effects(self.model, SLOPES_SITE, *given).numpy().T
+        return float(np.abs(found - slopes).max() / np.abs(slopes).max())
 
-    swapped = own((*shared, clean[-2], corrupt[-1]))
-    pre, post = (scores(site, clean, corrupt, [end - 1, end]) for site in ("resid_pre", "resid_post"))
-    noised = scores("resid_pre", corrupt, clean, [end - 1, end])
-    return {
-        "layer 0 = swapped": abs(pre[0, 0] - swapped),
-        "itself = nothing": float(np.abs(scores("resid_pre", corrupt, corrupt, [end]) - own(corrupt)).max()),
-        "before = nothing": float(np.abs(scores("resid_pre", clean, corrupt, [3, 8]) - own(corrupt)).max()),
-        "post[l] = pre[l+1]": float(np.abs(post[:-1] - pre[1:]).max()),
-        "last = clean": abs(post[-1, 1] - own(clean)),
-        "beside = nothing": abs(post[-1, 0] - own(corrupt)),
-        "denoise = noise rest": float(np.abs(pre - noised[:, ::-1]).max()),
-    }
+    def vectors(
+        self, site: str, tokens: tuple[int, ...], places: Sequence[int]
+    ) -> Float[torch.Tensor, "layer place width"]:
+        """A run's activations at some of its tokens."""
+        return site_activations(self.model, [tokens], np.array([list(places)]), site)[:, :, 0]
+
+    def recorded(self, tokens: tuple[int, ...]) -> list[Recording]:
+        """The run that is patched."""
+        run = Run(tokens, tuple(Target(self.end, token) for token in READ))
+        return recorded(self.model, [run], with_cache=takes_wavefronts(self.model))
+
+
+def jobs_of(vectors: Float[torch.Tensor, "layer place width"], places: Sequence[int]) -> list[Job]:
+    """Patches of the first receiver, one for each place."""
+    return [Job(0, place, vectors[:, column]) for column, place in enumerate(places)]
 
 
 def city_pair(model: HookedModel) -> TextPair:
