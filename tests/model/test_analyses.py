@@ -14,6 +14,7 @@ import pytest
 
 from analyses import cli
 from interp.answer_files import load_answers
+from interp.controls import OF_LABELS
 from interp.heatmap import Heatmap
 from interp.model_sources import ModelSource
 from interp.store import ActivationStore
@@ -393,6 +394,17 @@ def test_any_column_gives_a_map(
     for labels in ("kind", "even", "year"):
         asked(source, path, *flags, "--labels", labels, command="probe")
     assert "probe-year.png" in capsys.readouterr().out, "nothing is made again"
+
+
+def test_a_control_that_has_the_label_is_left_out_of_its_map(
+    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(OF_LABELS, "even", "shape")
+    flags = ["--n", "96", "--folds", "3", "--positions=-1", "--permutations", "0", "--bootstraps", "0"]
+    asked(source, labelled_questions(tmp_path), *flags, "--labels", "even", command="probe")
+    (beyond,) = Path("figures").rglob("probe-even-beyond.nc")
+    assert Heatmap.load(beyond).data["which"].values.tolist() == ["token", "difficulty", "all"]
 
 
 def test_values_of_the_file_are_in_the_identity_of_their_map(

@@ -68,6 +68,12 @@ def half(begin: int) -> np.ndarray:
     return values
 
 
+def few(n: int) -> np.ndarray:
+    values = drawn()
+    values.reshape(-1)[n:] = np.nan
+    return values
+
+
 def compare(*operands: Operand, by_depth: bool = False) -> Comparison:
     return compared(operands, by_depth=by_depth, draws=40)
 
@@ -117,6 +123,16 @@ def test_intervals_of_correlations_give_back_what_noise_takes_of_either_map(name
     less_noisy = compare(quiet, operand("bb", drawn(1) + 0.5 * drawn(2))).statistic(0, name)
     assert less_noisy.value == pytest.approx(value)
     assert less_noisy.high < high
+
+
+def test_intervals_of_a_columns_correlation_give_back_what_noise_takes_too() -> None:
+    quiet = operand("a", drawn(1))
+    highs = [
+        compare(quiet, operand("bb", scale * (drawn(1) + 0.5 * drawn(2)))).data["column_high"].values[0]
+        for scale in (0.3, 1.0)
+    ]
+    assert (highs[0] >= highs[1] - 0.02).all()
+    assert np.mean(highs[0] - highs[1]) > 0.03
 
 
 def test_without_examples_there_is_no_interval_and_one_side_suffices() -> None:
@@ -185,6 +201,7 @@ def test_below_what_a_published_map_shows_all_is_the_same() -> None:
         ([operand("a", drawn()), operand("b", np.full((3, 2), np.nan))], "b has no value in any cell"),
         ([operand("a", drawn()), operand("b", drawn(), positions=list("uvwxyz"))], r"no positions in common.*a has p0"),
         ([operand("a", half(0)), operand("b", half(6))], "a and b have values in 0 common cells, and .* takes 4"),
+        ([operand("a", drawn()), operand("b", few(3))], "a and b have values in 3 common cells, and .* takes 4"),
         ([operand("a", drawn()), operand("b", 0 * drawn() + 0.7)], "b has one value in all of the 72 cells of a and b"),
     ],
 )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm, t
 
 from interp.means import (
     drawn_means,
@@ -90,6 +91,12 @@ def test_percentiles_of_few_groups_are_farther_out(n: int, least: float) -> None
         assert (high < higher).all()
         held.append((lower <= 0) & (higher >= 0))
     assert np.mean(held) > least
+
+
+def test_how_far_out_percentiles_are_is_how_much_wider_students_interval_is() -> None:
+    drawn = norm.ppf((np.arange(20_000) + 0.5) / 20_000)[:, None]
+    low, high = percentile_interval(drawn, np.array([5]))
+    assert -low[0] == pytest.approx(high[0]) == pytest.approx(np.sqrt(5 / 4) * t.ppf(0.975, 4), abs=0.01)
 
 
 def test_groups_are_counted_in_each_cell() -> None:

@@ -197,6 +197,18 @@ def test_maps_of_noise_are_marked_one_in_twenty() -> None:
     assert 0.03 < np.mean(alone) < 0.07, "each cell alone at its own level"
 
 
+def test_intervals_are_those_of_as_many_groups_of_pairs_as_a_cell_has() -> None:
+    values = np.random.default_rng(3).normal(size=(24, 3, 2))
+    values[:10, 1, 0] = np.nan
+    groups = [f"group {row // 2}" for row in range(24)]
+    drawn = {"layers": LAYERS, "positions": POSITIONS, "draws": 500, "seed": 4, "groups": groups}
+    data = patch_map(patched_pairs(24), Effects(values, 0.0, "Effect"), **drawn).data
+    numbers = np.arange(24) // 2
+    means = drawn_means(values, group_draws(numbers, 500, np.random.default_rng(4)))
+    n_groups = np.where(np.arange(6).reshape(3, 2) == 2, 7, 12)
+    np.testing.assert_allclose([data["low"].values, data["high"].values], percentile_interval(means, n_groups))
+
+
 def test_pairs_of_one_group_are_drawn_and_flipped_together() -> None:
     """Five pairs that are alike are one: maps of them are marked no more often, and their intervals cover."""
     rng, marked, covered = np.random.default_rng(1), [], []

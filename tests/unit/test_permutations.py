@@ -167,6 +167,21 @@ def test_groups_of_many_sizes_have_signs_drawn_and_what_is_there_is_marked(tmp_p
     assert data["marked"].values.tolist() == [[0, 0], [1, 0], [0, 0]]
 
 
+def test_refits_to_groups_of_many_sizes_are_to_labels_that_move(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[np.ndarray] = []
+
+    def noted(store: object, mask: object, permuted: dict[tuple[int, int], list[Labels]], *rest: object) -> list[float]:
+        seen.extend(each.wrong for of_cell in permuted.values() for each in of_cell)
+        return [0.4, 0.6]
+
+    monkeypatch.setattr(chance, "refitted_aucs", noted)
+    marked_map(tmp_path, 0, 0.0, np.arange(3, 20))
+    assert len({each.tobytes() for each in seen}) == len(seen)
+    assert len({int(each.sum()) for each in seen}) == 1
+
+
 def test_nothing_is_marked_where_there_is_nothing_in_groups_of_many_sizes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
