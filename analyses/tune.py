@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -53,7 +53,9 @@ class Config(asking.Config):
     tokens: int = 512
     """Tokens of a step, about: it takes whole sequences. What they all begin with counts once."""
     learning_rate: float = 1e-3
-    """Of the first step (Adam); it falls linearly to 0. Translators begin at least squares, not at 0."""
+    """Of the first step (Adam); it falls linearly to 0."""
+    begin: Literal["least-squares", "identity"] = "least-squares"
+    """Where translators begin: at least squares, which few steps suffice for, or at the identity (the logit lens)."""
     held_out: float = 0.2
     """The share of the text that is not trained on: half of it decides when to stop, half of it is what is mapped."""
     measure_every: int = 10
@@ -120,7 +122,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet | No
     else:
         of_text = asking.model_identity(config, source) | {"dataset": text_name(config, None), "length": config.length}
         of_text |= {} if config.text is None else {"text": sha256(config.text)}
-    return of_text | {"training": asdict(schedule_of(config)) | {"held_out": config.held_out}}
+    return of_text | {"training": schedule_of(config).record | {"held_out": config.held_out}}
 
 
 def schedule_of(config: Config) -> Schedule:
@@ -137,6 +139,7 @@ def schedule_of(config: Config) -> Schedule:
         patience=config.patience,
         seed=config.seed,
         precision="bfloat16" if fast or config.precision == "bfloat16" else "float32",
+        begin=config.begin,
     )
 
 

@@ -1,7 +1,8 @@
 """Training a tuned lens: every translator by itself, to what the model will make of its layer's stream.
 
 1. Every translator begins where least squares takes the stream to the last one (`interp.least_squares_lens`), or at
-   the logit lens where that is closer to the output.
+   the logit lens where that is closer to the output; if that is asked for, all begin at the logit lens, which is the
+   identity, as in Belrose et al. 2023.
 2. A step takes some sequences of the text, in a seeded order that depends on the number of the step alone, and all
    tokens of them that are counted.
 3. The gradient of every translator's mean divergence (`interp.lens_divergence`) goes into Adam, with a learning rate
@@ -49,6 +50,7 @@ log = logging.getLogger(__name__)
 
 BEFORE = -1
 """In place of a step: the logit lens, before the training has begun."""
+BEGINNINGS = LEAST_SQUARES, IDENTITY = "least-squares", "identity"
 LEAST_GAIN = 1e-3
 """If the mean divergence falls by a smaller share than this, it is no gain."""
 
@@ -69,6 +71,13 @@ class Schedule:
     seed: int
     precision: str = "float32"
     """Of the output path's matrix products, as for `interp.lens_divergence.divergences`."""
+    begin: str = LEAST_SQUARES
+    """Where translators begin, one of `BEGINNINGS`."""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """All of it that decides a lens; the beginning only if it is not the usual one, which was the only one once."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("begin", LEAST_SQUARES)}
 
     def sequences(self, text: Text, step: int) -> Text:
         """What a step takes: the next sequences of a text that is gone through again and again, in another order."""
@@ -183,7 +192,7 @@ def trained_lens(model: HookedModel, text: TrainingText, schedule: Schedule, che
             f"({schedule.tokens}); give more text, or fewer tokens a step"
         )
     training = _Training.begun(model)
-    of = asdict(schedule) | {"text": text.sha256}
+    of = schedule.record | {"text": text.sha256}
     _resume(training, checkpoint, of)
     streams = TextStreams.of(model, text.everything)
     shown = progress("training the tuned lens", total=schedule.steps, done=training.step, unit="steps")
@@ -224,11 +233,13 @@ def sequence_divergences(
 
 
 def _begin(training: _Training, streams: TextStreams, text: TrainingText, schedule: Schedule) -> None:
-    """Begin at the logit lens or at least squares, in each layer at the one that is closer to the output."""
+    """Begin at the logit lens, or at least squares in the layers where that is closer to the output."""
     training.step = BEFORE
     _measure(training, streams, text, schedule)
     training.step = 0
-    training.stand_at(least_squares_lens(streams, text.training, at_once=schedule.sequences_at_once(text.training)))
+    if schedule.begin == LEAST_SQUARES:
+        at_once = schedule.sequences_at_once(text.training)
+        training.stand_at(least_squares_lens(streams, text.training, at_once=at_once))
     _measure(training, streams, text, schedule)
     training.stand_at(training.best)
     training.stale = 0

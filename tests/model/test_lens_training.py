@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -17,7 +18,7 @@ from interp import lens_training
 from interp.errors import InputError
 from interp.gradient_passes import frozen_parameters
 from interp.lens_divergence import TextStreams, divergences, gradients
-from interp.lens_training import BEFORE, Schedule, Trained, sequence_divergences, trained_lens
+from interp.lens_training import BEFORE, IDENTITY, Schedule, Trained, sequence_divergences, trained_lens
 from interp.lenses import LogitLens
 from interp.models import HookedModel, load_model
 from interp.training_text import TextSequence, TrainingText, answer_sequences, n_counted, training_text
@@ -86,6 +87,15 @@ def test_products_in_bfloat16_give_the_same_gradients_but_for_rounding(model: Ho
 
 def trained(model: HookedModel, folder: Path, schedule: Schedule = SCHEDULE, text: TrainingText = TEXT) -> Trained:
     return trained_lens(model, text, schedule, folder / "training.pt")
+
+
+def test_a_lens_may_begin_at_the_identity(model: HookedModel, tmp_path: Path) -> None:
+    found = trained(model, tmp_path, replace(SCHEDULE, begin=IDENTITY, steps=8))
+    assert found.curve[0] == found.curve[BEFORE]
+    assert np.mean(found.curve[8]) < 0.95 * np.mean(found.curve[0])
+    assert np.mean(found.curve[0]) > np.mean(trained(model, tmp_path / "usual").curve[0])
+    assert "begin" not in SCHEDULE.record
+    assert replace(SCHEDULE, begin=IDENTITY).record["begin"] == IDENTITY
 
 
 def is_same(one: Trained, other: Trained) -> bool:
