@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyses import asking, patch_flags, patch_pairs, patch_screen, patch_summary, patch_texts, patching
+from analyses import asking, patch_flags, patch_pairs, patch_screen, patch_summary, patch_texts, patching, procedures
 from analyses.command import execute
 from analyses.runs import (
     provenance,
@@ -39,10 +39,6 @@ if TYPE_CHECKING:
     from interp.questions import QuestionSet
 
 
-MARKS = {"marks": "step by step", "over_half": "past half-way", "percentiles": "of few pairs farther out"}
-"""What of the maps has changed, in their identity: before, all cells were held against the largest of the map."""
-
-
 @dataclass(frozen=True)
 class Config(patching.Config):
     """Map where a model's answer is caused: activation patching, layer by token."""
@@ -61,7 +57,7 @@ def run(config: Config) -> None:
         return
     questions = asking.questions_of(config, () if config.pair_column is None else (config.pair_column,))
     identity = patching.identity_of(config, source, questions)
-    identity |= {"metric": patching.metric_of(config), "bootstraps": config.bootstraps} | MARKS
+    identity |= {"metric": patching.metric_of(config), "bootstraps": config.bootstraps} | procedures.PATCH_MAP
     identity |= {"verify": config.verify} if config.screen else {}
     parent, name = config.runs / source.name / questions.name, "-".join(["patch", *patching.variants_of(config)])
     work, values = run_folder(parent, name, identity), values_of(config, source, questions)

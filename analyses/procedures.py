@@ -35,6 +35,10 @@ LENS_READINGS = {"sums": "keep their digits", "not_finite": "missing"}
 SAMPLES = {"draws": "of each prompt by itself"}
 """Before, numbers were drawn for a batch."""
 
+PATCH_MAP = {"marks": "step by step", "over_half": "past half-way", "percentiles": "of few pairs farther out"}
+"""Before, all cells were held against the largest of the map, what went the other way was past half-way too, and
+intervals of few pairs were those of many."""
+
 PATCHED_CELLS = {"cells": "that can have an effect"}
 """Before, cells in which a patch can do nothing had a value."""
 
