@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from analyses.command import execute
-from analyses.comparison_summary import in_words, short_words
+from analyses.comparison_summary import in_words
 from analyses.runs import load_result
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def described_result(
 ) -> tuple[Description | ListDescription | Numbers, tuple[str, ...]]:
     """The numbers of a description, and its sentences."""
     from interp.comparison import Comparison
+    from interp.comparison_wording import short_words
     from interp.description import description_of
     from interp.heatmap import Heatmap
     from interp.list_description import list_description_of

@@ -2,8 +2,8 @@
 
 CSV has a row for each value with its interval, its n and, where it is missing, the reason in words; with --wide, a row
 for each layer and a column for each position of one variable, which 'interp figures' can read back. JSON has all
-variables and attributes, with null for what is missing; of a comparison it alone has the statistics, and CSV has the
-differences of the cells' ranks. LaTeX is a table of chosen layers, for the package booktabs.
+variables and attributes, with null for what is missing. LaTeX is a table for the package booktabs, of a heatmap of
+chosen layers. Of a comparison, JSON and LaTeX have the statistics, and CSV the differences of the cells' ranks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Config:
     path: Annotated[Path, tyro.conf.Positional]
     """A result (.nc), or a published map (.csv)."""
     format: Literal["csv", "json", "latex"] = "csv"
-    """What to write. Of a comparison, CSV has the differences of the cells' ranks; its statistics are in JSON."""
+    """What to write. Of a comparison, CSV has the differences of the cells' ranks, LaTeX the statistics, JSON both."""
     out: Path | None = None
     """File to write, which is replaced if it is there; None prints it."""
     wide: bool = False
@@ -60,8 +60,6 @@ def exported(config: Config) -> str:
     InputError
         If the file is no result, or a flag is for another form than is wanted.
     """
-    from interp.comparison import Comparison
-    from interp.errors import InputError
     from interp.latex_table import latex_table
     from interp.tabular import csv_text, json_of, long_table, wide_table
 
@@ -70,8 +68,6 @@ def exported(config: Config) -> str:
     if config.format == "json":
         return json_of(result)
     if config.format == "latex":
-        if isinstance(result, Comparison):
-            raise InputError("a comparison has no table for LaTeX; give --format csv or json")
         return latex_table(result, layers=config.layers, intervals=config.intervals)
     return csv_text(wide_table(result, config.variable or "value") if config.wide else long_table(result))
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from interp.comparison import Comparison
+from interp.comparison_wording import WORDS, about
 from interp.errors import InputError
 from interp.heatmap import Heatmap
 from interp.latex_text import latex_text
@@ -35,12 +37,12 @@ class _Form(NamedTuple):
 
 
 def latex_table(result: Result, *, layers: Sequence[int] | None = None, intervals: str = "scripts") -> str:
-    """A table: a row for each position, name or training set, with the interval of each value.
+    """A table: a row for each position, name, training set or statistic, with the interval of each value.
 
     Parameters
     ----------
     result
-        A heatmap, estimates or a matrix.
+        A heatmap, estimates, a matrix or a comparison, whose columns are the pairs of its maps.
     layers
         Those of a heatmap that become columns; None means `MOST_LAYERS` of them, or all if they are no more.
     intervals
@@ -55,7 +57,9 @@ def latex_table(result: Result, *, layers: Sequence[int] | None = None, interval
     if isinstance(result, Heatmap):
         head, rows = _of_heatmap(result, chosen_layers(result, layers), form)
     elif layers is not None:
-        raise InputError(f"a {result.noun} has no layers; leave out --layers")
+        raise InputError(f"the table of a {result.noun} has no layers; leave out --layers")
+    elif isinstance(result, Comparison):
+        head, rows = _of_comparison(result, form)
     else:
         head, rows = _of_matrix(result, form) if isinstance(result, Matrix) else _of_list(result, form)
     return _environment(_caption(result, intervals), head, rows)
@@ -150,8 +154,27 @@ def _of_matrix(matrix: Matrix, form: _Form) -> tuple[list[str], Rows]:
     return [r"trained on $\backslash$ tested on", *(latex_text(str(name)) for name in matrix.data["test"].values)], rows
 
 
+def _of_comparison(comparison: Comparison, form: _Form) -> tuple[list[str], Rows]:
+    """Every statistic that a pair has, then the test against moved maps and the number of cells."""
+    pairs = range(len(comparison.pairs))
+    rows = []
+    for name in comparison.data["statistic"].values.tolist():
+        of_pairs = [comparison.statistic(pair, name) for pair in pairs]
+        if any(math.isfinite(each.value) for each in of_pairs):
+            rows.append([latex_text(WORDS[name]), *(_cell(each, form) for each in of_pairs)])
+    for words, variable in (("p against moved maps", "p"), ("cells", "n_cells")):
+        numbers = comparison.data[variable].values.astype(np.float64).tolist()
+        rows.append([words, *(f"${latex_number(each)}$" for each in numbers)])
+    names = comparison.names
+    return ["", *(latex_text(f"{names[a]}, {names[b]}") for a, b in comparison.pairs)], rows
+
+
 def _caption(result: Result, intervals: str) -> str:
     """What it is of, what its values mean, n, and how intervals and missing values are written."""
+    if isinstance(result, Comparison):
+        known = np.isfinite(result.data["low_of"].values).any()
+        said = [about(result), *([_ends_in_words(intervals)] if known and intervals != "none" else [])]
+        return latex_text("; ".join(said) + ".")
     subject, meaning = subject_of(result), meaning_of(str(result.data.attrs["metric"]))
     of_what = listed([subject.metric, whose(subject), f"at {subject.site}" if subject.site else ""])
     n, known = result.data["n"].values, np.isfinite(result.data["value"].values)
@@ -159,8 +182,12 @@ def _caption(result: Result, intervals: str) -> str:
     said = [of_what, meaning, subject.variant]
     said += [f"n = {span(int(n.min()), int(n.max()))}" if n.any() else "n is not known"]
     if has_intervals(result) and intervals != "none":
-        said.append(f"{'sub- and superscripts' if intervals == 'scripts' else 'in brackets'}: 95 % intervals")
+        said.append(_ends_in_words(intervals))
     if result.missing:
         reasons = [reason for reason in result.missing if reason != NO_REASON]
         said.append("–: no value" + (f" ({', '.join(reasons)})" if reasons else ""))
     return latex_text("; ".join(filter(None, said)) + ".")
+
+
+def _ends_in_words(intervals: str) -> str:
+    return f"{'sub- and superscripts' if intervals == 'scripts' else 'in brackets'}: 95 % intervals"

@@ -6,17 +6,19 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from interp.cell_colours import ink_on
 from interp.matrix import Matrix
 from interp.plot import DIVERGING, MISSING_COLOUR, OUTLINE_COLOUR, SEQUENTIAL, STYLE, add_colour_bar, normalised, settle
 
 CELL_INCHES = (0.92, 0.46)
 AROUND_INCHES = (3.0, 1.6)
 """Width and height beside those of the cells."""
-DARK = 0.6
-"""From this share of a sequential scale on, and as far from the middle of a diverging one, text is white."""
+POINTS = (9.0, 6.0)
+"""Size of values and of their intervals."""
 
 
 def matrix_figure(matrix: Matrix) -> Figure:
@@ -34,46 +36,64 @@ def matrix_figure(matrix: Matrix) -> Figure:
         figure = Figure(figsize=(size[0], size[1]), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        axes.set_facecolor(MISSING_COLOUR)
-        colours = SEQUENTIAL if matrix.scale.centre is None else DIVERGING
-        mesh = axes.pcolormesh(data["value"].values, cmap=colours, norm=normalised(matrix.scale))
-        add_colour_bar(axes, mesh, str(data.attrs["metric"]))
-        _write_values(axes, matrix)
-        axes.set_xticks(np.arange(len(tests)) + 0.5, _with_baselines(matrix, tests), rotation=30, ha="right")
-        axes.set_yticks(np.arange(len(data["train"])) + 0.5, _with_cells(matrix))
-        axes.set_xlabel("Tested on")
-        axes.set_ylabel("Trained on")
-        axes.set_ylim(len(data["train"]), 0)
-        axes.tick_params(length=0)
-        settle(figure, ["framed: tested out of fold on the set that it was trained on"], share_of_notes=0.0)
+        notes = draw_matrix(axes, matrix)
+        axes.set_xticks(axes.get_xticks(), _with_baselines(matrix, tests), rotation=30, ha="right")
+        axes.set_yticks(axes.get_yticks(), _with_cells(matrix))
+        settle(figure, notes, share_of_notes=0.0)
     return figure
 
 
-def _write_values(axes: Axes, matrix: Matrix) -> None:
+def draw_matrix(
+    axes: Axes, matrix: Matrix, *, colours: str | None = None, points: tuple[float, float] = POINTS, digits: int = 3
+) -> list[str]:
+    """Draw a matrix, as `matrix_figure` says, and return the notes that are to stand below it.
+
+    Parameters
+    ----------
+    axes
+        Where.
+    matrix
+        What; its own scale is used.
+    colours
+        A matplotlib colour map; None means `interp.plot.SEQUENTIAL`, or `DIVERGING` where the scale has a centre.
+    points
+        Size of values and of their intervals.
+    digits
+        Of both, after the point.
+    """
+    data = matrix.data
+    usual = SEQUENTIAL if matrix.scale.centre is None else DIVERGING
+    axes.set_facecolor(MISSING_COLOUR)
+    mesh = axes.pcolormesh(data["value"].values, cmap=colours or usual, norm=normalised(matrix.scale))
+    add_colour_bar(axes, mesh, str(data.attrs["metric"]))
+    _write_values(axes, matrix, mesh, points, digits)
+    axes.set_xticks(np.arange(data.sizes["test"]) + 0.5, [str(name) for name in data["test"].values])
+    axes.set_yticks(np.arange(data.sizes["train"]) + 0.5, [str(name) for name in data["train"].values])
+    axes.set_xlabel("Tested on")
+    axes.set_ylabel("Trained on")
+    axes.set_ylim(data.sizes["train"], 0)
+    axes.tick_params(length=0)
+    return ["framed: tested out of fold on the set that it was trained on"]
+
+
+def _write_values(axes: Axes, matrix: Matrix, mesh: QuadMesh, points: tuple[float, float], digits: int) -> None:
     data = matrix.data
     for row, train in enumerate(data["train"].values):
         for column, test in enumerate(data["test"].values):
             value, low, high = (float(data[name].values[row, column]) for name in ("value", "low", "high"))
             if np.isfinite(value):
-                colour = "white" if _is_dark(matrix, value) else "black"
-                axes.text(column + 0.5, row + 0.4, _short(value), ha="center", va="center", fontsize=9, color=colour)
-                interval = f"{_short(low)} to {_short(high)}"
-                axes.text(column + 0.5, row + 0.74, interval, ha="center", va="center", fontsize=6, color=colour)
+                ink = tuple(ink_on(np.array(mesh.to_rgba(np.array([value]))[0, :3])))
+                texts = _short(value, digits), f"{_short(low, digits)} to {_short(high, digits)}"
+                for text, below, size in zip(texts, (0.4, 0.74), points, strict=True):
+                    axes.text(column + 0.5, row + below, text, ha="center", va="center", fontsize=size, color=ink)
             if train == test:
                 frame = Rectangle((column, row), 1, 1, fill=False, edgecolor=OUTLINE_COLOUR, linewidth=1.2)
                 axes.add_patch(frame).set_clip_on(False)
 
 
-def _is_dark(matrix: Matrix, value: float) -> bool:
-    scale = matrix.scale
-    if scale.centre is None:
-        return (value - scale.low) / (scale.high - scale.low) > DARK
-    return abs(value - scale.centre) / (scale.high - scale.centre) > DARK
-
-
-def _short(value: float) -> str:
-    """Three digits, without the zero before the point."""
-    return f"{value:.3f}".replace("0.", ".", 1)
+def _short(value: float, digits: int = 3) -> str:
+    """So many digits after the point, without the zero before it."""
+    return f"{value:.{digits}f}".replace("0.", ".", 1)
 
 
 def _with_cells(matrix: Matrix) -> list[str]:

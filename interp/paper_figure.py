@@ -19,12 +19,15 @@ from matplotlib.text import Text
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from interp.depth_figure import LINES, draw_lines
-from interp.errors import InputError, unknown_name
+from interp.errors import InputError
 from interp.estimates import Estimates
-from interp.figure_list import CENTRED_PALETTES, Panel, PaperFigure
+from interp.figure_list import Panel, PaperFigure
 from interp.figure_text import clipped, overlapping, too_small, written_on
 from interp.forest import draw_rows, rows_of
 from interp.heatmap import Heatmap
+from interp.matrix import Matrix
+from interp.matrix_figure import draw_matrix
+from interp.panels import Shown, shown_in_panels
 from interp.paper_layout import (
     columns_are_too_close,
     glyphs_required,
@@ -37,17 +40,18 @@ from interp.paper_layout import (
 )
 from interp.paper_marks import lighten_below_outline, mark_low_side
 from interp.plot import colours_of, draw_heatmap
-from interp.prompt_map import PromptMap
 from interp.results import Result
 
 LAYOUT_DPI = 300.0
 """Finer than a screen's, on whose pixels letters are narrower than on paper: what fits there is cut off here."""
 GUESSED_INCHES = 4.5
 """Height of a row of panels when it is first laid out."""
-MAP_INCHES, LINES_INCHES, ESTIMATE_INCHES = 1.45, 1.45, 0.13
-"""Height of a map's cells, of the axes of lines, and of the row of an estimate."""
-LINES_COLUMNS, ESTIMATES_COLUMNS = 16, 10
-"""As wide as so many columns of a map are the axes of lines and of estimates."""
+MAP_INCHES, LINES_INCHES, ESTIMATE_INCHES, TRAINED_INCHES = 1.45, 1.45, 0.13, 0.29
+"""Height of a map's cells, of the axes of lines, and of the row of an estimate and of a matrix."""
+LINES_COLUMNS, ESTIMATES_COLUMNS, TESTED_COLUMNS = 16, 10, 4
+"""As wide as so many columns of a map are the axes of lines and of estimates, and a column of a matrix."""
+MATRIX_DIGITS = 2
+"""With more, the intervals would be wider than the cells."""
 LEAST_INCHES = 0.25
 """Axes that are smaller have had no room."""
 LETTER_POINTS = 3.0
@@ -74,7 +78,8 @@ def paper_figure(planned: PaperFigure, results: Mapping[Path, Result], settings:
 
     Rows are labelled as densely as they can be read. The label of the rows, and their numbers where they are the same,
     are only at the first map of a row of panels. Cells on the low side of a scale with a centre carry a dash: in grey,
-    both sides are dark.
+    both sides are dark. Of a comparison, a panel is how much higher cells rank in one map of a pair than in the other;
+    of a matrix, the values with their intervals are written into the cells.
 
     Parameters
     ----------
@@ -91,14 +96,14 @@ def paper_figure(planned: PaperFigure, results: Mapping[Path, Result], settings:
         If a result cannot be a panel, there is no room for its axes or the names of its columns, a text is smaller
         than 6 pt, or has a character that its fonts do not have.
     """
-    require_panels(planned, results)
+    shown = shown_in_panels(planned, results)
     with matplotlib.rc_context(dict(settings)), glyphs_required():
         figure = Figure(figsize=(planned.width, _first_height(planned)), dpi=LAYOUT_DPI, layout="constrained")
         FigureCanvasAgg(figure)
-        rows = _axes_of(figure, planned, results)
-        notes = _draw_panels(planned, rows, results)
+        rows = _axes_of(figure, planned, shown)
+        notes = _draw_panels(planned, rows, shown)
         text = written_notes(figure, notes) if planned.notes and notes else None
-        _lay_out(figure, planned, rows, results, text)
+        _lay_out(figure, planned, rows, shown, text)
         texts = written_on(figure)
     small = too_small(texts)
     if small:
@@ -115,71 +120,56 @@ def _first_of(told: list[str], what: str) -> list[str]:
     return [*told[:MOST_TOLD], f"{len(told) - MOST_TOLD} more {what}"] if len(told) > MOST_TOLD else told
 
 
-def require_panels(planned: PaperFigure, results: Mapping[Path, Result]) -> None:
-    """Raise an `InputError` for a result that has no form as a panel, or a key that does not fit it."""
-    for panel in (panel for row in planned.panels for panel in row):
-        result = results[panel.result]
-        if isinstance(result, PromptMap) or not isinstance(result, Heatmap | Estimates):
-            raise InputError(f"{panel.result} is a {result.noun} that cannot be a panel; it is drawn by itself")
-        is_centred = result.scale.centre is not None
-        if panel.palette is not None and (panel.palette in CENTRED_PALETTES) != is_centred:
-            raise InputError(
-                f"'palette' {panel.palette!r} is for scales {'without' if is_centred else 'with'} a centre, "
-                f"and that of {panel.result} has {'one' if is_centred else 'none'}"
-            )
-    maps = [result for path in planned.results if isinstance(result := results[path], Heatmap)]
-    columns = {str(name) for each in maps for name in each.data["position"].values}
-    for name in planned.column_names:
-        if name not in columns:
-            raise InputError(f"'column_names': {unknown_name('column', name, columns)}")
-
-
 def _first_height(planned: PaperFigure) -> float:
     return planned.height or GUESSED_INCHES * len(planned.panels)
 
 
-def _axes_of(figure: Figure, planned: PaperFigure, results: Mapping[Path, Result]) -> list[list[Axes]]:
+def _axes_of(figure: Figure, planned: PaperFigure, shown: Mapping[Panel, Shown]) -> list[list[Axes]]:
     """Axes for every panel; in a row, as wide as the columns of each are many."""
-    heights = [max(_inches(results[panel.result]) for panel in row) for row in planned.panels]
+    heights = [max(_inches(shown[panel]) for panel in row) for row in planned.panels]
     grid = figure.add_gridspec(len(planned.panels), 1, height_ratios=heights)
     rows = []
     for place, row in enumerate(planned.panels):
-        inner = grid[place].subgridspec(1, len(row), width_ratios=[_columns(results[panel.result]) for panel in row])
+        inner = grid[place].subgridspec(1, len(row), width_ratios=[_columns(shown[panel]) for panel in row])
         rows.append([figure.add_subplot(inner[column]) for column in range(len(row))])
     return rows
 
 
-def _is_lines(result: Result) -> bool:
+def _is_lines(result: Shown) -> bool:
     return isinstance(result, Heatmap) and result.data.attrs.get("drawn_as") == LINES
 
 
-def _columns(result: Result) -> int:
+def _columns(result: Shown) -> int:
     if isinstance(result, Estimates):
         return ESTIMATES_COLUMNS
+    if isinstance(result, Matrix):
+        return TESTED_COLUMNS * int(result.data.sizes["test"])
     return LINES_COLUMNS if _is_lines(result) else int(result.data.sizes["position"])
 
 
-def _inches(result: Result) -> float:
+def _inches(result: Shown) -> float:
     """How high the axes of a result should be."""
     if isinstance(result, Estimates):
         return ESTIMATE_INCHES * (len(result.names) + 1)
+    if isinstance(result, Matrix):
+        return TRAINED_INCHES * int(result.data.sizes["train"])
     return LINES_INCHES if _is_lines(result) else MAP_INCHES
 
 
-def _draw_panels(planned: PaperFigure, rows: list[list[Axes]], results: Mapping[Path, Result]) -> list[str]:
+def _draw_panels(planned: PaperFigure, rows: list[list[Axes]], shown: Mapping[Panel, Shown]) -> list[str]:
     """Draw every panel, and return what is to be said of them."""
     letters, n_panels = iter(string.ascii_lowercase), sum(map(len, rows))
     has_letters = n_panels > 1 if planned.letters is None else planned.letters
     notes = []
     for panels, row in zip(planned.panels, rows, strict=True):
         for panel, axes in zip(panels, row, strict=True):
-            said = _draw_panel(axes, planned, panel, results[panel.result])
+            said = _draw_panel(axes, planned, panel, shown[panel])
             letter = next(letters, "") if has_letters else ""
             axes.set_title(panel.title, loc="left")
             _write_letter(axes, letter)
             called = letter or (panel.title or panel.result.stem if n_panels > 1 else "")
             notes += [f"{called}: {'; '.join(said)}" if called else "; ".join(said)] if said else []
-        _share_layers(row, [results[panel.result] for panel in panels])
+        _share_layers(row, [shown[panel] for panel in panels])
     return notes
 
 
@@ -199,18 +189,20 @@ def _write_letter(axes: Axes, letter: str) -> None:
     )
 
 
-def _draw_panel(axes: Axes, planned: PaperFigure, panel: Panel, result: Result) -> list[str]:
+def _draw_panel(axes: Axes, planned: PaperFigure, panel: Panel, result: Shown) -> list[str]:
     if isinstance(result, Estimates):
         notes: list[str] = []
         draw_rows(axes, rows_of(result), result)
         axes.tick_params(axis="y", labelsize=matplotlib.rcParams["ytick.labelsize"])
-    elif isinstance(result, Heatmap) and _is_lines(result):
+    elif isinstance(result, Matrix):
+        notes = _draw_matrix(axes, planned, panel, result)
+    elif _is_lines(result):
         notes = draw_lines(axes, result)
         if result.scale.kind == "log":
             # Powers of ten have exponents, which are too small to be read.
             axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
-    elif isinstance(result, Heatmap):
+    else:
         notes = _draw_map(axes, planned, panel, result)
     for label, set_label in ((panel.x, axes.set_xlabel), (panel.y, axes.set_ylabel)):
         if label is not None:
@@ -219,22 +211,45 @@ def _draw_panel(axes: Axes, planned: PaperFigure, panel: Panel, result: Result) 
 
 
 def _draw_map(axes: Axes, planned: PaperFigure, panel: Panel, heatmap: Heatmap) -> list[str]:
-    names = [planned.column_names.get(str(name), str(name)) for name in heatmap.data["position"].values]
-    shown = Heatmap(heatmap.data.assign_coords(position=names))
-    is_centred = heatmap.scale.centre is not None
-    palette = panel.palette or (planned.centred_palette if is_centred else planned.palette)
+    shown = Heatmap(heatmap.data.assign_coords(position=_names(planned, heatmap, "position")))
+    palette = _palette(planned, panel, heatmap)
     # Where low values are the telling ones, the palette is turned round: they get the colour of others' highest values.
     colours = palette and palette + ("_r" if colours_of(heatmap).endswith("_r") else "")
     notes = draw_heatmap(axes, shown, colours=colours)
+    _label_bar(axes, panel, heatmap)
+    lighten_below_outline(axes)
+    return notes + (mark_low_side(axes, heatmap) if heatmap.scale.centre is not None else [])
+
+
+def _draw_matrix(axes: Axes, planned: PaperFigure, panel: Panel, matrix: Matrix) -> list[str]:
+    points = points_of("ytick.labelsize")
+    palette = _palette(planned, panel, matrix)
+    notes = draw_matrix(axes, matrix, colours=palette, points=(points, points), digits=MATRIX_DIGITS)
+    tests, trains = (_names(planned, matrix, axis) for axis in ("test", "train"))
+    axes.set_xticks(axes.get_xticks(), tests, rotation=90, ha="center")
+    axes.set_yticks(axes.get_yticks(), trains)
+    _label_bar(axes, panel, matrix)
+    return notes
+
+
+def _names(planned: PaperFigure, result: Shown, axis: str) -> list[str]:
+    """What the columns, or of a matrix also the rows, are called on this figure."""
+    return [planned.column_names.get(str(name), str(name)) for name in result.data[axis].values]
+
+
+def _palette(planned: PaperFigure, panel: Panel, result: Shown) -> str | None:
+    return panel.palette or (planned.palette if result.scale.centre is None else planned.centred_palette)
+
+
+def _label_bar(axes: Axes, panel: Panel, result: Shown) -> None:
+    """Say beside the colours of a panel what they mean, in lines that are not longer than they are high."""
     (bar,) = [each.colorbar for each in axes.collections if isinstance(each, QuadMesh) and each.colorbar is not None]
     characters = int(72 * MAP_INCHES / (LETTER_WIDTH * points_of("axes.labelsize")))
-    meaning = str(heatmap.data.attrs["metric"]) if panel.bar is None else panel.bar
+    meaning = str(result.data.attrs["metric"]) if panel.bar is None else panel.bar
     bar.set_label(textwrap.fill(meaning, characters, break_on_hyphens=False))
-    lighten_below_outline(axes)
-    return notes + (mark_low_side(axes, heatmap) if is_centred else [])
 
 
-def _share_layers(row: list[Axes], results: list[Result]) -> None:
+def _share_layers(row: list[Axes], results: list[Shown]) -> None:
     """Number and name the layers of maps only at the first of a row, as far as they are the same."""
     maps = [
         (axes, result.layers)
@@ -249,13 +264,13 @@ def _share_layers(row: list[Axes], results: list[Result]) -> None:
 
 
 def _lay_out(
-    figure: Figure, planned: PaperFigure, rows: list[list[Axes]], results: Mapping[Path, Result], notes: Text | None
+    figure: Figure, planned: PaperFigure, rows: list[list[Axes]], shown: Mapping[Panel, Shown], notes: Text | None
 ) -> None:
     """Give every panel its room, the notes theirs, and label as many rows as can be read; then fix all of it."""
     make_room(figure, notes)
     collapsed = is_collapsed(figure)
     for _ in range(2 if planned.height is None else 0):
-        wanted = sum(max(_inches(results[panel.result]) for panel in row) for row in planned.panels)
+        wanted = sum(max(_inches(shown[panel]) for panel in row) for row in planned.panels)
         found = sum(inches_of(row[0])[1] for row in rows)
         figure.set_figheight(figure.get_figheight() + wanted - found)
         make_room(figure, notes)
@@ -268,7 +283,7 @@ def _lay_out(
             if min(width, height) < LEAST_INCHES:
                 key = "width" if width < LEAST_INCHES or planned.height is None else "height"
                 raise InputError(f"no room for {panel.result}; give more {key!r}")
-            result = results[panel.result]
+            result = shown[panel]
             if isinstance(result, Heatmap) and not _is_lines(result):
                 if columns_are_too_close(axes):
                     raise InputError(f"no room for the names of the columns of {panel.result}; give more 'width'")

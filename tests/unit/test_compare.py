@@ -10,56 +10,15 @@ from matplotlib.text import Text
 
 from analyses.runs import load_result
 from interp.comparable import differences, require_comparable
-from interp.compare import Operand, compared
+from interp.compare import Operand
 from interp.comparison import Comparison
 from interp.comparison_figure import comparison_figure
 from interp.errors import InputError
-from interp.example_values import MEAN, ExampleValues
-from interp.heatmap import LOW, MORE_IS, Heatmap
+from interp.heatmap import LOW, MORE_IS
 from interp.map_agreement import CORRELATIONS, spearman
 from interp.plot import save_figure
 from interp.scales import Scale
-
-LAYERS, POSITIONS, N = 12, [f"p{number}" for number in range(6)], 40
-RECORD = {"revision": "r", "policy": "strict", "identity": '{"questions": "q", "n": 40}'}
-
-
-def operand(
-    name: str,
-    values: np.ndarray,
-    *,
-    examples: bool = True,
-    scale: Scale | None = None,
-    positions: list[str] | None = None,
-    prefix: str = "q",
-    **attributes: str,
-) -> Operand:
-    """A map, the mean of examples that scatter around it."""
-    rng = np.random.default_rng(len(name))
-    columns = positions or POSITIONS[: values.shape[1]]
-    of = None
-    if examples:
-        noise = rng.normal(size=(1, N, *values.shape))
-        ids = tuple(f"{prefix}{number}" for number in range(N))
-        drawn = values + noise - noise.mean(1, keepdims=True)
-        of = ExampleValues(drawn, MEAN, ids, ids, tuple(range(len(values))), tuple(columns))
-    unknown = np.full_like(values, np.nan)
-    heatmap = Heatmap.build(
-        values,
-        unknown,
-        unknown,
-        np.where(np.isfinite(values), N, 0),
-        positions=columns,
-        kind="probe",
-        metric=f"value of {name}",
-        scale=scale or Scale(-5.0, 5.0),
-        attributes=RECORD | attributes,
-    )
-    return Operand(name, heatmap, of)
-
-
-def drawn(seed: int = 0, n_layers: int = LAYERS) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(n_layers, len(POSITIONS))).cumsum(0) / 2
+from tests.compared_maps import LAYERS, POSITIONS, compare, drawn, operand
 
 
 def half(begin: int) -> np.ndarray:
@@ -72,10 +31,6 @@ def few(n: int) -> np.ndarray:
     values = drawn()
     values.reshape(-1)[n:] = np.nan
     return values
-
-
-def compare(*operands: Operand, by_depth: bool = False) -> Comparison:
-    return compared(operands, by_depth=by_depth, draws=40)
 
 
 def test_the_same_map_in_another_unit_and_turned_round_is_the_same() -> None:

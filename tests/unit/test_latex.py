@@ -17,6 +17,9 @@ from interp.estimates import Estimates
 from interp.heatmap import Heatmap
 from interp.latex_table import INTERVALS, chosen_layers, latex_number, latex_table
 from interp.latex_text import ACCENTS, ASCII, SIGNS, latex_text
+from interp.map_agreement import STATISTICS
+from interp.scales import Scale
+from tests.compared_maps import compare, drawn, operand
 from tests.described_maps import map_of, random_map
 
 FIGURES = Path(__file__).parents[2] / "figures" / "smollm2-135m"
@@ -145,3 +148,29 @@ def test_tracked_results_of_every_shape_are_tables(name: str) -> None:
     if "layer" not in result.axes:
         with pytest.raises(InputError, match="has no layers; leave out --layers"):
             latex_table(result, layers=[0])
+
+
+@pytest.mark.parametrize("intervals", INTERVALS)
+def test_a_comparison_is_a_table_of_its_statistics_by_pair(intervals: str) -> None:
+    maps = [operand(name, drawn(seed)) for seed, name in enumerate(("one", "a_b", "c&d"))]
+    comparison = compare(*maps)
+    table = latex_table(comparison, intervals=intervals)
+    rows = [line for line in table.split("\n") if line.endswith(r" \\")]
+    assert rows[0] == r" & one, a\_b & one, c\&d & a\_b, c\&d \\"
+    assert len(rows) == 1 + len(STATISTICS) + 2
+    value, low, high = (latex_number(each) for each in comparison.statistic(2, "spearman"))
+    written = {"scripts": f"${value}_{{{low}}}^{{{high}}}$", "brackets": f"${value}$ $[{low}, {high}]$"}
+    assert rows[1].startswith("Spearman, all cells & ")
+    assert rows[1].endswith(rf"& {written.get(intervals, f'${value}$')} \\")
+    p = " & ".join(f"${latex_number(each)}$" for each in comparison.data["p"].values.tolist())
+    assert rows[-2] == rf"p against moved maps & {p} \\"
+    assert rows[-1] == r"cells & $72$ & $72$ & $72$ \\"
+    assert ("95" in table) == (intervals != "none")
+
+
+def test_a_statistic_that_no_pair_has_is_no_row_and_intervals_that_are_not_known_are_not_told() -> None:
+    ranks = operand("ranks", np.exp(-drawn()), scale=Scale(1e-6, 1e6, "log"), examples=False)
+    table = latex_table(compare(operand("a", drawn(), examples=False), ranks))
+    assert "mean absolute difference" not in table
+    assert "95" not in table
+    assert "_{" not in table

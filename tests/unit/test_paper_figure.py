@@ -15,6 +15,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from analyses.drawings import drawn_for_paper
+from analyses.runs import load_result
+from interp.comparison import Comparison
 from interp.depth_figure import LINES
 from interp.errors import InputError
 from interp.estimates import Estimates
@@ -26,10 +28,14 @@ from interp.paper_figure import Composed, paper_figure
 from interp.paper_style import OWN_STYLE, paper_settings
 from interp.results import Result
 from interp.scales import Scale
+from tests import compared_maps
 from tests.unit.test_forest import estimates_of
 from tests.unit.test_heatmap import heatmap_of
 
-MAP, WIDE, CENTRED, ESTIMATES = (Path(f"{name}.nc") for name in ("map", "wide", "centred", "estimates"))
+MAP, WIDE, CENTRED, ESTIMATES, MATRIX = (
+    Path(f"{name}.nc") for name in ("map", "wide", "centred", "estimates", "matrix")
+)
+FIGURES = Path(__file__).parents[2] / "figures" / "smollm2-135m"
 
 
 def results() -> dict[Path, Result]:
@@ -39,7 +45,19 @@ def results() -> dict[Path, Result]:
         WIDE: heatmap_of(np.repeat(value, 3, axis=1)),
         CENTRED: heatmap_of(value - 0.75, scale=Scale(-0.2, 0.2, centre=0.0)),
         ESTIMATES: estimates_of([0.6, 0.7, 0.8]),
+        MATRIX: matrix(),
     }
+
+
+def matrix() -> Matrix:
+    value = np.array([[0.7, np.nan], [np.nan, 0.98]])
+    return Matrix.of(
+        (value, value - 0.1, value + 0.1, np.full((2, 2), 9)),
+        names=[["a", "b"], ["a", "b"]],
+        kind="transfer",
+        metric="AUC",
+        scale=(0.5, 1.0),
+    )
 
 
 def composed(*rows: list[Path | Panel], width: float = 5.5, **given: Any) -> Composed:
@@ -213,18 +231,65 @@ def test_what_fits_is_as_wide_on_paper_as_it_was_laid_out() -> None:
         assert name.box.x0 > 0
 
 
-def test_a_matrix_is_no_panel() -> None:
-    value = np.full((2, 2), 0.7)
-    matrix = Matrix.of(
-        (value, value, value, np.full((2, 2), 9)),
-        names=[["a", "b"], ["a", "b"]],
-        kind="transfer",
-        metric="AUC",
-        scale=(0.5, 1.0),
-    )
-    planned = PaperFigure("a", ((Panel(MAP),),), 5.5)
-    with pytest.raises(InputError, match=r"map.nc is a matrix that cannot be a panel"):
-        paper_figure(planned, {MAP: matrix}, paper_settings())
+def texts_in_cells(axes: Any) -> list[str]:
+    return [text.get_text() for text in axes.texts if text.get_fontweight() != "bold"]
+
+
+def test_a_matrix_is_a_panel_whose_cells_have_their_values_and_intervals() -> None:
+    drawn = composed([MAP, MATRIX], column_names={"a": "set A"})
+    _, axes = panels_of(drawn.figure)
+    assert texts_in_cells(axes) == [".70", ".60 to .80", ".98", ".88 to 1.08"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["set A", "b"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["set A", "b"]
+    assert drawn.notes == ("b: framed: tested out of fold on the set that it was trained on",)
+    assert drawn.warnings == ()
+    # Dark blue has white letters, light blue black ones; what is missing has none.
+    assert [to_rgb(text.get_color()) for text in axes.texts[:4:2]] == [(0, 0, 0), (1, 1, 1)]
+
+
+@pytest.mark.parametrize("palette", ["viridis", "Greys"])
+def test_letters_are_told_from_any_palette(palette: str) -> None:
+    (axes,) = panels_of(composed([Panel(MATRIX, palette=palette)]).figure)
+    (mesh,) = [each for each in axes.collections if isinstance(each, QuadMesh)]
+    for text, value in zip(axes.texts[:4:2], (0.7, 0.98), strict=True):
+        cell, ink = (np.mean(to_rgb(colour)) for colour in (mesh.to_rgba([value])[0], text.get_color()))
+        assert abs(cell - ink) > 0.3
+
+
+def comparison_of(names: str) -> Comparison:
+    maps = [compared_maps.operand(name, compared_maps.drawn(seed)) for seed, name in enumerate(names)]
+    return compared_maps.compare(*maps)
+
+
+@pytest.mark.parametrize(("names", "pair", "shown"), [("ab", None, "a - b"), ("abc", "b - c", "b - c")])
+def test_of_a_comparison_a_panel_is_how_a_pair_differs_in_rank(names: str, pair: str | None, shown: str) -> None:
+    comparison = comparison_of(names)
+    panel = Panel(MAP, pair=pair)
+    figure = paper_figure(PaperFigure("a", ((panel,),), 5.5), {MAP: comparison}, paper_settings()).figure
+    (axes,) = panels_of(figure)
+    (mesh,) = [each for each in axes.collections if isinstance(each, QuadMesh)]
+    np.testing.assert_array_equal(mesh.get_array(), comparison.data["value"].sel(pair=shown).values)
+    assert mesh.colorbar.ax.get_ylabel() == f"Rank in {shown[0]} − rank in {shown[-1]}"
+
+
+@pytest.mark.parametrize(
+    ("names", "pair", "message"),
+    [
+        ("abc", None, "map.nc compares several pairs of maps; give its panel a 'pair': a - b, a - c, b - c"),
+        ("abc", "a - d", "map.nc: unknown pair 'a - d'; nearest: a - c, a - b, b - c"),
+        ("", "a - b", "'pair' is for comparisons, and map.nc is a heatmap; leave it out"),
+    ],
+)
+def test_a_pair_that_is_not_there_is_refused(names: str, pair: str | None, message: str) -> None:
+    given = {MAP: comparison_of(names)} if names else results()
+    with pytest.raises(InputError, match=re.escape(message)):
+        paper_figure(PaperFigure("a", ((Panel(MAP, pair=pair),),), 5.5), given, paper_settings())
+
+
+def test_a_picture_of_a_prompt_is_no_panel() -> None:
+    prompt = load_result(FIGURES / "texts" / "lens-the-eiffel-tower-is-in-the-city-of-92ca8c.nc")
+    with pytest.raises(InputError, match=r"map.nc is a \w+( \w+)* that cannot be a panel; it is drawn by itself"):
+        paper_figure(PaperFigure("a", ((Panel(MAP),),), 5.5), {MAP: prompt}, paper_settings())
 
 
 def test_text_that_cannot_be_read_on_paper_is_refused(tmp_path: Path) -> None:

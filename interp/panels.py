@@ -1,0 +1,66 @@
+"""What the panels of a paper figure show: results that have a form as a panel, and of a comparison one pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from interp.comparison import Comparison
+from interp.errors import InputError, unknown_name
+from interp.estimates import Estimates
+from interp.figure_list import CENTRED_PALETTES, Panel, PaperFigure
+from interp.heatmap import Heatmap
+from interp.matrix import Matrix
+from interp.prompt_map import PromptMap
+from interp.results import Result
+
+Shown = Heatmap | Estimates | Matrix
+
+
+def shown_in_panels(planned: PaperFigure, results: Mapping[Path, Result]) -> dict[Panel, Shown]:
+    """What each panel of a figure shows: its result, or of a comparison how a pair of maps differs in rank.
+
+    Raises
+    ------
+    InputError
+        If a result has no form as a panel, or a key of the list does not fit it.
+    """
+    shown = {panel: _shown(panel, results[panel.result]) for row in planned.panels for panel in row}
+    for panel, result in shown.items():
+        is_centred = result.scale.centre is not None
+        if panel.palette is not None and (panel.palette in CENTRED_PALETTES) != is_centred:
+            raise InputError(
+                f"'palette' {panel.palette!r} is for scales {'without' if is_centred else 'with'} a centre, "
+                f"and that of {panel.result} has {'one' if is_centred else 'none'}"
+            )
+    columns = {name for result in shown.values() for name in _columns(result)}
+    for name in planned.column_names:
+        if name not in columns:
+            raise InputError(f"'column_names': {unknown_name('column', name, columns)}")
+    return shown
+
+
+def _shown(panel: Panel, result: Result) -> Shown:
+    if isinstance(result, Comparison):
+        return result.difference(_pair(panel, result))
+    if panel.pair is not None:
+        raise InputError(f"'pair' is for comparisons, and {panel.result} is a {result.noun}; leave it out")
+    if isinstance(result, PromptMap) or not isinstance(result, Shown):
+        raise InputError(f"{panel.result} is a {result.noun} that cannot be a panel; it is drawn by itself")
+    return result
+
+
+def _pair(panel: Panel, comparison: Comparison) -> int:
+    """The number of the pair that is shown."""
+    pairs = [str(name) for name in comparison.data["pair"].values]
+    if panel.pair is None and len(pairs) > 1:
+        raise InputError(f"{panel.result} compares several pairs of maps; give its panel a 'pair': {', '.join(pairs)}")
+    if panel.pair is not None and panel.pair not in pairs:
+        raise InputError(f"{panel.result}: {unknown_name('pair', panel.pair, pairs)}")
+    return 0 if panel.pair is None else pairs.index(panel.pair)
+
+
+def _columns(result: Shown) -> list[str]:
+    """What is written at its columns, and of a matrix at its rows."""
+    axes = {Heatmap: ("position",), Matrix: result.axes}.get(type(result), ())
+    return [str(name) for axis in axes for name in result.data[axis].values]
