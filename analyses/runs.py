@@ -196,6 +196,7 @@ def figure_of(path: Path, *, with_n: bool = False) -> Figure:
 
 def _drawing(path: Path, with_n: bool) -> tuple[Figure, list[Path]]:
     """A figure, and the files of all results that are on it."""
+    from interp.beyond_figure import beyond_figure
     from interp.comparison import Comparison
     from interp.comparison_figure import comparison_figure
     from interp.depth_figure import LINES, depth_figure
@@ -223,6 +224,8 @@ def _drawing(path: Path, with_n: bool) -> tuple[Figure, list[Path]]:
         return forest_figure(result), [path]
     if result.data.attrs.get("drawn_as") == LINES:
         return depth_figure(result), [path]
+    if "strongest" in result.data:
+        return beyond_figure(result, with_n=with_n), [path]
     return heatmap_figure(result, with_n=with_n), [path]
 
 

@@ -5,8 +5,8 @@ two that are drawn independently the test of `interp.map_agreement` should find 
 that comes with a Spearman correlation, for which cells are independent observations. Where the columns of both maps go
 in the same groups, the test finds more: to it that is something that the maps have in common. Of two that share half of
 their variance, or of which one is the other three layers later, a test should find as many as it can. The interval of
-the correlation should hold that of the maps of all examples in 95 % of the draws of examples; the peer is the
-percentiles of the same bootstrap draws.
+the correlation, over all cells and across the layers of a column, should hold that of the maps of all examples in 95 %
+of the draws of examples; the peer is the percentiles of the same bootstrap draws.
 
     python -m benchmarks.compare --pairs 400
 """
@@ -150,45 +150,59 @@ def column_correlation(form: Form, n_columns: int) -> np.ndarray:
     return form.alike ** np.abs(place[:, None] - place) if form.alike else np.eye(n_columns)
 
 
-def coverage(config: Config) -> dict[str, dict[str, list[float]]]:
-    """By form and noise: how often the interval, and its peer, hold the correlation of the maps of all examples."""
+def coverage(config: Config) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """By form, noise and kind: how often the interval, and its peer, hold the correlation of maps of all examples."""
     print(
         f"\nshare of {config.pairs} draws of {config.examples} examples whose interval holds the correlation "
         "(of which percentiles do)"
     )
-    print(f"{'noise of an example':30}" + "".join(f"{noise:>18g}" for noise in NOISE))
-    found: dict[str, dict[str, list[float]]] = {}
+    heads = [f"{kind}, noise {noise:g}" for kind in ("all cells", "each column") for noise in NOISE]
+    print(f"{'':30}" + "".join(f"{head:>22}" for head in heads))
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for name, form in FORMS.items():
         found[name] = {f"{noise:g}": covered(config, form, noise) for noise in NOISE}
-        cells = [f"{ours:.3f} ({peer:.3f})" for ours, peer in found[name].values()]
-        print(f"{name:30}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
+        of_kinds = zip(*(of_noise.values() for of_noise in found[name].values()), strict=True)
+        cells = [f"{ours:.3f} ({peer:.3f})" for of_kind in of_kinds for ours, peer in of_kind]
+        print(f"{name:30}" + "".join(f"{cell:>22}" for cell in cells), flush=True)
     return found
 
 
-def covered(config: Config, form: Form, noise: float) -> list[float]:
-    """How often the interval, and the percentiles of the same draws, hold the correlation of two maps of examples."""
+def covered(config: Config, form: Form, noise: float) -> dict[str, list[float]]:
+    """How often the interval, and the percentiles of the same draws, hold the correlation of two maps of examples.
+
+    That over all cells, and that across the layers of each column.
+    """
     import numpy as np
 
     from interp.compare import Turned
-    from interp.map_agreement import correlation_interval, spearman
+    from interp.map_agreement import correlation_interval, of_columns, spearman
     from interp.means import drawn_means, group_draws
+
+    def held(true: float, found: float, of_draws: np.ndarray, kept: tuple[float, float]) -> tuple[bool, bool]:
+        low, high = correlation_interval(found, of_draws, kept)
+        lower, upper = np.quantile(of_draws, [0.025, 0.975])
+        return low <= true <= high, bool(lower <= true <= upper)
 
     rng = np.random.default_rng(config.seed)
     shape = (config.layers, config.columns)
-    holds = []
+    cells, columns = [], []
     for _ in range(config.pairs):
         maps = related_maps(form, "half shared", shape, rng)
-        true = spearman(*maps)
         examples = [each + noise * rng.normal(size=(config.examples, *shape)) for each in maps]
         weights = group_draws(np.arange(config.examples), config.draws, rng)
         drawn = [drawn_means(each, weights) for each in examples]
         turned = Turned(np.stack([each.mean(0) for each in examples]), drawn)
-        of_draws = np.array(turned.of_draws(spearman, 0, 1))
         kept = (turned.kept(spearman, 0), turned.kept(spearman, 1))
-        low, high = correlation_interval(spearman(*turned.found), of_draws, kept)
-        lower, upper = np.quantile(of_draws, [0.025, 0.975])
-        holds.append((low <= true <= high, lower <= true <= upper))
-    return [float(share) for share in np.mean(holds, axis=0)]
+        of_draws = np.array(turned.of_draws(spearman, 0, 1))
+        cells.append(held(spearman(*maps), spearman(*turned.found), of_draws, kept))
+        each_kept = zip(turned.kept_of_columns(0).tolist(), turned.kept_of_columns(1).tolist(), strict=True)
+        of_each = np.array(turned.of_draws(of_columns, 0, 1)).T
+        known = of_columns(*maps).tolist(), of_columns(*turned.found).tolist(), of_each, each_kept
+        columns += [held(*each) for each in zip(*known, strict=True)]
+    return {
+        kind: [float(share) for share in np.mean(holds, axis=0)]
+        for kind, holds in (("all cells", cells), ("each column", columns))
+    }
 
 
 if __name__ == "__main__":

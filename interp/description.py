@@ -76,6 +76,16 @@ class Marked(NamedTuple):
     meaning: str
 
 
+class Control(NamedTuple):
+    """What a control of a probe tells alone, at one column and another."""
+
+    name: str
+    least: Interval
+    most: Interval
+    column: str
+    """Where it has the most."""
+
+
 @dataclass(frozen=True)
 class Description:
     """What a heatmap shows, in numbers."""
@@ -109,6 +119,8 @@ class Description:
     """Pairs of columns that are one token in at least `OFTEN` of the examples, with the share."""
     best_nested: Interval | None
     """What the best cell is worth, chosen without the examples that it is scored on."""
+    controls: tuple[Control, ...]
+    """Of a map that is beyond these: those that have a value somewhere."""
 
 
 def description_of(heatmap: Heatmap) -> Description:
@@ -139,6 +151,7 @@ def description_of(heatmap: Heatmap) -> Description:
         dropped=_dropped(heatmap),
         coinciding={pair: share for pair, share in _of_json(heatmap, "coinciding").items() if share >= OFTEN},
         best_nested=_best_nested(heatmap),
+        controls=_controls(heatmap),
     )
 
 
@@ -225,6 +238,21 @@ def _best_nested(heatmap: Heatmap) -> Interval | None:
     """Of a probe map alone: other maps keep what they were made from."""
     found = _of_json(heatmap, "best_nested").get("auc")
     return Interval(*map(float, found)) if found and heatmap.data.attrs["kind"] == "probe" else None
+
+
+def _controls(heatmap: Heatmap) -> tuple[Control, ...]:
+    """Of a map of `interp.controls.beyond_map`: each control's lowest and highest AUC over the columns."""
+    if "strongest" not in heatmap.data:
+        return ()
+    found = []
+    for name in heatmap.data["which"].values.tolist():
+        of_control = heatmap.data.sel(which=name)
+        ends = of_control[["control", "control_low", "control_high"]].to_array().values.T
+        if np.isfinite(ends[:, 0]).any():
+            least, most = (int(pick(ends[:, 0])) for pick in (np.nanargmin, np.nanargmax))
+            column = str(heatmap.data["position"].values[most])
+            found.append(Control(name, Interval(*ends[least].tolist()), Interval(*ends[most].tolist()), column))
+    return tuple(found)
 
 
 def _of_json(heatmap: Heatmap, attribute: str) -> dict[str, Any]:

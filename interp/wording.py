@@ -24,7 +24,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from interp.depth_trends import Trend
-from interp.description import Column, Description
+from interp.description import Column, Control, Description
 from interp.extremes import Cell, Region
 from interp.number_words import (
     capitalised,
@@ -122,6 +122,8 @@ def _long(it: Description) -> Iterator[str]:
         yield against_words(it.against) + "; each is for its cell alone, not corrected for how many there are"
     else:
         yield f"nothing on it is tested: it has neither marks nor {UNTESTED[it.has_intervals]}"
+    if it.controls:
+        yield f"alone, the controls have an AUC of {'; '.join(map(_control, it.controls))}"
     yield _no_value(it)
     yield _outside(it)
     yield from _notes(it)
@@ -254,6 +256,14 @@ def _where_marked(it: Description) -> str:
     if it.marked is None or it.marked.n_cells in (0, it.n_cells):
         return ""
     return f"; by column {listed([f'{name} {-n}' for n, name in marked], most=MOST_COLUMNS, noun='column')}"
+
+
+def _control(control: Control) -> str:
+    """What a control tells alone, from column to column."""
+    most = f"{with_interval(*control.most)} at {control.column}"
+    if control.least.value == control.most.value:
+        return f"{with_interval(*control.most)} in every column that has one ({control.name})"
+    return f"{with_interval(*control.least)} to {most} ({control.name})"
 
 
 def _no_value(it: Description) -> str:
