@@ -1,6 +1,6 @@
 # The two commands of the README; each makes the environment first if it is not there.
 #   make figures        the maps of SmolLM2-135M on 1,000 questions: activations, the probe and its controls, the lens,
-#                       patching, and these beside each other
+#                       patching with both read-outs, these beside each other, and transfer between question sets
 #   make gallery        also everything else that the pages of docs/ show, about an hour more on 2 cores
 #   make sampled        what 30 drawn answers to each question have in common, and which of them a probe chooses: three
 #                       minutes on a GPU, hours on 2 cores
@@ -27,6 +27,9 @@ RESULTS := $(addprefix $(FIGURES)/$(MODEL)/cities/,$(addsuffix .nc,$(MAPS)))
 endif
 run_of = --model $(MODEL) --n $(1) --dtype $(DTYPE) --figures $(FIGURES)
 RUN := $(call run_of,$(N))
+# Of 1,000 questions 40 pairs, which take five minutes or more on 2 cores; so do the answers of four other sets.
+VERDICT := patch $(RUN) --readout verdict --margin .2 --pairs $(shell expr $(N) / 25)
+TRANSFER := transfer $(RUN)
 PYTEST_ENV := OMP_NUM_THREADS=1
 # File by file in their order: the files of few and long tests come first.
 SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
@@ -56,6 +59,9 @@ ifeq ($(MODEL),smollm2-135m)
 	$(BIN)/interp lens $(RUN) --quantities answer-rank --of all --first 300
 	$(BIN)/interp patch $(RUN) --lead $(LEAD)
 	$(BIN)/interp compare $(MAPS:%=$(FIGURES)/$(MODEL)/cities/%.nc)
+# Where these are there already, as in a clone, 'make gallery' makes them anew.
+	test -f $(FIGURES)/$(MODEL)/cities/patch-verdict.nc || $(BIN)/interp $(VERDICT)
+	test -f $(FIGURES)/$(MODEL)/transfer/transfer.nc || $(BIN)/interp $(TRANSFER)
 endif
 # Figures of several results, such as those of the paper and of the baselines, are of the state that these have now.
 	$(BIN)/interp figures --figures $(FIGURES)
@@ -66,13 +72,13 @@ endif
 gallery: figures
 	$(BIN)/interp baselines $(RUN)
 	$(BIN)/interp ccs $(RUN)
-	$(BIN)/interp transfer $(RUN)
+	$(BIN)/interp $(TRANSFER)
 	$(BIN)/interp probe $(call run_of,433) --dataset us-cities
 	$(BIN)/interp probe $(call run_of,159) --dataset capitals
 	$(BIN)/interp probe $(call run_of,168) --dataset currencies
 	$(BIN)/interp probe $(call run_of,179) --dataset continents
 	$(BIN)/interp patch $(RUN)
-	$(BIN)/interp patch $(RUN) --readout verdict --margin .2 --pairs 40
+	$(BIN)/interp $(VERDICT)
 	$(BIN)/interp lens $(RUN) --quantities answer-rank,gold-rank,kl
 	$(BIN)/interp lens $(RUN) --text "The Eiffel Tower is in the city of"
 	$(BIN)/interp tune $(RUN) --steps 12 --tokens 256 --measure-every 12 --precision float32

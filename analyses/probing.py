@@ -305,17 +305,37 @@ def sides_of(config: Config, material: Material) -> list[str] | None:
 
 def kept_probes(material: Material, classes: Callable[[], TwoClasses], identity: Identity) -> LinearProbes:
     """The probes that gave the scores, from their file beside these, or fitted again and kept there."""
-    from interp.linear_probes import LinearProbes, fitted_probes, trained_on
+    from interp.linear_probes import LinearProbes
 
     require_two_classes(material, "--save-probes")
     path = material.parts / PROBES
     if not path.is_file():
-        store = material.store
-        record = {"identity": dict(identity), "store": store.store.identity, "labels": material.target.name}
-        labels = classes().labels
-        record |= trained_on([answer.question for answer in material.answers], labels)
-        fitted_probes(store, material.mask, labels, material.probing, record).save(path)
+        _fitted_probes(material, classes(), identity).save(path)
     return LinearProbes.load(path)
+
+
+def probes_of_cell(
+    material: Material, classes: Callable[[], TwoClasses], identity: Identity, layer: int, position: str
+) -> LinearProbes:
+    """The probes that gave one cell's scores: from the file of all, if that has been kept, or fitted again."""
+    from interp.linear_probes import LinearProbes
+
+    path = material.parts / PROBES
+    if path.is_file():
+        return LinearProbes.load(path)
+    return _fitted_probes(material, classes(), identity, cell=(layer, position))
+
+
+def _fitted_probes(
+    material: Material, classes: TwoClasses, identity: Identity, cell: tuple[int, str] | None = None
+) -> LinearProbes:
+    """Those of every cell, or of one."""
+    from interp.linear_probes import fitted_probes, trained_on
+
+    store, labels = material.store, classes.labels
+    record = {"identity": dict(identity), "store": store.store.identity, "labels": material.target.name}
+    record |= trained_on([answer.question for answer in material.answers], labels)
+    return fitted_probes(store, material.mask, labels, material.probing, record, cell=cell)
 
 
 def require_two_classes(material: Material, flag: str) -> None:

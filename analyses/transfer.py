@@ -149,7 +149,7 @@ def probed_set(
         mask=material.mask,
         labels=classes().labels,
         scores=classes().scores,
-        probes=probing.kept_probes(material, classes, identity),
+        probes=partial(probing.probes_of_cell, material, classes, identity),
         baselines=baselines.baseline_scores(material.answers, model, work, p_true=p_true),
         questions={answer.question.id: answer.question for answer in material.answers},
     )

@@ -109,7 +109,9 @@ class LinearProbes:
             )
 
     def has_cell(self, layer: int, position: str) -> bool:
-        """Whether a cell has a probe."""
+        """Whether there is such a cell, and it has a probe."""
+        if layer not in self.layers or position not in self.positions:
+            return False
         place = self.layers.index(layer), self.positions.index(position)
         return not bool(np.isnan(self.arrays["intercept"][place]).any())
 
@@ -191,6 +193,8 @@ def fitted_probes(
     labels: Labels,
     probing: Probing,
     record: Mapping[str, Any],
+    *,
+    cell: tuple[int, str] | None = None,
 ) -> LinearProbes:
     """Fit the probes of a map again, those that `interp.probe.out_of_fold_scores` scores with, and keep them.
 
@@ -202,29 +206,32 @@ def fitted_probes(
         What the map was made from.
     record
         What they are trained on, as JSON-able values; kept with them.
+    cell
+        The layer and position whose probes alone are fitted; None: those of every cell.
 
     Raises
     ------
     InputError
         If the probes are not linear.
     """
-    places = [(row, column) for row in range(len(store.layers)) for column in range(len(store.positions))]
+    layers, positions = (store.layers, store.positions) if cell is None else ((cell[0],), (cell[1],))
+    places = list(np.ndindex(len(layers), len(positions)))
 
-    def of_place(place: tuple[int, int]) -> CellProbes | None:
-        activations = store.cell(store.layers[place[0]], store.positions[place[1]])
-        return cell_probes(activations, mask[:, place[1]], labels, probing)
+    def of_place(place: tuple[int, ...]) -> CellProbes | None:
+        layer, position = layers[place[0]], positions[place[1]]
+        return cell_probes(store.cell(layer, position), mask[:, store.positions.index(position)], labels, probing)
 
     fitted = in_single_threads(of_place, places)
-    width = store.cell(store.layers[0], store.positions[0]).shape[1]
-    n_probes, shape = labels.n_folds + 1, (len(store.layers), len(store.positions))
+    width = store.cell(layers[0], positions[0]).shape[1]
+    n_probes, shape = labels.n_folds + 1, (len(layers), len(positions))
     sizes = {"mean": (width,), "scale": (width,), "weight": (n_probes, width), "intercept": (n_probes,)}
     arrays = {name: np.full(shape + size, np.nan, dtype=np.float32) for name, size in sizes.items()}
-    for place, cell in zip(places, fitted, strict=True):
-        if cell is not None:
+    for place, of_cell in zip(places, fitted, strict=True):
+        if of_cell is not None:
             for name in ARRAYS:
-                arrays[name][place] = getattr(cell, name)
+                arrays[name][place] = getattr(of_cell, name)
     fold = {example: int(number) for example, number in zip(store.examples, labels.fold[0], strict=True)}
-    return LinearProbes(tuple(store.layers), tuple(store.positions), fold, arrays, record)
+    return LinearProbes(tuple(layers), tuple(positions), fold, arrays, record)
 
 
 def cell_probes(

@@ -15,7 +15,7 @@ As Orgad et al. 2024 (arXiv 2410.02707, section 4 and figure 3), whose probe sit
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +49,8 @@ class Probed:
     mask: Bool[np.ndarray, "example position"]
     labels: Labels
     scores: Scores
-    probes: LinearProbes
+    probes: Callable[[int, str], LinearProbes]
+    """Those of a layer and position, and perhaps of others."""
     baselines: Mapping[str, Float[np.ndarray, " example"]]
     """The confidence of each baseline in each answer."""
     questions: Mapping[str, Question]
@@ -202,11 +203,12 @@ def transfer_matrices(sets: Sequence[Probed], place: tuple[int, str] | None = No
     n, n_of_fold = (np.zeros(shape, dtype=np.int64) for _ in range(2))
     places = [place or each.best_place() for each in sets]
     best = [each.best_baseline for each in sets]
+    trained = [None if at is None else each.probes(*at) for each, at in zip(sets, places, strict=True)]
     for (row, train), (column, test) in ((a, b) for a in enumerate(sets) for b in enumerate(sets)):
-        at = places[row]
-        if at is None:
+        at, of_row = places[row], trained[row]
+        if at is None or of_row is None:
             continue
-        probes = train.probes.for_questions(test.questions, test.name)
+        probes = of_row.for_questions(test.questions, test.name)
         scores = _own_scores(train, place) if train is test else _scores_elsewhere(probes, test, at)
         scored = np.isfinite(scores).any(0)
         trained_on = probes.scoring(test.store.examples) < probes.n_folds

@@ -71,6 +71,21 @@ def test_an_examples_own_fold_scores_it_as_in_the_map(tmp_path: Path, probing: P
             np.testing.assert_allclose(scored[present], expected[present], rtol=1e-4, atol=1e-4)
 
 
+def test_of_one_cell_there_are_the_probes_that_it_has_in_the_map(tmp_path: Path) -> None:
+    labels = labels_of()
+    store = store_of(tmp_path / "store", cells_of(labels), positions=POSITIONS)
+    mask = np.ones((N, 2), dtype=bool)
+    mask[::7, 1] = False
+    probing = Probing(c=(0.001, 0.1, 10.0))
+    whole = fitted_probes(store, mask, labels, probing, {})
+    for layer, position in ((0, POSITIONS[1]), (1, POSITIONS[0])):
+        alone = fitted_probes(store, mask, labels, probing, {}, cell=(layer, position))
+        for ours, expected in zip(alone.cell(layer, position), whole.cell(layer, position), strict=True):
+            np.testing.assert_array_equal(ours, expected)
+        assert (alone.layers, alone.positions, alone.fold) == ((layer,), (position,), whole.fold)
+        assert not alone.has_cell(1 - layer, position)
+
+
 def test_other_examples_are_scored_by_the_probe_of_all(tmp_path: Path) -> None:
     probes, cells, labels = kept(tmp_path, Probing())
     new = torch.from_numpy(np.random.default_rng(2).normal(3.0, 2.0, size=(30, D))).float()

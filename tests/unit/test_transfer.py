@@ -17,7 +17,7 @@ from interp.errors import InputError
 from interp.examples import Question
 from interp.heatmap import Heatmap
 from interp.labels import Split
-from interp.linear_probes import fitted_probes, trained_on
+from interp.linear_probes import LinearProbes, fitted_probes, trained_on
 from interp.matrix import Matrix
 from interp.matrix_figure import matrix_figure
 from interp.plot import save_figure
@@ -47,7 +47,12 @@ def probed(name: str, folder: Path, directions: dict[tuple[int, int], tuple[int,
     # A stranger's examples have other ids than these.
     probes = replace(probes, fold={f"{name}/{k}": v for k, v in probes.fold.items()})
     baselines = {"weak": rng.normal(size=N) - 0.5 * wrong, "weaker": rng.normal(size=N), "absent": np.full(N, np.nan)}
-    return Probed(name, store, mask, labels, scores, probes, baselines, questions)
+    return Probed(name, store, mask, labels, scores, lambda *_: probes, baselines, questions)
+
+
+def probes_of(probed: Probed) -> LinearProbes:
+    """Those of every cell."""
+    return probed.probes(0, "-1")
 
 
 def asked(name: str, examples: Sequence[str]) -> dict[str, Question]:
@@ -142,11 +147,25 @@ def test_the_difference_is_to_the_best_baseline_of_the_test_set(sets: list[Probe
             assert float(test["value"].sel(train=train.name)) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("place", [None, (0, "last_q")])
+def test_probes_are_fitted_of_the_cells_that_are_looked_at(sets: list[Probed], place: tuple[int, str] | None) -> None:
+    asked_for: list[tuple[int, str]] = []
+
+    def probes_at(layer: int, position: str) -> LinearProbes:
+        asked_for.append((layer, position))
+        return probes_of(sets[0])
+
+    some = [replace(sets[0], probes=probes_at), sets[1]]
+    aucs, _ = transfer_matrices(some, place)
+    assert asked_for == [place or (1, "-1")]
+    np.testing.assert_array_equal(aucs.data["value"].values, transfer_matrices(sets[:2], place)[0].data["value"].values)
+
+
 def test_a_map_of_transfer_is_scored_by_the_probe_of_all(sets: list[Probed]) -> None:
     a, b = sets[:2]
-    heatmap, scores = transferred_map(a.probes, b.store, b.mask, b.labels.wrong, b.labels.side)
-    cell = a.probes.cell(1, "-1")
-    expected = cell.scores(b.store.cell(1, "-1"), np.full(N, a.probes.n_folds))
+    heatmap, scores = transferred_map(probes_of(a), b.store, b.mask, b.labels.wrong, b.labels.side)
+    cell = probes_of(a).cell(1, "-1")
+    expected = cell.scores(b.store.cell(1, "-1"), np.full(N, probes_of(a).n_folds))
     np.testing.assert_allclose(scores[1, 1, b.mask[:, 1]], expected[b.mask[:, 1]])
     assert np.isnan(scores[1, 1, ~b.mask[:, 1]]).all()
     value = heatmap.data["value"].sel(layer=1, position="-1")
@@ -155,22 +174,22 @@ def test_a_map_of_transfer_is_scored_by_the_probe_of_all(sets: list[Probed]) -> 
 
 def test_examples_that_were_trained_on_are_scored_out_of_fold(sets: list[Probed]) -> None:
     a = sets[0]
-    own = replace(a.probes, fold={k.removeprefix("a/"): v for k, v in a.probes.fold.items()})
+    own = replace(probes_of(a), fold={k.removeprefix("a/"): v for k, v in probes_of(a).fold.items()})
     scores = transferred_scores(own, a.store, a.mask, 1, "-1")
     np.testing.assert_allclose(scores, a.scores.held_out[1, 1, 0], rtol=1e-4, atol=1e-4)
 
 
 def test_where_nothing_was_probed_there_is_no_value(sets: list[Probed]) -> None:
     a, b = sets[:2]
-    arrays = {name: array.copy() for name, array in a.probes.arrays.items()}
+    arrays = {name: array.copy() for name, array in probes_of(a).arrays.items()}
     for array in arrays.values():
         array[0, 0] = np.nan
-    probes = type(a.probes)(a.probes.layers, a.probes.positions, a.probes.fold, arrays, {})
+    probes = type(probes_of(a))(probes_of(a).layers, probes_of(a).positions, probes_of(a).fold, arrays, {})
     heatmap, _ = transferred_map(probes, b.store, b.mask, b.labels.wrong, b.labels.side)
     assert np.isnan(heatmap.data["value"].values[0, 0])
     assert heatmap.data["why_missing"].values[0, 0] == NO_PROBE
     assert heatmap.data.attrs["why_missing_meanings"].split()[NO_PROBE] == "no_probe"
-    heatmap, _ = transferred_map(a.probes, b.store, b.mask, np.zeros(N, dtype=bool), b.labels.side)
+    heatmap, _ = transferred_map(probes_of(a), b.store, b.mask, np.zeros(N, dtype=bool), b.labels.side)
     assert np.isnan(heatmap.data["value"].values).all()
 
 
