@@ -53,10 +53,14 @@ class Config(probing.Config):
 
 def run(config: Config) -> None:
     """Probe every set, test every pair, draw."""
+    from interp.model_sources import n_layers_of
     from interp.transfer import transfer_matrices
 
     require_usable(config)
     source = asking.source_of(config)
+    model = cache(lambda: asking.loaded(config, source))
+    if config.layer is not None:
+        require_layer(config, n_layers_of(source) or model().cfg.n_layers)
     sets = [questions_of_set(config, dataset) for dataset in config.datasets]
     require_unlike_names([questions.name for _, questions in sets])
     for each, questions in sets:
@@ -70,7 +74,6 @@ def run(config: Config) -> None:
     paths = [config.figures / source.name / "transfer" / f"{name}.nc" for name in NAMES]
     for path in paths:
         require_publishable(path, identity, overwrite=config.overwrite)
-    model = cache(lambda: asking.loaded(config, source))
     probed = [probed_set(each, source, questions, model, p_true=config.p_true) for each, questions in sets]
     place = None if config.layer is None or config.position is None else (config.layer, config.position)
     matrices = transfer_matrices(probed, place)
@@ -96,9 +99,7 @@ def require_usable(config: Config) -> None:
         require_known([config.position])
         if config.position not in capturing.positions_of(config):
             raise InputError(f"--position {config.position} is not among --positions; add it there")
-    layers = capturing.layer_numbers(config.layers, None) if config.layers != "all" else None
-    if config.layer is not None and layers is not None and config.layer not in layers:
-        raise InputError(f"--layer {config.layer} is not among --layers {config.layers}; add it there")
+    require_layer(config, n_layers=None)
     if config.labels != probing.CORRECTNESS or config.splitting != "folds" or not config.nested:
         raise InputError(
             "transfer is of correctness, over folds, with nested choice; leave --labels, --splitting, --no-nested out"
@@ -107,6 +108,17 @@ def require_usable(config: Config) -> None:
         raise InputError(f"--folds {config.folds} leaves nothing to choose a cell on; give 3 folds or more")
     if config.probe == "mlp":
         raise InputError("--probe mlp is not linear, and has no direction that could be kept; take another --probe")
+
+
+def require_layer(config: Config, n_layers: int | None) -> None:
+    """Raise an `InputError` if the layer that is given is none of those that are probed, as far as these are known."""
+    from interp.errors import InputError
+
+    if config.layer is None or (n_layers is None and config.layers == "all"):
+        return
+    if config.layer not in capturing.layer_numbers(config.layers, n_layers):
+        of_model = "" if n_layers is None else f" of this model, which are 0 to {n_layers - 1}"
+        raise InputError(f"--layer {config.layer} is not among --layers {config.layers}{of_model}; give one of these")
 
 
 def require_unlike_names(names: Sequence[str]) -> None:
@@ -161,11 +173,13 @@ def in_words(matrix: Matrix) -> str:
     lines = ["", f"{data.attrs['metric']} [95 % interval]"]
     for of_row, train in zip(reasons, data["train"].values, strict=True):
         row = data.sel(train=train)
-        lines.append(f"{train}: layer {int(row['train_layer'])}, {row['train_position'].item()}")
+        place = row["train_position"].item()
+        lines.append(f"{train}: layer {int(row['train_layer'])}, {place}" if place else f"{train}: no cell has a value")
         for why, test in zip(of_row, data["test"].values, strict=True):
             cell = row.sel(test=test)
             interval = value_in_words(float(cell["value"]), float(cell["low"]), float(cell["high"]))
-            beyond = f"   {cell['baseline'].item()} {float(cell['baseline_auc']):.3f}" if "baseline" in cell else ""
+            has_baseline = "baseline" in cell and cell["baseline"].item()
+            beyond = f"   {cell['baseline'].item()} {float(cell['baseline_auc']):.3f}" if has_baseline else ""
             n, n_of_fold = int(cell["n"]), int(cell["n_of_fold"])
             seen = f", {n_of_fold} by the probe that has not seen them" if n_of_fold and train != test else ""
             lines.append(f"    {test:28}{interval:>24}   n {n}{seen}{beyond}{f'   ({why})' if why else ''}")

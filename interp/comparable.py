@@ -54,7 +54,10 @@ def require_comparable(operands: Sequence[Operand], by: str) -> None:
 
 
 def _require_shared_groups(first: Operand, second: Operand) -> None:
-    if first.examples and second.examples and not set(first.examples.groups) & set(second.examples.groups):
+    # Of a map of no examples no cell has a value, which is said elsewhere.
+    if not (first.examples and second.examples and first.examples.ids and second.examples.ids):
+        return
+    if not set(first.examples.groups) & set(second.examples.groups):
         raise InputError(
             f"{first.name} and {second.name} are of different examples, such as {first.examples.ids[0]!r} and "
             f"{second.examples.ids[0]!r}: none is in both; make them of the same questions, or give --by dataset"

@@ -273,6 +273,8 @@ def _combined(scores: Sequence[Scores], labels: Labels) -> Float[np.ndarray, "la
     """
     inner = np.stack([each.inner for each in scores], axis=-1)
     n_layers, n_folds, n, n_scores = inner.shape
+    if not n_folds:  # With too few examples of a class for the folds there are none.
+        return np.full((n_layers, n), np.nan)
     fitted = non_negative_coefficients(
         inner.reshape(-1, n, n_scores), labels.wrong, np.isfinite(inner).all(-1).reshape(-1, n), c=WEAK
     ).reshape(n_layers, n_folds, n_scores + 1)

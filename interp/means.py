@@ -33,10 +33,10 @@ def group_draws(
 ) -> Float[np.ndarray, "draw example"]:
     """How often each draw has each example, when as many groups as there are are drawn with replacement.
 
-    NaN of a single group, of which all draws would be the same: an interval of them would have no length.
+    NaN of a single group, of which all draws would be the same: an interval of them would have no length; and of none.
     """
     numbers, of_example = np.unique(group, return_inverse=True)
-    if len(numbers) == 1:
+    if len(numbers) < 2:
         return np.full((n_draws, len(group)), np.nan, dtype=np.float32)
     times = rng.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)), size=n_draws)
     drawn: np.ndarray = times[:, of_example.reshape(-1)].astype(np.float32)

@@ -162,6 +162,7 @@ def test_transfer_is_a_matrix_of_sets_that_is_made_once(
         (["--datasets", "cities"], "--datasets is cities; give two sets or more, each once"),
         (["--datasets", "cities", "cities"], "give two sets or more, each once"),
         (["--layer", "1"], "give both --layer and --position, or neither"),
+        (["--layer", "9", "--position=-1"], "--layer 9 is not among --layers all of this model, which are 0 to "),
         (["--layer", "1", "--position", "nowhere"], "unknown position 'nowhere'"),
         (["--layer", "1", "--position", "first_q"], "--position first_q is not among --positions"),
         (["--labels", "ended"], "transfer is of correctness"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from interp.compare import Operand
 from interp.comparison import Comparison
 from interp.comparison_figure import comparison_figure
 from interp.errors import InputError
+from interp.example_values import MEAN, ExampleValues
 from interp.heatmap import LOW, MORE_IS
 from interp.map_agreement import CORRELATIONS, spearman
 from interp.plot import save_figure
@@ -176,6 +178,12 @@ def test_other_questions_policies_and_examples_are_refused_by_name() -> None:
         require_comparable([usual, operand("b", drawn(), policy="paper")], "dataset")
     with pytest.raises(InputError, match="of different examples, such as 'q0' and 'z0'"):
         require_comparable([usual, operand("b", drawn(), prefix="z")], "method")
+    # Which is not said of a map that has no examples, and no value: that it has none is said of it when it is compared.
+    nobody = operand("b", np.full((LAYERS, len(POSITIONS)), np.nan))
+    of_none = ExampleValues(
+        np.empty((1, 0, LAYERS, len(POSITIONS))), MEAN, (), (), tuple(range(LAYERS)), tuple(POSITIONS)
+    )
+    require_comparable([usual, replace(nobody, examples=of_none)], "method")
 
 
 def test_what_else_differs_is_said() -> None:

@@ -91,6 +91,15 @@ def of_tokens(wrong: np.ndarray, groups: Sequence[str] | None = None) -> tuple[L
     return split, control_scores(answers, TOKENS, split, Probing())
 
 
+@pytest.mark.parametrize("n_wrong", [0, 2, 12])
+def test_with_too_few_of_a_class_nothing_is_beyond_the_controls(n_wrong: int) -> None:
+    """Also where they are fewer than the folds, of which there are none then."""
+    split, controls = of_tokens(np.arange(N) < n_wrong)
+    data = beyond_data([RNG.normal(size=(N, 3))], controls, split)
+    assert np.isnan(data["value"].values).all()
+    assert data["strongest"].values.tolist() == [""]
+
+
 def test_examples_of_one_token_that_one_probe_scores_are_tied() -> None:
     scores, split = control_scores(ANSWERS, TOKENS, labels(), Probing())["token"][0], labels()
     for fold in range(5):

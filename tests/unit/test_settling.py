@@ -58,3 +58,10 @@ def test_intervals_cover() -> None:
         ).values()
         covered.append(found.low <= 5 <= found.high)
     assert np.mean(covered) >= 0.9
+
+
+def test_of_no_examples_nothing_settles() -> None:
+    nobody = ExampleValues(np.empty((1, 0, len(LAYERS), len(POSITIONS))), MEAN, (), (), LAYERS, POSITIONS)
+    for found in settling(nobody, draws=20).values():
+        assert found.n == 0
+        assert np.isnan([found.layer, found.low, found.high, found.never]).all()
