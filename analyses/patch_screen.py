@@ -118,5 +118,5 @@ def _why_not_verified(screened: Heatmap) -> str:
 
     n_pairs = int(json.loads(screened.data.attrs["counts"])["pairs"])
     if n_pairs < MIN_PAIRS:
-        return f"{n_pairs} pairs entered, and over fewer than {MIN_PAIRS} no cell has a value; give more --pairs"
+        return f"{n_pairs} pairs entered, and over fewer than {MIN_PAIRS} no cell has a value"
     return "no patch is estimated to do anything"

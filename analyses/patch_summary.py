@@ -64,7 +64,11 @@ def in_words(config: patching.Config, heatmap: Heatmap, n_layers: int, patched: 
         lines.append(f"(without {names} from layer {first} on, where a patch gives the donor's run whatever the model)")
     counts = json.loads(data.attrs["counts"])
     dropped = {why: n for why, n in counts.items() if why.startswith("pairs dropped")}
-    enough = "" if counts["pairs"] >= MIN_PAIRS else f"; a cell needs {MIN_PAIRS} to have a value (give more --pairs)"
+    enough = ""
+    if counts["pairs"] < MIN_PAIRS:
+        asked_for_few = counts["pairs"] == config.pairs
+        remedy = "give more --pairs" if asked_for_few else "ask more questions, --n, or let more pairs enter, --margin"
+        enough = f"; a cell needs {MIN_PAIRS} to have a value ({remedy})"
     return "\n".join([*lines, "", f"{counts['pairs']} pairs{enough}", *(f"{why}: {n}" for why, n in dropped.items())])
 
 

@@ -502,8 +502,12 @@ def test_where_too_few_pairs_enter_nothing_is_verified_which_is_said(
     ]
     few = written(Path("few.csv"), rows)
     patch(source, *PATCHED, *TWO, "--screen", "--verify", verify, asked=few, n=len(rows))
-    told = capsys.readouterr().out.splitlines()[-1]
-    assert told == "nothing was verified: 3 pairs entered, and over fewer than 8 no cell has a value; give more --pairs"
+    *_, pairs, told = capsys.readouterr().out.splitlines()
+    remedy = "ask more questions, --n, or let more pairs enter, --margin"
+    assert pairs == f"3 pairs; a cell needs 8 to have a value ({remedy})"
+    assert told == "nothing was verified: 3 pairs entered, and over fewer than 8 no cell has a value"
+    patch(source, *PATCHED, *TWO, "--pairs", "2", asked=few, n=len(rows))
+    assert "2 pairs; a cell needs 8 to have a value (give more --pairs)" in capsys.readouterr().out
 
 
 def test_an_output_path_that_is_not_the_models_own_is_refused(
