@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from analyses import asking
+from analyses import asking, procedures
 from analyses.command import execute
 from analyses.compared_maps import HASHES, sources_of
 from analyses.comparison_summary import in_words
@@ -72,7 +72,7 @@ def run(config: Config) -> None:
     path = (config.out or config.paths[0].parent) / f"{name_of(operands)}.nc"
     sources = sources_of(path, [each.name for each in operands], config.paths)
     identity = {"maps": json.loads(sources[HASHES]) | made_here, "by": config.by}
-    identity |= {name: getattr(config, name) for name in ("draws", "seed")}
+    identity |= {name: getattr(config, name) for name in ("draws", "seed")} | procedures.COMPARISON
     require_publishable(path, identity, overwrite=config.overwrite, flag="--out")
     comparison = reusable_result(Comparison, path, identity)
     if comparison is None or not sources.items() <= comparison.data.attrs.items():

@@ -7,7 +7,6 @@ import math
 from typing import TYPE_CHECKING
 
 from analyses.runs import value_in_words
-from interp.comparison_wording import WORDS
 
 if TYPE_CHECKING:
     from interp.comparison import Comparison
@@ -27,6 +26,8 @@ def in_words(comparison: Comparison) -> str:
 
 def pair_in_words(comparison: Comparison, pair: int) -> list[str]:
     """How far two maps agree, and where they do not."""
+    from interp.comparison_wording import WORDS
+
     data = comparison.data.isel(pair=pair)
     first, second = (comparison.names[number] for number in comparison.pairs[pair])
     lines = [f"{first} and {second}: {int(data['n_cells'])} cells"]

@@ -174,35 +174,28 @@ def covered(config: Config, form: Form, noise: float) -> dict[str, list[float]]:
     """
     import numpy as np
 
-    from interp.compare import Turned
-    from interp.map_agreement import correlation_interval, of_columns, spearman
+    from interp.map_agreement import of_columns, spearman
     from interp.means import drawn_means, group_draws
+    from interp.turned_maps import Turned
 
-    def held(true: float, found: float, of_draws: np.ndarray, kept: tuple[float, float]) -> tuple[bool, bool]:
-        low, high = correlation_interval(found, of_draws, kept)
-        lower, upper = np.quantile(of_draws, [0.025, 0.975])
-        return low <= true <= high, bool(lower <= true <= upper)
+    def of_all(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return np.array([spearman(first, second)])
 
     rng = np.random.default_rng(config.seed)
     shape = (config.layers, config.columns)
-    cells, columns = [], []
+    kinds = {"all cells": of_all, "each column": of_columns}
+    holds: dict[str, list[list[np.ndarray]]] = {kind: [] for kind in kinds}
     for _ in range(config.pairs):
         maps = related_maps(form, "half shared", shape, rng)
         examples = [each + noise * rng.normal(size=(config.examples, *shape)) for each in maps]
         weights = group_draws(np.arange(config.examples), config.draws, rng)
         drawn = [drawn_means(each, weights) for each in examples]
         turned = Turned(np.stack([each.mean(0) for each in examples]), drawn)
-        kept = (turned.kept(spearman, 0), turned.kept(spearman, 1))
-        of_draws = np.array(turned.of_draws(spearman, 0, 1))
-        cells.append(held(spearman(*maps), spearman(*turned.found), of_draws, kept))
-        each_kept = zip(turned.kept_of_columns(0).tolist(), turned.kept_of_columns(1).tolist(), strict=True)
-        of_each = np.array(turned.of_draws(of_columns, 0, 1)).T
-        known = of_columns(*maps).tolist(), of_columns(*turned.found).tolist(), of_each, each_kept
-        columns += [held(*each) for each in zip(*known, strict=True)]
-    return {
-        kind: [float(share) for share in np.mean(holds, axis=0)]
-        for kind, holds in (("all cells", cells), ("each column", columns))
-    }
+        for kind, correlations in kinds.items():
+            true, (ends,) = correlations(*maps), turned.intervals(correlations)
+            percentiles = np.quantile(turned.of_draws(correlations, 0, 1), [0.025, 0.975], axis=0)
+            holds[kind].append([(low <= true) & (true <= high) for low, high in (np.array(ends).T, percentiles)])
+    return {kind: np.mean(held, axis=(0, 2)).tolist() for kind, held in holds.items()}
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TypeVar
 
 import numpy as np
 import xarray as xr
@@ -33,7 +32,6 @@ from interp.map_agreement import (
     Map,
     centre_of_mass,
     column_peaks,
-    correlation_interval,
     mean_difference,
     n_top,
     of_columns,
@@ -43,8 +41,7 @@ from interp.map_agreement import (
 from interp.means import percentile_interval
 from interp.relative_depth import at_depths, depths
 from interp.scales import centred_scale
-
-T = TypeVar("T")
+from interp.turned_maps import Turned
 
 DRAWS = 500
 
@@ -80,45 +77,6 @@ class Grid:
         if self.by_depth:
             return at_depths(chosen, layers, depths(self.layers))
         return np.asarray(chosen[..., [list(layers).index(layer) for layer in self.layers], :])
-
-
-@dataclass(frozen=True)
-class Turned:
-    """The maps on one grid, turned so that more is higher, and the map of every draw of the examples."""
-
-    found: Float[np.ndarray, "map layer position"]
-    drawn: Sequence[Float[np.ndarray, "_ layer position"]]
-    """Of each map; without draws where its examples are not known."""
-
-    @property
-    def pairs(self) -> list[tuple[int, int]]:
-        """Every two of the maps, by their number."""
-        return list(combinations(range(len(self.found)), 2))
-
-    def of_pairs(self, function: Callable[[Map, Map], T]) -> list[T]:
-        """What a function gives for every pair of maps."""
-        return [function(self.found[a], self.found[b]) for a, b in self.pairs]
-
-    def of_draws(self, function: Callable[[Map, Map], T], a: int, b: int) -> list[T]:
-        """What it gives for two of them in every draw; a map without draws is the same in all of the other's."""
-        first, second = (self.drawn[number] for number in (a, b))
-        first = first if len(first) else np.broadcast_to(self.found[a], second.shape)
-        second = second if len(second) else np.broadcast_to(self.found[b], first.shape)
-        return [function(*both) for both in zip(first, second, strict=True)]
-
-    def kept(self, correlation: Callable[[Map, Map], float], number: int) -> float:
-        """The mean correlation of one of them with its own draws; 1 without any."""
-        of_draws = [correlation(drawn, self.found[number]) for drawn in self.drawn[number]]
-        return float(np.nanmean(of_draws)) if np.isfinite(of_draws).any() else 1.0
-
-    def kept_of_columns(self, number: int) -> Float[np.ndarray, " position"]:
-        """`kept` of the rank correlation across the layers of each column."""
-        found = self.found[number]
-        of_draws = np.array([of_columns(drawn, found) for drawn in self.drawn[number]]).reshape(-1, found.shape[1])
-        known = np.isfinite(of_draws).sum(0)
-        kept = np.ones(len(known))
-        np.divide(np.nansum(of_draws, axis=0), known, where=known > 0, out=kept)
-        return kept
 
 
 def compared(
@@ -283,21 +241,21 @@ def _statistics(maps: Turned, one_unit: bool) -> dict[str, xr.DataArray]:
         if statistic is mean_difference and not one_unit:
             continue
         value[:, column] = maps.of_pairs(statistic)
-        interval = CORRELATIONS.get(name)
-        kept = [maps.kept(statistic, number) for number in range(len(maps.found))] if interval else []
-        for row, (a, b) in enumerate(maps.pairs):
-            of_draws = np.array(maps.of_draws(statistic, a, b))
-            if interval:
-                ends = interval(float(value[row, column]), of_draws, (kept[a], kept[b]))
-            else:
-                first, last = _ends(of_draws, ())
-                ends = float(first), float(last)
-            low[row, column], high[row, column] = ends
+        if name in CORRELATIONS:
+            ends = np.array([of_pair for (of_pair,) in maps.intervals(one(statistic), CORRELATIONS[name])])
+        else:
+            ends = np.array([_ends(np.array(maps.of_draws(statistic, *pair)), ()) for pair in maps.pairs])
+        low[:, column], high[:, column] = ends.T
     coordinates = {"statistic": list(STATISTICS)}
     return {
         name: xr.DataArray(array, dims=("pair", "statistic"), coords=coordinates)
         for name, array in (("value_of", value), ("low_of", low), ("high_of", high))
     }
+
+
+def one(statistic: Callable[[Map, Map], float]) -> Callable[[Map, Map], Float[np.ndarray, " kind"]]:
+    """A statistic as an array of one."""
+    return lambda first, second: np.array([statistic(first, second)])
 
 
 def _columns(maps: Turned, layers: Sequence[int]) -> dict[str, xr.DataArray]:
@@ -321,13 +279,7 @@ def _columns(maps: Turned, layers: Sequence[int]) -> dict[str, xr.DataArray]:
 def _within_each_column(maps: Turned) -> dict[str, xr.DataArray]:
     """Of every pair and column, the rank correlation across the layers, with its interval."""
     value = np.stack(maps.of_pairs(of_columns))
-    low, high = np.full_like(value, np.nan), np.full_like(value, np.nan)
-    kept = [maps.kept_of_columns(number) for number in range(len(maps.found))]
-    for row, (a, b) in enumerate(maps.pairs):
-        of_draws = np.array(maps.of_draws(of_columns, a, b)).reshape(-1, value.shape[1])
-        for column, found in enumerate(value[row]):
-            both = float(kept[a][column]), float(kept[b][column])
-            low[row, column], high[row, column] = correlation_interval(float(found), of_draws[:, column], both)
+    low, high = np.moveaxis(np.array(maps.intervals(of_columns)), 2, 0)
     named = (("column_spearman", value), ("column_low", low), ("column_high", high))
     return {name: xr.DataArray(array, dims=("pair", "position")) for name, array in named}
 

@@ -38,8 +38,6 @@ class Panel:
 
     result: Path
     """Where it is; in the list, its path from the folder of the list."""
-    pair: str | None = None
-    """Of a comparison: whose ranks are compared, such as ``probe - patch-led``; None: the only pair that it has."""
     title: str = ""
     """Above the panel, after its letter."""
     palette: str | None = None
@@ -50,6 +48,8 @@ class Panel:
     """Label of the rows."""
     bar: str | None = None
     """Label of the colours."""
+    pair: str | None = None
+    """Of a comparison: whose ranks are compared, such as ``probe - patch-led``; None: the only pair that it has."""
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,9 @@ class _Entry:
             raise InputError(f"{self.place}: 'panels' has {given!r}; give the paths of results, or rows of them")
         of = _Entry(self.path, self.where, {"result": given} if isinstance(given, str) else given)
         _require_known(f"{self.place}: a panel", of.table, [each.name for each in fields(Panel)])
-        texts = {key: of.value(key, str) for key in ("pair", "x", "y", "bar")}
+        texts = {key: of.value(key, str) for key in ("x", "y", "bar", "pair")}
         palette = of.choice("palette", (*PALETTES, *CENTRED_PALETTES))
-        return Panel(of.result(), title=of.value("title", str) or "", palette=palette, **texts)
+        return Panel(of.result(), of.value("title", str) or "", palette, **texts)
 
     def result(self) -> Path:
         name: str = self.needed("result", str)

@@ -199,7 +199,7 @@ def rank_difference(first: Map, second: Map) -> Map:
 
 
 def correlation_interval(
-    found: float, drawn: Float[np.ndarray, " draw"], kept: tuple[float, float]
+    found: float, drawn: Float[np.ndarray, " draw"], kept: tuple[float, float], crossed: tuple[float, float]
 ) -> tuple[float, float]:
     """The interval of the correlation that two maps would have if they were of all examples.
 
@@ -208,15 +208,16 @@ def correlation_interval(
     drawn from: with the map's variance as 1, that of a draw is 1 / λ², and that of the map of all examples as much
     below 1 as this is above, 2 - 1 / λ². In the same units the covariance of two maps is the found correlation r, and
     that of their draws r* / λ₁λ₂ with r* the draws' mean correlation. It is another than r if the noise of both goes
-    together, and without noise is 2 r - r* / λ₁λ₂. So the correlation of the maps of all examples is
+    together, and without noise is 2 r - r* / λ₁λ₂. For 2 r there stands what the draws of either map give with the
+    other map as it is, r₁ / λ₁ + r₂ / λ₂: as much, but not a matter of which cells that are nearly equal happen to come
+    first. So the correlation of the maps of all examples is
 
-        ρ = (2 r - r* / λ₁λ₂) / √((2 - 1/λ₁²)(2 - 1/λ₂²)),
+        ρ = (r₁ / λ₁ + r₂ / λ₂ - r* / λ₁λ₂) / √((2 - 1/λ₁²)(2 - 1/λ₂²)),
 
     the correction for attenuation of Spearman 1904 (American Journal of Psychology 15, 72-101), with reliabilities that
     the draws tell. The interval is that of the numerator, from quantiles of Fisher's z of the draws around its mean,
     which scatter by about λ₁λ₂ less than samples do; it is made to hold what was found, too. If a map is as much noise
-    as anything, any correlation is possible. How often it holds the correlation says ``python -m benchmarks.compare``:
-    too seldom for means over rows of few cells, where little noise exchanges the ranks of cells that are nearly equal.
+    as anything, any correlation is possible. How often it holds the correlation says ``python -m benchmarks.compare``.
 
     Parameters
     ----------
@@ -226,26 +227,31 @@ def correlation_interval(
         That of every draw; NaN where there is none.
     kept
         Of each map the λ: the mean correlation of its draws with it.
+    crossed
+        Of each map the mean correlation of its draws with the other map.
     """
     known = drawn[np.isfinite(drawn)]
     if not len(known) or not np.isfinite(found):
         return float("nan"), float("nan")
-    if min(kept) <= math.sqrt(0.5):
+    if not np.min(kept) > math.sqrt(0.5):  # Nor is any of a map that no draw has a correlation with.
         return -1.0, 1.0
-    of_draws, both = _fisher_z(known), kept[0] * kept[1]
-    away = np.quantile(of_draws, [(1 + LEVEL) / 2, (1 - LEVEL) / 2]) - of_draws.mean()
-    without_noise = np.tanh(_fisher_z(2 * found - known.mean() / both) - away / both)
+    z, both = _fisher_z(known), kept[0] * kept[1]
+    away = np.quantile(z, [(1 + LEVEL) / 2, (1 - LEVEL) / 2]) - z.mean()
+    twice = sum(of_draws / own for of_draws, own in zip(crossed, kept, strict=True))
+    without_noise = np.tanh(_fisher_z(twice - known.mean() / both) - away / both)
     low, high = np.clip(without_noise / math.sqrt((2 - kept[0] ** -2) * (2 - kept[1] ** -2)), -1, 1)
     return min(float(low), found), max(float(high), found)
 
 
-def kendall_interval(found: float, drawn: Float[np.ndarray, " draw"], kept: tuple[float, float]) -> tuple[float, float]:
+def kendall_interval(
+    found: float, drawn: Float[np.ndarray, " draw"], kept: tuple[float, float], crossed: tuple[float, float]
+) -> tuple[float, float]:
     """`correlation_interval` of Kendall's τ, for the correlation of normal variables that have it.
 
     That is sin(π τ / 2) (Kruskal 1958, Journal of the American Statistical Association 53, 814-861).
     """
-    first, second = (math.sin(math.pi / 2 * each) for each in kept)
-    ends = correlation_interval(math.sin(math.pi / 2 * found), np.sin(np.pi / 2 * drawn), (first, second))
+    of_kept, of_crossed = (tuple(np.sin(np.pi / 2 * np.array(each)).tolist()) for each in (kept, crossed))
+    ends = correlation_interval(math.sin(math.pi / 2 * found), np.sin(np.pi / 2 * drawn), of_kept, of_crossed)
     low, high = (2 / math.pi * math.asin(end) if math.isfinite(end) else end for end in ends)
     return low, high
 

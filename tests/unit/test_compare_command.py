@@ -66,7 +66,7 @@ def test_export_says_where_the_statistics_of_a_comparison_are(capsys: pytest.Cap
     with pytest.raises(SystemExit):
         cli.main(["export", "--help"])
     words = " ".join(re.sub(r"[│|]", " ", capsys.readouterr().out).split())
-    assert "its statistics are in JSON" in words
+    assert "LaTeX the statistics, JSON both" in words
 
 
 def test_ranks_of_tokens_are_compared_by_a_factor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
