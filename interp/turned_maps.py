@@ -65,12 +65,10 @@ class Turned:
         self, correlations: Correlations, made: MadeInterval, kept: Sequence[np.ndarray], a: int, b: int
     ) -> list[Ends]:
         found = correlations(self.found[a], self.found[b])
-        of_draws = np.array(self.of_draws(correlations, a, b)).reshape(-1, len(found))
+        of_draws = np.array(self.of_draws(correlations, a, b)).reshape(-1, len(found)).T
         crossed = self.crossed(correlations, a, b), self.crossed(correlations, b, a)
-        numbers = (found, kept[a], kept[b], *crossed)
+        numbers = np.array([found, kept[a], kept[b], *crossed]).T.tolist()
         return [
             made(value, drawn, (kept_a, kept_b), (of_a, of_b))
-            for drawn, (value, kept_a, kept_b, of_a, of_b) in zip(
-                of_draws.T, zip(*(each.tolist() for each in numbers), strict=True), strict=True
-            )
+            for drawn, (value, kept_a, kept_b, of_a, of_b) in zip(of_draws, numbers, strict=True)
         ]

@@ -25,7 +25,7 @@ from interp.probe import out_of_fold_scores
 from interp.sites import SITES, hook_names
 from interp.store import ActivationStore
 from interp.sweep import patched_readings
-from interp.sweep_choice import why_plain
+from interp.sweep_choice import takes_wavefronts
 from tests.model.conftest import Family
 from tests.model.test_lens import ANSWERS, Captured, captured, random_targets
 from tests.patched_runs import of_run, read_at, records, rows_of, tokens_of
@@ -77,7 +77,7 @@ def test_streams(family_model: HookedModel, on_gpu: HookedModel, tmp_path: Path)
 def test_patches(family_model: HookedModel, on_gpu: HookedModel) -> None:
     for site in sites_of(family_model):
         # Which is found out on each device; a wavefront that failed on a GPU would go unseen.
-        assert why_plain(on_gpu, site) == why_plain(family_model, site)
+        assert takes_wavefronts(on_gpu, site) == takes_wavefronts(family_model, site)
         found = []
         for model in (on_gpu, family_model):
             donor = of_run(model, tokens_of(13, seed=5), site)
