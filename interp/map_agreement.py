@@ -252,8 +252,11 @@ def kendall_interval(
     """
     of_kept, of_crossed = (tuple(np.sin(np.pi / 2 * np.array(each)).tolist()) for each in (kept, crossed))
     ends = correlation_interval(math.sin(math.pi / 2 * found), np.sin(np.pi / 2 * drawn), of_kept, of_crossed)
-    low, high = (2 / math.pi * math.asin(end) if math.isfinite(end) else end for end in ends)
-    return low, high
+    if not all(map(math.isfinite, ends)):
+        return ends
+    low, high = (2 / math.pi * math.asin(end) for end in ends)
+    # What was found may have been an end, and be rounded to lie beyond it.
+    return min(low, found), max(high, found)
 
 
 def _fisher_z(correlation: Float[np.ndarray, "*draw"] | float) -> Float[np.ndarray, "*draw"]:

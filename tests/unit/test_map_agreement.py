@@ -203,6 +203,14 @@ def test_the_interval_of_tau_is_that_of_the_correlation_of_normal_cells() -> Non
     assert low < 0.6 < 0.7 < high
 
 
+@given(st.floats(-1, 1), st.floats(0, 0.3), st.integers(0, 1000))
+def test_what_was_found_is_held_to_the_last_digit(found: float, deviation: float, seed: int) -> None:
+    drawn = np.clip(found + np.random.default_rng(seed).normal(0, deviation, size=30), -1, 1)
+    for interval in (correlation_interval, kendall_interval):
+        low, high = interval(found, drawn, (0.98, 0.9), (0.98 * found, 0.9 * found))
+        assert low <= found <= high
+
+
 @pytest.mark.parametrize("form", ["rough", "smooth, columns differ"])
 def test_intervals_hold_the_correlation_of_the_maps_of_all_examples(form: str) -> None:
     config = Config(pairs=60, layers=20, columns=8, examples=100, draws=100)
