@@ -62,5 +62,5 @@ def _pair(panel: Panel, comparison: Comparison) -> int:
 
 def _columns(result: Shown) -> list[str]:
     """What is written at its columns, and of a matrix at its rows."""
-    axes = {Heatmap: ("position",), Matrix: result.axes}.get(type(result), ())
+    axes = result.axes if isinstance(result, Matrix) else ("position",) if isinstance(result, Heatmap) else ()
     return [str(name) for axis in axes for name in result.data[axis].values]
