@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analyses import cli
+from analyses import cli, procedures
+from interp.comparison import Comparison
 
 CITIES = Path(__file__).parents[2] / "figures" / "smollm2-135m" / "cities"
 QUICK = ("--draws", "8")
@@ -60,6 +61,18 @@ def test_three_methods_are_laid_beside_each_other(tmp_path: Path, capsys: pytest
     assert len(table.splitlines()) == 1 + 3 * 30 * 4
     _, everything, _ = told(capsys, "export", tmp_path / f"{name}.nc", "--format", "json")
     assert np.shape(json.loads(everything)["data_vars"]["value_of"]["data"]) == (3, 8)
+
+
+def test_what_older_code_compared_is_made_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    maps = [CITIES / "probe.nc", CITIES / "probe-group_answer.nc"]
+    assert told(capsys, "compare", *maps, "--out", tmp_path, *QUICK)[0] == 0
+    (path,) = tmp_path.glob("*.nc")
+    identity = Comparison.load(path).identity
+    older = {key: value for key, value in identity.items() if key not in procedures.COMPARISON}
+    Comparison.load(path).with_attributes({"identity": json.dumps(older)}).save(path)
+    assert told(capsys, "compare", *maps, "--out", tmp_path, *QUICK)[0] == 2
+    assert told(capsys, "compare", *maps, "--out", tmp_path, *QUICK, "--overwrite")[0] == 0
+    assert Comparison.load(path).identity == identity
 
 
 def test_export_says_where_the_statistics_of_a_comparison_are(capsys: pytest.CaptureFixture[str]) -> None:
