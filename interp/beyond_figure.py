@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from interp.cell_colours import ink_on
+from interp.cell_colours import ink_of
 from interp.heatmap import Heatmap
 from interp.plot import (
     BELOW_INCHES,
@@ -76,7 +76,7 @@ def _draw_controls(axes: Axes, heatmap: Heatmap) -> None:
             va="center",
             fontsize=POINTS,
             fontweight="bold" if names[row] == strongest[column] else "normal",
-            color=tuple(ink_on(np.array(mesh.to_rgba(np.array([value]))[0, :3]))),
+            color=ink_of(mesh, value),
         )
     axes.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=8)
     axes.set_xticks([])

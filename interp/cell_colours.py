@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib
 import numpy as np
 from jaxtyping import Float
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_rgb
 
 from interp.heatmap import Heatmap
@@ -20,6 +21,11 @@ def cell_colours(heatmap: Heatmap) -> Float[np.ndarray, "layer position rgb"]:
     colours = matplotlib.colormaps[colours_of(heatmap)].with_extremes(bad=to_rgb(MISSING_COLOUR))
     rgb: np.ndarray = colours(normalised(heatmap.scale)(value))[..., :3]
     return rgb
+
+
+def ink_of(mesh: QuadMesh, value: float) -> tuple[float, ...]:
+    """The colour of what is written into a cell of a mesh that has this value."""
+    return tuple(ink_on(np.array(mesh.to_rgba(np.array([value]))[0, :3])).tolist())
 
 
 def ink_on(colour: Float[np.ndarray, " rgb"]) -> Float[np.ndarray, " rgb"]:

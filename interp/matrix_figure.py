@@ -10,7 +10,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from interp.cell_colours import ink_on
+from interp.cell_colours import ink_of
 from interp.matrix import Matrix
 from interp.plot import DIVERGING, MISSING_COLOUR, OUTLINE_COLOUR, SEQUENTIAL, STYLE, add_colour_bar, normalised, settle
 
@@ -82,7 +82,7 @@ def _write_values(axes: Axes, matrix: Matrix, mesh: QuadMesh, points: tuple[floa
         for column, test in enumerate(data["test"].values):
             value, low, high = (float(data[name].values[row, column]) for name in ("value", "low", "high"))
             if np.isfinite(value):
-                ink = tuple(ink_on(np.array(mesh.to_rgba(np.array([value]))[0, :3])))
+                ink = ink_of(mesh, value)
                 texts = _short(value, digits), f"{_short(low, digits)} to {_short(high, digits)}"
                 for text, below, size in zip(texts, (0.4, 0.74), points, strict=True):
                     axes.text(column + 0.5, row + below, text, ha="center", va="center", fontsize=size, color=ink)
