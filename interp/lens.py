@@ -184,9 +184,10 @@ def block_readings(
     targets: Int[torch.Tensor, "target row"],
 ) -> dict[str, np.ndarray]:
     """What a lens reads off a few rows in every layer, by name: ``(target, layer, row)`` or ``(layer, row)``."""
-    on_device, asked = streams.to(model.cfg.device), targets.to(model.cfg.device)
+    on_device = streams.to(model.cfg.device)
     with torch.inference_mode():
         output = output_of(output_logits(model, on_device[-1]))
+        asked = targets.to(output.entropy.device)  # Where a model that is split over devices has its unembedding.
         readings = [
             _readings_in_cache(lens_logits(model, lens, stream, layer), output, asked)
             for layer, stream in zip(layers, on_device, strict=True)

@@ -127,12 +127,13 @@ def gradients(
             with torch.enable_grad(), _products(own.device, precision):
                 logits = output_logits(model, read)
             logprobs = logits.detach().float().log_softmax(1)
-            found.kl[layer] += _divergence(p, own, logprobs).sum() / n_tokens
+            found.kl[layer] += (_divergence(p, own, logprobs).sum() / n_tokens).to(found.kl)
             of_logits = logprobs.exp_().sub_(p).div_(n_tokens).to(logits.dtype)
             (of_read,) = torch.autograd.grad(logits, read, of_logits)
             exact = of_read.to(lens.weight.dtype)
-            found.weight[layer] += exact.T @ stream.to(exact)
-            found.bias[layer] += exact.sum(0)
+            # Of a model that is split over devices the translators need not be where its unembedding is.
+            found.weight[layer] += (exact.T @ stream.to(exact)).to(found.weight)
+            found.bias[layer] += exact.sum(0).to(found.bias)
     return found
 
 

@@ -1,10 +1,11 @@
 """A stand-in for a GPU: a device of torch whose numbers the CPU computes, and that refuses what a GPU refuses.
 
 A tensor on the stand-in hides one on the CPU. Every operation on it, and every tensor that is made there, comes through
-`computed`, which does what was asked with the hidden tensors, unless some of the operands are on the CPU. Those are
-refused, as CUDA refuses them, but for numbers (tensors of no axes) and the indices of a tensor. So code that forgets to
-bring a tensor over fails where there is no GPU, too. What only a GPU would show is left out: its rounding, its memory,
-its speed, and whatever is done for the name ``cuda``.
+`computed`, which does what was asked with the hidden tensors, unless some of the operands are elsewhere: on the CPU, or
+on a second stand-in (``stand_in:1``). Those are refused, as CUDA refuses them, but for numbers of the CPU (tensors of no
+axes) and indices. So code that forgets to bring a tensor over fails where there is no GPU, too. What only a GPU would
+show is left out: its rounding, its memory, its speed, and whatever is done for the name ``cuda``. Torch sends gradients
+back through the first stand-in only.
 
 Tensors that hide others cannot be made in `torch.inference_mode`: it is `torch.no_grad` while the stand-in is in use.
 """
@@ -40,7 +41,7 @@ class Hidden(torch.Tensor):
     """The numbers."""
 
     @staticmethod
-    def __new__(cls, on_cpu: torch.Tensor) -> Hidden:
+    def __new__(cls, on_cpu: torch.Tensor, device: torch.device, requires_grad: bool = False) -> Hidden:
         """One that has a tensor's numbers, and writes into it."""
         made: Hidden = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
             cls,
@@ -48,7 +49,8 @@ class Hidden(torch.Tensor):
             strides=on_cpu.stride(),
             storage_offset=on_cpu.storage_offset(),
             dtype=on_cpu.dtype,
-            device=torch.device(NAME, 0),
+            device=device,
+            requires_grad=requires_grad,
         )
         made.on_cpu = on_cpu
         return made
@@ -62,7 +64,7 @@ class Hidden(torch.Tensor):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Hidden:
         """One with numbers of its own; torch would look for a storage."""
-        return Hidden(self.on_cpu.clone())
+        return Hidden(self.on_cpu.clone(), self.device)
 
     def __repr__(self, **_: Any) -> str:
         """Its numbers, and where they are said to be."""
@@ -74,7 +76,7 @@ class Hidden(torch.Tensor):
 
 
 def computed(operation: Any, *args: Any, **kwargs: Any) -> Any:
-    """What an operation gives: on the stand-in, unless it is asked for on the CPU."""
+    """What an operation gives: where its operands are, unless it is asked for elsewhere."""
     name = operation._schema.name
     if name == "aten::_fused_sdp_choice":
         return 0  # Attention by matrix products, which every device has.
@@ -87,9 +89,8 @@ def computed(operation: Any, *args: Any, **kwargs: Any) -> Any:
         _refuse_strangers(name, [args[0], *args[2:3], *(index for index in args[1] if isinstance(index, Hidden))])
     elif name != "aten::_to_copy":
         _refuse_strangers(name, operands)
-    device = kwargs.get("device")
-    stays = device is None or torch.device(device).type == NAME
-    if device is not None:
+    device = kwargs.get("device") or next(operand.device for operand in operands if isinstance(operand, Hidden))
+    if "device" in kwargs:
         kwargs["device"] = torch.device("cpu")
     if name == "aten::histc":
         operation = _histogram  # Of whole numbers, which torch counts on a GPU only.
@@ -100,9 +101,9 @@ def computed(operation: Any, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(each, torch.Tensor) or isinstance(each, Hidden):
             return each
         # What is written into stays the tensor that it was.
-        return own[id(each)] if id(each) in own else Hidden(each)
+        return own[id(each)] if id(each) in own else Hidden(each, torch.device(NAME, device.index or 0))
 
-    return tree_map(on_stand_in, found) if stays else found
+    return tree_map(on_stand_in, found) if device.type == NAME else found
 
 
 def _tensors(arguments: Any) -> Iterator[torch.Tensor]:
@@ -120,12 +121,12 @@ def _on_cpu(arguments: Any) -> Any:
 
 
 def _refuse_strangers(name: str, operands: list[Any]) -> None:
-    """Raise what torch raises where some operands are on the stand-in, and others, with axes, on the CPU."""
+    """Raise what torch raises where operands are on several devices; numbers of the CPU, without axes, are on any."""
     tensors = [operand for operand in operands if isinstance(operand, torch.Tensor)]
-    strangers = [tensor for tensor in tensors if not isinstance(tensor, Hidden) and tensor.ndim]
-    if strangers and len(strangers) < len(tensors):
-        shapes = ", ".join(str(tuple(stranger.shape)) for stranger in strangers)
-        raise RuntimeError(f"expected all tensors to be on the same device: {name} was given {shapes} of the CPU")
+    places = {str(each.device): each.shape for each in tensors if isinstance(each, Hidden) or each.ndim}
+    if len(places) > 1:
+        found = " and ".join(f"{tuple(shape)} on {device}" for device, shape in places.items())
+        raise RuntimeError(f"expected all tensors to be on the same device: {name} was given {found}")
 
 
 def _histogram(values: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:

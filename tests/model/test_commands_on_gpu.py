@@ -1,7 +1,8 @@
-"""Every command computes on the stand-in for a GPU what it computes on the CPU, from the answers to the results."""
+"""Every command computes on the stand-in for a GPU, or on two, what it computes on the CPU: answers and results."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,9 @@ from analyses import cli
 from interp.answer_files import load_answers
 from interp.model_sources import ModelSource
 from tests.row_files import written
-from tests.stand_in_gpu import stand_in
+from tests.stand_in_gpu import NAME, stand_in
 
 N = 90
-SAME = ("--dtype", "float32")
 CELLS = "--positions last_q,exact_answer_last,-1"
 FEW = "--bootstraps 20"
 PROBE = f"probe {CELLS} {FEW} --permutations 20 --halvings 1 --folds 3"
@@ -36,12 +36,10 @@ LINES = {
     "ccs": ["ccs --starts 2"],
     "transfer": [f"transfer --datasets a.csv b.csv --folds 3 {CELLS}"],
     "samples": ["error-types --samples 9 --n 60", "select --samples 3"],
-    "lenses": [
-        f"lens {CELLS} {FEW} --of all",
-        "lens --text Lyon --colour kl",
+    "lenses": [f"lens {CELLS} {FEW} --of all", "lens --text Lyon --colour kl", f"attribution {CELLS} {FEW}"],
+    "translators": [
         "tune --begin identity --steps 2 --tokens 64 --measure-every 1 --length 32",
         f"lens {CELLS} {FEW} --of all --quantities kl,answer-logprob --lens tuned:LENS",
-        f"attribution {CELLS} {FEW}",
     ],
     "patches": [
         f"{PATCH} --metric kl",
@@ -52,10 +50,14 @@ LINES = {
         f"{PATCH} --corruption mean",
         f"{PATCH} --corruption resample --site head_z",
         f"{PATCH} --site mlp_out --window 2",
-        f"{PATCH} --screen --steps 2 --verify top:3",
         "patch --clean Lyon --corrupt Rio",
     ],
+    "estimates": [f"{PATCH} --screen --steps 2 --verify top:3"],
 }
+OF_TWO = ("answers", "activations", "baselines", "lenses", "patches")
+"""What the model itself does, without gradients: they go back through one stand-in only."""
+FIRST, SECOND = ("model.embed_tokens", "model.rotary_emb", "model.layers.0"), ("model.layers.1", "model.layers.2")
+SPLIT = dict.fromkeys(FIRST, f"{NAME}:0") | dict.fromkeys((*SECOND, "model.norm", "lm_head"), f"{NAME}:1")
 
 
 def asked(name: str) -> Path:
@@ -76,7 +78,7 @@ def asked(name: str) -> Path:
     return written(Path(f"{name}.csv"), rows)
 
 
-def results_of(name: str, source: ModelSource, device: str) -> dict[str, np.ndarray]:
+def results_of(name: str, source: ModelSource, *placed: str) -> dict[str, np.ndarray]:
     """Every array that some command lines leave, and the answers that they are about."""
     found = {}
     for number, line in enumerate(LINES[name]):
@@ -86,7 +88,8 @@ def results_of(name: str, source: ModelSource, device: str) -> dict[str, np.ndar
         given = [] if command == "transfer" else ["--dataset", "a.csv"]
         given += [] if "--n" in flags else ["--n", str(N)]
         given += [] if command in ("answers", "capture") else ["--figures", str(number)]
-        assert cli.main([command, *flags, *given, "--model", str(source.folder), *SAME, "--device", device]) == 0, line
+        given += ["--model", str(source.folder), "--dtype", "float32", *placed]
+        assert cli.main([command, *flags, *given]) == 0, line
         for path in Path(str(number)).rglob("*.nc"):
             with xarray.open_dataset(path) as result:
                 found |= {f"{number} {path.name} {name}": array.values for name, array in result.data_vars.items()}
@@ -95,22 +98,35 @@ def results_of(name: str, source: ModelSource, device: str) -> dict[str, np.ndar
     return found
 
 
-@pytest.mark.parametrize("name", LINES)
-def test_a_command_computes_the_same(
-    name: str, source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = []
-    with stand_in() as stand_in_device:
-        for device in (stand_in_device, "cpu"):
-            (tmp_path / device).mkdir()
-            monkeypatch.chdir(tmp_path / device)
-            for questions in ("a", "b"):
-                asked(questions)
-            found.append(results_of(name, source, device))
-    ours, expected = found
+@pytest.fixture
+def expected(name: str, source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
+    """What some command lines leave on the CPU; after it the working folder is an empty one."""
+    for folder in ("cpu", "gpu"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        for questions in ("a", "b"):
+            asked(questions)
+        if folder == "cpu":
+            found = results_of(name, source, "--device", "cpu")
+    return found
+
+
+def require_same(ours: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     assert ours.keys() == expected.keys() != set()
     for place, array in ours.items():
         if array.dtype.kind == "f":
             np.testing.assert_allclose(array, expected[place], rtol=1e-4, atol=1e-5, err_msg=place)
         else:
             np.testing.assert_array_equal(array, expected[place], err_msg=place)
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_on_a_gpu(name: str, source: ModelSource, expected: dict[str, np.ndarray]) -> None:
+    with stand_in() as device:
+        require_same(results_of(name, source, "--device", device), expected)
+
+
+@pytest.mark.parametrize("name", OF_TWO)
+def test_of_a_model_that_is_split_over_two(name: str, source: ModelSource, expected: dict[str, np.ndarray]) -> None:
+    with stand_in():
+        require_same(results_of(name, source, "--device-map", json.dumps(SPLIT)), expected)

@@ -19,9 +19,11 @@ from interp.attribution_patching import attributed_effects
 from interp.capture import capture, examples_to_capture, planned_stores
 from interp.cell_probe import Probing
 from interp.generation import Respondent
+from interp.gradient_passes import frozen_parameters
 from interp.halves import measured_widening
 from interp.labels import Split
 from interp.lens import lens_values
+from interp.lens_divergence import gradients
 from interp.lenses import LogitLens
 from interp.models import HookedModel, Sampling, load_model
 from interp.patching import Job
@@ -31,6 +33,7 @@ from interp.sites import SITES, hook_names
 from interp.store import ActivationStore
 from interp.sweep import patched_readings
 from interp.sweep_choice import takes_wavefronts
+from interp.tuned_lens import TunedLens
 from tests.model.conftest import Family
 from tests.model.test_lens import ANSWERS, Captured, captured, random_targets
 from tests.patched_runs import of_run, read_at, records, rows_of, tokens_of
@@ -123,6 +126,19 @@ def test_lenses(family_model: HookedModel, on_gpu: HookedModel) -> None:
     own = batch_activations(on_gpu, [answer.token_ids for answer in ANSWERS], tokens, hooks)["resid_post"]
     assert isinstance(store, Captured)
     near(own, store.streams)
+
+
+def test_translators_may_be_elsewhere(family_model: HookedModel, on_gpu: HookedModel) -> None:
+    """As they are where a model is split over devices, and its unembedding is not on the first."""
+    n_layers, d_model = family_model.cfg.n_layers, family_model.cfg.d_model
+    lens = TunedLens.untrained(n_layers, d_model)
+    streams = torch.randn(n_layers, 6, d_model, generator=torch.Generator().manual_seed(0))
+    found = []
+    for model in (on_gpu, family_model):
+        with frozen_parameters(model):
+            found.append(gradients(model, lens, streams))
+    for ours, expected in zip(*found, strict=True):
+        near(ours, expected)
 
 
 @pytest.mark.parametrize("sampling", [None, Sampling(1.0, 0)], ids=["greedy", "drawn"])
