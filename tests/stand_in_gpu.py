@@ -2,10 +2,10 @@
 
 A tensor on the stand-in hides one on the CPU. Every operation on it, and every tensor that is made there, comes through
 `computed`, which does what was asked with the hidden tensors, unless some of the operands are elsewhere: on the CPU, or
-on a second stand-in (``stand_in:1``). Those are refused, as CUDA refuses them, but for numbers of the CPU (tensors of no
-axes) and indices. So code that forgets to bring a tensor over fails where there is no GPU, too. What only a GPU would
-show is left out: its rounding, its memory, its speed, and whatever is done for the name ``cuda``. Torch sends gradients
-back through the first stand-in only.
+on a second stand-in (``stand_in:1``). Those are refused, as CUDA refuses them, but for numbers of the CPU (of no axes)
+and indices. So code that forgets to bring a tensor over fails where there is no GPU, too. What only a GPU would show is
+left out: its rounding, its memory, its speed, and whatever is done for the name ``cuda``. Torch sends gradients back
+through the first stand-in only.
 
 Tensors that hide others cannot be made in `torch.inference_mode`: it is `torch.no_grad` while the stand-in is in use.
 """
