@@ -44,7 +44,7 @@ INSTALLED := $(VENV)/.installed
 HOOKED := .venv-hooked
 # Of these the model's form decides something: they run models with hooks. Ray, kills, and the commands need but one form.
 TESTS_OF_FORMS := tests/end_to_end/test_forms.py $(addprefix tests/model/test_,$(addsuffix .py,forms models sites norms \
-  output_path capture generation patching patch attribution_patching recordings direct_attribution lens prompt_lens))
+  output_path capture generation patching patch attribution_patching recordings direct_attribution lens prompt_lens gpu))
 
 .PHONY: figures gallery sampled test test-hooked lint types contracts clean
 

@@ -88,7 +88,7 @@ def results_of(name: str, source: ModelSource, *placed: str) -> dict[str, np.nda
         given = [] if command == "transfer" else ["--dataset", "a.csv"]
         given += [] if "--n" in flags else ["--n", str(N)]
         given += [] if command in ("answers", "capture") else ["--figures", str(number)]
-        given += ["--model", str(source.folder), "--dtype", "float32", *placed]
+        given += ["--model", str(source.folder), "--backend", "bridge", "--dtype", "float32", *placed]
         assert cli.main([command, *flags, *given]) == 0, line
         for path in Path(str(number)).rglob("*.nc"):
             with xarray.open_dataset(path) as result:
