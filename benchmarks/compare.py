@@ -5,8 +5,8 @@ two that are drawn independently the test of `interp.map_agreement` should find 
 that comes with a Spearman correlation, for which cells are independent observations. Where the columns of both maps go
 in the same groups, the test finds more: to it that is something that the maps have in common. Of two that share half of
 their variance, or of which one is the other three layers later, a test should find as many as it can. The interval of
-the correlation, over all cells and across the layers of a column, should hold that of the maps of all examples in 95 %
-of the draws of examples; the peer is the percentiles of the same bootstrap draws.
+the correlation, over all cells, across the layers of a column, and of the means over columns and over layers, should
+hold that of the maps of all examples in 95 % of the draws of examples; the peer is the percentiles of the same draws.
 
     python -m benchmarks.compare --pairs 400
 """
@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import tyro
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
 
@@ -67,6 +69,8 @@ RELATIONS = ("independent", "half shared", "shifted by 3", "the same")
 LATER = 3
 """By so many layers the second map is the first one, where it is shifted."""
 LEVEL = 0.05
+KINDS = ("all cells", "each column", "columns", "layers")
+"""Of correlations: over all cells, across the layers of a column, the mean of these, and that across columns."""
 NOISE = (2.0, 8.0)
 """Deviations of an example's value in a cell; that of the cells of the map of all examples is 1 or more."""
 
@@ -156,34 +160,31 @@ def coverage(config: Config) -> dict[str, dict[str, dict[str, list[float]]]]:
         f"\nshare of {config.pairs} draws of {config.examples} examples whose interval holds the correlation "
         "(of which percentiles do)"
     )
-    heads = [f"{kind}, noise {noise:g}" for kind in ("all cells", "each column") for noise in NOISE]
-    print(f"{'':30}" + "".join(f"{head:>22}" for head in heads))
+    print(f"{'':42}" + "".join(f"{kind:>18}" for kind in KINDS))
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for name, form in FORMS.items():
-        found[name] = {f"{noise:g}": covered(config, form, noise) for noise in NOISE}
-        of_kinds = zip(*(of_noise.values() for of_noise in found[name].values()), strict=True)
-        cells = [f"{ours:.3f} ({peer:.3f})" for of_kind in of_kinds for ours, peer in of_kind]
-        print(f"{name:30}" + "".join(f"{cell:>22}" for cell in cells), flush=True)
+        found[name] = {}
+        for noise in NOISE:
+            found[name][f"{noise:g}"] = held = covered(config, form, noise)
+            cells = [f"{ours:.3f} ({peer:.3f})" for ours, peer in held.values()]
+            print(f"{name + f', noise {noise:g}':42}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
     return found
 
 
 def covered(config: Config, form: Form, noise: float) -> dict[str, list[float]]:
-    """How often the interval, and the percentiles of the same draws, hold the correlation of two maps of examples.
-
-    That over all cells, and that across the layers of each column.
-    """
+    """By kind: how often the interval, and percentiles of its draws, hold the correlation of two maps of examples."""
     import numpy as np
 
-    from interp.map_agreement import of_columns, spearman
+    from interp.map_agreement import of_columns, spearman, within_columns, within_layers
     from interp.means import drawn_means, group_draws
     from interp.turned_maps import Turned
 
-    def of_all(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        return np.array([spearman(first, second)])
+    def one(statistic: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+        return lambda first, second: np.array([statistic(first, second)])
 
     rng = np.random.default_rng(config.seed)
     shape = (config.layers, config.columns)
-    kinds = {"all cells": of_all, "each column": of_columns}
+    kinds = dict(zip(KINDS, (one(spearman), of_columns, one(within_columns), one(within_layers)), strict=True))
     holds: dict[str, list[list[np.ndarray]]] = {kind: [] for kind in kinds}
     for _ in range(config.pairs):
         maps = related_maps(form, "half shared", shape, rng)
