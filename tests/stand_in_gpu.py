@@ -149,8 +149,11 @@ class _Hook(_DummyPrivateUse1Hook):
 
 
 @cache
-def _libraries() -> list[torch.library.Library]:
-    """Make the device known to torch, for as long as the process lives."""
+def known_to_torch() -> list[torch.library.Library]:
+    """Make the device known to torch, for as long as the process lives.
+
+    That must be before any gradient goes back: torch makes the threads for it once, for the devices that it knows then.
+    """
     _setup_privateuseone_for_python_backend(NAME, _Module(), _Hook())
     aten, anything = torch.library.Library("aten", "IMPL"), torch.library.Library("_", "IMPL")
     for name in MADE_ELSEWHERE:
@@ -168,7 +171,7 @@ def _no_grad(mode: bool = True) -> AbstractContextManager[None]:
 @contextmanager
 def stand_in() -> Iterator[str]:
     """The name of the device, which `interp` takes for one that this machine has until it is left."""
-    _libraries()
+    known_to_torch()
     resolved: Callable[[str], str] = interp.devices.resolve_device
 
     def resolve_device(device: str) -> str:
