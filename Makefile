@@ -80,7 +80,7 @@ gallery: figures
 	$(BIN)/interp patch $(RUN)
 	$(BIN)/interp $(VERDICT)
 	$(BIN)/interp lens $(RUN) --quantities answer-rank,gold-rank,kl
-	$(BIN)/interp lens $(RUN) --text "The Eiffel Tower is in the city of"
+	$(BIN)/interp lens $(RUN) --prompt "The Eiffel Tower is in the city of"
 	$(BIN)/interp tune $(RUN) --steps 12 --tokens 256 --measure-every 12 --precision float32
 # Through the lens that this machine has trained just now, whose bytes are its own.
 	$(BIN)/interp lens $(RUN) --quantities answer-rank --of all --first 300 --overwrite \

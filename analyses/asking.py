@@ -35,7 +35,7 @@ class Config:
     """What a file or the hub calls a column, as OURS=THEIRS: question=query answer=answer.value"""
     subset: str | None = None
     """Configuration of a hub's data set."""
-    split: str | None = None
+    dataset_split: str | None = None
     """Split of a hub's data set, or of a set of the paper (train, test)."""
     strict: bool = False
     """Refuse a question file for its first bad row, in place of leaving the row out and listing it."""
@@ -46,7 +46,7 @@ class Config:
     max_new_tokens: int | None = None
     """An answer that is not ended by then is cut, and counted as cut. By default as the set has it: 48; 100
     for questions about countries and the sets of the paper, 200 for math."""
-    prompt: Literal["auto", "chat", "base"] = "auto"
+    prompt_style: Literal["auto", "chat", "base"] = "auto"
     """'chat': a turn of the chat template. 'base': a text to continue, the answer ends with the line. auto: chat if
     the tokenizer has a chat template."""
     template: str | None = None
@@ -130,7 +130,7 @@ def questions_of(config: Config, kept: Sequence[str] = ()) -> QuestionSet:
         strict=config.strict,
         columns=_columns(config),
         subset=config.subset,
-        split=config.split,
+        split=config.dataset_split,
         kept=kept,
     )
     extraction = questions.extraction if config.extraction == "auto" else config.extraction
@@ -152,7 +152,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
     """All that decides the answers."""
     # What is as it is by default is left out: results from before there was a choice keep their identity.
     chosen: dict[str, tuple[Any, Any]] = {
-        "prompt": (config.prompt, "auto"),
+        "prompt": (config.prompt_style, "auto"),
         "template": (config.template, None),
         "templates": (dict(questions.templates), {}),
         "shots": (config.shots, None),
@@ -334,4 +334,4 @@ def _prompting(config: Config, templates: dict[str, str]) -> Prompting:
 
     if config.template is not None:
         templates = dict.fromkeys(STYLES, config.template)
-    return Prompting(config.prompt, templates, config.shots)
+    return Prompting(config.prompt_style, templates, config.shots)

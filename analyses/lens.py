@@ -4,8 +4,8 @@ Reads every captured cell of the residual stream through the model's own final n
 and the rank of the answer's first token, of the correct answer's and of the model's own next token, the entropy, and
 how far the lens is from the model's output. Over all answers, right and wrong ones apart, and their difference. The
 model is not run again where the activations are there. Writes lens-answer-logprob.nc, .pdf and .png, and so on. With
---text it shows what the lens says at every layer and token of one prompt: as text, and in files that have the prompt's
-first words in their names.
+--prompt it shows what the lens says at every layer and token of one text: as text, and in files that have its first
+words in their names.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def run(config: Config) -> None:
     source = asking.source_of(config)
     lens_prompt.require_lens_of(config, source)
     model = cache(lambda: asking.loaded(config, source))
-    if config.text is not None:
+    if config.prompt is not None:
         lens_prompt.run(config, source, model)
         return
     require_layers(config, n_layers_of(source) or model().cfg.n_layers)
@@ -105,8 +105,8 @@ def require_usable(config: Config) -> None:
     capturing.require_usable(config)
     lens_prompt.require_usable(config)
     given = [f"--{name}" for name in OF_QUESTIONS if getattr(config, name) != getattr(Config, name)]
-    if config.text is not None and given:
-        raise InputError(f"of a set of questions, and not of one prompt: {', '.join(given)}; leave out that or --text")
+    if config.prompt is not None and given:
+        raise InputError(f"of a set of questions, not of one prompt: {', '.join(given)}; leave out that or --prompt")
     asking.require_least(config, {"bootstraps": 1, "first": MIN_EXAMPLES})
     for kind, text, known in (("quantity", config.quantities, QUANTITIES), ("subset", config.of, SUBSETS)):
         for name in names_in(text):

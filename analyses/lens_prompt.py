@@ -1,4 +1,4 @@
-"""A lens over one prompt, with the top token of every layer and token: interp lens --text TEXT."""
+"""A lens over one prompt, with the top token of every layer and token: interp lens --prompt TEXT."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ LOGIT = "logit"
 class Config(capturing.Config):
     """What a lens says over one prompt."""
 
-    text: str | None = None
+    prompt: str | None = None
     """One prompt in place of a data set: the picture of it has the lens's top token at every layer and token. In a chat
-    turn with --prompt chat, else as it stands, after the token that begins texts (bos): TransformerLens loads
+    turn with --prompt-style chat, else as it stands, after the token that begins texts (bos): TransformerLens loads
     tokenizers so, also where by itself one would not put it there (SmolLM2)."""
     tokens: str | None = None
-    """Of --text: which tokens are the columns, such as 0-40, 12- or --tokens=-20- (from the 20th before the end); by
+    """Of --prompt: which tokens are the columns, such as 0-40, 12- or --tokens=-20- (from the 20th before the end); by
     default as many of the last ones as can be read on a page."""
     stride: int = 1
-    """Of --text: only every so many tokens, counted back from the last one that is shown."""
+    """Of --prompt: only every so many tokens, counted back from the last one that is shown."""
     colour: Literal["probability", "rank", "entropy", "kl"] = DEFAULT_COLOUR
-    """Of --text: what the colours say: the top token's probability, the true next token's rank, the entropy, or the
+    """Of --prompt: what the colours say: the top token's probability, the true next token's rank, the entropy, or the
     divergence from the model's output."""
     lens: str = LOGIT
     """'logit' reads every layer's stream as if it were the last one's; 'tuned:PATH' through the translators of a file
     that 'interp tune' made, or of a folder in the format of the tuned-lens package."""
     figures: Path = Path("figures")
     """Folder of results: <model>/<dataset>/lens-<quantity>.{nc,pdf,png}, and -correct, -wrong, -difference;
-    <model>/texts/lens-<its first words and a hash>.* for --text."""
+    <model>/texts/lens-<its first words and a hash>.* for --prompt."""
     overwrite: bool = False
     """Replace the results of another run."""
 
@@ -67,10 +67,10 @@ def require_usable(config: Config) -> None:
 
     asking.require_usable(config)
     layer_numbers(config.layers, n_layers=None)
-    if config.text is None and (config.tokens, config.stride, config.colour) != (None, 1, DEFAULT_COLOUR):
-        raise InputError("--tokens, --stride and --colour are of one prompt; give --text, or leave them out")
-    if config.text is not None:
-        require_text(config.text, flag="--text")
+    if config.prompt is None and (config.tokens, config.stride, config.colour) != (None, 1, DEFAULT_COLOUR):
+        raise InputError("--tokens, --stride and --colour are of one prompt; give --prompt, or leave them out")
+    if config.prompt is not None:
+        require_text(config.prompt, flag="--prompt")
     asking.require_least(config, {"stride": 1})
     if config.tokens is not None:
         window_of(config.tokens)
@@ -114,7 +114,7 @@ def run(config: Config, source: ModelSource, model: Callable[[], HookedModel]) -
 
     of_values = identity_of(config, source)
     identity = of_values | {"colour": config.colour}
-    name = "-".join(["lens", prompt_name(str(config.text)), *variants_of(config)])
+    name = "-".join(["lens", prompt_name(str(config.prompt)), *variants_of(config)])
     parent = config.runs / source.name / "texts"
     path, published = run_folder(parent, "lens", identity) / "lens.nc", config.figures / source.name / "texts"
     require_publishable(published / f"{name}.nc", identity, overwrite=config.overwrite)
@@ -142,10 +142,10 @@ def values_of(config: Config, source: ModelSource, model: Callable[[], HookedMod
     if values is None:
         layers = layer_numbers(config.layers, n_layers_of(source) or model().cfg.n_layers)
         most, tokenizer = getattr(model().cfg, "n_ctx", None), model().tokenizer
-        tokens = text_tokens(tokenizer, str(config.text), flag="--text", style=config.prompt, most=most)
+        tokens = text_tokens(tokenizer, str(config.prompt), flag="--prompt", style=config.prompt_style, most=most)
         values = prompt_map(model(), lens_of(config, source, model()), tokens, places_of(config, len(tokens)), layers)
         record = {"model": source.name, "revision": source.revision, **asking.form_of(config, source)}
-        values = values.with_attributes(record | {"text": str(config.text)} | provenance(identity))
+        values = values.with_attributes(record | {"text": str(config.prompt)} | provenance(identity))
         values.save(path)
     return values
 
@@ -154,7 +154,7 @@ def identity_of(config: Config, source: ModelSource) -> dict[str, Any]:
     """All that decides what is read of a prompt."""
     # The columns by default are here too: another number of them is another picture.
     tokens = {"tokens": config.tokens or f"the last {COLUMNS}", "stride": config.stride, "layers": config.layers}
-    of_text = {"text": config.text, "prompt": config.prompt, "lens": lens_identity(config)}
+    of_text = {"text": config.prompt, "prompt": config.prompt_style, "lens": lens_identity(config)}
     return asking.model_identity(config, source) | of_text | tokens | procedures.LENS_READINGS
 
 

@@ -67,8 +67,8 @@ def read_in_words(config: patching.Config, answers: Sequence[str]) -> str:
 
 def identity_of(config: patching.Config, source: ModelSource) -> dict[str, Any]:
     """All that decides the map of one pair of texts."""
-    names = ("clean", "corrupt", "clean_answer", "corrupt_answer", "prompt", "site", "window", "layers", "direction")
-    settings = {name: getattr(config, name) for name in (*names, "margin")}
+    names = ("clean", "corrupt", "clean_answer", "corrupt_answer", "site", "window", "layers", "direction")
+    settings = {name: getattr(config, name) for name in (*names, "margin")} | {"prompt": config.prompt_style}
     # What is as it is by default is left out: results from before it was in here keep their identity.
     settings |= {"corruption": config.corruption} if config.corruption != "question" else {}
     settings |= {"metric": patching.metric_of(config)} | procedures.PATCHED_CELLS
@@ -84,7 +84,7 @@ def text_pair_of(config: patching.Config, model: HookedModel) -> TextPair:
 
     def tokens(flag: str, text: str | None) -> tuple[int, ...]:
         most = getattr(model.cfg, "n_ctx", None)
-        return text_tokens(model.tokenizer, str(text), flag=flag, style=config.prompt, most=most)
+        return text_tokens(model.tokenizer, str(text), flag=flag, style=config.prompt_style, most=most)
 
     def first_token(flag: str, text: str | None) -> int | None:
         if text is None:

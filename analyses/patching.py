@@ -90,7 +90,7 @@ class Config(asking.Config):
     estimates. 'all': the whole map, in the time that it takes without --screen, to learn how far to trust it here."""
     clean: str | None = None
     """One pair of texts in place of a data set: the text whose next token is to be restored. In a chat turn with
-    --prompt chat, else as it stands."""
+    --prompt-style chat, else as it stands."""
     corrupt: str | None = None
     """The other text of the pair."""
     clean_answer: str | None = None

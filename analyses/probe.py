@@ -155,7 +155,7 @@ def require_usable(config: Config) -> None:
 
 def has_controls(config: Config) -> bool:
     """Whether there is a map of what the probe knows beyond the controls: it needs folds within folds."""
-    folds = config.splitting == "folds" and config.folds >= probing.FOLDS_TO_NEST
+    folds = config.split == "folds" and config.folds >= probing.FOLDS_TO_NEST
     return config.controls and config.nested and folds
 
 

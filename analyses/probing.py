@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from interp.questions import QuestionSet
     from interp.store import ExamplesOfStore
 
-OF_SCORES = ("site", "group", "folds", "seeds", "splitting", "c", "probe", "solver", "standardise", "nested", "labels")
+OF_SCORES = ("site", "group", "folds", "seeds", "c", "probe", "solver", "standardise", "nested", "labels")
 """Flags that decide the scores of the examples, in the identity of every map; those below are in it if they are not as
 they are by default."""
 PROBES = "probes.safetensors"
@@ -58,7 +58,7 @@ class Config(capturing.Config):
     """Folds of the cross-fitting."""
     seeds: int = 1
     """In how many ways the answers are split into folds; the value is the mean."""
-    splitting: Literal["folds", "paper"] = "folds"
+    split: Literal["folds", "paper"] = "folds"
     """'paper' scores one random fifth by a probe trained on the rest, whatever the groups, to replicate it."""
     group: Literal["question", "answer"] = "question"
     """What is kept on one side of a split: related questions, or with 'answer' also all that are given one answer, so
@@ -106,8 +106,8 @@ def require_usable(config: Config) -> None:
     if config.label_kind == "number":
         require_usable_for_numbers(config)
     asking.require_least(config, LEAST)
-    if len(strengths_of(config)) > 1 and config.splitting == "paper":
-        raise InputError("--splitting paper has no folds within which to choose among several --c; give one")
+    if len(strengths_of(config)) > 1 and config.split == "paper":
+        raise InputError("--split paper has no folds within which to choose among several --c; give one")
     if len(strengths_of(config)) > 1 and config.folds < FOLDS_TO_NEST:
         raise InputError(f"--folds {config.folds} leaves nothing to choose among several --c on; give 3 folds or more")
     if config.probe == "sparse":
@@ -122,7 +122,7 @@ def require_usable_for_numbers(config: Config) -> None:
 
     if (config.probe, config.solver, config.c) != ("logistic", "newton", None):
         raise InputError("a number is probed by ridge regression, with --alpha; leave --probe, --solver and --c out")
-    if len(config.alpha) > 1 and (config.splitting == "paper" or config.folds < FOLDS_TO_NEST):
+    if len(config.alpha) > 1 and (config.split == "paper" or config.folds < FOLDS_TO_NEST):
         raise InputError("there are no folds within which to choose among several --alpha; give one, or --folds 3")
 
 
@@ -130,7 +130,7 @@ def strengths_of(config: Config) -> tuple[float, ...]:
     """The inverse strengths of the regularisation among which one is chosen, or the only one."""
     if config.c is not None:
         return config.c
-    is_chosen = config.probe == "logistic" and config.splitting == "folds" and config.folds >= FOLDS_TO_NEST
+    is_chosen = config.probe == "logistic" and config.split == "folds" and config.folds >= FOLDS_TO_NEST
     return STRENGTHS if is_chosen else (1.0,)
 
 
@@ -150,7 +150,9 @@ def column_of(labels: str) -> tuple[str, bool]:
 
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
     """All that decides the scores of the examples."""
-    settings = {name: getattr(config, name) for name in OF_SCORES} | {"c": list(strengths_of(config))}
+    # A split was called a splitting once, and the results of then keep their identity.
+    settings: dict[str, Any] = {name: getattr(config, name) for name in OF_SCORES} | {"splitting": config.split}
+    settings |= {"c": list(strengths_of(config))}
     values = json.dumps({name: dict(column) for name, column in questions.columns.items()}, sort_keys=True)
     # What is as it is by default is left out: results from before there was a choice keep their identity.
     chosen: dict[str, tuple[object, object]] = {
@@ -169,7 +171,7 @@ def variants_of(config: Config) -> list[str]:
     chosen = [
         (re.sub(r"[^\w.-]+", "-", config.labels), CORRECTNESS),
         (config.label_kind, "auto"),
-        (f"{config.splitting}_split", "folds_split"),
+        (f"{config.split}_split", "folds_split"),
         (config.solver, "newton"),
         (f"group_{config.group}", "group_question"),
         (config.probe, "logistic"),
@@ -183,7 +185,7 @@ def variant_in_words(config: Config) -> str:
     told = {
         "labels: shuffled": column_of(config.labels)[1],
         "no answer is on both sides of a split": config.group == "answer",
-        "split: one fifth, as published": config.splitting == "paper",
+        "split: one fifth, as published": config.split == "paper",
         f"probe: {config.probe}": config.probe not in ("logistic", "sparse"),
         f"probe: {config.k} coordinates": config.probe == "sparse",
     }
@@ -246,7 +248,7 @@ def material_of(
         target=target,
         answers=answers,
         named=names_of(answers),
-        split=Split(config.folds, config.seed, config.seeds, as_published=config.splitting == "paper"),
+        split=Split(config.folds, config.seed, config.seeds, as_published=config.split == "paper"),
         probing=Probing(strengths_of(config), config.probe, config.solver, config.standardise, config.nested, config.k),
         store=captured.of(config.site, target.rows),
         table=table,

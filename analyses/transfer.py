@@ -100,9 +100,9 @@ def require_usable(config: Config) -> None:
         if config.position not in capturing.positions_of(config):
             raise InputError(f"--position {config.position} is not among --positions; add it there")
     require_layer(config, n_layers=None)
-    if config.labels != probing.CORRECTNESS or config.splitting != "folds" or not config.nested:
+    if config.labels != probing.CORRECTNESS or config.split != "folds" or not config.nested:
         raise InputError(
-            "transfer is of correctness, over folds, with nested choice; leave --labels, --splitting, --no-nested out"
+            "transfer is of correctness, over folds, with nested choice; leave --labels, --split, --no-nested out"
         )
     if config.folds < probing.FOLDS_TO_NEST:
         raise InputError(f"--folds {config.folds} leaves nothing to choose a cell on; give 3 folds or more")

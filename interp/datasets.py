@@ -86,7 +86,7 @@ def load_questions(
     if n < 1:
         raise InputError(f"cannot draw {n} questions; give --n a number from 1")
     if dataset in BUILT_IN:
-        _require_unused(dataset, columns=columns, subset=subset, split=split)
+        _require_unused(dataset, columns=columns, subset=subset, dataset_split=split)
         if kept:
             raise unknown_name("column", kept[0], OF_ANSWERS, f"Of {dataset} there are no others; a file of yours may")
         return BUILT_IN[dataset].questions(n, seed)
@@ -98,7 +98,7 @@ def load_questions(
     schema = Schema.mapped(columns or {}, kept)
     path = Path(dataset).expanduser()
     if path.suffix.lower() in FILE_SUFFIXES or path.is_file():
-        _require_unused(dataset, subset=subset, split=split)
+        _require_unused(dataset, subset=subset, dataset_split=split)
         return file_questions(path, _with_hint(schema, path), n=n, seed=seed, strict=strict)
     if path.is_dir() or _AT_HUB.fullmatch(dataset):
         at_hub = HubSource(str(path) if path.is_dir() else dataset, subset, split)
@@ -137,7 +137,7 @@ def _has(known: BuiltIn, n: int) -> bool:
 
 def _require_unused(dataset: str, **flags: object) -> None:
     """Raise an `InputError` for a flag that would say nothing about this set."""
-    used = [f"--{name}" for name, value in flags.items() if value]
+    used = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value]
     if used:
         raise InputError(f"{dataset} takes no {' and no '.join(used)}; leave it out")
 

@@ -61,8 +61,8 @@ def _loaded(source: HubSource) -> Any:
             f"cannot fetch the data set {source.id} from the hub: {what}; check the name, --subset, the network and, "
             "for a gated data set, the token"
         ) from error
-    given = "no --split is given" if split is None else f"{split!r} is none of them"
-    raise InputError(f"{source.id} has the splits {', '.join(splits)}, and {given}; give --split one of them")
+    given = "no --dataset-split is given" if split is None else f"{split!r} is none of them"
+    raise InputError(f"{source.id} has the splits {', '.join(splits)}, and {given}; give --dataset-split one of them")
 
 
 def _named(classes: Any, value: object) -> object:

@@ -62,7 +62,7 @@ class Prompting:
             If it is to be chat, and the tokenizer has no chat template.
         """
         if self.style == "chat" and tokenizer.chat_template is None:
-            raise InputError("the model's tokenizer has no chat template; ask it with --prompt base")
+            raise InputError("the model's tokenizer has no chat template; ask it with --prompt-style base")
         return self.style if self.style != "auto" else "base" if tokenizer.chat_template is None else "chat"
 
     def shots_for(self, style: str, questions: Sequence[Question]) -> tuple[Question, ...]:

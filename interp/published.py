@@ -113,7 +113,7 @@ def published_questions(
     known = PUBLISHED[name]
     split = split or "train"
     if split not in SPLITS:
-        raise InputError(f"{name} has the splits {', '.join(SPLITS)}, not {split!r}; give --split one of them")
+        raise InputError(f"{name} has the splits {', '.join(SPLITS)}, not {split!r}; give --dataset-split one of them")
     table = _table(name, known, source, split, kept)
     options = {"credit": known.credit, "max_new_tokens": PAPER_TOKENS, **known.options}
     schema = known.schema(table.source, table.columns, kept) if table.columns else Schema()

@@ -103,8 +103,8 @@ def test_a_sample_that_was_interrupted_goes_on_to_the_same(
         ("--extraction", "number"),
         ("--extraction", "prompted", "--tries", "1"),
         ("--extraction", "prompted", "--tries", "2"),
-        ("--prompt", "base", "--shots", "1"),
-        ("--prompt", "base", "--shots", "2"),
+        ("--prompt-style", "base", "--shots", "1"),
+        ("--prompt-style", "base", "--shots", "2"),
         ("--template", "Answer: {question}"),
         ("--max-new-tokens", "5"),
     ],
@@ -296,7 +296,7 @@ def test_every_kind_of_probe_is_a_map_of_its_own(
     told = capsys.readouterr().out
     assert "chosen without them" in told
     assert "cells above chance (50 permutations, family-wise error 5 %)" in told
-    asked(source, path, *flags, "--splitting", "paper", command="probe")
+    asked(source, path, *flags, "--split", "paper", command="probe")
     asked(source, path, *flags, "--probe", "mass-mean", "--no-controls", command="probe")
     asked(source, path, *flags, "--group", "answer", "--solver", "sklearn", "--no-nested", command="probe")
     maps = {found.stem: Heatmap.load(found).data for found in Path("figures").rglob("*[!s].nc")}
@@ -310,8 +310,8 @@ def test_every_kind_of_probe_is_a_map_of_its_own(
     assert {"sd_of_seeds", "low_bootstrap", "p_corrected", "marked", "f1", "calibration_error"} <= set(maps["probe"])
     assert "calibration_error" not in maps["probe-mass-mean"]
     assert (maps["probe-paper_split"]["n"] == 25).all()
-    asked(source, path, *flags, "--splitting", "paper", "--c", "1", "2", command="probe", status=2)
-    assert "--splitting paper has no folds within which to choose among several --c" in capsys.readouterr().err
+    asked(source, path, *flags, "--split", "paper", "--c", "1", "2", command="probe", status=2)
+    assert "--split paper has no folds within which to choose among several --c" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_prompts_that_cannot_be_made_are_refused(tokenizer: PreTrainedTokenizerF
         Prompting("chats")
     tokenizer.chat_template = None
     try:
-        with pytest.raises(InputError, match="no chat template; ask it with --prompt base"):
+        with pytest.raises(InputError, match="no chat template; ask it with --prompt-style base"):
             prompt_of(tokenizer, question(), Prompting("chat"))
     finally:
         tokenizer.chat_template = CHAT_TEMPLATE

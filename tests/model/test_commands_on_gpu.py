@@ -40,7 +40,7 @@ LINES = {
     "ccs": ["ccs --starts 2"],
     "transfer": [f"transfer --datasets a.csv b.csv --folds 3 {CELLS}"],
     "samples": ["error-types --samples 9 --n 60", "select --samples 3"],
-    "lenses": [f"lens {CELLS} {FEW} --of all", "lens --text Lyon --colour kl", f"attribution {CELLS} {FEW}"],
+    "lenses": [f"lens {CELLS} {FEW} --of all", "lens --prompt Lyon --colour kl", f"attribution {CELLS} {FEW}"],
     "translators": [
         "tune --begin identity --steps 2 --tokens 64 --measure-every 1 --length 32",
         f"lens {CELLS} {FEW} --of all --quantities kl,answer-logprob --lens tuned:LENS",

@@ -30,7 +30,7 @@ TEXT = "In which country is the city of São Paulo?\n\t東京は"
 
 
 def tokens_of(model: HookedModel) -> list[int]:
-    return list(text_tokens(model.tokenizer, TEXT, flag="--text"))
+    return list(text_tokens(model.tokenizer, TEXT, flag="--prompt"))
 
 
 class Mirror:
@@ -157,29 +157,29 @@ def test_a_model_has_the_layers_it_has(model: HookedModel) -> None:
 
 def test_the_tokens_of_a_text(tokenizer: PreTrainedTokenizerFast) -> None:
     def tokens(text: str, **flags: object) -> tuple[int, ...]:
-        return text_tokens(tokenizer, text, flag="--text", **flags)  # type: ignore[arg-type]
+        return text_tokens(tokenizer, text, flag="--prompt", **flags)  # type: ignore[arg-type]
 
     assert tokens("Lyon") == tuple(tokenizer("Lyon")["input_ids"])
     assert tokenizer.decode(tokens("Lyon", style="chat")) == rendered(tokenizer, [], "Lyon")
     assert tokens("Lyon", most=len(tokens("Lyon"))) == tokens("Lyon")
-    with pytest.raises(InputError, match="--text has 4 tokens, and the model reads at most 2; shorten it"):
+    with pytest.raises(InputError, match="--prompt has 4 tokens, and the model reads at most 2; shorten it"):
         tokens("ˇˇ", most=2)
-    with pytest.raises(InputError, match="--text is empty"):
+    with pytest.raises(InputError, match="--prompt is empty"):
         tokens("")
-    with pytest.raises(InputError, match="--text is not UTF-8"):
+    with pytest.raises(InputError, match="--prompt is not UTF-8"):
         tokens("Lyon\udce4")
     bare = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer)
     with pytest.raises(InputError, match="no chat template"):
-        text_tokens(bare, "Lyon", flag="--text", style="chat")
+        text_tokens(bare, "Lyon", flag="--prompt", style="chat")
 
 
 def test_a_text_begins_with_the_token_that_begins_texts(model: HookedModel, source: ModelSource) -> None:
     by_itself = AutoTokenizer.from_pretrained(source.folder)
-    assert text_tokens(by_itself, "Lyon", flag="--text") == tuple(
+    assert text_tokens(by_itself, "Lyon", flag="--prompt") == tuple(
         by_itself("Lyon", add_special_tokens=False)["input_ids"]
     )
-    with_bos = (by_itself.bos_token_id, *text_tokens(by_itself, "Lyon", flag="--text"))
-    assert text_tokens(model.tokenizer, "Lyon", flag="--text") == with_bos
+    with_bos = (by_itself.bos_token_id, *text_tokens(by_itself, "Lyon", flag="--prompt"))
+    assert text_tokens(model.tokenizer, "Lyon", flag="--prompt") == with_bos
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_a_prompt_is_read_once_drawn_and_printed(
     source: ModelSource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setenv("COLUMNS", "70")
-    lens(source, "--text", TEXT)
+    lens(source, "--prompt", TEXT)
     told = capsys.readouterr().out
     folder = folder_of(source)
     before = contents(folder)
@@ -222,10 +222,10 @@ def test_a_prompt_is_read_once_drawn_and_printed(
 
     # Neither the same picture nor another colour of it needs the model.
     monkeypatch.setattr("interp.models.load_model", None)
-    lens(source, "--text", TEXT)
+    lens(source, "--prompt", TEXT)
     assert contents(folder) == before
     for colour in COLOURS:
-        lens(source, "--text", TEXT, "--colour", colour)
+        lens(source, "--prompt", TEXT, "--colour", colour)
     assert {file for file in contents(folder) if file.endswith(".png")} == {
         f"{name}.png",
         *(f"{name}-{colour}.png" for colour in COLOURS if colour != "probability"),
@@ -234,22 +234,22 @@ def test_a_prompt_is_read_once_drawn_and_printed(
     assert len({drawn[file] for file in drawn if file.endswith(".png")}) == len(COLOURS)
     assert cli.main(["figures"]) == 0
     assert contents(folder) == drawn, "drawn again from their files they are the same"
-    lens(source, "--text", TEXT, "--prompt", "chat", status=2)
+    lens(source, "--prompt", TEXT, "--prompt-style", "chat", status=2)
     assert "is the result of another run (prompt: " in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("_elsewhere")
 def test_every_prompt_has_a_picture_of_its_own(source: ModelSource) -> None:
-    lens(source, "--text", TEXT)
+    lens(source, "--prompt", TEXT)
     first = contents(folder_of(source))
-    lens(source, "--text", f"{TEXT} and")
+    lens(source, "--prompt", f"{TEXT} and")
     assert len(contents(folder_of(source))) == 2 * len(first)
     assert contents(folder_of(source)).items() >= first.items()
 
 
 @pytest.mark.usefixtures("_elsewhere")
 def test_windows_strides_and_layers_have_pictures_of_their_own(source: ModelSource) -> None:
-    lens(source, "--text", TEXT, "--tokens=-9-", "--stride", "4", "--layers", "0,2")
+    lens(source, "--prompt", TEXT, "--tokens=-9-", "--stride", "4", "--layers", "0,2")
     shown = PromptMap.load(folder_of(source) / f"lens-{prompt_name(TEXT)}-tokens-9--stride4-0_2.nc")
     assert shown.layers == [0, 2]
     assert shown.places == [shown.n_tokens - 9, shown.n_tokens - 5, shown.n_tokens - 1]
@@ -257,7 +257,7 @@ def test_windows_strides_and_layers_have_pictures_of_their_own(source: ModelSour
 
 @pytest.mark.usefixtures("_elsewhere")
 def test_a_prompt_may_be_a_turn_of_a_chat(source: ModelSource) -> None:
-    lens(source, "--text", "Lyon?", "--prompt", "chat")
+    lens(source, "--prompt", "Lyon?", "--prompt-style", "chat")
     shown = PromptMap.load(folder_of(source) / f"lens-{prompt_name('Lyon?')}.nc")
     texts = [shown.texts[token] for token in shown.data["token"].values.tolist()]
     assert "".join(texts).endswith("<|im_end|>\n<|im_start|>assistant\n")
@@ -267,17 +267,17 @@ def test_a_prompt_may_be_a_turn_of_a_chat(source: ModelSource) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--text", ""], "--text is empty; give a text"),
-        (["--text", "Lyon \udcff"], "--text is not UTF-8: it has bytes that are no character; give a text"),
-        (["--text", "Lyon " * 3000], "tokens, and the model reads at most 2048; shorten it"),
-        (["--text", "Lyon", "--tokens", "0-40"], "--tokens has '0-40', and the prompt has the tokens 0 to"),
-        (["--text", "Lyon", "--layers", "0,3"], "--layers has 3, and the model has the layers 0 to 2"),
-        (["--text", "Lyon", "--stride", "0"], "--stride is 0; give a number from 1"),
+        (["--prompt", ""], "--prompt is empty; give a text"),
+        (["--prompt", "Lyon \udcff"], "--prompt is not UTF-8: it has bytes that are no character; give a text"),
+        (["--prompt", "Lyon " * 3000], "tokens, and the model reads at most 2048; shorten it"),
+        (["--prompt", "Lyon", "--tokens", "0-40"], "--tokens has '0-40', and the prompt has the tokens 0 to"),
+        (["--prompt", "Lyon", "--layers", "0,3"], "--layers has 3, and the model has the layers 0 to 2"),
+        (["--prompt", "Lyon", "--stride", "0"], "--stride is 0; give a number from 1"),
         (
-            ["--text", "Lyon", "--quantities", "kl", "--of", "wrong", "--first", "30", "--positions", "last_q"],
-            "of a set of questions, and not of one prompt: --quantities, --of, --first, --positions; leave out that or",
+            ["--prompt", "Lyon", "--quantities", "kl", "--of", "wrong", "--first", "30", "--positions", "last_q"],
+            "of a set of questions, not of one prompt: --quantities, --of, --first, --positions; leave out that or",
         ),
-        (["--tokens", "0-4"], "--tokens, --stride and --colour are of one prompt; give --text"),
+        (["--tokens", "0-4"], "--tokens, --stride and --colour are of one prompt; give --prompt"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_in_one_line(

@@ -59,7 +59,7 @@ def test_classes_are_answers_by_their_names(folder: Path) -> None:
 
 
 def test_one_of_several_splits_must_be_chosen(folder: Path) -> None:
-    with pytest.raises(InputError, match="has the splits train, validation, and no --split is given"):
+    with pytest.raises(InputError, match="has the splits train, validation, and no --dataset-split is given"):
         load_questions(str(folder), n=1, seed=0, columns=COLUMNS)
     with pytest.raises(InputError, match="has the splits train, validation, and 'test' is none of them"):
         load_questions(str(folder), n=1, seed=0, columns=COLUMNS, split="test")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from analyses.lens_prompt import COLUMNS, MOST_COLUMNS, Config, places_of, require_usable
 from interp.errors import InputError
 
-CONFIG = Config(text="Lyon")
+CONFIG = Config(prompt="Lyon")
 
 
 @given(st.integers(1, 60), st.data())
@@ -63,14 +63,14 @@ def test_a_picture_has_an_end() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (replace(CONFIG, text=""), "--text is empty"),
+        (replace(CONFIG, prompt=""), "--prompt is empty"),
         (replace(CONFIG, stride=0), "--stride is 0; give a number from 1"),
         (replace(CONFIG, tokens="a-b"), "--tokens has 'a-b'; write a range such as 0-40"),
         (replace(CONFIG, tokens="--5"), "--tokens has '--5'; write a range"),
         (replace(CONFIG, tokens=""), "--tokens has ''; write a range"),
         (replace(CONFIG, layers="x"), "--layers has 'x'"),
-        (replace(CONFIG, text=None, colour="kl"), "are of one prompt; give --text, or leave them out"),
-        (replace(CONFIG, text=None, tokens="3-"), "are of one prompt; give --text, or leave them out"),
+        (replace(CONFIG, prompt=None, colour="kl"), "are of one prompt; give --prompt, or leave them out"),
+        (replace(CONFIG, prompt=None, tokens="3-"), "are of one prompt; give --prompt, or leave them out"),
     ],
 )
 def test_flags_that_show_nothing_are_refused(config: Config, message: str) -> None:

@@ -186,7 +186,7 @@ def test_the_lines_are_aligned(folder: Path, capsys: pytest.CaptureFixture) -> N
 CONFIGS = {
     "default": asking.Config(dataset="capitals", n=7),
     "every flag": asking.Config(
-        dataset="capitals", n=7, seed=2, max_new_tokens=5, prompt="base", template="{question}", shots=1
+        dataset="capitals", n=7, seed=2, max_new_tokens=5, prompt_style="base", template="{question}", shots=1
     ),
     "a reader": asking.Config(dataset="capitals", n=7, extraction="prompted", grading="judged", tries=3, batch_size=4),
     "one try": asking.Config(dataset="capitals", n=7, extraction="prompted", grading="match", tries=1, batch_size=4),
