@@ -15,7 +15,9 @@ from interp.model_sources import ModelSource
 from tests.row_files import written
 from tests.stand_in_gpu import NAME, stand_in
 
-N = 90
+N = 96
+NAMES = ("France", "Brazil", "Chad", "Peru", "Spain", "Japan", "Cuba", "Iran")
+"""Enough kinds of answers for control tasks, whose labels go by the kind."""
 CELLS = "--positions last_q,exact_answer_last,-1"
 FEW = "--bootstraps 20"
 PROBE = f"probe {CELLS} {FEW} --permutations 20 --halvings 1 --folds 3"
@@ -66,13 +68,12 @@ SPLIT = dict.fromkeys(FIRST, f"{NAME}:0") | dict.fromkeys((*SECOND, "model.norm"
 
 def asked(name: str) -> Path:
     """Questions with the answers that a model gave, a quarter of them wrong."""
-    names = ("France", "Brazil", "Chad", "Peru")
-    said = [names[(number * 7 + number // 5) % 4] for number in range(N)]
+    said = [NAMES[(number * 5 + number // 7) % len(NAMES)] for number in range(N)]
     rows = [
         {
             "question": f"Where is {name} {number}?",
             "subject": f"{name} {number}",
-            "answer": country if number % 3 else names[number % 4],
+            "answer": country if number % 3 else NAMES[number % len(NAMES)],
             "year": str(1900 + number * 37 % 101),
             "kind": "xyz"[number % 3],
             "model_answer": f"It is {country}",
@@ -119,8 +120,7 @@ def require_same(ours: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -
     assert ours.keys() == expected.keys() != set()
     for place, array in ours.items():
         if array.dtype.kind == "f":
-            # Four answers are too few types for a selectivity.
-            is_empty = place.endswith(" value") and "selectivity" not in place and not np.isfinite(array).any()
+            is_empty = place.endswith(" value") and not np.isfinite(array).any()
             assert not is_empty, f"nothing to compare: {place}"
             np.testing.assert_allclose(array, expected[place], rtol=1e-4, atol=1e-5, err_msg=place)
         else:
