@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from analyses import procedures
 from analyses.runs import Identity, computing_versions, run_folder
 
 if TYPE_CHECKING:
@@ -163,9 +165,11 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         "batch_size": (config.batch_size if _needs_reader(questions) and config.tries > 1 else None, None),
         "reader": (_reader_identity(config, questions), None),
     }
+    signs = procedures.READ_SIGNS if _has_signs(questions) else {}
     return (
         model_identity(config, source)
         | {name: value for name, (value, default) in chosen.items() if value != default}
+        | signs
         | {
             "dataset": questions.name,
             "questions": questions.sha256,
@@ -173,6 +177,19 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
             "seed": config.seed,
             "max_new_tokens": questions.max_new_tokens,
         }
+    )
+
+
+def _has_signs(questions: QuestionSet) -> bool:
+    """Whether what answers are read by has digits, or marks that make another letter of a letter."""
+    from interp.vocabulary import fold
+
+    names = {name for question in questions.questions for name in (*question.names, *question.choices)}
+    every = (*names, *(name for known in questions.vocabulary.names.values() for name in known))
+    return questions.extraction == "number" or any(
+        character.isdigit() or unicodedata.category(character).startswith("M")
+        for name in every
+        for character in fold(name)
     )
 
 

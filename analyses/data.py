@@ -39,6 +39,7 @@ def run(config: Config) -> None:
     from interp.errors import unknown_name
 
     asking.require_usable(config)
+    asking.require_least(config, {"n": 1})
     if config.dataset not in ("all", *BUILT_IN):
         raise unknown_name(
             "dataset", config.dataset, ("all", *BUILT_IN), "Only sets that come with the suite are asked"

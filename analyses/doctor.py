@@ -76,8 +76,7 @@ def run(config: Config) -> int:
     for label, count in summary(answers, sample).items():
         print(f"{count:6d}  {label}")
     _show_cost(config, model, answers, table, answering)
-    context = getattr(model.cfg, "n_ctx", None)
-    found = findings(answers, questions.questions, folds=config.folds, tokenizer=model.tokenizer, context=context)
+    found = findings(answers, questions.questions, folds=config.folds, tokenizer=model.tokenizer)
     print("", *(map(str, found) if found else ["nothing to warn of"]), sep="\n")
     return STOPPED if any(finding.fatal for finding in found) else 0
 

@@ -82,14 +82,15 @@ def run(config: Config) -> None:
     maps = run_folder(parent, "-".join(["lens", *variants_of(config)]), identity)
     names = names_of_maps(config)
     published = {name: config.figures / source.name / questions.name / f"{name}.nc" for name in names}
-    for path in published.values():
-        require_publishable(path, identity, overwrite=config.overwrite)
-    missing = [name for name in names if reusable(maps / f"{name}.nc", identity) is None]
+    of_maps = {name: identity | identity_of_quantity(quantity) for name, (quantity, _) in names.items()}
+    for name, path in published.items():
+        require_publishable(path, of_maps[name], overwrite=config.overwrite)
+    missing = [name for name in names if reusable(maps / f"{name}.nc", of_maps[name]) is None]
     if missing:
         values = run_folder(parent, "lens-values", of_values)
         made = measured_maps(config, source, questions, model, values, maps, missing)
         for name, heatmap in made.items():
-            heatmap.with_attributes(provenance(identity)).save(maps / f"{name}.nc")
+            heatmap.with_attributes(provenance(of_maps[name])).save(maps / f"{name}.nc")
     for name, path in published.items():
         for written in publish(maps / f"{name}.nc", path, overwrite=config.overwrite):
             print(written)
@@ -138,8 +139,16 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         | capturing.settings_of(config)
         | {"lens": lens_prompt.lens_identity(config)}
         | procedures.LENS_READINGS
+        | (procedures.GOLD_TOKENS if questions.grading in ("contains", "judged") else {})
         | ({} if config.first is None else {"first": config.first})
     )
+
+
+def identity_of_quantity(quantity: str) -> dict[str, str]:
+    """What decides the maps of some quantities alone."""
+    from interp.lens_map import QUANTITIES
+
+    return procedures.SHARES if QUANTITIES[quantity].statistic == "share" else {}
 
 
 def names_in(text: str) -> list[str]:

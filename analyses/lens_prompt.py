@@ -133,6 +133,7 @@ def run(config: Config, source: ModelSource, model: Callable[[], HookedModel]) -
 def values_of(config: Config, source: ModelSource, model: Callable[[], HookedModel], identity: Identity) -> PromptMap:
     """What the lens says, whatever it is coloured by: from its file, or from the model."""
     from interp.model_sources import n_layers_of
+    from interp.models import context_length
     from interp.prompt_lens import prompt_map
     from interp.prompt_map import PromptMap
     from interp.prompts import text_tokens
@@ -141,7 +142,7 @@ def values_of(config: Config, source: ModelSource, model: Callable[[], HookedMod
     values = reusable_result(PromptMap, path, identity)
     if values is None:
         layers = layer_numbers(config.layers, n_layers_of(source) or model().cfg.n_layers)
-        most, tokenizer = getattr(model().cfg, "n_ctx", None), model().tokenizer
+        most, tokenizer = context_length(model()), model().tokenizer
         tokens = text_tokens(tokenizer, str(config.prompt), flag="--prompt", style=config.prompt_style, most=most)
         values = prompt_map(model(), lens_of(config, source, model()), tokens, places_of(config, len(tokens)), layers)
         record = {"model": source.name, "revision": source.revision, **asking.form_of(config, source)}

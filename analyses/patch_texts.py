@@ -78,12 +78,13 @@ def identity_of(config: patching.Config, source: ModelSource) -> dict[str, Any]:
 def text_pair_of(config: patching.Config, model: HookedModel) -> TextPair:
     """The pair of texts, as it is run."""
     from interp.errors import InputError
+    from interp.models import context_length
     from interp.prompts import text_tokens
     from interp.text_pairs import text_pair
     from interp.tokens import encoded_text
 
     def tokens(flag: str, text: str | None) -> tuple[int, ...]:
-        most = getattr(model.cfg, "n_ctx", None)
+        most = context_length(model)
         return text_tokens(model.tokenizer, str(text), flag=flag, style=config.prompt_style, most=most)
 
     def first_token(flag: str, text: str | None) -> int | None:

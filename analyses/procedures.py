@@ -32,6 +32,15 @@ BEYOND_CONTROLS = {
 LENS_READINGS = {"sums": "keep their digits", "not_finite": "missing"}
 """Before, KL and entropy lost digits over a large vocabulary, and a token's rank among numbers that are none was 1."""
 
+GOLD_TOKENS = {"gold": "where the exact answer is another, the correct one's"}
+"""Of answers that are right by what stands anywhere in them. Before, it was their exact answer's, whatever that was."""
+
+SHARES = {"shares": "Wilson's interval of groups"}
+"""Of maps of shares that are 0 or 1. Before, it was that of as many examples."""
+
+READ_SIGNS = {"signs": "5 is not in 3.5, nor ハ in パ"}
+"""Of sets whose answers have digits, or marks that are no accents. Before, names stood within numbers and letters."""
+
 SAMPLES = {"draws": "of each prompt by itself"}
 """Before, numbers were drawn for a batch."""
 

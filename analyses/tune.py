@@ -102,6 +102,8 @@ def require_usable(config: Config) -> None:
         raise InputError(f"--held-out is {config.held_out}; give a share between 0 and 1")
     if config.dtype == "float16":
         raise InputError("--dtype float16 has no room for the gradients of a lens; take bfloat16 or float32")
+    if config.text is None and config.length != Config.length:
+        raise InputError("--length is of a text file; give --text, or leave it out")
     if config.text is not None and not config.text.is_file():
         raise InputError(f"no text at {config.text}; give --text a text file, or leave it out")
 
@@ -166,11 +168,16 @@ def text_of(
     config: Config, source: ModelSource, questions: QuestionSet | None, model: Callable[[], HookedModel]
 ) -> TrainingText:
     """What is trained on, and what is set aside."""
+    from interp.errors import InputError
+    from interp.models import context_length
     from interp.training_text import answer_sequences, file_sequences, training_text
 
     if questions is not None:
         sequences = answer_sequences(asking.answers_of(config, source, questions, model)[0])
     elif config.text is not None:
+        most = context_length(model())
+        if most is not None and config.length > most:
+            raise InputError(f"--length is {config.length}, and the model reads at most {most} tokens; give so many")
         sequences = file_sequences(config.text, model().tokenizer, config.length)
     return training_text(sequences, share=config.held_out, seed=config.seed)
 

@@ -18,7 +18,7 @@ from interp.examples import Answer, GivenAnswer, Question, Span, TokenizedText
 from interp.extraction import COLUMN, NO_EXACT, with_exact_answers
 from interp.generation import Respondent
 from interp.grading import agrees, graded
-from interp.models import HookedModel, Sampling, stop_tokens
+from interp.models import HookedModel, Sampling, context_length, stop_tokens
 from interp.prompts import Prompt, Prompting, newline_tokens, prompt_of
 from interp.questions import QuestionSet
 from interp.replies import Reader
@@ -66,7 +66,8 @@ def answer_questions(
     Raises
     ------
     InputError
-        If the model cannot be asked that way, or the tokenizer cannot spell an answer that the user has.
+        If the model cannot be asked that way, or the tokenizer cannot spell an answer that the user has; or if a
+        question with its answer is longer than what the model reads.
     """
     prompting = prompting or Prompting()
     tokenizer = respondent.model.tokenizer
@@ -84,6 +85,7 @@ def answer_questions(
         else given_answer(tokenizer, question, prompts[question.id], questions.given[question.id], ends, style=style)
         for question in questions.questions
     ]
+    _require_read_whole(respondent.model, answers)
     reading = Reader(reader or respondent, name, tries, sampling.seed if sampling else 0)
     read = with_exact_answers(answers, questions, reading)
     return graded(read, questions.grading, reading)
@@ -116,7 +118,7 @@ def given_answer(
     InputError
         If the tokenizer does not tell which token stands where in it.
     """
-    text = _without_end(tokenizer, given.text)
+    text = _without_end(tokenizer, given.text, style)
     space = " " if style == "base" and not text[:1].isspace() else ""
     token_ids, tokens = encoded_text(tokenizer, space + text, add_special_tokens=False)
     if tokens is None:
@@ -133,6 +135,16 @@ def given_answer(
     if given.exact is not None:
         return replace(answer, exact=Span(*(len(space) + offset for offset in given.exact)), found_by=COLUMN)
     return answer
+
+
+def _require_read_whole(model: HookedModel, answers: Sequence[Answer]) -> None:
+    most = context_length(model)
+    longest = max(answers, key=lambda answer: len(answer.token_ids), default=None)
+    if most is not None and longest is not None and len(longest.token_ids) > most:
+        raise InputError(
+            f"question {longest.question.id} and its answer have {len(longest.token_ids)} tokens, and the model reads "
+            f"at most {most}; shorten them, or leave the row out"
+        )
 
 
 def summary(answers: Sequence[Answer], questions: QuestionSet) -> dict[str, int]:
@@ -174,8 +186,10 @@ def _end_token(tokenizer: Any, ends: Collection[int], style: str) -> tuple[int, 
     return next(((token,) for token in candidates if token in ends), ())
 
 
-def _without_end(tokenizer: Any, text: str) -> str:
-    """A text without the special tokens at its end, which many programs leave there."""
+def _without_end(tokenizer: Any, text: str, style: str) -> str:
+    """A text without the special tokens at its end, which many programs leave there, and without its line's."""
+    if style == "base":
+        text = text.rstrip("\r\n")
     while ends := [token for token in tokenizer.all_special_tokens if token and text.rstrip().endswith(token)]:
         text = text.rstrip().removesuffix(max(ends, key=len))
     return text

@@ -151,8 +151,8 @@ def _place(cells: Cells, name: str, text: str, where: str) -> Span:
     if start < 0:
         message = f"the {what} {SHORT.repr(words)} does not stand in {where}; copy it from there"
         raise Fault(f"bad {what}", message)
-    whole = whole_words(text, words)
-    return whole if whole and whole.of(text) == words else Span(start, start + len(words))
+    as_written = (span for span in whole_words(text, words) if span.of(text) == words)
+    return next(as_written, Span(start, start + len(words)))
 
 
 def _marked(offsets: object, name: str, text: str, where: str) -> Span:

@@ -41,9 +41,7 @@ class Finding:
         return f"{'STOP' if self.fatal else 'warning'}: {self.what}; {self.remedy}"
 
 
-def findings(
-    answers: Sequence[Answer], questions: Sequence[Question], *, folds: int, tokenizer: Any, context: int | None
-) -> list[Finding]:
+def findings(answers: Sequence[Answer], questions: Sequence[Question], *, folds: int, tokenizer: Any) -> list[Finding]:
     """What a sample of answers, all questions and the tokenizer give cause to warn of, the fatal first.
 
     Parameters
@@ -56,14 +54,12 @@ def findings(
         Folds of its cross-fitting.
     tokenizer
         The model's.
-    context
-        How many tokens the model can take, if it says so.
     """
     found = [
         *_of_classes(answers, len(questions)),
         *_of_exact_answers(answers),
         *_of_grading(answers),
-        *_of_length(answers, context),
+        *_of_length(answers),
         *_of_groups(questions, folds),
         *_of_template(tokenizer, answers),
     ]
@@ -113,17 +109,12 @@ def _of_grading(answers: Sequence[Answer]) -> list[Finding]:
     return [Finding(False, what, "judge the exact answer itself: --grading number, match or named")]
 
 
-def _of_length(answers: Sequence[Answer], context: int | None) -> list[Finding]:
+def _of_length(answers: Sequence[Answer]) -> list[Finding]:
     cut = sum(not answer.ended for answer in answers)
-    found = []
-    if cut > MAX_CUT * len(answers):
-        what = f"{cut} of {len(answers)} answers are cut at the token limit: -1 is not the end of what they would say"
-        found.append(Finding(False, what, "raise --max-new-tokens"))
-    longest = max((len(answer.token_ids) for answer in answers), default=0)
-    if context is not None and longest > context:
-        what = f"prompt and answer reach {longest} tokens, and the model takes {context}"
-        found.append(Finding(True, what, "shorten the questions or lower --max-new-tokens"))
-    return found
+    if cut <= MAX_CUT * len(answers):
+        return []
+    what = f"{cut} of {len(answers)} answers are cut at the token limit: -1 is not the end of what they would say"
+    return [Finding(False, what, "raise --max-new-tokens")]
 
 
 def _of_groups(questions: Sequence[Question], folds: int) -> list[Finding]:

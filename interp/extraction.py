@@ -60,8 +60,9 @@ SHOTS = (
     ),
 )
 """Shown as earlier turns, each with the whole instruction. How well a model copies: benchmarks/extraction.py."""
-_NUMBER = re.compile(r"(?<![A-Za-z\d])[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?(?![\d/])")
-"""A sign counts if it does not stand between two words or numbers (2019-2020), and digits do within no word (H2O)."""
+_NUMBER = re.compile(r"(?<![A-Za-z\d/])(?<!\d[.,])[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:[Ee][-+]?\d+|/\d+)?(?![\d/]|[.,]\d)")
+"""A sign counts if it does not stand between two words or numbers (2019-2020), and digits do within no word (H2O), no
+date (1/2/2003) and no more than one point (1.000.000)."""
 _MARKUP = "\"'`*“”‘’ .\t"
 
 
@@ -142,7 +143,9 @@ def _copied(answers: Sequence[Answer], reader: Reader) -> dict[str, Answer]:
 
     def span_of(identifier: str, reply: str) -> Span | str | None:
         words = reply.strip().partition("\n")[0].removeprefix("Short answer:").strip(_MARKUP)
-        return NO_ANSWER if words.upper() == NO_ANSWER else whole_words(texts[identifier], words) if words else None
+        if words.upper() == NO_ANSWER:
+            return NO_ANSWER
+        return next(whole_words(texts[identifier], words), None) if words else None
 
     requests = {
         answer.question.id: REQUEST.format(question=answer.question.text, answer=" ".join(answer.text.split()))

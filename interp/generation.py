@@ -12,8 +12,9 @@ from pathlib import Path
 
 from interp.batches import batched, in_halves_if_need_be
 from interp.continuations import continued, takes_padding
+from interp.errors import InputError
 from interp.files import make_folder
-from interp.models import HookedModel, Sampling
+from interp.models import HookedModel, Sampling, context_length
 from interp.progress import progress
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,13 @@ class Respondent:
             Where a continuation is cut that does not end.
         sampling
             How to draw it; None is greedy.
+
+        Raises
+        ------
+        InputError
+            If a prompt with so many new tokens is longer than what the model reads.
         """
+        _require_room(self.model, prompts, max_new_tokens)
         journal = self.journals / f"{name}.jsonl"
         generated = _read(journal, prompts)
 
@@ -122,3 +129,14 @@ def _append(journal: Path, batch: Mapping[str, TokenIds]) -> None:
         file.write("\n" + "\n".join(lines) + "\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def _require_room(model: HookedModel, prompts: Mapping[str, TokenIds], max_new_tokens: int) -> None:
+    most = context_length(model)
+    longest = max(prompts, key=lambda identifier: len(prompts[identifier]), default=None)
+    if most is None or longest is None or len(prompts[longest]) + max_new_tokens <= most:
+        return
+    raise InputError(
+        f"the prompt of {longest} has {len(prompts[longest])} tokens, to which come up to {max_new_tokens} of the "
+        f"answer, and the model reads at most {most}; shorten it, leave it out, or lower --max-new-tokens"
+    )

@@ -18,6 +18,7 @@ An answer without an exact answer is not judged: it has no token to map.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -86,8 +87,13 @@ def agrees(answer: Answer) -> bool:
 def normalised(text: str) -> str:
     """A text without case, accents, articles, punctuation and surplus spaces, unless nothing would be left of it."""
     folded = _THOUSANDS.sub("", fold(text).replace("−", "-"))
-    words = _ARTICLE.sub(" ", _PUNCTUATION.sub(" ", folded)).split()
+    words = _ARTICLE.sub(" ", _PUNCTUATION.sub(_space_or_mark, folded)).split()
     return " ".join(words or folded.split())
+
+
+def _space_or_mark(sign: re.Match[str]) -> str:
+    """A space for a sign; vowel signs and the like, which are no letters to Python, are left."""
+    return sign[0] if unicodedata.category(sign[0]).startswith("M") else " "
 
 
 def _is_named(answer: Answer) -> bool:

@@ -17,8 +17,9 @@ quantity             of an example                                              
 
 Each over all examples, over the right answers, over the wrong ones, or the right ones against the wrong: the
 difference of means and of shares, the quotient of median ranks. Intervals are at 95 %, by the percentiles of bootstrap
-draws of groups of examples; of a share that is 0 or 1, which no draw differs from, by Wilson's score interval, and of
-a difference of shares from those of the two (Newcombe 1998, Statistics in Medicine 17, 873-890, method 10).
+draws of groups of examples; of a share that is 0 or 1, which no draw differs from, by Wilson's score interval of as
+many as there are groups, and of a difference of shares from those of the two (Newcombe 1998, Statistics in Medicine 17,
+873-890, method 10).
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from interp.means import (
     drawn_means,
     drawn_medians,
     group_draws,
+    groups_of_cells,
     mean_of_examples,
     median_of_examples,
     percentile_interval,
@@ -165,6 +167,8 @@ class Summary(NamedTuple):
     value: Float[np.ndarray, "layer position"]
     drawn: Float[np.ndarray, "draw layer position"]
     n: Int[np.ndarray, "layer position"]
+    n_groups: Int[np.ndarray, "layer position"]
+    """How many groups these examples are of."""
 
 
 def lens_map(
@@ -187,7 +191,8 @@ def lens_map(
     of_examples = values_of(values).transpose("example", "layer", "position").values.astype(np.float64)
     weights = group_draws(examples.group, draws, np.random.default_rng(seed))
     sides = ("correct", "wrong") if subset == "difference" else (subset,)
-    found = [summary(of_examples[examples.of(side)], weights[:, examples.of(side)], statistic) for side in sides]
+    subsets = [examples.of(side) for side in sides]
+    found = [summary(of_examples[of], weights[:, of], examples.group[of], statistic) for of in subsets]
     value, low, high = _contrast(*found, statistic=statistic) if len(found) > 1 else _interval(found[0], statistic)
     n = sum((of_side.n for of_side in found), np.zeros_like(found[0].n))
     missing = np.isnan(value)
@@ -229,22 +234,26 @@ def lens_examples(values: xr.Dataset, quantity: str, groups: Sequence[str]) -> E
 
 
 def summary(
-    values: Float[np.ndarray, "example layer position"], weights: Float[np.ndarray, "draw example"], statistic: str
+    values: Float[np.ndarray, "example layer position"],
+    weights: Float[np.ndarray, "draw example"],
+    group: Int[np.ndarray, " example"],
+    statistic: str,
 ) -> Summary:
     """The statistic of each cell; NaN over fewer examples than `MIN_EXAMPLES`, or where any has no finite value."""
     n = (~np.isnan(values)).sum(0)
     kept = np.where((n >= MIN_EXAMPLES) & ~np.isinf(values).any(0), values, np.nan)
-    if statistic == "median":
-        return Summary(median_of_examples(kept), drawn_medians(kept, weights), n)
-    return Summary(mean_of_examples(kept), drawn_means(kept, weights), n)
+    of_examples, of_draws = (
+        (median_of_examples, drawn_medians) if statistic == "median" else (mean_of_examples, drawn_means)
+    )
+    return Summary(of_examples(kept), of_draws(kept, weights), n, groups_of_cells(kept, group))
 
 
 def _interval(found: Summary, statistic: str) -> Ends:
-    """A statistic with its ends; a share that is the same in every draw has those of Wilson 1927."""
+    """A statistic with its ends; a share that is the same in every draw has those of Wilson 1927, over the groups."""
     low, high = percentile_interval(found.drawn)
     if statistic == "share":
         squared = norm.ppf((1 + LEVEL) / 2) ** 2
-        reach = squared / (found.n + squared)
+        reach = squared / (found.n_groups + squared)
         low, high = np.where(found.value == 1, 1 - reach, low), np.where(found.value == 0, reach, high)
     return found.value, low, high
 

@@ -48,7 +48,7 @@ def output_of(logits: Float[torch.Tensor, "row vocab"]) -> Output:
     """The model's own distribution, from its logits."""
     relative, exponentials, total, _ = _parts(logits)
     probabilities = exponentials.div_(total[:, None])
-    return Output(probabilities, total.log() - relative.mul_(probabilities).sum(1))
+    return Output(probabilities, total.log() - _sums(relative.mul_(probabilities)))
 
 
 def readings_of(
@@ -71,9 +71,9 @@ def readings_of(
     asked = relative.gather(1, targets.clamp(min=0).T)
     rank = torch.stack([(relative > column[:, None]).sum(1) for column in asked.T])
     # Sums of products, not matrix products: these lose digits over a large vocabulary, and sum(1) adds in pairs.
-    entropy = log_total - exponentials.mul_(relative).sum(1) / total
+    entropy = log_total - _sums(exponentials.mul_(relative)) / total
     # The log-probability that is expected under the model's own distribution is such a sum; no second softmax.
-    divergence = log_total - output.entropy - relative.mul_(output.probabilities).sum(1)
+    divergence = log_total - output.entropy - _sums(relative.mul_(output.probabilities))
     return Readings(
         log_probability=(asked - log_total[:, None]).T.masked_fill(targets < 0, torch.nan),
         rank=rank.masked_fill(not_finite, NOT_FINITE).masked_fill(targets < 0, UNASKED),
@@ -82,6 +82,14 @@ def readings_of(
         top=top.masked_fill(not_finite, NOT_FINITE),
         top_log_probability=-log_total,
     )
+
+
+def _sums(products: Float[torch.Tensor, "row vocab"]) -> Float[torch.Tensor, " row"]:
+    """The sum of each row; 0 × -inf, of a token that is ruled out, is 0."""
+    sums = products.sum(1)
+    if bool(sums.isnan().any()):
+        sums = products.nan_to_num_(0.0, torch.inf, -torch.inf).sum(1)
+    return sums
 
 
 class _Parts(NamedTuple):

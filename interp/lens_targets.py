@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Int
 
 from interp.examples import Answer, Span
+from interp.grading import agrees
 from interp.positions import MISSING
 from interp.tokens import encoded_text
 
@@ -80,8 +81,11 @@ def answer_token(answer: Answer) -> int:
 
 
 def gold_token(tokenizer: Any, answer: Answer) -> int:
-    """The first token of the gold answer in the exact answer's place; of a right answer, of its own name for it."""
-    if answer.exact is None or answer.correct:
+    """The first token of the gold answer in the exact answer's place; where that is right, of its own name for it.
+
+    An answer may be right, by a rule that looks at the whole text, though its exact answer is another.
+    """
+    if answer.exact is None or (answer.correct and agrees(answer)):
         return answer_token(answer)
     token = token_in_place(tokenizer, answer, answer.exact, answer.question.gold)
     return NoTarget.GOLD_CANNOT_BE_SPELT if token is None else token

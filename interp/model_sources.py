@@ -53,13 +53,16 @@ def resolve_model(
     Raises
     ------
     InputError
-        If the model is not known, cannot be fetched, its files are corrupt, or its weights are pickled and may not be.
+        If the model is not known, cannot be fetched, its files are corrupt, or its weights are pickled and may not be;
+        or if a revision is given for what is not on the hub.
     """
+    path = Path(spec).expanduser()
+    if revision is not None and (spec in WHEEL_MODELS or path.exists()):
+        raise InputError(f"{spec} has no revisions, as a hub model does; leave --revision out")
     if spec in WHEEL_MODELS:
         folder = wheel_model_folder(spec, cache_folder())
         # The wheel's file, not the conversion: safetensors headers may differ from one library version to the next.
         return ModelSource(spec, folder, f"sha256:{WHEEL_MODELS[spec].gguf_sha256}")
-    path = Path(spec).expanduser()
     if path.is_dir():
         return ModelSource(path.resolve().name, path, f"sha256:{_folder_sha256(path, pickled_weights)}")
     if path.suffix.lower() == ".gguf" and path.is_file():
@@ -110,10 +113,11 @@ def require_causal(source: ModelSource) -> None:
 
 def _folder_sha256(folder: Path, pickled_weights: bool) -> str:
     """One hash for all files of a folder that decide what the model computes and how text becomes tokens."""
-    patterns = (SAFE_WEIGHTS, PICKLED_WEIGHTS, "*.json", "*.jinja", "*.model", "*.txt")
-    files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder} has no config.json; give a model folder in Hugging Face's layout")
+    code = ["*.py"] if "auto_map" in _config_of(folder) else []
+    patterns = [SAFE_WEIGHTS, PICKLED_WEIGHTS, "*.json", "*.jinja", "*.model", "*.txt", *code]
+    files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
     _require_weights(folder, pickled_weights)
     lines = [f"{path.name} {sha256(path)}" for path in files]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

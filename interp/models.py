@@ -211,6 +211,11 @@ class Sampling:
         return replace(self, seed=seed)
 
 
+def context_length(model: HookedModel) -> int | None:
+    """How many tokens a model reads at most, where its configuration says so."""
+    return getattr(model.cfg, "n_ctx", None) or None
+
+
 def takes_prefixes(model: HookedModel) -> bool:
     """Whether the model goes on from cached keys and values: a bridge whose blocks all have them."""
     return _is_attentive(model) and _keys_kept(model) == [2] * model.cfg.n_layers

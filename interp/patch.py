@@ -24,7 +24,7 @@ from interp.batches import batched
 from interp.columns import Cells
 from interp.errors import InputError, first_line
 from interp.interventions import Intervention
-from interp.models import HookedModel, padded, run_until
+from interp.models import HookedModel, context_length, padded, run_until
 from interp.output_path import output_logits, require_own_logits
 from interp.pair_runs import RUNS_AT_ONCE, Candidate
 from interp.patched import PatchedPairs, joined
@@ -173,7 +173,7 @@ def _require_output_path(model: HookedModel, runs: Sequence[Run]) -> None:
 
 def _require_fitting(model: HookedModel, candidates: Sequence[Candidate]) -> None:
     """Raise an `InputError` for the first pair that is longer than what the model reads."""
-    most = getattr(model.cfg, "n_ctx", None)
+    most = context_length(model)
     for candidate in candidates:
         longest = max(len(run.tokens) for each in candidate.variants for run in (each.clean, each.corrupt))
         if most and longest > most:

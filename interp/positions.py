@@ -269,13 +269,18 @@ def _tokens_of(text: TokenizedText, span: Span, offset: int) -> tuple[int, int]:
 
 def _paper_exact(answer: Answer, *, where: str) -> int | Reason:
     """As published: the exact answer's first occurrence as characters, `last_q` without one, never past the end."""
-    words = answer.exact.of(answer.text).strip().lower() if answer.exact else ""
-    start = answer.text.lower().find(words) if words else -1
+    words = _lower(answer.exact.of(answer.text).strip()) if answer.exact else ""
+    start = _lower(answer.text).find(words) if words else -1
     if start < 0:
         return _last_of_prompt(answer)
     first, last = _tokens_of(answer.generated, Span(start, start + len(words)), answer.n_prompt)
     tokens = {"first": first, "last": last, "before": first - 1, "after": last + 1}
     return min(tokens[where], len(answer.token_ids) - 1)
+
+
+def _lower(text: str) -> str:
+    """A text in small letters, as long as it was: İ is two in Python."""
+    return "".join(small if len(small := character.lower()) == 1 else character for character in text)
 
 
 def _paper_from_end(answer: Answer, *, k: int) -> int | Reason:

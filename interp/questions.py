@@ -65,7 +65,8 @@ class QuestionSet:
 
 def _present(value: Question | GivenAnswer) -> dict[str, object]:
     """The fields that say something: a field that is added later, and not used, changes no hash."""
-    return {name: field for name, field in asdict(value).items() if field not in (None, (), False)}
+    # A difficulty of 0 says something, though it is equal to False.
+    return {name: field for name, field in asdict(value).items() if field not in (None, ()) and field is not False}
 
 
 def seeded_order(key: str, seed: int) -> bytes:

@@ -34,7 +34,7 @@ def decoded_text(tokenizer: Any, token_ids: Sequence[int], *, skip_special_token
         return text
 
     text = decoded(len(token_ids))
-    special = set(tokenizer.all_special_ids)
+    special = special_ids(tokenizer)
     complete, begun = [0], [0]
     before = ""
     for n_tokens, token_id in enumerate(token_ids, start=1):
@@ -47,6 +47,12 @@ def decoded_text(tokenizer: Any, token_ids: Sequence[int], *, skip_special_token
         begun.append(min(max(complete[-1] + (len(prefix) > common or silent), begun[-1]), len(text)))
         before = prefix
     return TokenizedText(text, tuple(begun[1:]), tuple(complete[1:]))
+
+
+def special_ids(tokenizer: Any) -> set[int]:
+    """The tokens that are no text: those that have a name, such as bos, and all others that were added as such."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    return {*tokenizer.all_special_ids, *(number for number, token in added.items() if token.special)}
 
 
 def _is_space(tokenizer: Any, token_id: int) -> bool:
@@ -84,7 +90,7 @@ def _with_spaces(
     Byte-level tokenizers that trim their offsets leave them empty; SentencePiece gives the space that it puts before
     a text the range of the text's first character.
     """
-    special = set(tokenizer.all_special_ids)
+    special = special_ids(tokenizer)
     filled: list[tuple[int, int]] = []
     reached = 0
     for token_id, (start, stop) in zip(token_ids, offsets, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -39,8 +39,8 @@ class Vocabulary:
 
         Longest name first, whole words only, without regard to case and accents, except that names all in capitals
         ("US") must match as they stand. Scripts that are written without spaces have no word boundaries: 日本 is
-        named in 日本です. Names inside an occurrence of `subject` do not count: a text that repeats "Guatemala City"
-        has not yet named a country.
+        named in 日本です. Numbers are whole, too: 5 is not named in 3.5, -5 or 1,005. Names inside an occurrence of
+        `subject` do not count: a text that repeats "Guatemala City" has not yet named a country.
 
         Parameters
         ----------
@@ -49,16 +49,21 @@ class Vocabulary:
         subject
             The question's subject, if it has one.
         """
+        return next(self.namings(text, subject), None)
+
+    def namings(self, text: str, subject: str | None = None) -> Iterator[Naming]:
+        """All that `text` names, as `first_named` finds it, in the order of the text."""
         folded = _Folding(text)
         inside = [folded.span_of(match) for match in _word_pattern([subject]).finditer(folded.text)] if subject else []
         for match in self._pattern.finditer(folded.text):
             span = folded.span_of(match)
-            if _goes_on(text, span.stop) or any(o.start <= span.start and span.stop <= o.stop for o in inside):
+            if not folded.is_whole(match) or _goes_on(text, span.stop):
+                continue
+            if any(whole.start <= span.start and span.stop <= whole.stop for whole in inside):
                 continue
             answers = self.answers_of(span.of(text))
             if answers:
-                return Naming(span, answers)
-        return None
+                yield Naming(span, answers)
 
     def answers_of(self, words: str) -> tuple[str, ...]:
         """The answers that these words are a name of; none for a decoy, or for "us" where the name is "US"."""
@@ -82,15 +87,24 @@ class Vocabulary:
         return _word_pattern([*(name for _, name in self._pairs), *self.decoys])
 
 
-def whole_words(text: str, words: str) -> Span | None:
-    """Where `words` first stand in `text` as whole words, whatever their case and accents; None if they do not."""
-    naming = Vocabulary({words: (words,)}).first_named(text)
-    return naming.span if naming else None
+def whole_words(text: str, words: str) -> Iterator[Span]:
+    """Where `words` stand in `text` as whole words, whatever their case and accents."""
+    return (naming.span for naming in Vocabulary({words: (words,)}).namings(text))
 
 
 def fold(text: str) -> str:
     """`text` without case and accents, also where that changes its length (ß becomes ss, combining marks nothing)."""
     return text.translate(_FOLDED)
+
+
+def _is_accent(character: str) -> bool:
+    """Whether a mark may be left out: an accent, or a point of Hebrew or Arabic.
+
+    What makes another letter of a letter may not: the voicing of kana (ハ, バ, パ), nuktas, vowel signs, tones. Unicode
+    has them in classes of their own or in none.
+    """
+    combining_class = unicodedata.combining(character)
+    return combining_class == OVERLAID or combining_class in POINTS or combining_class >= ATTACHED
 
 
 class _Folded(dict[int, str]):
@@ -104,11 +118,16 @@ class _Folded(dict[int, str]):
             if not unicodedata.name(character, "").startswith("HANGUL")
             else character
         )
-        self[code] = "".join(part for part in parts.casefold() if not unicodedata.combining(part))
+        self[code] = "".join(part for part in parts.casefold() if not _is_accent(part))
         return self[code]
 
 
 _FOLDED = _Folded()
+
+
+OVERLAID, POINTS, ATTACHED = 1, range(10, 37), 200
+"""Canonical combining classes (Unicode Standard Annex 44): strokes; points of Hebrew, Arabic and Syriac; the first of
+those above, below or beside a letter."""
 
 
 class _Folding:
@@ -123,9 +142,13 @@ class _Folding:
     def span_of(self, match: re.Match[str]) -> Span:
         """The original characters of a match, with the marks that combine with the last of them."""
         stop = self._origin[match.end() - 1] + 1
-        while stop < len(self._original) and unicodedata.combining(self._original[stop]):
+        while stop < len(self._original) and _is_accent(self._original[stop]):
             stop += 1
         return Span(self._origin[match.start()], stop)
+
+    def is_whole(self, match: re.Match[str]) -> bool:
+        """Whether a match ends where a character does; ハ is not in パ, which is folded into it and a mark."""
+        return match.end() == len(self._origin) or self._origin[match.end()] != self._origin[match.end() - 1]
 
 
 UNSPACED = (
@@ -148,9 +171,13 @@ def _word_pattern(phrases: Iterable[str]) -> re.Pattern[str]:
 
 
 def _boundaries(phrase: str) -> tuple[str, str]:
-    """A word boundary for each end of the phrase, unless the script has none there."""
+    """A word boundary for each end of the phrase, unless the script has none there; and no number goes on there."""
     before = "" if re.match(rf"[{UNSPACED}]", phrase) else rf"(?<!{_IN_WORD})"
     after = "" if re.search(rf"[{UNSPACED}{HANGUL}]$", phrase) else rf"(?!{_IN_WORD})"
+    if phrase[0].isdigit():
+        before += r"(?<!\d[.,])(?<!(?<!\w)[-−.])"
+    if phrase[-1].isdigit():
+        after += r"(?![.,]\d)"
     return before, after
 
 

@@ -11,7 +11,7 @@ import torch
 from interp.continuations import continued, takes_padding
 from interp.errors import InputError
 from interp.generation import Respondent
-from interp.models import HookedModel, Sampling, takes_prefixes
+from interp.models import HookedModel, Sampling, context_length, takes_prefixes
 
 PROMPTS = {f"p{index}": (5 + index, 20, 30, *range(40, 40 + index % 3)) for index in range(9)}
 Words = dict[str, tuple[int, ...]]
@@ -30,6 +30,19 @@ def test_a_seed_decides_what_is_drawn(model: HookedModel, tmp_path: Path) -> Non
     assert drawn(model, tmp_path / "again", Sampling(1.0, 0)) == first, "whatever torch has drawn before"
     assert drawn(model, tmp_path / "seed", Sampling(1.0, 1)) != first
     assert drawn(model, tmp_path / "name", Sampling(1.0, 0), name="sample-0001") != first, "another sample"
+
+
+def test_prompts_that_leave_no_room_are_refused(model: HookedModel, tmp_path: Path) -> None:
+    most = context_length(model)
+    assert most is not None
+    respondent, fits = Respondent(model, 2, tmp_path), most - 3
+    prompts = {"short": (5,), "long": (5,) * (fits + 1)}
+    message = f"prompt of long has {fits + 1} tokens, to which come up to 3 .* reads at most {most}"
+    with pytest.raises(InputError, match=message):
+        respondent.continuations("sample", prompts, ends={1}, max_new_tokens=3)
+    assert not list(tmp_path.iterdir())
+    said = respondent.continuations("sample", {"long": (5,) * fits}, ends=set(), max_new_tokens=3)
+    assert len(said["long"]) == 3
 
 
 def test_drawing_leaves_torch_as_it_was(model: HookedModel, tmp_path: Path) -> None:

@@ -49,6 +49,9 @@ def test_a_base_models_answer_goes_on_after_a_space_and_ends_with_the_line(token
     assert answer.exact_text == "Brazil"
     assert tokenizer.decode(answer.token_ids[answer.n_prompt :]) == " in Brazil\n"
     assert spelt(tokenizer, GivenAnswer(" in Brazil", exact=Span(4, 10)), style="base") == answer
+    for end in ("\n", "\r\n", "\n\n"):
+        as_generated = GivenAnswer(f" in Brazil{end}", exact=Span(4, 10))
+        assert spelt(tokenizer, as_generated, style="base") == answer, "the line ends once"
 
 
 @pytest.mark.parametrize("style", ["chat", "base"])

@@ -243,10 +243,12 @@ def test_the_gold_answer_is_spelt_in_the_exact_answers_place(tokenizer: PreTrain
     assert gold_token(tokenizer, after_space) == first(" France")
     at_the_start = answer_of(tokenizer, "Brazil", "Brazil", "France", correct=False)
     assert gold_token(tokenizer, at_the_start) == first("France") != first(" France")
-    by_another_name = answer_of(tokenizer, "In 日本", "日本", "Japan", correct=True)
+    by_another_name = replace(answer_of(tokenizer, "In 日本", "日本", "Japan", correct=True), named=("Japan",))
     ids = by_another_name.token_ids
     place = 2 + by_another_name.generated.first_token(by_another_name.exact)
     assert gold_token(tokenizer, by_another_name) == ids[place], "a right answer's own name for it"
+    by_the_rule_only = answer_of(tokenizer, "In France, near Brazil", "Brazil", "France", correct=True)
+    assert gold_token(tokenizer, by_the_rule_only) == first(" France"), "by 'contains' it is right"
     assert gold_token(tokenizer, answer_of(tokenizer, "No", None, "x", correct=False)) == NoTarget.NO_EXACT_ANSWER
     empty = answer_of(tokenizer, "It is Brazil", "Brazil", "", correct=False)
     assert gold_token(tokenizer, empty) == NoTarget.GOLD_CANNOT_BE_SPELT

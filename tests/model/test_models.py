@@ -171,6 +171,23 @@ def test_a_model_folder_is_known_by_its_contents(source: ModelSource, tmp_path: 
     assert resolve_model(str(copy)).revision != source.revision
 
 
+def test_code_that_comes_with_a_folder_is_of_its_contents(source: ModelSource, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(source.folder, tmp_path / "with-code"))
+    (copy / "modeling_own.py").write_text("FACTOR = 1")
+    assert resolve_model(str(copy)).revision == source.revision, "nothing loads it"
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "modeling_own.Model"}}))
+    before = resolve_model(str(copy)).revision
+    (copy / "modeling_own.py").write_text("FACTOR = 2")
+    assert resolve_model(str(copy)).revision != before
+
+
+def test_only_the_hub_has_revisions(source: ModelSource) -> None:
+    for spec in ("smollm2-135m", str(source.folder)):
+        with pytest.raises(InputError, match="has no revisions, as a hub model does; leave --revision out"):
+            resolve_model(spec, revision="main")
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [

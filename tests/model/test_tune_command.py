@@ -131,6 +131,7 @@ def test_a_lens_is_trained_on_a_text(source: ModelSource, questions: Path, capsy
         (["--held-out", "0.1"], "of 40 sequences of text 4 would be set aside, and at least 8 must be"),
         (["--tokens", "5000"], "fewer than one step takes (5000); give more text, or fewer tokens a step"),
         (["--text", "absent.txt"], "no text at absent.txt"),
+        (["--length", "9"], "--length is of a text file; give --text"),
         (["--dtype", "float16"], "--dtype float16 has no room for the gradients of a lens"),
     ],
 )

@@ -36,9 +36,9 @@ def answer(index: int, correct: bool | None, *, ended: bool = True, n_tokens: in
 GOOD = [answer(index, index % 2 == 0) for index in range(40)]
 
 
-def told(answers: list[Answer], *, tokenizer: object = CHAT, folds: int = 5, context: int | None = 100) -> list[str]:
+def told(answers: list[Answer], *, tokenizer: object = CHAT, folds: int = 5) -> list[str]:
     questions = [answer.question for answer in answers]
-    return [str(one) for one in findings(answers, questions, folds=folds, tokenizer=tokenizer, context=context)]
+    return [str(one) for one in findings(answers, questions, folds=folds, tokenizer=tokenizer)]
 
 
 def test_a_sound_set_gives_no_cause_for_warning() -> None:
@@ -54,7 +54,6 @@ def test_a_sound_set_gives_no_cause_for_warning() -> None:
         ([answer(i, None) for i in range(40)], "STOP: no exact answer found in any of 40 answers"),
         ([*GOOD, *(answer(i, None) for i in range(40, 84))], "warning: an exact answer is found in 40 of 84"),
         ([*GOOD[:37], *(replace(a, ended=False) for a in GOOD[37:])], "warning: 3 of 40 answers are cut"),
-        ([*GOOD[:39], answer(39, False, n_tokens=101)], "STOP: prompt and answer reach 101 tokens"),
         ([*GOOD[:39], replace(GOOD[39], prompt=None)], "warning: in 1 of 40 prompts the question's own tokens"),
     ],
 )

@@ -86,6 +86,11 @@ def test_the_correct_answer_has_no_part_in_it(words: list[str], golds: list[str]
         ("9 of them drink H2O", "9", "9"),
         ("It is 7, 1/0 is none", "7", "7"),
         ("答えは9です", "9", "9"),
+        ("1.5e-3 in all", "1.5e-3", "3/2000"),
+        ("1,200,000.5.", "1,200,000.5", "2400001/2"),
+        ("12/25/2020", None, None),
+        ("1.000.000", None, None),
+        ("3,14", None, None),
         ("a dozen", None, None),
     ],
 )

@@ -173,6 +173,14 @@ def test_a_share_of_all_has_an_interval() -> None:
     np.testing.assert_array_equal(found["high"], 1)
 
 
+def test_a_share_of_all_of_few_groups_is_as_uncertain_as_they_are_few() -> None:
+    of = examples()
+    grouped = Examples(np.arange(N) % 5, of.correct, of.wrong)
+    found = lens_map(values(), "agreement", "all", grouped, draws=20).data.isel(layer=-1)
+    np.testing.assert_allclose(found["low"], 5 / (5 + 1.959964**2), rtol=1e-6)
+    np.testing.assert_array_equal(found["n"], N)
+
+
 def test_a_difference_of_shares_that_are_all_alike_has_an_interval() -> None:
     found = lens_map(values(), "agreement", "difference", examples(), draws=20).data.isel(layer=-1)
     np.testing.assert_array_equal(found["value"], 0)

@@ -91,6 +91,20 @@ def test_tokens_that_are_ruled_out_are_behind_all_others() -> None:
     found = readings_of(logits, output_of(logits), torch.tensor([[3]]))
     assert found.rank.item() == 8
     assert found.top.item() == logits.argmax()
+    others = torch.cat([logits[:, :3], logits[:, 4:]], dim=1)
+    without = readings_of(others, output_of(others), torch.tensor([[0]]))
+    torch.testing.assert_close(found.entropy, without.entropy)
+    torch.testing.assert_close(output_of(logits).entropy, output_of(others).entropy)
+    assert found.divergence.item() == pytest.approx(0, abs=1e-6)
+    assert found.log_probability.item() == -np.inf
+
+
+def test_what_the_lens_rules_out_and_the_model_does_not_is_infinitely_far() -> None:
+    logits = logits_of(0, 2, 9, 1.0)
+    ruled_out = logits.clone()
+    ruled_out[0, 3] = -torch.inf
+    found = readings_of(ruled_out, output_of(logits), torch.tensor([[3, 3]]))
+    assert found.divergence.tolist() == [np.inf, pytest.approx(0, abs=1e-6)]
 
 
 def test_of_equal_logits_none_is_ahead() -> None:

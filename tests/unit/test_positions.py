@@ -232,6 +232,13 @@ def test_the_papers_policy_looks_for_characters_not_words() -> None:
     assert position_table([answer], ["exact_answer_first"])["token"].values.tolist() == [[9]]
 
 
+def test_the_papers_policy_takes_letters_that_become_two_for_one() -> None:
+    answer = prompted(["İİİ", " is in", " Lyon", " today"], Span(10, 14))
+    for name in ("exact_answer_first", "exact_answer_last"):
+        paper = position_table([answer], [name], policy="paper")["token"].values
+        assert paper.tolist() == position_table([answer], [name])["token"].values.tolist()
+
+
 def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(InputError, match="unknown policy 'papr'; nearest: paper"):
         position_table([], policy="papr")

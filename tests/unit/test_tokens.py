@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from interp.examples import Span, TokenizedText
 from interp.tokens import decoded_text, encoded_text
+from tests.tiny_models import trained_tokenizer
 
 TEXTS = [
     "In which country is the city of Lyon? The city of Lyon is located in France, I think: 9 or 19.",
@@ -226,6 +227,18 @@ def test_special_tokens_have_no_characters() -> None:
     assert decoded_text(tokenizer, ids) == ("é.", (1, 1, 2, 2), (0, 1, 2, 2))
     _, encoded = encoded_text(tokenizer, "é.", add_special_tokens=True)
     assert encoded == ("é.", (1, 1, 2, 2), (0, 1, 2, 2))
+
+
+def test_special_tokens_without_a_name_have_no_characters() -> None:
+    """Those that a tokenizer has in reserve, such as SmolLM2's <file_sep>, are not among its named ones."""
+    tokenizer = trained_tokenizer()
+    tokenizer.add_tokens([AddedToken("<|reserved|>", special=True)])
+    reserved = tokenizer.convert_tokens_to_ids("<|reserved|>")
+    assert reserved not in tokenizer.all_special_ids
+    ids = [reserved, *tokenizer("Brazil", add_special_tokens=False)["input_ids"]]
+    said = decoded_text(tokenizer, ids)
+    assert said.text == "Brazil"
+    assert said.first_token(Span(0, 6)) == 1
 
 
 def test_tokens_beyond_the_tokenizers_vocabulary_have_no_characters() -> None:

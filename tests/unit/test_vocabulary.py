@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.examples import Span
-from interp.vocabulary import Vocabulary, fold
+from interp.vocabulary import Vocabulary, fold, whole_words
 
 COUNTRIES = Vocabulary(
     {
@@ -158,3 +159,43 @@ def test_spans_are_those_of_the_original_text(text: str, words: str) -> None:
 @pytest.mark.parametrize("text", ["북한국", "भारतीय", "Japaner", "xJapan"])
 def test_a_longer_word_is_not_the_name(text: str) -> None:
     assert Vocabulary({name: (name,) for name in ["한국", "भारत", "Japan"]}).first_named(text) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("パリ", "バリ"), ("ハ", "パ"), ("カラス", "ガラス"), ("दिल", "दाल"), ("फल", "फ़ल"), ("ปี", "ปู"), ("ปา", "ป่า")],
+)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+def test_marks_that_make_another_letter_count(name: str, other: str, form: str, written: str) -> None:
+    """Voicing, nuktas, vowel signs and tones; however they are encoded."""
+    vocabulary = Vocabulary({name: (unicodedata.normalize(form, name),)})
+    naming = vocabulary.first_named(unicodedata.normalize(written, name))
+    assert naming is not None
+    assert naming.answers == (name,)
+    assert vocabulary.first_named(unicodedata.normalize(written, other)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_named"),
+    [
+        ("5", "It is 5.", True),
+        ("5", "5, or 6", True),
+        ("5", "$5", True),
+        ("1995", "1990-1995", True),
+        ("-5", "It is -5", True),
+        ("5", "It is -5", False),
+        ("5", "3.5", False),
+        ("5", "5.3", False),
+        ("5", ".5", False),
+        ("200", "1,200", False),
+        ("1", "1,200", False),
+    ],
+)
+def test_a_number_is_named_where_it_is_whole(name: str, text: str, is_named: bool) -> None:
+    assert (Vocabulary({name: (name,)}).first_named(text) is not None) is is_named
+
+
+def test_whole_words_are_all_that_there_are() -> None:
+    text = "Turkey has turkeys: turkey."
+    assert [span.of(text) for span in whole_words(text, "turkey")] == ["Turkey", "turkey"]
