@@ -26,6 +26,9 @@ def require_usable(config: Config) -> None:
         raise InputError(f"--margin is {config.margin}; give a number of nats, below 0 for any pair to enter")
     if not (config.sigmas > 0 and math.isfinite(config.sigmas)):
         raise InputError(f"--sigmas is {config.sigmas}; give a number above 0")
+    if config.lead == "":
+        raise InputError("--lead is empty; give a text, or leave it out")
+    _require_of_use(config)
     _require_usable_texts(config)
     n_verified(config)
     if config.screen:
@@ -36,6 +39,27 @@ def require_usable(config: Config) -> None:
         raise InputError("noise on the embeddings is denoised only; leave --direction out, or --corruption")
     if config.readout == "verdict" and (config.corruption != "question" or config.lead is not None):
         raise InputError("--readout verdict contrasts right answers with wrong ones; leave --corruption and --lead out")
+
+
+def _require_of_use(config: Config) -> None:
+    """Raise an `InputError` for a flag that would do nothing beside the others."""
+    from interp.errors import InputError
+    from interp.interventions import ABLATIONS
+
+    of_noise = config.corruption == "noise" or config.clean is not None  # Of a pair of texts it is refused as such.
+    for flag, is_taken, why in (
+        ("steps", config.screen, "is of --screen"),
+        ("plain", not config.screen, "sweeps cells, and --screen does not"),
+        ("sigmas", of_noise, "is of --corruption noise"),
+        ("draws", of_noise, "is of --corruption noise"),
+        (
+            "direction",
+            config.corruption not in ABLATIONS,
+            f"is of two runs, and --corruption {config.corruption} has one",
+        ),
+    ):
+        if not is_taken and getattr(config, flag) != getattr(patching.Config(), flag):
+            raise InputError(f"--{flag} {why}; leave it out")
 
 
 def n_verified(config: Config) -> float:

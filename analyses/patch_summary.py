@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from interp.heatmap import Heatmap
     from interp.patched import PatchedPairs
 
-READ_AT = "exact_answer_before_first"
+READ_AT = ("exact_answer_before_first", "exact_answer:before")
 """The token at which answers are read."""
 
 
@@ -83,7 +83,15 @@ def given_cells(config: patching.Config, heatmap: Heatmap, n_layers: int) -> np.
     if not is_of_all or config.corruption in ("zero", "mean"):
         return np.zeros(heatmap.data["value"].shape, dtype=bool)
     rows = np.array([layer + (config.window - 1) // 2 >= n_layers - 1 for layer in heatmap.layers])
-    columns = np.array([config.window == 1 or name == READ_AT for name in heatmap.positions])
+    by_column = heatmap.data["value"].values.T
+    read = [column for name, column in zip(heatmap.positions, by_column, strict=True) if name in READ_AT]
+    # A column of another name may be of the same tokens: last_q, where models answer at once.
+    columns = np.array(
+        [
+            config.window == 1 or any(np.array_equal(each, column, equal_nan=True) for each in read)
+            for column in by_column
+        ]
+    )
     found: np.ndarray = rows[:, None] & columns
     return found
 

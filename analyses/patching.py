@@ -109,7 +109,9 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
     """All that decides what every patch gives."""
     settings: dict[str, Any] = {name: getattr(config, name) for name in OF_VALUES}
     settings |= {"positions": positions_of(config), "lead": config.lead, "pair_column": config.pair_column}
-    settings |= {"pair_names": dict(questions.columns.get(config.pair_column or "", {}))} | procedures.PATCHED_CELLS
+    # A list where there are any: the first row of a pair is the clean one.
+    pair_names = list(questions.columns.get(config.pair_column or "", {}).items())
+    settings |= {"pair_names": pair_names or {}} | procedures.PATCHED_CELLS
     if config.screen:
         settings |= {"screen_steps": config.steps}
     if config.corruption == "noise":

@@ -100,6 +100,7 @@ def run(config: Config) -> None:
     material = cache(lambda: probing.material_of(config, source, questions, model, parts))
     classes = cache(lambda: probing.two_classes(config, material()))
     if not is_measured(config, work, identity):
+        require_probed_for(config, material())
         for result, heatmap in measured_maps(config, material(), classes, work).items():
             of_result = identity | procedures.BEYOND_CONTROLS if result == BEYOND else identity
             heatmap.with_attributes(provenance(of_result)).save(work / result)
@@ -151,6 +152,13 @@ def require_usable(config: Config) -> None:
         raise InputError("--group answer leaves a probe no answer to memorise, which --selectivity is about; drop one")
     if config.save_probes and config.probe == "mlp":
         raise InputError("--probe mlp is not linear, and has no direction that --save-probes could keep; drop one")
+
+
+def require_probed_for(config: Config, material: Material) -> None:
+    """Raise an `InputError` for what is asked of labels that are not of two classes, before anything is probed."""
+    for flag, is_given in (("--selectivity", config.selectivity), ("--save-probes", config.save_probes)):
+        if is_given:
+            probing.require_two_classes(material, flag)
 
 
 def has_controls(config: Config) -> bool:

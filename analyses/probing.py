@@ -57,7 +57,8 @@ class Config(capturing.Config):
     folds: int = 5
     """Folds of the cross-fitting."""
     seeds: int = 1
-    """In how many ways the answers are split into folds; the value is the mean."""
+    """In how many ways the answers are split into folds; the value is the mean. What is chosen within folds, such as
+    the weights of the map beyond the controls, is of the first."""
     split: Literal["folds", "paper"] = "folds"
     """'paper' scores one random fifth by a probe trained on the rest, whatever the groups, to replicate it."""
     group: Literal["question", "answer"] = "question"
@@ -110,6 +111,8 @@ def require_usable(config: Config) -> None:
         raise InputError("--split paper has no folds within which to choose among several --c; give one")
     if len(strengths_of(config)) > 1 and config.folds < FOLDS_TO_NEST:
         raise InputError(f"--folds {config.folds} leaves nothing to choose among several --c on; give 3 folds or more")
+    if config.split == "paper" and config.group == "answer":
+        raise InputError("--split paper keeps nothing together, as published; leave --group out, or --split")
     if config.probe == "sparse":
         fit_sparse_probe()
     elif config.k != DEFAULT_K:
@@ -159,6 +162,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         "k": (config.k if config.probe == "sparse" else None, None),
         "label_kind": (config.label_kind, "auto"),
         "alpha": (list(config.alpha), list(PENALTIES)),
+        "named": (procedures.NAMED if config.group == "answer" and questions.extraction != "names" else None, None),
         "label_values": (hashlib.sha256(values.encode()).hexdigest() if questions.columns else None, None),
     }
     settings |= {name: value for name, (value, default) in chosen.items() if value != default}
@@ -230,6 +234,7 @@ def material_of(
     """Answer and capture, as far as that has not been done; `parts` is a folder that belongs to this identity."""
     from interp.cell_probe import Probing
     from interp.devices import fitting_device
+    from interp.errors import InputError
     from interp.labels import Split
     from interp.positions import resolved_mask
 
@@ -237,6 +242,8 @@ def material_of(
     target = labelled(config, captured.answers, questions)
     if target.kind == "number":
         require_usable_for_numbers(config)
+    elif config.alpha != PENALTIES:
+        raise InputError(f"--alpha is of numbers, and {target.name} is not; leave it out, or give --label-kind number")
     answers = [captured.answers[row] for row in target.rows]
     table = captured.table.isel(example=list(target.rows))
     record = capturing.record_of(config, source, questions, captured.answers, table, captured.stores[config.site])
@@ -283,9 +290,9 @@ def labelled(config: Config, answers: Sequence[Answer], questions: QuestionSet) 
 
 def names_of(answers: Sequence[Answer]) -> list[str]:
     """What each answer goes by, where answers that are alike are kept together: what it names ("the US", "America")."""
-    return [
-        "|".join(answer.named) or answer.exact_text or f"no exact answer to {answer.question.id}" for answer in answers
-    ]
+    from interp.grading import names_in
+
+    return ["|".join(names_in(answer)) or f"no exact answer to {answer.question.id}" for answer in answers]
 
 
 def two_classes(config: Config, material: Material) -> TwoClasses:

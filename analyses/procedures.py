@@ -41,6 +41,9 @@ SHARES = {"shares": "Wilson's interval of groups"}
 READ_SIGNS = {"signs": "5 is not in 3.5, nor ハ in パ"}
 """Of sets whose answers have digits, or marks that are no accents. Before, names stood within numbers and letters."""
 
+NAMED = "alike but for case, articles and punctuation"
+"""When two answers that were copied out of texts are kept together. Before, when they were the same characters."""
+
 SAMPLES = {"draws": "of each prompt by itself"}
 """Before, numbers were drawn for a batch."""
 

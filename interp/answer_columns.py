@@ -204,6 +204,8 @@ def _text(value: Value | None) -> str | None:
 
 
 def _number(text: str) -> float | None:
+    if "_" in text:  # To Python 1_2 is 12.
+        return None
     try:
         return float(text)
     except ValueError:

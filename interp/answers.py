@@ -22,7 +22,7 @@ from interp.models import HookedModel, Sampling, context_length, stop_tokens
 from interp.prompts import Prompt, Prompting, newline_tokens, prompt_of
 from interp.questions import QuestionSet
 from interp.replies import Reader
-from interp.tokens import decoded_text, encoded_text
+from interp.tokens import decoded_text, encoded_after
 
 GENERATED = "answers"
 """The name of the journal."""
@@ -120,7 +120,8 @@ def given_answer(
     """
     text = _without_end(tokenizer, given.text, style)
     space = " " if style == "base" and not text[:1].isspace() else ""
-    token_ids, tokens = encoded_text(tokenizer, space + text, add_special_tokens=False)
+    before = prompt.tokens.text[-1:] if style == "base" and prompt.tokens is not None else ""
+    token_ids, tokens = encoded_after(tokenizer, before, space + text)
     if tokens is None:
         raise InputError(
             f"question {question.id}: the tokenizer cannot tell which token stands where in the answer "

@@ -150,7 +150,8 @@ def beyond_map(
 ) -> Heatmap:
     """By how much each cell's probe raises the AUC of the strongest control at its position, with a paired interval.
 
-    Which that is, is ``strongest``. With draws also ``p``, ``p_corrected``, ``threshold`` and ``marked``
+    It is of the first split: scores within its training folds say how the two go together. Which control it is, is
+    ``strongest``. With draws also ``p``, ``p_corrected``, ``threshold`` and ``marked``
     (`interp.permutations.Null.marks`).
 
     Parameters

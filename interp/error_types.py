@@ -47,7 +47,7 @@ from interp.auc import Interval, auc_interval, refitting_factor
 from interp.cell_probe import NoValue, Probing, cell_scores, why_no_value, why_not_usable
 from interp.errors import unknown_name
 from interp.examples import Answer
-from interp.grading import normalised
+from interp.grading import names_in
 from interp.labels import Split
 
 FEWEST_SAMPLES = 9
@@ -107,7 +107,7 @@ def cluster_of(answer: Answer) -> Cluster:
     if answer.correct:
         return Cluster(Kind.CORRECT)
     kind = Kind.UNJUDGED if answer.correct is None else Kind.WRONG
-    return Cluster(kind, tuple(sorted(normalised(name) for name in answer.named or (answer.exact_text or "",))))
+    return Cluster(kind, names_in(answer))
 
 
 def counts_of(samples: Sequence[Answer]) -> Counts:

@@ -91,6 +91,11 @@ def normalised(text: str) -> str:
     return " ".join(words or folded.split())
 
 
+def names_in(answer: Answer) -> tuple[str, ...]:
+    """What an answer names, `normalised` and in order: two that name the same are alike, however they say it."""
+    return tuple(sorted(normalised(name) for name in answer.named or (answer.exact_text or "",)))
+
+
 def _space_or_mark(sign: re.Match[str]) -> str:
     """A space for a sign; vowel signs and the like, which are no letters to Python, are left."""
     return sign[0] if unicodedata.category(sign[0]).startswith("M") else " "

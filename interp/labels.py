@@ -127,9 +127,10 @@ class Split:
     ) -> tuple[Int[np.ndarray, "seed example"], Int[np.ndarray, " example"], Int[np.ndarray, " example"]]:
         """The folds, and the numbers of groups and sides."""
         group = _numbers(groups)
-        side = group if sides is None else connected(group, _numbers(sides))
+        side = group if sides is None or not len(group) else connected(group, _numbers(sides))
         n_sides = len(set(side.tolist()))
-        if self.folds < 2 or n_sides < self.folds:
+        can_be_split = len(stratum) > 1 if self.as_published else n_sides >= self.folds
+        if self.folds < 2 or not can_be_split:
             raise InputError(
                 f"cannot split {len(stratum)} answers in {n_sides} groups into {self.folds} folds; "
                 f"{self._remedy(len(stratum), n_sides)}"

@@ -48,7 +48,7 @@ def output_of(logits: Float[torch.Tensor, "row vocab"]) -> Output:
     """The model's own distribution, from its logits."""
     relative, exponentials, total, _ = _parts(logits)
     probabilities = exponentials.div_(total[:, None])
-    return Output(probabilities, total.log() - _sums(relative.mul_(probabilities)))
+    return Output(probabilities, total.log() - sums_of_products(relative.mul_(probabilities)))
 
 
 def readings_of(
@@ -71,9 +71,9 @@ def readings_of(
     asked = relative.gather(1, targets.clamp(min=0).T)
     rank = torch.stack([(relative > column[:, None]).sum(1) for column in asked.T])
     # Sums of products, not matrix products: these lose digits over a large vocabulary, and sum(1) adds in pairs.
-    entropy = log_total - _sums(exponentials.mul_(relative)) / total
+    entropy = log_total - sums_of_products(exponentials.mul_(relative)) / total
     # The log-probability that is expected under the model's own distribution is such a sum; no second softmax.
-    divergence = log_total - output.entropy - _sums(relative.mul_(output.probabilities))
+    divergence = log_total - output.entropy - sums_of_products(relative.mul_(output.probabilities))
     return Readings(
         log_probability=(asked - log_total[:, None]).T.masked_fill(targets < 0, torch.nan),
         rank=rank.masked_fill(not_finite, NOT_FINITE).masked_fill(targets < 0, UNASKED),
@@ -84,7 +84,7 @@ def readings_of(
     )
 
 
-def _sums(products: Float[torch.Tensor, "row vocab"]) -> Float[torch.Tensor, " row"]:
+def sums_of_products(products: Float[torch.Tensor, "row vocab"]) -> Float[torch.Tensor, " row"]:
     """The sum of each row; 0 × -inf, of a token that is ruled out, is 0."""
     sums = products.sum(1)
     if bool(sums.isnan().any()):

@@ -177,8 +177,8 @@ def trained_on(questions: Sequence[Question], labels: Labels) -> dict[str, dict[
     of_groups: dict[str, int] = {}
     for question, fold in zip(questions, labels.fold[0].tolist(), strict=True):
         for folds, key in ((of_questions, key_of(question)), (of_groups, question.group)):
-            # Where the published split has a group on both sides, its probe has seen the group.
-            folds[key] = min(fold, folds.get(key, fold))
+            # Of what stands in two folds, or on both sides of the published split, every probe has seen something.
+            folds[key] = fold if folds.get(key, fold) == fold else NEVER
     return {"questions": of_questions, "groups": of_groups}
 
 

@@ -148,17 +148,17 @@ def _require_site(model: HookedModel, site: str, run: Run) -> None:
         shape: list[int] = []
         keep = {name: lambda each, to=shape: to.extend(each.shape)}
         try:
-            run_until(model, padded([tokens]).to(model.cfg.device), keep)
+            run_until(model, padded([tokens, tokens]).to(model.cfg.device), keep)
         except InputError:
             raise
         except ValueError as error:  # TransformerLens's, for a hook that it computes only if it is told to.
             raise InputError(
                 f"this model does not show its {site}: {first_line(error)}; take another --site"
             ) from error
-        if shape[:2] != [1, len(tokens)] or len(shape) < 3:
+        if shape[:2] != [2, len(tokens)] or len(shape) < 3:
             raise InputError(
-                f"this model's {site} is of the shape {tuple(shape)} for {len(tokens)} token(s): it has no vector of "
-                f"its own for each of them; take one of {', '.join(SITES)}, or another hook of a block"
+                f"this model's {site} is of the shape {tuple(shape)} for two runs of {len(tokens)} token(s): it has no "
+                f"vector of its own for each of them; take one of {', '.join(SITES)}, or another hook of a block"
             )
 
 

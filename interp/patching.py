@@ -16,6 +16,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 
 from interp.errors import InputError
+from interp.lens_readings import sums_of_products
 from interp.models import HookedModel
 from interp.output_path import output_logits
 
@@ -171,7 +172,7 @@ def _divergence(
         reference = references[rows[0]]
         probabilities = reference.exp()
         negative_entropy = (probabilities * reference).nansum()  # 0 log 0 is 0.
-        kl[rows] = negative_entropy - (logprobs[rows[0] : rows[-1] + 1] * probabilities).sum(1)
+        kl[rows] = negative_entropy - sums_of_products(logprobs[rows[0] : rows[-1] + 1] * probabilities)
     return kl
 
 

@@ -62,6 +62,7 @@ def r_squared_bootstrap(
     weights: Float[np.ndarray, "draw example"],
 ) -> tuple[float, float]:
     """The ends between which R² lies in 95 % of draws of the examples; the predictions are taken as given."""
-    drawn = 1 - ((np.nan_to_num(errors) @ weights.T) / (np.nan_to_num(of_mean) @ weights.T)).mean(0)
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    with np.errstate(invalid="ignore"):  # A draw may have none of the examples.
+        drawn = 1 - ((np.nan_to_num(errors) @ weights.T) / (np.nan_to_num(of_mean) @ weights.T)).mean(0)
+    low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

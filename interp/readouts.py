@@ -29,11 +29,13 @@ from interp.output_path import output_logits
 from interp.pairs import Pair
 from interp.patching import Run, Target
 from interp.prompts import STAND_IN, rendered
-from interp.tokens import encoded_text
+from interp.tokens import encoded_after, encoded_text
 
 READOUTS = ("answer", "whole", "verdict")
 ANSWERS_AT_ONCE = 32
 VERDICT_QUESTION = "Is this answer correct? Answer with Yes or No."
+ASKED = f"\nQ: {VERDICT_QUESTION}\nA:"
+"""Of a base model, after an answer."""
 VERDICTS = ("Yes", "No")
 
 
@@ -146,8 +148,8 @@ def spelt_verdicts(tokenizer: Any, style: str) -> tuple[tuple[int, ...], tuple[i
     InputError
         If both begin with the same token.
     """
-    lead = " " if style == "base" else ""
-    yes, no = (encoded_text(tokenizer, lead + word, add_special_tokens=False)[0] for word in VERDICTS)
+    before, space = (ASKED[-1], " ") if style == "base" else ("", "")
+    yes, no = (encoded_after(tokenizer, before, space + word)[0] for word in VERDICTS)
     if yes[0] == no[0]:
         raise InputError(f"this tokenizer spells {VERDICTS[0]} and {VERDICTS[1]} with the same first token")
     return yes, no
@@ -156,9 +158,8 @@ def spelt_verdicts(tokenizer: Any, style: str) -> tuple[tuple[int, ...], tuple[i
 def _verdict_question(tokenizer: Any, style: str) -> tuple[int, ...]:
     """The tokens from the end of an answer to where the verdict is to be given."""
     if style == "base":
-        text = f"\nQ: {VERDICT_QUESTION}\nA:"
-    else:
-        _, _, text = rendered(tokenizer, [("", STAND_IN)], VERDICT_QUESTION).partition(STAND_IN)
+        return encoded_after(tokenizer, ".", ASKED)[0]
+    _, _, text = rendered(tokenizer, [("", STAND_IN)], VERDICT_QUESTION).partition(STAND_IN)
     return encoded_text(tokenizer, text, add_special_tokens=False)[0]
 
 
@@ -197,7 +198,10 @@ def led(tokenizer: Any, answer: Answer, lead: str) -> Answer:
         If the tokenizer does not tell which token stands where in the text.
     """
     exact = answer.exact_text or ""
-    ids, tokens = encoded_text(tokenizer, f"{lead} {exact}" if lead else exact, add_special_tokens=False)
+    said = f"{lead} {exact}" if lead else exact
+    # Of a base model's the space in front is that of its line; a chat model begins anew.
+    before = answer.prompt.text[-1:] if answer.prompt is not None and lead.startswith(" ") else ""
+    ids, tokens = encoded_after(tokenizer, before, said)
     if tokens is None:
         raise InputError(
             f"the tokenizer cannot tell which token stands where in {lead!r}; take a --lead that it can spell"

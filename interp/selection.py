@@ -37,6 +37,7 @@ from jaxtyping import Float, Int
 from interp.auc import Interval
 from interp.error_types import cluster_of
 from interp.examples import Answer
+from interp.grading import names_in
 from interp.labels import Labels
 from interp.linear_probes import CellProbes
 from interp.means import LEVEL, group_draws
@@ -139,17 +140,13 @@ def scores_of_samples(
 
 def name_features(answers: Sequence[Answer], known: Sequence[Answer]) -> Float[torch.Tensor, "answer name"]:
     """What each answer names, one-hot over what the `known` answers name; zeros where it is none of that."""
-    names = sorted({_name(answer) for answer in known if answer.exact is not None})
+    names = sorted({names_in(answer) for answer in known if answer.exact is not None})
     column = {name: index for index, name in enumerate(names)}
     features = torch.zeros(len(answers), len(names))
     for row, answer in enumerate(answers):
-        if answer.exact is not None and _name(answer) in column:
-            features[row, column[_name(answer)]] = 1.0
+        if answer.exact is not None and names_in(answer) in column:
+            features[row, column[names_in(answer)]] = 1.0
     return features
-
-
-def _name(answer: Answer) -> tuple[str, ...]:
-    return tuple(sorted(answer.named)) or (answer.exact_text or "",)
 
 
 def mean_interval(values: Float[np.ndarray, " question"], group: Int[np.ndarray, " question"]) -> Interval:
@@ -162,7 +159,7 @@ def mean_interval(values: Float[np.ndarray, " question"], group: Int[np.ndarray,
     if len(values) < FEWEST:
         return Interval(np.nan, np.nan, np.nan)
     if np.ptp(values) == 0 or len(set(group.tolist())) < 2:
-        return Interval(float(values[0]), np.nan, np.nan)
+        return Interval(float(values.mean()), np.nan, np.nan)
     weights = group_draws(group, DRAWS, np.random.default_rng(0)).astype(np.float64)
     drawn = weights @ values / weights.sum(1)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

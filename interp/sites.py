@@ -44,11 +44,11 @@ AFTER_ATTENTION = ("resid_mid", "resid_post", "attn_out", "mlp_out", "mlp_hidden
 def own_copy(activation: torch.Tensor, site: str) -> torch.Tensor:
     """What a hook may write into in place to change what goes on from a site, and nothing else.
 
-    The tensor itself at the sites of `HOOKS`: where the residual stream is shown on its way into a norm
-    (``resid_mid``), what is added to it after the MLP is the same tensor. A hook that goes by TransformerLens's own
-    name may show a tensor that other modules read too, and a norm takes another tensor alone for a change.
+    The tensor itself at the sites of `HOOKS`, by either name: where the residual stream is shown on its way into a norm
+    (``resid_mid``), what is added to it after the MLP is the same tensor. Other hooks of TransformerLens's may show a
+    tensor that other modules read too, and a norm takes another tensor alone for a change.
     """
-    return activation if site in HOOKS else activation.clone()
+    return activation if site in {*HOOKS, *HOOKS.values()} else activation.clone()
 
 
 def hook_names(model: HookedModel, site: str) -> list[str]:

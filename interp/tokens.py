@@ -82,6 +82,22 @@ def encoded_text(
     return token_ids, decoded if decoded.text == text else _laid_beside(decoded, text)
 
 
+def encoded_after(tokenizer: Any, before: str, text: str) -> tuple[tuple[int, ...], TokenizedText | None]:
+    """The tokens of a text that goes on from another, as `encoded_text` gives them.
+
+    By itself it may be spelt otherwise: some tokenizers put a space before whatever they are given. Where what comes
+    before is spelt otherwise together with it, it is spelt by itself.
+    """
+    lead, _ = encoded_text(tokenizer, before, add_special_tokens=False)
+    token_ids, tokens = encoded_text(tokenizer, before + text, add_special_tokens=False)
+    if tokens is None or token_ids[: len(lead)] != lead or tokens.complete[len(lead) - 1 :][:1] != (len(before),):
+        return encoded_text(tokenizer, text, add_special_tokens=False)
+    begun, complete = (
+        tuple(max(n - len(before), 0) for n in each[len(lead) :]) for each in (tokens.begun, tokens.complete)
+    )
+    return token_ids[len(lead) :], TokenizedText(tokens.text[len(before) :], begun, complete)
+
+
 def _with_spaces(
     tokenizer: Any, text: str, token_ids: Sequence[int], offsets: Sequence[tuple[int, int]]
 ) -> list[tuple[int, int]]:

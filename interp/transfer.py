@@ -158,24 +158,24 @@ def transferred_map(
             reason[row, column] = NO_PROBE
             continue
         scores[row, column] = transferred_scores(probes, store, mask, layer, position)
-        scored = np.isfinite(scores[row, column]) & known
-        if min((scored & wrong).sum(), (scored & ~wrong).sum()) < MIN_PER_CLASS:
+        known_here = np.isfinite(scores[row, column]) & known
+        if min((known_here & wrong).sum(), (known_here & ~wrong).sum()) < MIN_PER_CLASS:
             reason[row, column] = NoValue.TOO_FEW_OF_A_CLASS
             continue
         interval = auc_interval(np.where(known, scores[row, column], np.nan), wrong, group=group)
         value[row, column], low[row, column], high[row, column] = interval
-    present = np.broadcast_to((mask & known[:, None])[None], (shape[0], *mask.shape))
+    scored = np.isfinite(scores) & known
     heatmap = Heatmap.build(
         value,
         low,
         high,
-        present.sum(1).astype(np.int64),
+        scored.sum(2).astype(np.int64),
         layers=store.layers,
         positions=list(store.positions),
         kind="transferred probe",
         metric=METRIC,
         scale=SCALE,
-        extra={"n_wrong": (present & wrong[None, :, None]).sum(1).astype(np.int64), "why_missing": reason},
+        extra={"n_wrong": (scored & wrong).sum(2).astype(np.int64), "why_missing": reason},
         attributes={"why_missing_meanings": MEANINGS},
     )
     return heatmap, scores

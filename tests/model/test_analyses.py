@@ -290,6 +290,7 @@ def test_every_kind_of_probe_is_a_map_of_its_own(
         for i in range(120)
     ]
     rows += [{"question": f"other {name}?", "answer": name, "model_answer": "It is France"} for name in names]
+    rows = [row | {"kind": "xyz"[place % 3]} for place, row in enumerate(rows)]
     path = written(tmp_path / "said.csv", rows)
     flags = ["--n", "124", "--folds", "3", "--positions=last_q,-1", "--permutations", "50", "--bootstraps", "50"]
     asked(source, path, *flags, "--seeds", "2", "--c", "0.1", "1", command="probe")
@@ -312,6 +313,13 @@ def test_every_kind_of_probe_is_a_map_of_its_own(
     assert (maps["probe-paper_split"]["n"] == 25).all()
     asked(source, path, *flags, "--split", "paper", "--c", "1", "2", command="probe", status=2)
     assert "--split paper has no folds within which to choose among several --c" in capsys.readouterr().err
+    for given, message in (
+        (["--selectivity"], "--selectivity is for labels of two classes"),
+        (["--alpha", "10"], "--alpha is of numbers, and kind is not"),
+    ):
+        asked(source, path, *flags, "--labels", "kind", *given, command="probe", status=2)
+        assert message in capsys.readouterr().err
+        assert not list(Path("figures").rglob("probe-kind.nc")), "it is refused before anything is probed"
 
 
 @pytest.mark.parametrize(

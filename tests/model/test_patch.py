@@ -23,6 +23,7 @@ from interp.pair_runs import trials_of
 from interp.pairs import Pair
 from interp.patched import NoValue, PatchedPairs, heads_as_columns
 from interp.patching import units_of
+from interp.sites import HOOKS, hook_names
 from interp.text_pairs import text_pair
 from tests.made_pairs import (
     AFTER,
@@ -456,6 +457,19 @@ def test_the_plain_sweep_gives_the_same(model: HookedModel, settings: dict[str, 
     )
     np.testing.assert_allclose(fast.values, plain.values, atol=TOLERANCE)
     np.testing.assert_array_equal(fast.why_missing, plain.why_missing)
+
+
+@pytest.mark.parametrize("site", HOOKS)
+def test_a_site_is_the_same_by_transformer_lenss_name(family_model: HookedModel, site: str) -> None:
+    if site == "head_z":
+        pytest.skip("the name has no heads")
+    try:
+        hook_names(family_model, site)
+    except InputError:
+        pytest.skip("it has no such site")
+    settings: dict[str, Any] = {"positions": ["subject_last", "last_q"], "readout": "verdict", "margin": -1000.0}
+    by_name, by_hook = (patched(family_model, PAIRS[:1], site=name, **settings) for name in (site, HOOKS[site]))
+    np.testing.assert_allclose(by_hook.values, by_name.values, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("corruption", ["question", "noise", "mean"])

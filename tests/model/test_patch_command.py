@@ -356,6 +356,12 @@ def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: Model
         (["--corruption", "zero", "--metric", "recovery"], "--corruption zero has no corrupted run to recover from"),
         (["--corruption", "noise", "--direction", "noise"], "noise on the embeddings is denoised only"),
         (["--readout", "verdict", "--lead", "It is"], "leave --corruption and --lead out"),
+        (["--lead", ""], "--lead is empty; give a text, or leave it out"),
+        (["--steps", "2"], "--steps is of --screen; leave it out"),
+        (["--screen", "--plain"], "--plain sweeps cells, and --screen does not"),
+        (["--draws", "2"], "--draws is of --corruption noise"),
+        (["--sigmas", "2"], "--sigmas is of --corruption noise"),
+        (["--corruption", "mean", "--direction", "noise"], "--direction is of two runs, and --corruption mean has one"),
         (["--verify", "top:3"], "give --screen with it"),
         (["--screen", "--verify", "top:0"], "--verify is 'top:0'; give top:K, with a number K from 1, or all"),
         (["--screen", "--verify", "best"], "--verify is 'best'; give top:K, with a number K from 1, or all"),
@@ -376,6 +382,7 @@ def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: Model
         ([*PATCHED, "--site", "nowhere"], "unknown site 'nowhere'"),
         ([*PATCHED, "--site", "attn.hook_result"], "blocks.0.attn.hook_result"),
         ([*PATCHED, "--site", "attn.hook_pattern"], "it has no vector of its own for each of them"),
+        ([*PATCHED, "--site", "attn.hook_cos"], "it has no vector of its own for each of them"),
         ([*PATCHED, "--corruption", "noise", "--sigmas", "1e39"], "its corrupted run gives nan; take --dtype float32"),
         (["--only-said"], "); give --no-only-said, or take other questions"),
     ],
@@ -420,6 +427,19 @@ def test_a_name_of_one_row_is_of_no_pair(source: ModelSource, capsys: pytest.Cap
     patch(source, *PATCHED, *flags, status=2, asked=written(Path("alone.csv"), rows), n=len(rows))
     told = "no other row that is asked has the pair's name (4); give both rows of a pair one name, and ask both"
     assert told in capsys.readouterr().err
+
+
+def test_the_first_row_of_a_pair_is_the_clean_one(source: ModelSource) -> None:
+    rows = [
+        {"id": name, "question": f"{name}?", "answer": name, "model_answer": name, "pair": f"pair {place // 2}"}
+        for place, name in enumerate(COUNTRIES)
+    ]
+    turned = [rows[place] for place in (1, 0, 3, 2)]
+    flags = [*PATCHED, "--pair-column", "pair", "--positions", "last_q", "--overwrite"]
+    for given in (rows, turned):
+        patch(source, *flags, asked=written(Path("paired.csv"), given), n=len(rows))
+        found = load_patched(folder_of(source, "paired") / "patch-pairs.nc").ids
+        assert set(found) == {f"{given[place]['id']} / {given[place + 1]['id']}" for place in (0, 2)}
 
 
 def test_questions_that_mark_no_subject_take_no_noise(source: ModelSource, capsys: pytest.CaptureFixture) -> None:

@@ -19,7 +19,7 @@ from transformer_lens import patching as lens_patching
 from interp import patching, sweep, sweep_choice
 from interp.model_sources import ModelSource
 from interp.models import HookedModel, load_model
-from interp.patching import Job, Readings, Run, Unit, readings_of
+from interp.patching import Job, Readings, Run, Unit, _divergence, readings_of
 from interp.sweep import patched_readings
 from interp.sweep_choice import takes_wavefronts, why_plain
 from interp.wavefront import wavefront
@@ -218,6 +218,13 @@ def test_patches_are_those_of_transformer_lens(family_model: HookedModel, site: 
     assert_near(ours.logprob, at_targets(log_p, run))
     assert_near(ours.kl, kl)
     assert float(kl.std()) > TOLERANCE
+
+
+def test_a_token_that_is_ruled_out_adds_nothing_to_a_divergence() -> None:
+    logits = torch.randn(3, 9, generator=torch.Generator().manual_seed(0))
+    ruled_out = torch.cat([logits, torch.full((3, 1), -torch.inf)], dim=1).log_softmax(1)
+    found, expected = (_divergence(each[:2], [each[2], each[2]]) for each in (ruled_out, logits.log_softmax(1)))
+    torch.testing.assert_close(found, expected)
 
 
 def test_patching_where_the_model_begins_swaps_a_token(family_model: HookedModel) -> None:

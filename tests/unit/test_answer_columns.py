@@ -59,6 +59,7 @@ def test_an_answer_says_what_its_file_says() -> None:
         (["1", "2.5", " 3e2 "] * ENOUGH, "number", None),
         ([1, 2, 3], "number", None),
         (["1", "2", "three"] * ENOUGH, "classes", None),
+        (["1_1", "1_2", "2_1"] * ENOUGH, "classes", None),
         (["a", "2", "inf"] * ENOUGH, "classes", None),
     ],
 )

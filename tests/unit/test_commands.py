@@ -169,6 +169,7 @@ def test_what_the_probe_command_says_without_importing_it_is_so(capsys: pytest.C
             ["probe", "--permutations", "10"],
             "--permutations is 10, with which no cell could be marked; give 19 or more",
         ),
+        (["probe", "--split", "paper", "--group", "answer"], "--split paper keeps nothing together, as published"),
         (["transfer", "--folds", "2"], "--folds 2 leaves nothing to choose a cell on"),
         (["transfer", "--no-nested"], "leave --labels, --split, --no-nested out"),
         (["transfer", "--layers", "12", "--layer", "5", "--position", "last_q"], "--layer 5 is not among --layers 12"),

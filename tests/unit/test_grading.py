@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.examples import Answer, Question, Span, TokenizedText
-from interp.grading import agrees, graded, normalised
+from interp.grading import agrees, graded, names_in, normalised
 from tests.respondents import NOBODY
 
 
@@ -57,6 +57,13 @@ def verdict(rule: str, judged: Answer) -> bool | None:
 )
 def test_each_rule_says_what_is_correct(rule: str, judged: Answer, expected: bool) -> None:
     assert verdict(rule, judged) is expected
+
+
+def test_answers_that_name_the_same_are_alike() -> None:
+    said = [answer(f"It is {exact}", exact, "Oz") for exact in ("Narnia", "narnia", "the Narnia", "NARNIA.")]
+    assert {names_in(each) for each in said} == {("narnia",)}
+    assert names_in(answer("In Congo", "Congo", "Oz", named=("DR Congo", "Congo"))) == ("congo", "dr congo")
+    assert names_in(answer("I do not know", None, "Oz")) == ("",)
 
 
 @pytest.mark.parametrize("rule", ["named", "match", "contains", "number"])

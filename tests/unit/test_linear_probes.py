@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from interp.cell_probe import Probing, cell_scores
 from interp.errors import InputError
 from interp.examples import Question
-from interp.labels import Labels, Split
-from interp.linear_probes import LinearProbes, fitted_probes, trained_on
+from interp.labels import NEVER, Labels, Split
+from interp.linear_probes import LinearProbes, fitted_probes, key_of, trained_on
 from tests.stored import store_of
 
 POSITIONS = ("last_q", "-1")
@@ -111,6 +111,16 @@ def test_questions_that_were_trained_on_are_known_by_their_text_and_their_group(
     assert probes.for_questions(asked, "other").scoring(list(asked)).tolist() == [fold, 4, 4]
     with pytest.raises(InputError, match="do not say which questions they were trained on"):
         replace(probes, record={}).for_questions(asked, "set")
+
+
+def test_a_question_that_stands_in_two_folds_has_no_probe_that_has_not_seen_it() -> None:
+    labels = Split(4).labels([index % 2 == 0 for index in range(N)], [str(index) for index in range(N)])
+    twice = [question(f"q{index}", f"question {index // 2}?") for index in range(N)]
+    folds = trained_on(twice, labels)["questions"]
+    for index in range(0, N - 1, 2):
+        pair = set(labels.fold[0, index : index + 2].tolist())
+        assert folds[key_of(twice[index])] == (pair.pop() if len(pair) == 1 else NEVER)
+    assert set(folds.values()) > {NEVER}
 
 
 def test_what_every_probe_was_trained_on_has_no_score(tmp_path: Path) -> None:

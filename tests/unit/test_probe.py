@@ -277,6 +277,18 @@ def test_examples_without_the_position_are_not_scored(tmp_path: Path) -> None:
     assert (np.isnan(scores[:, 0]) == ~mask.T).all()
 
 
+@pytest.mark.parametrize("sides", [None, []])
+def test_without_answers_there_is_no_split(sides: list[str] | None) -> None:
+    for as_published in (False, True):
+        with pytest.raises(InputError, match="cannot split 0 answers"):
+            Split(as_published=as_published).labels([], [], sides)
+
+
+def test_the_published_split_needs_no_groups() -> None:
+    labels = Split(5, as_published=True).labels([True, False] * 50, ["g0", "g1"] * 50)
+    assert labels.scored.sum() == 20
+
+
 @pytest.mark.parametrize(
     ("groups", "folds", "remedy"),
     [

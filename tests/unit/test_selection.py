@@ -201,5 +201,8 @@ def test_without_variation_or_questions_there_is_no_interval() -> None:
     same = mean_interval(np.ones(50), np.arange(50))
     assert same.value == 1.0
     assert np.isnan([same.low, same.high]).all()
+    of_one_group = mean_interval(np.arange(50, dtype=np.float64), np.zeros(50, dtype=int))
+    assert of_one_group.value == 24.5
+    assert np.isnan([of_one_group.low, of_one_group.high]).all()
     few = mean_interval(np.arange(FEWEST - 1, dtype=np.float64), np.arange(FEWEST - 1))
     assert np.isnan(few).all()

@@ -15,7 +15,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from interp.examples import Span, TokenizedText
-from interp.tokens import decoded_text, encoded_text
+from interp.tokens import decoded_text, encoded_after, encoded_text
 from tests.tiny_models import trained_tokenizer
 
 TEXTS = [
@@ -219,6 +219,37 @@ def test_word_pieces_are_found_in_the_text_that_they_fold(words: list[str]) -> N
 
 
 _WORD_PIECE = word_piece()
+
+
+def prepending() -> PreTrainedTokenizerFast:
+    """Puts a space before whatever it is given, as Mistral's does."""
+    bpe = Tokenizer(models.BPE())
+    bpe.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    bpe.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
+    bpe.train_from_iterator([text.replace("\n", " ") for text in TEXTS], trainers.BpeTrainer(vocab_size=300))
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([])
+    return PreTrainedTokenizerFast(tokenizer_object=bpe)
+
+
+def test_what_goes_on_from_a_text_has_no_space_of_its_own() -> None:
+    tokenizer = prepending()
+    text = " The city of Lyon"
+    alone, _ = encoded_text(tokenizer, text, add_special_tokens=False)
+    ids, tokens = encoded_after(tokenizer, "?", text)
+    assert (tokenizer.convert_ids_to_tokens(alone[0]), alone[1:]) == ("▁", ids)
+    assert tokens is not None
+    assert tokens.text == text
+    assert tokens.begun[-1] == tokens.complete[-1] == len(text)
+    assert tokens.first_token(Span(1, 4)) == 0
+    whole = tokenizer(f"In which country is it?{text}", add_special_tokens=False)["input_ids"]
+    assert tuple(whole[-len(ids) :]) == ids
+
+
+@given(st.sampled_from(["", "?", ".", "e", "\n"]), st.sampled_from(TEXTS))
+def test_of_most_tokenizers_it_is_spelt_as_by_itself(before: str, text: str) -> None:
+    tokenizer = byte_level(add_prefix_space=False, trim_offsets=False).tokenizer
+    ids, tokens = encoded_after(tokenizer, before, f" {text}")
+    assert (ids, tokens) == encoded_text(tokenizer, f" {text}", add_special_tokens=False)
 
 
 def test_special_tokens_have_no_characters() -> None:

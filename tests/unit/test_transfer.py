@@ -16,7 +16,7 @@ from interp.cell_probe import Probing
 from interp.errors import InputError
 from interp.examples import Question
 from interp.heatmap import Heatmap
-from interp.labels import Split
+from interp.labels import NEVER, Split
 from interp.linear_probes import LinearProbes, fitted_probes, trained_on
 from interp.matrix import Matrix
 from interp.matrix_figure import matrix_figure
@@ -177,6 +177,18 @@ def test_examples_that_were_trained_on_are_scored_out_of_fold(sets: list[Probed]
     own = replace(probes_of(a), fold={k.removeprefix("a/"): v for k, v in probes_of(a).fold.items()})
     scores = transferred_scores(own, a.store, a.mask, 1, "-1")
     np.testing.assert_allclose(scores, a.scores.held_out[1, 1, 0], rtol=1e-4, atol=1e-4)
+
+
+def test_only_what_is_scored_is_counted(sets: list[Probed]) -> None:
+    a = sets[0]
+    folds = enumerate(probes_of(a).fold.items())
+    half = {name.removeprefix("a/"): fold if place % 2 else NEVER for place, (name, fold) in folds}
+    probes = replace(probes_of(a), fold=half)
+    heatmap, scores = transferred_map(probes, a.store, a.mask, a.labels.wrong, a.labels.side)
+    scored = np.isfinite(scores)
+    np.testing.assert_array_equal(heatmap.data["n"], scored.sum(-1))
+    np.testing.assert_array_equal(heatmap.data["n_wrong"], (scored & a.labels.wrong).sum(-1))
+    assert (scored.sum(-1) < a.mask.sum(0)).all()
 
 
 def test_where_nothing_was_probed_there_is_no_value(sets: list[Probed]) -> None:
