@@ -36,12 +36,13 @@ class Config(asking.Config):
     policy: Literal["strict", "paper"] = "strict"
     """'strict' leaves missing what is missing; 'paper' clamps and falls back as the published code, to replicate it."""
     layers: str = "all"
-    """Rows of the map: all, or numbers and ranges such as 0,4,8 or 0-10; nothing above the last one is computed."""
+    """Rows of the map: all, or numbers and ranges such as 0,4,8 or 0-10; nothing above the last one is computed. A lens
+    needs the model's last layer too, and attribution all of them."""
     token_budget: int | None = None
     """Tokens in one forward pass of the capture, padding included; by default what suits the device (CPU 2048, MPS
     4096, CUDA 16384). Give it where parts that are captured on different devices are to be merged."""
     executor: Literal["local", "ray"] = "local"
-    """Who captures: this process, or Ray workers that each load the model ('pip install interp-maps[ray]')."""
+    """Who captures: this process, or Ray workers that each load the model (pip install -e '.[ray]' in the clone)."""
     ray_address: str | None = None
     """Address of a Ray cluster (host:port, ray://host:port, auto); by default one is started on this machine."""
     workers: int | None = None

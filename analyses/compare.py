@@ -40,9 +40,9 @@ class Config:
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Two maps or more: .nc files of this suite, or .csv files of published maps."""
     by: Literal["method", "model", "dataset"] = "method"
-    """What the maps may differ in, beside what they are of: 'method' nothing, so that cells and examples are the same;
-    'model' the model, with layers matched by relative depth; 'dataset' the questions. Published maps are taken for maps
-    of what they are compared with."""
+    """What the maps may differ in, beside what they are of: 'method' nothing, so that cells are the same, and examples
+    as far as they go; 'model' the model, with layers matched by relative depth; 'dataset' the questions. Published maps
+    are taken for maps of what they are compared with."""
     draws: int = 500
     """Bootstrap draws of the examples, for the intervals."""
     seed: int = 0

@@ -35,7 +35,7 @@ class Config:
     figures: Path = Path("figures")
     """Folder of results, and of figures.toml, the list of the paper's figures."""
     out: Path = Path()
-    """Where drawings of the given paths go."""
+    """Where drawings of the given results go; the figures of a list go where it says, beside it."""
     with_n: bool = False
     """Draw the number of examples behind each column as a strip of bars under the map."""
     check: bool = False
@@ -48,6 +48,8 @@ def run(config: Config) -> int:
 
     if config.paths and config.check:
         raise InputError("--check is of all figures below --figures; leave the paths out")
+    if config.out != Path() and not any(path.suffix != ".toml" for path in config.paths):
+        raise InputError("--out is of results that are given by their paths; leave it out, or give some")
     if config.paths:
         names = Counter(path.stem for path in config.paths if path.suffix != ".toml")
         if twice := [name for name, times in names.items() if times > 1]:

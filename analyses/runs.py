@@ -14,7 +14,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -89,10 +89,26 @@ def require_publishable(path: Path, identity: Identity, *, overwrite: bool, flag
     if overwrite or not path.exists():
         return
     found = load_result(path).identity
-    differing = sorted(key for key in {*found, *identity} if found.get(key) != identity.get(key))
+    differing = list(dict.fromkeys(_differences("", found, dict(identity))))
     if differing:
-        told = "; ".join(f"{key}: {found.get(key)} there, {identity.get(key)} here" for key in differing)
+        told = "; ".join(differing)
         raise InputError(f"{path} is the result of another run ({told}); give --overwrite, or another {flag} folder")
+
+
+def _differences(name: str, there: Any, here: Any) -> Iterator[str]:
+    """What differs between two identities, in words; of lists of identities, in any of them."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in sorted({*there, *here}):
+            yield from _differences(key, there.get(key), here.get(key))
+    elif _are_identities(there) and _are_identities(here) and len(there) == len(here):
+        for one, other in zip(there, here, strict=True):
+            yield from _differences(name, one, other)
+    elif there != here:
+        yield f"{name}: {there} there, {here} here"
+
+
+def _are_identities(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
 
 
 def reusable(path: Path, identity: Identity) -> Heatmap | None:

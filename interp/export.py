@@ -71,7 +71,7 @@ def _write_npz(store: ActivationStore, path: Path) -> None:
 
 def _write_zarr(store: ActivationStore, path: Path) -> None:
     if find_spec("zarr") is None:
-        raise InputError("zarr is not installed; pip install 'interp-maps[zarr]', or give --to npz")
+        raise InputError("zarr is not installed; pip install -e '.[zarr]' in the clone, or give --to npz")
     import zarr
 
     shape, dtype = _shape_and_dtype(store)

@@ -137,7 +137,7 @@ class CityTask:
         """
         drawn: list[City] = []
         taken: Counter[str] = Counter()
-        cap = max(1, math.floor(max_share * n))
+        cap = _cap(max_share, n)
         for city in sorted(self.usable(cities, dropped), key=lambda city: seeded_order(city.id, seed)):
             if taken[self.area_of(city)] < cap:
                 taken[self.area_of(city)] += 1
@@ -145,12 +145,18 @@ class CityTask:
             else:
                 dropped[f"{self.area} has its share"] += 1
         if len(drawn) < n:
+            of_areas = Counter(map(self.area_of, self.usable(cities, Counter())))
+            most = next(m for m in range(n, -1, -1) if sum(min(k, _cap(max_share, m)) for k in of_areas.values()) >= m)
             raise InputError(
-                f"{self.dataset} has {len(drawn)} questions at --n {n} (at most {cap} a {self.area}); give a smaller "
-                "--n"
+                f"{self.dataset} has {len(drawn)} questions at --n {n} (at most {cap} a {self.area}); give --n {most}"
             )
         dropped["not drawn"] = len(drawn) - n
         return drawn
+
+
+def _cap(max_share: float, n: int) -> int:
+    """How many of `n` questions may be of one area."""
+    return max(1, math.floor(max_share * n))
 
 
 def counted(reason: str | None, dropped: Counter[str]) -> bool:

@@ -19,7 +19,7 @@ from interp.executors import Executor, Result, Worker
 
 log = logging.getLogger(__name__)
 
-INSTALL_RAY = "pip install 'interp-maps[ray]'"
+INSTALL_RAY = "pip install -e '.[ray]' in the clone"
 IN_FLIGHT = 2
 """Tasks that a Ray worker has at once: one that it computes, and one that it writes or will compute next."""
 SECONDS_TO_REACH = 10.0
@@ -338,7 +338,7 @@ def _imported_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise InputError(f"--executor ray needs Ray; install it with: {INSTALL_RAY}") from error
+        raise InputError(f"--executor ray needs Ray: {INSTALL_RAY}") from error
     return ray
 
 

@@ -175,6 +175,7 @@ def test_what_the_probe_command_says_without_importing_it_is_so(capsys: pytest.C
         (["transfer", "--layers", "12", "--layer", "5", "--position", "last_q"], "--layer 5 is not among --layers 12"),
         (["store", "merge"], "there is nothing to merge"),
         (["compare", "a.nc", "b.nc", "--seed", "-1"], "--seed is -1; give a number from 0"),
+        (["figures", "list.toml", "--out", "drawn"], "--out is of results that are given by their paths; leave it out"),
         (["figures", "a/probe.nc", "b/probe.nc"], "2 results are called probe; draw each into an --out of its own"),
         (["probe", "--labels", "dificulty"], "unknown column 'dificulty'; nearest: difficulty"),
         (["probe", "--labels", "shuffled:yaer"], "unknown column 'yaer'"),

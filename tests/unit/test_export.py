@@ -47,7 +47,7 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(InputError, match=r"out\.npz is there already; remove it, or give another --out"):
         export(store, "npz", tmp_path / "out.npz")
     monkeypatch.setattr("interp.export.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"zarr is not installed; pip install 'interp-maps\[zarr\]'"):
+    with pytest.raises(InputError, match=r"zarr is not installed; pip install -e '\.\[zarr\]'"):
         export(store, "zarr", tmp_path / "out.zarr")
     (store.folder / "shard-0001.safetensors").write_bytes(b"damaged")
     with pytest.raises(InputError, match="shard 1 damaged or not captured; run the capture again"):

@@ -88,3 +88,14 @@ def test_a_run_by_this_code_replaces_a_result_of_its_settings(tmp_path: Path) ->
     finished(published, 0.7)
     runs.publish(run, published, overwrite=False)
     assert value_at(published) == 0.6
+
+
+def test_what_differs_within_one_of_several_sets_is_named_alone(tmp_path: Path) -> None:
+    def identity(dtype: str, n: int) -> dict[str, object]:
+        return {"seed": 0, "sets": [{"dataset": name, "dtype": dtype, "n": n} for name in ("a", "b")]}
+
+    path = tmp_path / "transfer.nc"
+    map_of(np.zeros((2, 2))).with_attributes(runs.provenance(identity("float32", 7))).save(path)
+    runs.require_publishable(path, identity("float32", 7), overwrite=False)
+    with pytest.raises(InputError, match=r"another run \(dtype: float32 there, bfloat16 here; n: 7 there, 8 here\)"):
+        runs.require_publishable(path, identity("bfloat16", 8), overwrite=False)

@@ -116,5 +116,10 @@ def test_phrases_that_only_contain_a_state(cities: QuestionSet) -> None:
 
 
 def test_more_questions_than_there_are_is_refused() -> None:
-    with pytest.raises(InputError, match=r"us-cities has \d+ questions at --n 5000 \(at most 250 a state\)"):
+    message = r"us-cities has \d+ questions at --n 5000 \(at most 250 a state\); give --n (\d+)$"
+    with pytest.raises(InputError, match=message) as refused:
         us_city_questions(5000, seed=0)
+    most = int(str(refused.value).rsplit(" ", 1)[1])
+    assert len(us_city_questions(most, seed=0).questions) == most, "and so many there are"
+    with pytest.raises(InputError, match=f"give --n {most}$"):
+        us_city_questions(most + 1, seed=0)
