@@ -51,8 +51,12 @@ PATCH_MAP = {"marks": "step by step", "over_half": "past half-way", "percentiles
 """Before, all cells were held against the largest of the map, what went the other way was past half-way too, and
 intervals of few pairs were those of many."""
 
-COMPARISON = {"intervals": "around what the draws of one map give with the other as it is"}
-"""Of correlations. Before, they were around twice what was found less what the draws give."""
+COMPARISON = {
+    "intervals": "around what the draws of one map give with the other as it is",
+    "pairs": "are drawn with both of their questions",
+}
+"""Before, intervals of correlations were around twice what was found less what the draws give, and pairs were drawn
+with the first of their questions."""
 
 PATCHED_CELLS = {"cells": "that can have an effect"}
 """Before, cells in which a patch can do nothing had a value."""

@@ -28,6 +28,8 @@ FILE = "examples"
 SUBSET = "subset"
 """The attribute of a map that is of some of the examples of its file: of those for which this variable holds."""
 EVERYONE = "all"
+BETWEEN = " / "
+"""What stands between the two questions' ids in that of a pair."""
 TOLERANCE = 1e-3
 """Of a map's values and those that its examples, which are kept in single precision, give."""
 
@@ -144,16 +146,18 @@ def joint_draws(
 ) -> list[Float[np.ndarray, "draw _"]]:
     """How often each draw has each example of each map: a group that is in several maps as often in all of them.
 
-    Where maps keep other examples together, all that any of them does.
+    Where maps keep other examples together, all that any of them does; a pair, whose id is those of its two questions,
+    goes with both of them.
     """
-    examples, groups = (
-        np.unique(names, return_inverse=True)[1].reshape(-1).astype(np.int64)
-        for names in (
-            [name for each in of_maps for name in each.ids],
-            [name for each in of_maps for name in each.groups],
-        )
-    )
-    weights = group_draws(connected(examples, groups), n_draws, rng)
+    examples = [(name, group) for each in of_maps for name, group in zip(each.ids, each.groups, strict=True)]
+    tied = [
+        (row, tag)
+        for row, (name, group) in enumerate(examples)
+        for tag in (f"group {group}", *(f"example {part}" for part in name.split(BETWEEN)))
+    ]
+    rows, tags = (np.unique(each, return_inverse=True)[1].reshape(-1) for each in zip(*tied, strict=True))
+    components = connected(rows.astype(np.int64), tags.astype(np.int64))
+    weights = group_draws(components[np.unique(rows, return_index=True)[1]], n_draws, rng)
     return np.split(weights, np.cumsum([len(each.ids) for each in of_maps])[:-1], axis=1)
 
 

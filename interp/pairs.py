@@ -16,11 +16,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from interp.errors import InputError
+from interp.example_values import BETWEEN
 from interp.examples import Answer
 from interp.questions import seeded_order
 
-BETWEEN = " / "
-"""Stands between the ids of a pair's two questions."""
 Misfit = Callable[[Answer, Answer], "str | None"]
 """Why two answers, clean and corrupt, cannot be a pair; None if they can."""
 

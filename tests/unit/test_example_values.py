@@ -105,6 +105,20 @@ def test_what_any_of_the_maps_keeps_together_is_drawn_together() -> None:
     assert not (alone[:, ::2] == alone[:, 1::2]).all()
 
 
+def test_a_pair_is_drawn_with_both_of_its_questions() -> None:
+    """In a map of questions, and in another one of pairs that has either question in another pair."""
+    alone = replace(examples(MEAN), groups=tuple(f"g{number}" for number in range(N)))
+    half = replace(examples(MEAN, n=N // 2), groups=tuple(f"g{2 * number}" for number in range(N // 2)))
+    pairs = replace(half, ids=tuple(f"{alone.ids[n]} / {alone.ids[n + 1]}" for n in range(0, N, 2)))
+    of_questions, of_pairs = joint_draws([alone, pairs], 50, np.random.default_rng(0))
+    for side in (0, 1):
+        np.testing.assert_array_equal(of_questions[:, side::2], of_pairs)
+    other_way = replace(
+        half, ids=tuple(f"{alone.ids[n + 1]} / another {n}" for n in range(0, N, 2)), groups=alone.groups[1::2]
+    )
+    np.testing.assert_array_equal(*joint_draws([pairs, other_way], 50, np.random.default_rng(0)))
+
+
 def test_an_auc_needs_its_two_classes() -> None:
     with pytest.raises(ValueError, match="two classes"):
         ExampleValues(np.zeros((1, 1, 1, 1)), AUC, ("q",), ("g",), (0,), ("-1",))
