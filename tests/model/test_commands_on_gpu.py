@@ -44,7 +44,7 @@ LINES = {
     "samples": ["error-types --samples 9 --n 60", "select --samples 3"],
     "lenses": [f"lens {CELLS} {FEW} --of all", "lens --prompt Lyon --colour kl", f"attribution {CELLS} {FEW}"],
     "translators": [
-        "tune --begin identity --steps 2 --tokens 64 --measure-every 1 --length 32",
+        "tune --begin identity --steps 2 --tokens 64 --measure-every 1",
         f"lens {CELLS} {FEW} --of all --quantities kl,answer-logprob --lens tuned:LENS",
     ],
     "patches": [

@@ -82,7 +82,7 @@ def test_a_lens_is_trained_on_answers_and_used_again(
     assert capsys.readouterr().out.splitlines() == told
     assert path.read_bytes() == before
     tuned(source, *of_questions(questions), "--steps", "9", status=2)
-    assert "is the result of another run (training: " in capsys.readouterr().err
+    assert "is the result of another run (steps: 6 there, 9 here)" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_goes_on_to_the_same_lens(

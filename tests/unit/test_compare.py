@@ -80,7 +80,7 @@ def test_intervals_of_correlations_give_back_what_noise_takes_of_either_map(name
     assert low <= value < high
     less_noisy = compare(quiet, operand("bb", drawn(1) + 0.5 * drawn(2))).statistic(0, name)
     assert less_noisy.value == pytest.approx(value)
-    assert less_noisy.high < high
+    assert less_noisy.high < high or high == 1, "which is as far as it goes"
 
 
 def test_intervals_of_a_columns_correlation_give_back_what_noise_takes_too() -> None:

@@ -173,7 +173,7 @@ def test_without_tasks_there_are_no_workers(executor: Local | Ray) -> None:
 
 def test_an_absent_ray_is_said_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"install it with: pip install 'interp-maps\[ray\]'$"):
+    with pytest.raises(InputError, match=r"needs Ray: pip install -e '\.\[ray\]' in the clone$"):
         list(Ray(workers=2).results(never, [0]))
     with pytest.raises(InputError, match="install it"):
         _ = Ray().n_workers
