@@ -9,6 +9,7 @@ disagree most. --by model matches layers by relative depth; --by dataset takes o
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from interp.comparison import Comparison
     from interp.example_values import ExampleValues
     from interp.heatmap import Heatmap
+
+
+MOST_BYTES = 200
+"""Of a file's name; most file systems take 255, endings included."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ def run(config: Config) -> None:
     path = (config.out or config.paths[0].parent) / f"{name_of(operands)}.nc"
     sources = sources_of(path, [each.name for each in operands], config.paths)
     identity = {"maps": json.loads(sources[HASHES]) | made_here, "by": config.by}
+    if silent := [each.name for each in operands if each.examples is None]:
+        identity |= {"without_examples": silent}
     identity |= {name: getattr(config, name) for name in ("draws", "seed")} | procedures.COMPARISON
     require_publishable(path, identity, overwrite=config.overwrite, flag="--out")
     comparison = reusable_result(Comparison, path, identity)
@@ -174,8 +181,11 @@ def _folder(path: Path, part: int) -> str:
 
 
 def name_of(operands: Sequence[Operand]) -> str:
-    """What the comparison is called."""
-    return "-".join(["compare", *(re.sub(r"[^\w.-]+", "-", each.name) for each in operands)])
+    """What the comparison is called; of many maps, whose names make none of a file, by a hash of them."""
+    name = "-".join(["compare", *(re.sub(r"[^\w.-]+", "-", each.name) for each in operands)])
+    if len(name.encode()) <= MOST_BYTES:
+        return name
+    return f"compare-{len(operands)}-maps-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 if __name__ == "__main__":

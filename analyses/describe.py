@@ -9,10 +9,12 @@ that judges stands for a number, which follows it.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import quote
 
 import tyro
 
@@ -92,8 +94,17 @@ def write_page(config: Config, sentences: Sequence[Sequence[str]]) -> None:
 
 def section(path: Path, heading: str, folder: Path, words: Sequence[str]) -> str:
     """What a page in `folder` has of one result: its figure, its sentences, and where its files are."""
-    figure, pdf, data = (os.path.relpath(path.with_suffix(suffix), folder) for suffix in (".png", ".pdf", path.suffix))
-    return "\n\n".join((f"## {heading}", f"![{words[0]}]({figure})", "\n".join(words), f"[PDF]({pdf}), [data]({data})"))
+    figure, pdf, data = (
+        quote(Path(os.path.relpath(path.with_suffix(suffix), folder)).as_posix())
+        for suffix in (".png", ".pdf", path.suffix)
+    )
+    lines = [as_written(line) for line in words]
+    return "\n\n".join((f"## {heading}", f"![{lines[0]}]({figure})", "\n".join(lines), f"[PDF]({pdf}), [data]({data})"))
+
+
+def as_written(text: str) -> str:
+    """A text for Markdown to show as it stands: columns may be tokens, such as ``<s>``."""
+    return re.sub(r"([\\`*\[\]<]|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
 def described_result(

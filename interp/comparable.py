@@ -33,8 +33,10 @@ TRAITS = (
     Trait("how many questions were asked", "n", in_identity=True, may_differ=DATASET),
     Trait("the policy of the positions", "policy", in_identity=False, may_differ=None),
 )
-TOLD = ("site", "dtype", "variant")
+TOLD = ("site", "dtype", "backend", "weights", "variant")
 """Attributes in which maps may differ without being of other cells; where they do, it is said."""
+ASKED = ("prompt", "template", "shots", "max_new_tokens", "extraction", "grading", "reader", "tries")
+"""What in their identities decides the answers, said likewise."""
 
 
 def require_comparable(operands: Sequence[Operand], by: str) -> None:
@@ -74,8 +76,8 @@ def differences(operands: Sequence[Operand], *, by_depth: bool = False) -> list[
     """What else tells the maps apart, a line each: cells that not all have, and how many examples are behind them."""
     lines = [line for noun in ("positions", *([] if by_depth else ["layers"])) if (line := _left_out(operands, noun))]
     made_here = [each for each in operands if each.heatmap.data.attrs["kind"] != PUBLISHED]
-    for name in TOLD:
-        values = {each.name: str(each.heatmap.data.attrs.get(name, "")) for each in made_here}
+    for name in (*TOLD, *ASKED):
+        values = {each.name: str(_told(each, name)) for each in made_here}
         if len(set(values.values())) > 1:
             lines.append(
                 f"{name}: " + "; ".join(f"{value or 'as usual'} in {of_map}" for of_map, value in values.items())
@@ -89,6 +91,12 @@ def differences(operands: Sequence[Operand], *, by_depth: bool = False) -> list[
     if silent:
         lines.append(f"examples not known, values taken as given: {', '.join(silent)}")
     return lines
+
+
+def _told(operand: Operand, name: str) -> object:
+    """What a map says of itself; empty where it says nothing."""
+    source = operand.heatmap.identity if name in ASKED else operand.heatmap.data.attrs
+    return source.get(name, "")
 
 
 def _left_out(operands: Sequence[Operand], noun: str) -> str:

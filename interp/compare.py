@@ -35,6 +35,7 @@ from interp.map_agreement import (
     mean_difference,
     n_top,
     of_columns,
+    peak_distance,
     rank_difference,
     shift_test,
 )
@@ -112,7 +113,7 @@ def compared(
     grid, rng = grid_of(operands, by_depth=by_depth), np.random.default_rng(seed)
     names = [each.name for each in operands]
     values = np.stack([_on_grid(each, "value", grid) for each in operands])
-    n = np.nan_to_num(np.stack([_on_grid(each, "n", grid) for each in operands])).astype(np.int64)
+    n = np.rint(np.nan_to_num(np.stack([_on_grid(each, "n", grid) for each in operands]))).astype(np.int64)
     found = np.stack([each.turned(value) for each, value in zip(operands, values, strict=True)])
     _require_varied(names, found)
     maps = Turned(found, _drawn_maps(operands, grid, found, draws, rng))
@@ -138,7 +139,7 @@ def compared(
         scale=centred_scale(np.array([1.0]), 0.0),
         extra={"maps": xr.DataArray(values, dims=("map", "layer", "position"), coords={"map": names})}
         | {name: xr.DataArray(array, dims="pair") for name, array in of_pairs.items()}
-        | _statistics(maps, in_one_unit(operands))
+        | _statistics(maps, in_one_unit(operands), grid.layers)
         | _columns(maps, grid.layers)
         | _within_each_column(maps),
         attributes={
@@ -234,10 +235,11 @@ def in_one_unit(operands: Sequence[Operand]) -> bool:
     return len(scales) == 1 or len({each.heatmap.data.attrs["metric"] for each in operands}) == 1
 
 
-def _statistics(maps: Turned, one_unit: bool) -> dict[str, xr.DataArray]:
+def _statistics(maps: Turned, one_unit: bool, layers: Sequence[int]) -> dict[str, xr.DataArray]:
     """Every statistic of every pair, with its interval."""
+    statistics = {**STATISTICS, "peak_layers": lambda first, second: peak_distance(first, second, layers)[0]}
     value, low, high = (np.full((len(maps.pairs), len(STATISTICS)), np.nan) for _ in range(3))
-    for column, (name, statistic) in enumerate(STATISTICS.items()):
+    for column, (name, statistic) in enumerate(statistics.items()):
         if statistic is mean_difference and not one_unit:
             continue
         value[:, column] = maps.of_pairs(statistic)
@@ -261,19 +263,15 @@ def one(statistic: Callable[[Map, Map], float]) -> Callable[[Map, Map], Float[np
 def _columns(maps: Turned, layers: Sequence[int]) -> dict[str, xr.DataArray]:
     """Of each map's columns the layer of the highest cell, and the centre of mass with its interval."""
     n_positions, dims = maps.found.shape[2], ("map", "position")
-    ends = [_ends([centre_of_mass(each) for each in of_map], (n_positions,)) for of_map in maps.drawn]
-    rows = {
-        "peak": [column_peaks(each) for each in maps.found],
-        "centre": [centre_of_mass(each) for each in maps.found],
-        "centre_low": [low for low, _ in ends],
-        "centre_high": [high for _, high in ends],
+    ends = [_ends([centre_of_mass(each, layers) for each in of_map], (n_positions,)) for of_map in maps.drawn]
+    peaks = np.stack([column_peaks(each) for each in maps.found])
+    found = {
+        "peak": np.where(np.isnan(peaks), np.nan, np.array(layers)[np.nan_to_num(peaks).astype(np.int64)]),
+        "centre": np.stack([centre_of_mass(each, layers) for each in maps.found]),
+        "centre_low": np.stack([low for low, _ in ends]),
+        "centre_high": np.stack([high for _, high in ends]),
     }
-    numbers = np.arange(len(layers)), np.array(layers, dtype=np.float64)
-    return {
-        # Of a single layer, interp gives that layer even for NaN.
-        name: xr.DataArray(np.where(np.isnan(row := np.stack(of_maps)), np.nan, np.interp(row, *numbers)), dims=dims)
-        for name, of_maps in rows.items()
-    }
+    return {name: xr.DataArray(of_maps, dims=dims) for name, of_maps in found.items()}
 
 
 def _within_each_column(maps: Turned) -> dict[str, xr.DataArray]:

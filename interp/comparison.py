@@ -16,7 +16,7 @@ from interp.scales import Scale
 
 Numbers = dict[str, dict[str, Interval]]
 KIND = "comparison"
-APPEARANCE = ("kind", "metric", "colours", "variant", "site", "policy")
+APPEARANCE = ("kind", "metric", "colours", "variant", "site", "policy", "columns")
 """Attributes of a map that are kept, beside its scale, to draw it."""
 
 

@@ -36,7 +36,7 @@ def comparison_figure(comparison: Comparison) -> Figure:
         notes: list[str] = []
         for number, (name, heatmap) in enumerate(panels.items(), start=1):
             axes = figure.add_subplot(n_rows, n_columns, number)
-            axes.set_title(name, fontsize=TITLE_SIZE)
+            axes.set_title(name, fontsize=TITLE_SIZE, parse_math=False)
             of_panel = draw_heatmap(axes, heatmap)
             # What is missing in a map is missing in its differences too, and is not said again.
             notes += [f"{name}: {note}" for note in of_panel if name in maps]

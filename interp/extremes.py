@@ -71,11 +71,13 @@ def _region(cells: Cells, *, sign: int) -> Region | None:
     if not known.any():
         return None
     value = np.where(known, sign * cells.value, -np.inf)
-    width = cells.high - cells.low
+    # What has no interval comes after all that have one.
+    width = np.nan_to_num(cells.high - cells.low, nan=np.inf)
     tied = [(int(row), int(column)) for row, column in np.argwhere(value == value.max())]
     row, column = min(tied, key=lambda at: (float(width[at]), at[0], cells.names[at[1]]))
     bound = float((cells.low if sign > 0 else cells.high)[row, column])
     within = value >= sign * bound
+    within[row, column] = True
     return Region(
         Cell(
             cells.layers[row],

@@ -25,7 +25,7 @@ relation.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -102,13 +102,17 @@ def peak(values: Map) -> tuple[int, int]:
     return int(row), int(column)
 
 
-def peak_distance(first: Map, second: Map) -> tuple[float, float]:
-    """Rows and columns from the first map's highest cell to the second's; NaN if they have no cell in common."""
+def peak_distance(first: Map, second: Map, layers: Sequence[int] | None = None) -> tuple[float, float]:
+    """Layers and columns from the first map's highest cell to the second's; NaN if they have no cell in common.
+
+    The layers are those of the rows; by default rows are counted.
+    """
     both = np.isfinite(first) & np.isfinite(second)
     if not both.any():
         return float("nan"), float("nan")
-    rows, columns = np.subtract(peak(np.where(both, second, np.nan)), peak(np.where(both, first, np.nan)))
-    return float(rows), float(columns)
+    (row, column), (other_row, other_column) = (peak(np.where(both, each, np.nan)) for each in (first, second))
+    of_rows = range(len(first)) if layers is None else layers
+    return float(of_rows[other_row] - of_rows[row]), float(other_column - column)
 
 
 def mean_difference(first: Map, second: Map) -> float:
@@ -129,16 +133,18 @@ STATISTICS: Mapping[str, Callable[[Map, Map], float]] = {
 }
 
 
-def centre_of_mass(values: Map) -> Float[np.ndarray, " position"]:
-    """The mean layer of each column, as a row, weighted by how far each cell is above the column's lowest one.
+def centre_of_mass(values: Map, layers: Sequence[int] | None = None) -> Float[np.ndarray, " position"]:
+    """The mean layer of each column, weighted by how far each cell is above the column's lowest one.
 
-    NaN where a column has no cell, or none above another.
+    NaN where a column has no cell, or none above another. The layers are those of the rows; by default rows are
+    counted.
     """
     known = np.isfinite(values)
     lowest = np.where(known, values, np.inf).min(0)
     weight = np.where(known, values - np.where(known.any(0), lowest, 0.0), 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        centre: np.ndarray = (weight * np.arange(len(values))[:, None]).sum(0) / weight.sum(0)
+        of_rows = np.arange(len(values)) if layers is None else np.asarray(layers)
+        centre: np.ndarray = (weight * of_rows[:, None]).sum(0) / weight.sum(0)
     return centre
 
 

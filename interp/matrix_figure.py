@@ -83,7 +83,8 @@ def _write_values(axes: Axes, matrix: Matrix, mesh: QuadMesh, points: tuple[floa
             value, low, high = (float(data[name].values[row, column]) for name in ("value", "low", "high"))
             if np.isfinite(value):
                 ink = ink_of(mesh, value)
-                texts = _short(value, digits), f"{_short(low, digits)} to {_short(high, digits)}"
+                ends = f"{_short(low, digits)} to {_short(high, digits)}" if np.isfinite(low) else "no interval"
+                texts = _short(value, digits), ends
                 for text, below, size in zip(texts, (0.4, 0.74), points, strict=True):
                     axes.text(column + 0.5, row + below, text, ha="center", va="center", fontsize=size, color=ink)
             if train == test:

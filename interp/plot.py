@@ -177,7 +177,7 @@ def _label_axes(axes: Axes, layers: list[int], positions: list[str]) -> None:
 def _name_columns(axes: Axes, positions: list[str]) -> None:
     """Write the names of the positions below their columns; tokens may be in any script."""
     names = [drawable(name) for name in positions]
-    axes.set_xticks(np.arange(len(names)) + 0.5, [name for name, _ in names], rotation=90)
+    axes.set_xticks(np.arange(len(names)) + 0.5, [name for name, _ in names], rotation=90, parse_math=False)
     for column, (_, families) in enumerate(names):
         if len(families) > 1:
             axes.get_xticklabels()[column].set_fontfamily(list(families))
@@ -189,8 +189,8 @@ def add_colour_bar(axes: Axes, mesh: QuadMesh, metric: str) -> None:
     if figure is None:
         raise ValueError("these axes are in no figure")
     bar = figure.colorbar(mesh, ax=axes, pad=0.03, aspect=22)
-    characters = int((figure.get_figheight() - BELOW_INCHES) / CHARACTER_INCHES)
-    bar.set_label(textwrap.fill(metric, max(characters, 24), break_on_hyphens=False))
+    characters = int((_height_of_panel(axes, figure.get_figheight()) - BELOW_INCHES) / CHARACTER_INCHES)
+    bar.set_label(textwrap.fill(metric, max(characters, 24), break_on_hyphens=False), parse_math=False)
     if mesh.get_clim() == (0.5, 1.0):
         bar.locator = MultipleLocator(0.1)
     if isinstance(mesh.norm, LogNorm):
@@ -200,6 +200,13 @@ def add_colour_bar(axes: Axes, mesh: QuadMesh, metric: str) -> None:
     if bar.solids is not None:
         # As vectors, with edges in their own colour: no image in the PDF, and no hairlines between the steps.
         bar.solids.set(edgecolor="face", rasterized=False)
+
+
+def _height_of_panel(axes: Axes, of_figure: float) -> float:
+    """How much of a figure's height a map has: its share where there are several rows of maps."""
+    place = axes.get_subplotspec()
+    rows = np.array([1.0] if place is None else place.get_gridspec().get_height_ratios())
+    return of_figure / len(rows) if np.ptp(rows) == 0 else of_figure
 
 
 def _add_strip_of_n(axes: Axes, n: np.ndarray) -> None:

@@ -64,7 +64,9 @@ def draw_cells(axes: Axes, heatmap: PromptMap, labels: dict[int, str], font: Fon
     marked = data["marked"].values.astype(bool)
     for (row, column), token in np.ndenumerate(data["top_token"].values):
         ink = ink_on(colours[row, column])
-        text = axes.text(column + 0.5, row + 0.52, labels[int(token)], color=ink, ha="center", va="center")
+        text = axes.text(
+            column + 0.5, row + 0.52, labels[int(token)], color=ink, ha="center", va="center", parse_math=False
+        )
         set_in(text, font, bold=bool(marked[row, column]))
     _write_around(axes, heatmap, labels, font)
     followed = marked[:, : heatmap.n_followed]
@@ -107,5 +109,6 @@ def _write_around(axes: Axes, heatmap: PromptMap, labels: dict[int, str], font: 
                 va="center",
                 color=GREY if not (place and name) else "black",
                 annotation_clip=False,
+                parse_math=False,
             )
             set_in(text, font, bold=name == "next" and place > 0)

@@ -195,6 +195,8 @@ def _region(it: Description, region: Region, extreme: str, bound: str) -> str:
     value, low, high = region.cell.value, region.cell.low, region.cell.high
     ends = f" (95 % interval {interval(low, high)})" if it.has_intervals and low < high else ""
     said = f"{extreme}: {number(value)}{ends} at {_place(region.cell)}"
+    if it.has_intervals and math.isnan(low):
+        return f"{said}, which has no interval"
     within = "within its interval" if it.has_intervals else f"within {percent(MARGIN)} of the map's range from it"
     if region.n_cells == 1:
         return f"{said}; no other cell lies {within}"

@@ -209,3 +209,10 @@ def test_a_comparison_is_saved_drawn_and_drawn_again(tmp_path: Path, n_maps: int
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
     titles = [axes.get_title() for axes in comparison_figure(loaded).axes if axes.get_title()]
     assert len(titles) == {2: 3, 3: 6, 5: 5}[n_maps]
+
+
+def test_n_is_whole_where_layers_are_matched() -> None:
+    rng = np.random.default_rng(0)
+    shallow, deep = (operand(f"of {depth}", rng.random((depth, 6)), examples=False) for depth in (4, 18))
+    n = compare(shallow, deep, by_depth=True).data["n"].values
+    assert set(n.ravel().tolist()) == set(shallow.heatmap.data["n"].values.ravel().tolist())

@@ -178,3 +178,29 @@ def test_examples_of_another_state_of_a_map_are_refused(tmp_path: Path, capsys: 
     shutil.copyfile(CITIES / "patch-examples.nc", tmp_path / "patch-led-examples.nc")
     status, _, err = told(capsys, "compare", tmp_path / "patch-led.nc", CITIES / "patch.nc", *QUICK)
     assert (status, "patch-led-examples.nc is not of the values of" in err) == (2, True)
+
+
+def test_where_examples_have_come_since_the_comparison_is_made_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("probe", "patch-led"):
+        shutil.copy(CITIES / f"{name}.nc", tmp_path)
+    asked = ("compare", tmp_path / "probe.nc", tmp_path / "patch-led.nc", "--draws", "5")
+    assert "examples not known" in told(capsys, *asked)[1]
+    for name in ("probe", "patch-led"):
+        shutil.copy(CITIES / f"{name}-examples.nc", tmp_path)
+    assert told(capsys, *asked)[0] == 2, "it is another comparison"
+    status, out, _ = told(capsys, *asked, "--overwrite")
+    assert status == 0
+    assert "examples not known" not in out
+
+
+def test_many_maps_have_a_comparison_with_a_name_that_a_file_can_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tmp_path / f"{'probe-with-a-long-name' * 3}-{number}.nc" for number in range(4)]
+    for path in paths:
+        shutil.copy(CITIES / "probe.nc", path)
+    assert told(capsys, "compare", *paths, "--draws", "2")[0] == 0
+    (made,) = tmp_path.glob("compare-4-maps-*.nc")
+    assert len(made.name) < 40

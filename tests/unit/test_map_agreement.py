@@ -220,3 +220,10 @@ def test_intervals_hold_the_correlation_of_the_maps_of_all_examples(form: str) -
     assert found["all cells"][1] < 0.5
     # Of 480 columns, in eights that are not independent.
     assert found["each column"][0] >= 0.9
+
+
+def test_layers_that_do_not_follow_each_other_are_their_numbers() -> None:
+    layers, first = [0, 5, 10, 20], np.array([[0.9, 0.5], [0.5, 0.5], [0.5, 0.5], [0.9, 0.6]])
+    assert peak_distance(first, first[::-1], layers) == (0, 0)
+    assert peak_distance(first, np.where(first == 0.6, 1.0, first), layers) == (20, 1)
+    np.testing.assert_allclose(centre_of_mass(first, layers), [10, 20])

@@ -222,3 +222,11 @@ def test_bytes_that_are_no_text_are_kept(heatmap: PromptMap, tmp_path: Path) -> 
     heatmap.save(tmp_path / "lens.nc")
     assert PromptMap.load(tmp_path / "lens.nc").texts == heatmap.texts
     assert "\udce4\udcb8" in heatmap.texts.values()
+
+
+@pytest.mark.parametrize("sign", [" $$", " $_$", " $x^2$"])
+def test_signs_of_mathematics_are_characters_like_others(sign: str, tmp_path: Path) -> None:
+    cells = [[sign, *CELLS[0][1:]], *CELLS[1:]]
+    figure = prompt_lens_figure(prompt_map_of(cells, [sign, *TOKENS[1:]], FOLLOWING, places=[3, 4, 5, 6]))
+    assert texts_in_cells(figure)[0, 0].get_text() == f"␣{sign.strip()}"
+    save_figure(figure, tmp_path / "prompt.png")

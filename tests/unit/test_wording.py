@@ -217,3 +217,10 @@ def test_other_numbers_are_written_as_they_are_read() -> None:
         "100 %",
     ]
     assert of_all(1, 2, "cell", ("is", "are")) == "1 of 2 cells is"
+
+
+def test_the_highest_cell_may_have_no_interval() -> None:
+    """As an AUC of tied scores has none."""
+    values = np.array([[0.5, 0.6], [0.9, 0.7], [0.8, 0.7]])
+    said = told(map_of(values, np.where(values == 0.9, np.nan, 0.05)))
+    assert re.search(r"[Hh]ighest: .900 at [^;]*, layer 1, which has no interval", said)
