@@ -104,7 +104,7 @@ def section(path: Path, heading: str, folder: Path, words: Sequence[str]) -> str
 
 def as_written(text: str) -> str:
     """A text for Markdown to show as it stands: columns may be tokens, such as ``<s>``."""
-    return re.sub(r"([\\`*\[\]<]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+    return re.sub(r"([\\`*\[\]<]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
 
 
 def described_result(

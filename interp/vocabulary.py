@@ -57,7 +57,7 @@ class Vocabulary:
         inside = [folded.span_of(match) for match in _word_pattern([subject]).finditer(folded.text)] if subject else []
         for match in self._pattern.finditer(folded.text):
             span = folded.span_of(match)
-            if not folded.is_whole(match) or _goes_on(text, span.stop):
+            if _goes_on(text, span.stop):
                 continue
             if any(whole.start <= span.start and span.stop <= whole.stop for whole in inside):
                 continue
@@ -145,10 +145,6 @@ class _Folding:
         while stop < len(self._original) and _is_accent(self._original[stop]):
             stop += 1
         return Span(self._origin[match.start()], stop)
-
-    def is_whole(self, match: re.Match[str]) -> bool:
-        """Whether a match ends where a character does; ハ is not in パ, which is folded into it and a mark."""
-        return match.end() == len(self._origin) or self._origin[match.end()] != self._origin[match.end() - 1]
 
 
 UNSPACED = (

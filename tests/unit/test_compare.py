@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from interp.comparison import Comparison
 from interp.comparison_figure import comparison_figure
 from interp.errors import InputError
 from interp.example_values import MEAN, ExampleValues
-from interp.heatmap import LOW, MORE_IS
+from interp.heatmap import LOW, MORE_IS, Heatmap
 from interp.map_agreement import CORRELATIONS, spearman
 from interp.plot import save_figure
 from interp.scales import Scale
@@ -214,5 +215,24 @@ def test_a_comparison_is_saved_drawn_and_drawn_again(tmp_path: Path, n_maps: int
 def test_n_is_whole_where_layers_are_matched() -> None:
     rng = np.random.default_rng(0)
     shallow, deep = (operand(f"of {depth}", rng.random((depth, 6)), examples=False) for depth in (4, 18))
-    n = compare(shallow, deep, by_depth=True).data["n"].values
-    assert set(n.ravel().tolist()) == set(shallow.heatmap.data["n"].values.ravel().tolist())
+    for each in (shallow, deep):
+        each.heatmap.data["n"].values[:] = 772
+    assert (compare(shallow, deep, by_depth=True).data["n"].values == 772).all()
+
+
+def test_prompts_that_are_put_in_other_ways_are_told() -> None:
+    one, other = (
+        operand(name, drawn(1), identity=json.dumps({"template": template}))
+        for name, template in (("a", "{question}"), ("b", "Shortly: {question}"))
+    )
+    assert "template: {question} in a; Shortly: {question} in b" in differences([one, other])
+
+
+def test_of_chosen_layers_the_numbers_are_layers() -> None:
+    values = np.random.default_rng(0).random((4, 6)) / 2
+    values[0, 2] = 1.0
+    turned = values[::-1].copy()
+    maps = [operand(name, each, examples=False) for name, each in (("a", values), ("b", turned))]
+    layers = [0, 5, 10, 20]
+    chosen = [replace(each, heatmap=Heatmap(each.heatmap.data.assign_coords(layer=layers))) for each in maps]
+    assert compare(*chosen).statistic(0, "peak_layers").value == 20

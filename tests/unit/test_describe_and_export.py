@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from analyses.cli import main
+from analyses.describe import as_written
 from interp.heatmap import Heatmap
 from tests.described_maps import map_of
 
@@ -82,3 +83,8 @@ def test_what_cannot_be_done_is_one_line(flags: list[str], said: str, capsys: py
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ")
     assert said in error
+
+
+def test_markdown_shows_what_looks_like_markup() -> None:
+    assert as_written("0 <s>, 1 *a*, 2 __b__, 3 [x](y)") == r"0 \<s>, 1 \*a\*, 2 \_\_b\_\_, 3 \[x\](y)"
+    assert as_written("exact_answer_last") == "exact_answer_last"

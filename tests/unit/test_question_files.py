@@ -479,3 +479,10 @@ def test_json_that_is_no_list_of_rows_is_refused(tmp_path: Path, content: str) -
     with pytest.raises(InputError, match=r"is not JSON|has no list of rows") as error:
         loaded(tmp_path / "q.json")
     assert "\n" not in str(error.value)
+
+
+def test_a_difficulty_of_0_is_another_question_than_one_of_none(tmp_path: Path) -> None:
+    with_0, without = (
+        loaded(question_file(tmp_path / f"{len(more)}.jsonl", [GOOD | more, LAST])) for more in ({"difficulty": 0}, {})
+    )
+    assert with_0.sha256 != without.sha256

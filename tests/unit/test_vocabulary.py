@@ -199,3 +199,8 @@ def test_a_number_is_named_where_it_is_whole(name: str, text: str, is_named: boo
 def test_whole_words_are_all_that_there_are() -> None:
     text = "Turkey has turkeys: turkey."
     assert [span.of(text) for span in whole_words(text, "turkey")] == ["Turkey", "turkey"]
+
+
+@pytest.mark.parametrize(("pointed", "bare"), [("שָׁלוֹם", "שלום"), ("مَدِينَة", "مدينة"), ("Å", "a"), ("ø", "ø")])
+def test_points_that_may_be_left_out_do_not_count(pointed: str, bare: str) -> None:
+    assert fold(pointed) == bare
