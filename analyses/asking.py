@@ -20,6 +20,21 @@ if TYPE_CHECKING:
     from interp.prompts import Prompting
     from interp.questions import QuestionSet
 
+OF_QUESTIONS = (
+    "dataset",
+    "columns",
+    "subset",
+    "dataset_split",
+    "strict",
+    "max_new_tokens",
+    "template",
+    "shots",
+    "extraction",
+    "grading",
+    "reader",
+    "tries",
+)
+"""Flags that say nothing of a text that the user gives in place of a set of questions."""
 GRADING_OF = {"names": "named", "number": "number", "prompted": "match"}
 """How answers are graded if the user has chosen how they are found, and not how they are graded."""
 
@@ -117,6 +132,17 @@ def require_least(config: object, least: Mapping[str, int]) -> None:
         value = getattr(config, flag)
         if value is not None and value < number:
             raise InputError(f"--{flag.replace('_', '-')} is {value}; give a number from {number}")
+
+
+def require_no_questions(config: Config, also: Sequence[str], *, of: str) -> None:
+    """Raise an `InputError` for flags of a set of questions, `OF_QUESTIONS` and those that an analysis has besides."""
+    from interp.errors import InputError
+
+    unused = [flag for flag in (*OF_QUESTIONS, *also) if getattr(config, flag) != getattr(type(config)(), flag)]
+    if unused:
+        named = ", ".join(f"--{flag.replace('_', '-')}" for flag in unused)
+        be, it = ("is", "it") if len(unused) == 1 else ("are", "them")
+        raise InputError(f"{named} {be} for sets of questions; leave {it} out for {of}")
 
 
 def questions_of(config: Config, kept: Sequence[str] = ()) -> QuestionSet:

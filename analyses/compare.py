@@ -80,6 +80,7 @@ def run(config: Config) -> None:
     if silent := [each.name for each in operands if each.examples is None]:
         identity |= {"without_examples": silent}
     identity |= {name: getattr(config, name) for name in ("draws", "seed")} | procedures.COMPARISON
+    identity |= procedures.OTHER_QUESTIONS if config.by == "dataset" else {}
     require_publishable(path, identity, overwrite=config.overwrite, flag="--out")
     comparison = reusable_result(Comparison, path, identity)
     if comparison is None or not sources.items() <= comparison.data.attrs.items():

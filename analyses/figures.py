@@ -46,14 +46,8 @@ def run(config: Config) -> int:
     """Draw and print what was written, or check; the exit status."""
     from interp.errors import InputError
 
-    if config.paths and config.check:
-        raise InputError("--check is of all figures below --figures; leave the paths out")
-    if config.out != Path() and not any(path.suffix != ".toml" for path in config.paths):
-        raise InputError("--out is of results that are given by their paths; leave it out, or give some")
+    require_usable(config)
     if config.paths:
-        names = Counter(path.stem for path in config.paths if path.suffix != ".toml")
-        if twice := [name for name, times in names.items() if times > 1]:
-            raise InputError(f"{names[twice[0]]} results are called {twice[0]}; draw each into an --out of its own")
         for path in config.paths:
             if path.suffix == ".toml":
                 write(drawings_of_list(path))
@@ -69,6 +63,22 @@ def run(config: Config) -> int:
         return 1 if found else 0
     write(drawings)
     return 0
+
+
+def require_usable(config: Config) -> None:
+    """Raise an `InputError` for flags that would do nothing, and for two results of one name."""
+    from interp.errors import InputError
+
+    results = [path for path in config.paths if path.suffix != ".toml"]
+    if config.paths and config.check:
+        raise InputError("--check is of all figures below --figures; leave the paths out")
+    if config.paths and config.figures != Config.figures:
+        raise InputError("--figures is the folder of all results, and some are given; leave it out, or their paths")
+    for flag, is_given in (("out", config.out != Config.out), ("with-n", config.with_n and config.paths)):
+        if is_given and not results:
+            raise InputError(f"--{flag} is of results that are given by their paths; leave it out, or give some")
+    if twice := [name for name, times in Counter(path.stem for path in results).items() if times > 1]:
+        raise InputError(f"several results are called {twice[0]}; draw each into an --out of its own")
 
 
 def write(drawings: Sequence[Drawing]) -> None:

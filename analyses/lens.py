@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 SITE = "resid_post"
 OF_QUESTIONS = ("quantities", "of", "first", "bootstraps", "positions", "policy")
-"""Flags that say nothing of one prompt."""
+"""Flags of this analysis that say nothing of one prompt."""
 EVERY_QUANTITY = (
     "answer-logprob,answer-rank,answer-settled,gold-logprob,gold-rank,next-logprob,next-rank,entropy,kl,agreement"
 )
@@ -100,14 +100,13 @@ def run(config: Config) -> None:
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
-    from interp.errors import InputError, unknown_name
+    from interp.errors import unknown_name
     from interp.lens_map import MIN_EXAMPLES, QUANTITIES, SUBSETS
 
     capturing.require_usable(config)
     lens_prompt.require_usable(config)
-    given = [f"--{name}" for name in OF_QUESTIONS if getattr(config, name) != getattr(Config, name)]
-    if config.prompt is not None and given:
-        raise InputError(f"of a set of questions, not of one prompt: {', '.join(given)}; leave out that or --prompt")
+    if config.prompt is not None:
+        asking.require_no_questions(config, OF_QUESTIONS, of="one --prompt")
     asking.require_least(config, {"bootstraps": 1, "first": MIN_EXAMPLES})
     for kind, text, known in (("quantity", config.quantities, QUANTITIES), ("subset", config.of, SUBSETS)):
         for name in names_in(text):

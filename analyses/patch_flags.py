@@ -9,7 +9,7 @@ from analyses.capturing import layer_numbers
 from analyses.patching import Config, metric_of, positions_of
 
 OF_QUESTIONS = ("positions", "pairs", "pair_column", "only_said", "sigmas", "draws", "bootstraps")
-"""Flags that say nothing of one pair of texts."""
+"""Flags of this analysis that say nothing of one pair of texts."""
 
 
 def require_usable(config: Config) -> None:
@@ -125,11 +125,8 @@ def _require_usable_texts(config: Config) -> None:
             "one of --clean-answer and --corrupt-answer begins with a space, the other does not, so that the space is "
             "read and not the answer; begin both alike"
         )
-    unused = [flag for flag in OF_QUESTIONS if getattr(config, flag) != getattr(patching.Config(), flag)]
-    if config.clean is not None and unused:
-        named = ", ".join(f"--{flag.replace('_', '-')}" for flag in unused)
-        be, it = ("is", "it") if len(unused) == 1 else ("are", "them")
-        raise InputError(f"{named} {be} for sets of questions; leave {it} out for a pair of texts")
+    if config.clean is not None:
+        asking.require_no_questions(config, OF_QUESTIONS, of="a pair of texts")
     if config.clean is not None and (config.readout != "answer" or config.lead is not None):
         raise InputError("one pair of texts is read at its end; leave --readout and --lead out")
     if config.clean is not None and config.corruption in ("noise", "mean"):

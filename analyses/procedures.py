@@ -58,6 +58,9 @@ COMPARISON = {
 """Before, intervals of correlations were around twice what was found less what the draws give, and pairs were drawn
 with the first of their questions."""
 
+OTHER_QUESTIONS = {"examples": "of other questions are drawn by their groups alone"}
+"""Before, comparisons of data sets took questions of two sets that had the same id for one."""
+
 PATCHED_CELLS = {"cells": "that can have an effect"}
 """Before, cells in which a patch can do nothing had a value."""
 

@@ -217,7 +217,8 @@ def _drawn_maps(
 ) -> list[Float[np.ndarray, "_ layer position"]]:
     """The map of every draw of the examples, with a value in no cell that has none in the map; no draws without any."""
     known = [each.examples for each in operands if each.examples is not None]
-    weights = iter(joint_draws(known, draws, rng) if known else [])
+    sets = [str(each.heatmap.identity.get("questions", "")) for each in operands if each.examples is not None]
+    weights = iter(joint_draws(known, draws, rng, sets) if known else [])
     drawn = []
     for operand, value in zip(operands, found, strict=True):
         examples = operand.examples

@@ -39,8 +39,9 @@ def depth_figure(heatmap: Heatmap) -> Figure:
 def draw_lines(axes: Axes, heatmap: Heatmap) -> list[str]:
     """Draw the lines, as `depth_figure` says, and return the notes that are to stand below them."""
     data = heatmap.data
-    for name, colour in zip(data["position"].values.tolist(), COLOURS, strict=False):
-        column = data.sel(position=name)
+    for place, colour in zip(range(data.sizes["position"]), COLOURS, strict=False):
+        column = data.isel(position=place)
+        name = str(column["position"].item())
         axes.plot(heatmap.layers, column["value"].values, color=colour, linewidth=1.4, label=name)
         axes.fill_between(
             heatmap.layers,
@@ -54,5 +55,6 @@ def draw_lines(axes: Axes, heatmap: Heatmap) -> list[str]:
     axes.set_xlabel("Layer")
     axes.set_ylabel(textwrap.fill(str(data.attrs["metric"]), LABEL_CHARACTERS, break_on_hyphens=False))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    for label in axes.legend(frameon=False).get_texts():
+        label.set_parse_math(False)
     return [f"bands: 95 % interval over sequences (n = {int(data['n'].max())})"]

@@ -142,18 +142,24 @@ def is_of_examples(path: Path) -> bool:
 
 
 def joint_draws(
-    of_maps: Sequence[ExampleValues], n_draws: int, rng: np.random.Generator
+    of_maps: Sequence[ExampleValues], n_draws: int, rng: np.random.Generator, sets: Sequence[str] | None = None
 ) -> list[Float[np.ndarray, "draw _"]]:
     """How often each draw has each example of each map: a group that is in several maps as often in all of them.
 
     Where maps keep other examples together, all that any of them does; a pair, whose id is those of its two questions,
-    goes with both of them.
+    goes with both of them. `sets` says of each map which questions it is of, all the same if left out: an id is that of
+    a question within its set, and may be only the number of its row.
     """
-    examples = [(name, group) for each in of_maps for name, group in zip(each.ids, each.groups, strict=True)]
+    names_of_sets = sets or [""] * len(of_maps)
+    examples = [
+        (of_set, name, group)
+        for of_set, each in zip(names_of_sets, of_maps, strict=True)
+        for name, group in zip(each.ids, each.groups, strict=True)
+    ]
     tied = [
         (row, tag)
-        for row, (name, group) in enumerate(examples)
-        for tag in (f"group {group}", *(f"example {part}" for part in name.split(BETWEEN)))
+        for row, (of_set, name, group) in enumerate(examples)
+        for tag in (f"group {group}", *(f"example {part} of {of_set}" for part in name.split(BETWEEN)))
     ]
     rows, tags = (np.unique(each, return_inverse=True)[1].reshape(-1) for each in zip(*tied, strict=True))
     components = connected(rows.astype(np.int64), tags.astype(np.int64))

@@ -72,7 +72,7 @@ class PaperFigure:
     notes: bool = True
     """Whether what is marked in the panels is explained below them; if not, it is printed, for the caption."""
     column_names: Mapping[str, str] = field(default_factory=dict)
-    """What columns, and rows of a matrix, are called on the figure, by their names in the results."""
+    """What columns, lines, estimates and rows of a matrix are called on the figure, by their names in the results."""
     formats: tuple[str, ...] = ("pdf", "png")
     """Which of `FORMATS` are drawn; pgf needs LaTeX."""
     style: Path | None = None

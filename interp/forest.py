@@ -149,7 +149,7 @@ def draw_rows(axes: Axes, rows: list[Row], estimates: Estimates) -> None:
         colour = OUTLINE_COLOUR if name == NESTED else POINT_COLOUR
         axes.plot([low, high], [place, place], color=colour, linewidth=1.2, solid_capstyle="butt")
         axes.plot([value], [place], "o", color=colour, markersize=3.5)
-    axes.set_yticks(list(places), [name for name, *_ in rows], fontsize=8)
+    axes.set_yticks(list(places), [name for name, *_ in rows], fontsize=8, parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(fill(str(estimates.data.attrs["metric"]), LABEL_CHARACTERS))
     axes.spines[["top", "right"]].set_visible(False)

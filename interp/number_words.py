@@ -25,9 +25,15 @@ def number(value: float, *, is_fine: bool = True) -> str:
 
 
 def rounded(value: float, digits: int = 6) -> str:
-    """A number that is round, or is to be rounded to so many digits after the point: ``.5``, ``50,000``, ``-.14``."""
-    text = f"{round(value, digits):,}".removesuffix(".0")
-    return "0" if float(round(value, digits)) == 0 else text.replace("0.", ".", 1) if abs(value) < 1 else text
+    """A number that is round, or is to be rounded to so many digits after the point: ``.5``, ``50,000``, ``-.14``.
+
+    What would be rounded to 0 is written as `number` writes it.
+    """
+    to_digits = round(value, digits)
+    if to_digits == 0:
+        return number(value)
+    text = f"{to_digits:,}".removesuffix(".0")
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text
 
 
 def correlation(value: float) -> str:

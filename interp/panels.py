@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from interp.comparison import Comparison
+from interp.depth_figure import LINES
 from interp.errors import InputError, unknown_name
 from interp.estimates import Estimates
 from interp.figure_list import CENTRED_PALETTES, Panel, PaperFigure
@@ -28,12 +29,19 @@ def shown_in_panels(planned: PaperFigure, results: Mapping[Path, Result]) -> dic
     shown = {panel: _shown(panel, results[panel.result]) for row in planned.panels for panel in row}
     for panel, result in shown.items():
         is_centred = result.scale.centre is not None
+        for key in ("palette", "bar"):
+            if getattr(panel, key) is not None and not has_colours(result):
+                raise InputError(f"{key!r} is of colours, and {panel.result} is drawn without any; leave it out")
         if panel.palette is not None and (panel.palette in CENTRED_PALETTES) != is_centred:
             raise InputError(
                 f"'palette' {panel.palette!r} is for scales {'without' if is_centred else 'with'} a centre, "
                 f"and that of {panel.result} has {'one' if is_centred else 'none'}"
             )
-    columns = {name for result in shown.values() for name in _columns(result)}
+    centred = {result.scale.centre is not None for result in shown.values() if has_colours(result)}
+    for key, of_centred in (("palette", False), ("centred_palette", True)):
+        if getattr(planned, key) is not None and of_centred not in centred:
+            raise InputError(f"{key!r} is for scales {'with' if of_centred else 'without'} a centre; no panel has one")
+    columns = {name for result in shown.values() for name in _names(result)}
     for name in planned.column_names:
         if name not in columns:
             raise InputError(f"'column_names': {unknown_name('column', name, columns)}")
@@ -60,7 +68,17 @@ def _pair(panel: Panel, comparison: Comparison) -> int:
     return 0 if panel.pair is None else pairs.index(panel.pair)
 
 
-def _columns(result: Shown) -> list[str]:
-    """What is written at its columns, and of a matrix at its rows."""
-    axes = result.axes if isinstance(result, Matrix) else ("position",) if isinstance(result, Heatmap) else ()
+def is_lines(result: Shown) -> bool:
+    """Whether it is drawn as lines over the layers."""
+    return isinstance(result, Heatmap) and result.data.attrs.get("drawn_as") == LINES
+
+
+def has_colours(result: Shown) -> bool:
+    """Whether its values are told by colours."""
+    return not isinstance(result, Estimates) and not is_lines(result)
+
+
+def _names(result: Shown) -> list[str]:
+    """What is written at its columns, at its lines or estimates, and of a matrix also at its rows."""
+    axes = result.axes if isinstance(result, Matrix) else result.axes[-1:]
     return [str(name) for axis in axes for name in result.data[axis].values]

@@ -8,17 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cbook import is_math_text
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
-from interp.depth_figure import LINES, draw_lines
+from interp.depth_figure import draw_lines
 from interp.errors import InputError
 from interp.estimates import Estimates
 from interp.figure_list import Panel, PaperFigure
@@ -27,7 +29,7 @@ from interp.forest import draw_rows, rows_of
 from interp.heatmap import Heatmap
 from interp.matrix import Matrix
 from interp.matrix_figure import draw_matrix
-from interp.panels import Shown, shown_in_panels
+from interp.panels import Shown, has_colours, is_lines, shown_in_panels
 from interp.paper_layout import (
     columns_are_too_close,
     glyphs_required,
@@ -60,6 +62,8 @@ LETTER_WIDTH = 0.56
 """Of a letter of a label, in parts of the size of its font, on average."""
 MOST_TOLD = 4
 """So many texts that run over the edge are told one by one, and so many that run into each other."""
+
+Named = TypeVar("Named", Heatmap, Estimates)
 
 
 @dataclass(frozen=True)
@@ -94,8 +98,9 @@ def paper_figure(planned: PaperFigure, results: Mapping[Path, Result], settings:
     ------
     InputError
         If a result cannot be a panel, there is no room for its axes or the names of its columns, a text is smaller
-        than 6 pt, or has a character that its fonts do not have.
+        than 6 pt, has a character that its fonts do not have, or mathematics that cannot be read.
     """
+    _require_mathematics(planned)
     shown = shown_in_panels(planned, results)
     with matplotlib.rc_context(dict(settings)), glyphs_required():
         figure = Figure(figsize=(planned.width, _first_height(planned)), dpi=LAYOUT_DPI, layout="constrained")
@@ -113,6 +118,21 @@ def paper_figure(planned: PaperFigure, results: Mapping[Path, Result], settings:
     crossing = [f"{one!r} and {other!r} run into each other" for one, other in overlapping(texts, figure)]
     told = [*_first_of(cut, "run over the edge"), *_first_of(crossing, "run into each other")]
     return Composed(figure, tuple(notes), tuple(told))
+
+
+def _require_mathematics(planned: PaperFigure) -> None:
+    """Raise an `InputError` for a title or label whose formula, between dollar signs, matplotlib cannot read."""
+    read = MathTextParser("path").parse
+    for panel in (panel for row in planned.panels for panel in row):
+        for key in ("title", "x", "y", "bar"):
+            text = getattr(panel, key)
+            try:
+                if text and is_math_text(text):
+                    read(text)
+            except ValueError as error:
+                raise InputError(
+                    f"{key!r} is {text!r}, whose mathematics cannot be read; write \\$ for a dollar sign"
+                ) from error
 
 
 def _first_of(told: list[str], what: str) -> list[str]:
@@ -135,16 +155,12 @@ def _axes_of(figure: Figure, planned: PaperFigure, shown: Mapping[Panel, Shown])
     return rows
 
 
-def _is_lines(result: Shown) -> bool:
-    return isinstance(result, Heatmap) and result.data.attrs.get("drawn_as") == LINES
-
-
 def _columns(result: Shown) -> int:
     if isinstance(result, Estimates):
         return ESTIMATES_COLUMNS
     if isinstance(result, Matrix):
         return TESTED_COLUMNS * int(result.data.sizes["test"])
-    return LINES_COLUMNS if _is_lines(result) else int(result.data.sizes["position"])
+    return LINES_COLUMNS if is_lines(result) else int(result.data.sizes["position"])
 
 
 def _inches(result: Shown) -> float:
@@ -153,7 +169,7 @@ def _inches(result: Shown) -> float:
         return ESTIMATE_INCHES * (len(result.names) + 1)
     if isinstance(result, Matrix):
         return TRAINED_INCHES * int(result.data.sizes["train"])
-    return LINES_INCHES if _is_lines(result) else MAP_INCHES
+    return LINES_INCHES if is_lines(result) else MAP_INCHES
 
 
 def _draw_panels(planned: PaperFigure, rows: list[list[Axes]], shown: Mapping[Panel, Shown]) -> list[str]:
@@ -192,12 +208,12 @@ def _write_letter(axes: Axes, letter: str) -> None:
 def _draw_panel(axes: Axes, planned: PaperFigure, panel: Panel, result: Shown) -> list[str]:
     if isinstance(result, Estimates):
         notes: list[str] = []
-        draw_rows(axes, rows_of(result), result)
+        draw_rows(axes, rows_of(_renamed(planned, result)), result)
         axes.tick_params(axis="y", labelsize=matplotlib.rcParams["ytick.labelsize"])
     elif isinstance(result, Matrix):
         notes = _draw_matrix(axes, planned, panel, result)
-    elif _is_lines(result):
-        notes = draw_lines(axes, result)
+    elif is_lines(result):
+        notes = draw_lines(axes, _renamed(planned, result))
         if result.scale.kind == "log":
             # Powers of ten have exponents, which are too small to be read.
             axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -211,11 +227,10 @@ def _draw_panel(axes: Axes, planned: PaperFigure, panel: Panel, result: Shown) -
 
 
 def _draw_map(axes: Axes, planned: PaperFigure, panel: Panel, heatmap: Heatmap) -> list[str]:
-    shown = Heatmap(heatmap.data.assign_coords(position=_names(planned, heatmap, "position")))
     palette = _palette(planned, panel, heatmap)
     # Where low values are the telling ones, the palette is turned round: they get the colour of others' highest values.
     colours = palette and palette + ("_r" if colours_of(heatmap).endswith("_r") else "")
-    notes = draw_heatmap(axes, shown, colours=colours)
+    notes = draw_heatmap(axes, _renamed(planned, heatmap), colours=colours)
     _label_bar(axes, panel, heatmap)
     lighten_below_outline(axes)
     return notes + (mark_low_side(axes, heatmap) if heatmap.scale.centre is not None else [])
@@ -226,14 +241,19 @@ def _draw_matrix(axes: Axes, planned: PaperFigure, panel: Panel, matrix: Matrix)
     palette = _palette(planned, panel, matrix)
     notes = draw_matrix(axes, matrix, colours=palette, points=(points, points), digits=MATRIX_DIGITS)
     tests, trains = (_names(planned, matrix, axis) for axis in ("test", "train"))
-    axes.set_xticks(axes.get_xticks(), tests, rotation=90, ha="center")
-    axes.set_yticks(axes.get_yticks(), trains)
+    axes.set_xticks(axes.get_xticks(), tests, rotation=90, ha="center", parse_math=False)
+    axes.set_yticks(axes.get_yticks(), trains, parse_math=False)
     _label_bar(axes, panel, matrix)
     return notes
 
 
+def _renamed(planned: PaperFigure, result: Named) -> Named:
+    """A result whose columns, lines or estimates are called as on this figure."""
+    axis = result.axes[-1]
+    return type(result)(result.data.assign_coords({axis: _names(planned, result, axis)}))
+
+
 def _names(planned: PaperFigure, result: Shown, axis: str) -> list[str]:
-    """What the columns, or of a matrix also the rows, are called on this figure."""
     return [planned.column_names.get(str(name), str(name)) for name in result.data[axis].values]
 
 
@@ -246,7 +266,7 @@ def _label_bar(axes: Axes, panel: Panel, result: Shown) -> None:
     (bar,) = [each.colorbar for each in axes.collections if isinstance(each, QuadMesh) and each.colorbar is not None]
     characters = int(72 * MAP_INCHES / (LETTER_WIDTH * points_of("axes.labelsize")))
     meaning = str(result.data.attrs["metric"]) if panel.bar is None else panel.bar
-    bar.set_label(textwrap.fill(meaning, characters, break_on_hyphens=False))
+    bar.set_label(textwrap.fill(meaning, characters, break_on_hyphens=False), parse_math=panel.bar is not None)
 
 
 def _share_layers(row: list[Axes], results: list[Shown]) -> None:
@@ -254,7 +274,7 @@ def _share_layers(row: list[Axes], results: list[Shown]) -> None:
     maps = [
         (axes, result.layers)
         for axes, result in zip(row, results, strict=True)
-        if isinstance(result, Heatmap) and not _is_lines(result)
+        if isinstance(result, Heatmap) and has_colours(result)
     ]
     labels = [axes.get_ylabel() for axes, _ in maps]
     for ((_, left), (axes, layers)), names in zip(pairwise(maps), pairwise(labels), strict=True):
@@ -284,7 +304,7 @@ def _lay_out(
                 key = "width" if width < LEAST_INCHES or planned.height is None else "height"
                 raise InputError(f"no room for {panel.result}; give more {key!r}")
             result = shown[panel]
-            if isinstance(result, Heatmap) and not _is_lines(result):
+            if isinstance(result, Heatmap) and has_colours(result):
                 if columns_are_too_close(axes):
                     raise InputError(f"no room for the names of the columns of {panel.result}; give more 'width'")
                 label_rows(axes, result.layers)

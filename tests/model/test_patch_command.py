@@ -339,6 +339,7 @@ def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: Model
         ([*TEXTS, "--clean-answer", " Rio", "--corrupt-answer", "Nice"], "begins with a space, the other does not"),
         ([*TEXTS, "--positions", "last_q"], "--positions is for sets of questions; leave it out for a pair of texts"),
         ([*TEXTS, "--pairs", "8", "--pair-column", "pair"], "--pairs, --pair-column are for sets of questions"),
+        ([*TEXTS, "--template", "{question}"], "--template is for sets of questions; leave it out for a pair of texts"),
         ([*TEXTS, "--no-only-said"], "--only-said is for sets of questions"),
         ([*TEXTS, "--clean-answer", ""], "an answer of no tokens cannot be read"),
         (["--clean", "<|im_start|>Lyon", "--corrupt", "Nice"], "--clean and --corrupt are framed in different ways"),

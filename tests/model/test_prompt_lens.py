@@ -275,8 +275,9 @@ def test_a_prompt_may_be_a_turn_of_a_chat(source: ModelSource) -> None:
         (["--prompt", "Lyon", "--stride", "0"], "--stride is 0; give a number from 1"),
         (
             ["--prompt", "Lyon", "--quantities", "kl", "--of", "wrong", "--first", "30", "--positions", "last_q"],
-            "of a set of questions, not of one prompt: --quantities, --of, --first, --positions; leave out that or",
+            "--quantities, --of, --first, --positions are for sets of questions; leave them out for one --prompt",
         ),
+        (["--prompt", "Lyon", "--shots", "2"], "--shots is for sets of questions; leave it out for one --prompt"),
         (["--tokens", "0-4"], "--tokens, --stride and --colour are of one prompt; give --prompt"),
     ],
 )

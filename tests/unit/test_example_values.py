@@ -92,6 +92,16 @@ def test_examples_that_maps_share_are_drawn_as_often_in_all_and_groups_together(
     assert one.mean() == pytest.approx(1, abs=0.1)
 
 
+def test_examples_of_other_questions_share_no_more_than_their_groups() -> None:
+    """Two files without ids, whose ids are the numbers of their rows."""
+    first = replace(examples(MEAN), groups=tuple(f"one {number}" for number in range(N)))
+    second = replace(first, groups=("one 0", *(f"other {number}" for number in range(1, N))))
+    one, other = joint_draws([first, second], 50, np.random.default_rng(0), ["first", "second"])
+    np.testing.assert_array_equal(one[:, 0], other[:, 0])
+    assert not any((one[:, number] == other[:, number]).all() for number in range(1, N))
+    np.testing.assert_array_equal(*joint_draws([first, second], 50, np.random.default_rng(0), ["same", "same"]))
+
+
 def test_what_any_of_the_maps_keeps_together_is_drawn_together() -> None:
     """One map has the questions of an answer as one, the other every question apart."""
     rng = np.random.default_rng(0)

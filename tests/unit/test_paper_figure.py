@@ -184,12 +184,35 @@ def test_lines_and_estimates_can_be_panels() -> None:
     assert drawn.warnings == ()
 
 
+def test_lines_and_estimates_are_called_as_they_are_asked_to_be() -> None:
+    lenses = heatmap_of(np.array([[0.7, 0.8]] * 30), positions=["logit lens", "tuned lens"])
+    lines = lenses.with_attributes({"drawn_as": LINES})
+    names = {"logit lens": "$a$", "tuned lens": "$a$", "baseline 1": "$b$"}
+    planned = PaperFigure("a", ((Panel(MAP), Panel(ESTIMATES, title="$a$ in \\$")),), 5.5, column_names=names)
+    drawn = paper_figure(planned, results() | {MAP: lines}, paper_settings())
+    first, second = panels_of(drawn.figure)
+    assert [text.get_text() for text in first.get_legend().get_texts()] == ["$a$", "$a$"]
+    assert not any(text.get_parse_math() for text in [*first.get_legend().get_texts(), *second.get_yticklabels()])
+    assert [line.get_ydata()[0] for line in first.lines] == [0.7, 0.8]
+    assert [label.get_text() for label in second.get_yticklabels()] == ["baseline 0", "$b$", "baseline 2"]
+
+
 @pytest.mark.parametrize(
     ("panel", "given", "message"),
     [
         (Panel(MAP, palette="RdBu"), {}, "'palette' 'RdBu' is for scales with a centre, and that of map.nc has none"),
         (Panel(CENTRED, palette="Blues"), {}, "'Blues' is for scales without a centre, and that of centred.nc has one"),
         (Panel(MAP), {"column_names": {"-11": "a"}}, "'column_names': unknown column '-11'; nearest: -1"),
+        (
+            Panel(ESTIMATES, palette="Blues"),
+            {},
+            "'palette' is of colours, and estimates.nc is drawn without any; ",
+        ),
+        (Panel(ESTIMATES, bar="AUC"), {}, "'bar' is of colours, and estimates.nc is drawn without any"),
+        (Panel(CENTRED), {"palette": "Blues"}, "'palette' is for scales without a centre; no panel has one"),
+        (Panel(MAP), {"centred_palette": "RdBu"}, "'centred_palette' is for scales with a centre; no panel has one"),
+        (Panel(ESTIMATES), {"palette": "Blues"}, "'palette' is for scales without a centre; no panel has one"),
+        (Panel(MAP, title="$$"), {}, r"'title' is '$$', whose mathematics cannot be read; write \$ for a dollar sign"),
         (Panel(MAP), {"width": 0.4}, "no room for its panels and their labels; give more 'width'"),
         (Panel(MAP), {"height": 0.2}, "no room for its panels and their labels; give more 'height'"),
         (Panel(MAP), {"height": 0.4}, "no room for map.nc; give more 'height'"),

@@ -208,6 +208,7 @@ def test_numbers_have_three_to_four_digits(value: float, words: str) -> None:
 
 def test_other_numbers_are_written_as_they_are_read() -> None:
     assert [rounded(each) for each in (0.5, -0.25, 1.0, 50_000.0, 0.0)] == [".5", "-.25", "1", "50,000", "0"]
+    assert [rounded(each) for each in (2e-7, -0.0)] == ["2.0e-07", "0"]
     assert [correlation(each) for each in (0.74, -0.5, 0.999, -1.0)] == [".74", "-.50", "1.00", "-1.00"]
     assert [percent(each) for each in (0.0, 0.001, 0.5, 0.999, 1.0)] == [
         "0 %",
