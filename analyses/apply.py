@@ -2,8 +2,9 @@
 
 Takes the probes that 'interp probe --save-probes' kept, asks the model another question set (or takes other answers to
 the same one: --dataset with a model_answer column), captures the same cells, and gives every answer the log-odds of
-being wrong at each of them. Where answers are judged, maps the AUC. Writes probe-from-<set>.nc, .pdf and .png, and the
-scores of every answer.
+being wrong at each of them. Where answers are judged, maps the AUC; its interval takes the probe as it is, but that of
+answers that were trained on, which the probe of their fold scores, is a probe map's. Writes probe-from-<set>.nc, .pdf
+and .png, and the scores of every answer.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from analyses import asking, capturing
+from analyses import asking, capturing, procedures
 from analyses.capturing import DEFAULT_POSITIONS
 from analyses.command import execute
 from analyses.probing import CORRECTNESS
@@ -58,6 +59,7 @@ def run(config: Config) -> None:
     trained_on = str(probes.record["identity"]["dataset"])
     identity = asking.identity_of(config, source, questions) | capturing.settings_of(config)
     identity |= {"probes": hashlib.sha256(config.probes.read_bytes()).hexdigest(), "trained_on": trained_on}
+    identity |= procedures.REFITS
     name = f"probe-from-{trained_on}"
     work = run_folder(config.runs / source.name / questions.name, name, identity)
     published = config.figures / source.name / questions.name / f"{name}.nc"

@@ -192,10 +192,12 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         "reader": (_reader_identity(config, questions), None),
     }
     signs = procedures.READ_SIGNS if _has_signs(questions) else {}
+    words = procedures.INITIALS if "match" in (questions.grading, GRADING_OF.get(questions.extraction)) else {}
     return (
         model_identity(config, source)
         | {name: value for name, (value, default) in chosen.items() if value != default}
         | signs
+        | words
         | {
             "dataset": questions.name,
             "questions": questions.sha256,

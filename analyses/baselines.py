@@ -125,11 +125,16 @@ def _name(order: str, exact: bool) -> str:
 
 
 def in_words(estimates: Estimates) -> str:
-    """Every baseline with its interval and its n."""
+    """Every baseline with its interval and its n, and what those without a value lack."""
+    from interp.answer_columns import MIN_PER_CLASS
+
     data = estimates.data
     columns = zip(estimates.names, *(data[name].values.tolist() for name in ("value", "low", "high", "n")), strict=True)
     lines = [f"{name:24}{value_in_words(*interval):>24}{n:6d}" for name, *interval, n in columns]
-    return "\n".join(["", f"{data.attrs['metric']} [95 % interval], n", *lines])
+    lacking = f"–: fewer than {MIN_PER_CLASS} judged answers of either class, right or wrong, have it"
+    return "\n".join(
+        ["", f"{data.attrs['metric']} [95 % interval], n", *lines, *([lacking] if data["value"].isnull().any() else [])]
+    )
 
 
 if __name__ == "__main__":

@@ -216,8 +216,10 @@ def highest_in_words(heatmap: Heatmap, name: str) -> str:
 
 
 def range_in_words(heatmap: Heatmap, name: str) -> str:
-    """The least and the largest loss that a method has in any layer."""
+    """The least and the largest loss that a method has in any layer; a dash where it has none."""
     loss = heatmap.data["loss"].sel(position=name)
+    if loss.isnull().all():
+        return "–"
     return f"{float(loss.min()):.3f} to {float(loss.max()):.3f}"
 
 

@@ -79,7 +79,7 @@ def pairs_of(
         return misfit_of_framing(clean, corrupt) or misfit_of_words(clean, corrupt)
 
     if config.pair_column is not None:
-        names = {identifier: str(name) for identifier, name in questions.columns[config.pair_column].items()}
+        names = {identifier: str(name).strip() for identifier, name in questions.columns[config.pair_column].items()}
         return given_pairs({answer.question.id: answer for answer in answers}, names, misfit=misfit)
     right = [answer for answer in answers if answer.correct or not verdict]
     wrong = [answer for answer in answers if not answer.correct or not verdict]

@@ -162,12 +162,17 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         "k": (config.k if config.probe == "sparse" else None, None),
         "label_kind": (config.label_kind, "auto"),
         "alpha": (list(config.alpha), list(PENALTIES)),
+        "groups": (procedures.FEW_GROUPS if _may_be_numbers(config) else None, None),
         "named": (procedures.NAMED if config.group == "answer" and questions.extraction != "names" else None, None),
         "label_values": (hashlib.sha256(values.encode()).hexdigest() if questions.columns else None, None),
     }
     settings |= {name: value for name, (value, default) in chosen.items() if value != default}
     of_activations = asking.identity_of(config, source, questions) | capturing.settings_of(config)
     return of_activations | settings | procedures.SCORES
+
+
+def _may_be_numbers(config: Config) -> bool:
+    return config.label_kind == "number" or (config.label_kind == "auto" and column_of(config.labels)[0] != CORRECTNESS)
 
 
 def variants_of(config: Config) -> list[str]:

@@ -41,6 +41,15 @@ SHARES = {"shares": "Wilson's interval of groups"}
 READ_SIGNS = {"signs": "5 is not in 3.5, nor ハ in パ"}
 """Of sets whose answers have digits, or marks that are no accents. Before, names stood within numbers and letters."""
 
+REFITS = {"intervals": "for the refits, of what a fold's probe scores"}
+"""Of what `interp apply` makes. Before, those of answers that were trained on took the probes as given."""
+
+FEW_GROUPS = "Student's interval of groups"
+"""Of R². Before, it was that of as many groups as there may be."""
+
+INITIALS = {"words": "initials are closed, and an article has a word after it"}
+"""When two answers that were copied out of texts are the same. Before, U.S. was not US, and (A) was not A."""
+
 NAMED = "alike but for case, articles and punctuation"
 """When two answers that were copied out of texts are kept together. Before, when they were the same characters."""
 

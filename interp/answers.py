@@ -110,8 +110,8 @@ def given_answer(
 ) -> Answer:
     """An answer that the user has, in the tokens that the model would have spelt it in, its end included.
 
-    A base model's answer goes on in the line of the prompt, after a space, and ends with the line; a chat model's ends
-    with its end token.
+    A base model's answer goes on in the line of the prompt, after a space, and ends with the line; a chat model's
+    begins after the prompt's line break, if it has one at its end, and ends with its end token.
 
     Raises
     ------
@@ -120,7 +120,8 @@ def given_answer(
     """
     text = _without_end(tokenizer, given.text, style)
     space = " " if style == "base" and not text[:1].isspace() else ""
-    before = prompt.tokens.text[-1:] if style == "base" and prompt.tokens is not None else ""
+    last = prompt.tokens.text[-1:] if prompt.tokens is not None else ""
+    before = last if style == "base" or last.isspace() else ""
     token_ids, tokens = encoded_after(tokenizer, before, space + text)
     if tokens is None:
         raise InputError(
@@ -131,11 +132,13 @@ def given_answer(
     reached = (len(tokens.text),) * len(end)
     said = TokenizedText(tokens.text, (*tokens.begun, *reached), (*tokens.complete, *reached))
     answer = _answer(question, prompt, (*token_ids, *end), said, ended=True)
-    if given.no_exact:
+    if given.exact is None and not given.no_exact:
+        return answer
+    # It may reach over the end that was taken off.
+    start, stop = (0, 0) if given.exact is None else (min(place, len(text)) for place in given.exact)
+    if start == stop:
         return replace(answer, found_by=COLUMN, why_missing=NO_EXACT)
-    if given.exact is not None:
-        return replace(answer, exact=Span(*(len(space) + offset for offset in given.exact)), found_by=COLUMN)
-    return answer
+    return replace(answer, exact=Span(len(space) + start, len(space) + stop), found_by=COLUMN)
 
 
 def _require_read_whole(model: HookedModel, answers: Sequence[Answer]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence, Set
+from typing import TypeGuard
 
 from interp.examples import GivenAnswer, Question, Span
 from interp.tables import SHORT, SURROGATE, Fault
@@ -22,8 +23,8 @@ Cells = Mapping[str, object]
 """A row's cells by the names of `COLUMNS`, without the empty ones."""
 
 
-def question_of(dataset: str, cells: Cells, number: int) -> Question:
-    """The row's question; raises a `Fault` if the row is bad."""
+def question_of(dataset: str, cells: Cells, number: str) -> Question:
+    """The row's question, which goes by the row's number without an id; raises a `Fault` if the row is bad."""
     asked = text_of(cells, "question")
     answers = _answers(cells.get("answer"))
     if asked is None or not answers:
@@ -36,7 +37,7 @@ def question_of(dataset: str, cells: Cells, number: int) -> Question:
             raise Fault(f"{name} too long", message)
     gold, *aliases = dict.fromkeys((*answers, *_listed_names(cells, "aliases")))
     return Question(
-        id=(text_of(cells, "id") or f"{number}").strip(),
+        id=(text_of(cells, "id") or number).strip(),
         text=text,
         gold=gold,
         aliases=tuple(aliases),
@@ -57,7 +58,13 @@ def text_of(values: Cells, name: str) -> str | None:
         return None
     if not _is_text_or_number(value):
         raise Fault(f"bad {name}", f"{name!r} is {SHORT.repr(value)}; write a text")
-    return _encodable(str(value), name) if str(value).strip() else None
+    text = written(value)
+    return _encodable(text, name) if text.strip() else None
+
+
+def written(value: str | float) -> str:
+    """A text as it stands, and a number; a whole one without a point, as which tables with gaps keep whole numbers."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _same_text(text: str) -> str:
@@ -129,7 +136,8 @@ def _texts(values: Sequence[object], name: str, remedy: str) -> tuple[str, ...]:
     wrong = next((value for value in values if not _is_text_or_number(value)), None)
     if wrong is not None:
         raise Fault(f"bad {name}", f"{name!r} has {SHORT.repr(wrong)}; {remedy}")
-    return tuple(_encodable(str(value).strip(), name) for value in values if str(value).strip())
+    texts = [written(value).strip() for value in values if _is_text_or_number(value)]
+    return tuple(_encodable(text, name) for text in texts if text)
 
 
 def _subject(cells: Cells, asked: str) -> Span | None:
@@ -180,7 +188,7 @@ def _difficulty(value: object) -> float | None:
     return number
 
 
-def _is_text_or_number(value: object) -> bool:
+def _is_text_or_number(value: object) -> TypeGuard[str | int | float]:
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 

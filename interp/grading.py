@@ -5,7 +5,8 @@ rule          correct if
 ============  ========================================================================================================
 ``named``     the exact answer names the correct one, of a set whose answers are all known
 ``match``     exact and correct answer are the same but for case, accents, articles, punctuation and spaces (as SQuAD:
-              Rajpurkar et al. 2016, section 6.1; but points and signs of numbers count)
+              Rajpurkar et al. 2016, section 6.1; but points and signs of numbers count, and an ``a`` with no word after
+              it is no article: the answer may be the letter)
 ``contains``  a name of the correct answer stands anywhere in the text, be it inside a longer word and whatever the case
               (as Orgad et al. 2024, github.com/technion-cs-nlp/LLMsKnow, for their open sets)
 ``number``    exact and correct answer are the same number
@@ -54,7 +55,10 @@ SHOTS = (
         "1",
     ),
 )
-_ARTICLE = re.compile(r"\b(?:a|an|the)\b")
+_ARTICLE = re.compile(r"\b(?:a|an|the)\s+(?=\S)")
+_APOSTROPHE = re.compile("['’‘ʼ`]")
+_INITIALS = re.compile(r"(?<!\w)[^\W\d_](?:(?:\.[^\W\d_](?!\w))+|\.(?:\s+[^\W\d_]\.)+)")
+"""Of names and abbreviations: ``U.S``, ``J. R. R.``"""
 _PUNCTUATION = re.compile(r"(?<!\d)(?!(?<!\w)[-−.]\d)[^\w\s]|[^\w\s](?!\d)|_")
 """A sign that is not within a number, and does not begin one (-5, .5)."""
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
@@ -85,10 +89,15 @@ def agrees(answer: Answer) -> bool:
 
 
 def normalised(text: str) -> str:
-    """A text without case, accents, articles, punctuation and surplus spaces, unless nothing would be left of it."""
-    folded = _THOUSANDS.sub("", fold(text).replace("−", "-"))
-    words = _ARTICLE.sub(" ", _PUNCTUATION.sub(_space_or_mark, folded)).split()
-    return " ".join(words or folded.split())
+    """A text without case, accents, articles, punctuation and surplus spaces, unless nothing would be left of it.
+
+    A sign is as good as a space, but an apostrophe, and points between initials, are as good as nothing: ``u.s.`` is
+    ``us``, ``o'neill`` is ``oneill``.
+    """
+    folded = _APOSTROPHE.sub("", _THOUSANDS.sub("", fold(text).replace("−", "-")))
+    closed = _INITIALS.sub(lambda initials: "".join(filter(str.isalpha, initials[0])) + " ", folded)
+    words = " ".join(_PUNCTUATION.sub(_space_or_mark, closed).split())
+    return _ARTICLE.sub("", words) or " ".join(fold(text).split())
 
 
 def names_in(answer: Answer) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float, Int
 
 from interp.answer_columns import MIN_PER_CLASS
 from interp.auc import refitting_factor
-from interp.cell_probe import Scores, gram_matrix, present_features, scaled_features, why_not_usable
+from interp.cell_probe import MIN_GROUPS, Scores, gram_matrix, present_features, scaled_features, why_not_usable
 from interp.cross_fitting import chosen_costs, held_out_scores
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Numbers
@@ -53,6 +53,7 @@ class NoNumber(IntEnum):
     A_FOLD_TRAINS_ON_NOTHING = 4
     ACTIVATIONS_NOT_FINITE = 5
     ACTIVATIONS_ALL_THE_SAME = 6
+    TOO_FEW_GROUPS = 7
 
 
 class NumberProblem:
@@ -213,6 +214,8 @@ def _no_number(numbers: Numbers, present: Bool[np.ndarray, " example"]) -> NoNum
         return NoNumber.TOO_FEW_EXAMPLES
     if (value == value[0]).all():
         return NoNumber.NUMBERS_ALL_THE_SAME
+    if len(np.unique(numbers.side[present])) < MIN_GROUPS:
+        return NoNumber.TOO_FEW_GROUPS
     return NoNumber.A_FOLD_TRAINS_ON_NOTHING if _trains_on_nothing(fold) else NoNumber.HAS_VALUE
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from interp.answer_columns import COLUMNS as OF_ANSWERS
 from interp.answer_columns import Value
-from interp.cells import COLUMNS, GIVEN, NEEDED, OPTIONAL, Cells, given_answer_of, groups_of, question_of
+from interp.cells import COLUMNS, GIVEN, NEEDED, OPTIONAL, Cells, given_answer_of, groups_of, question_of, written
 from interp.errors import InputError, TooFewQuestions, unknown_name
 from interp.examples import GivenAnswer, Question
 from interp.questions import MAX_SHOTS, QuestionSet, seeded_order
@@ -218,11 +218,17 @@ def _sorted_out(table: Table, schema: Schema, dataset: str, strict: bool) -> Sor
     columns: dict[str, dict[str, Value]] = {path: {} for path in schema.kept}
     rows = [_cells(row, schema) for row in table.rows]
     known = {name for cells in rows if not isinstance(cells, Fault) for name in cells}
+    ids = [cells.get("id") for cells in rows if not isinstance(cells, Fault)]
+    named = {written(name).strip() for name in ids if isinstance(name, str | int | float)}
+
+    def number_of(row: Row) -> str:
+        return f"{row.number}" if f"{row.number}" not in named else f"{table.unit} {row.number}"
+
     for row, cells in zip(table.rows, rows, strict=True):
         try:
             if isinstance(cells, Fault):
                 raise cells
-            question = question_of(dataset, cells, row.number)
+            question = question_of(dataset, cells, number_of(row))
             if question.id in questions:
                 message = f"the id {SHORT.repr(question.id)} occurs more than once; make every id unique"
                 raise Fault("duplicate id", message)
@@ -230,10 +236,10 @@ def _sorted_out(table: Table, schema: Schema, dataset: str, strict: bool) -> Sor
                 given[question.id] = answer
             groups[question.id] = groups_of(cells) or (question.group,)
             questions[question.id] = question
-            for path, value in _kept(row, schema, f"{table.source}, {table.unit} {row.number}").items():
+            for path, value in _kept(row, schema, table.place(row)).items():
                 columns[path][question.id] = value
         except Fault as fault:
-            line = f"{table.source}, {table.unit} {row.number}: {fault}"
+            line = f"{table.place(row)}: {fault}"
             if strict:
                 raise InputError(line) from fault
             faults.append((fault.reason, line))

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from interp.auc import Interval
 from interp.means import LEVEL
@@ -29,7 +29,8 @@ def r_squared_interval(
     """R², the mean over several scorings if there are, and its interval by the delta method on log(1 - R²).
 
     R² is a ratio of two sums over groups. On the logarithmic scale it is the difference of their logarithms, and the
-    interval stays below 1.
+    interval stays below 1. With few groups it is wider, by Student's quantile, as an AUC's is; of one group, and where
+    nothing is left unexplained, its ends are NaN.
 
     Parameters
     ----------
@@ -44,15 +45,17 @@ def r_squared_interval(
     """
     ratios = np.nansum(errors, axis=1) / np.nansum(of_mean, axis=1)
     share = float(ratios.mean())
-    if share == 0.0:
-        return Interval(1.0, math.nan, math.nan)
+    scored = np.isfinite(errors - of_mean).any(0)
+    n_groups = len(set(group[scored].tolist()))
+    if share == 0.0 or n_groups < 2:
+        return Interval(1 - share, math.nan, math.nan)
     # What each example adds to the deviation of the unexplained share: its derivative by the example's weight.
     added = (errors - ratios[:, None] * of_mean) / np.nansum(of_mean, axis=1, keepdims=True)
-    scored = np.isfinite(added).any(0)
     of_groups = np.bincount(group[scored], weights=np.nan_to_num(added).mean(0)[scored])
-    n_groups = len(set(group[scored].tolist()))
-    variance = variance_factor * float((of_groups**2).sum()) * n_groups / max(n_groups - 1, 1)
-    half = float(norm.ppf((1 + LEVEL) / 2)) * math.sqrt(variance) / share
+    variance = variance_factor * float((of_groups**2).sum()) * n_groups / (n_groups - 1)
+    # Of questions that are alone in their groups there are many, but of groups there may be few.
+    quantile = norm.ppf((1 + LEVEL) / 2) if n_groups == scored.sum() else t.ppf((1 + LEVEL) / 2, n_groups - 1)
+    half = float(quantile) * math.sqrt(variance) / share
     return Interval(1 - share, 1 - share * math.exp(half), 1 - share * math.exp(-half))
 
 

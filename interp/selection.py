@@ -40,7 +40,7 @@ from interp.examples import Answer
 from interp.grading import names_in
 from interp.labels import Labels
 from interp.linear_probes import CellProbes
-from interp.means import LEVEL, group_draws
+from interp.means import group_draws, percentile_interval
 
 CHOICES = ("greedy", "random", "random answering", "majority", "name", "probe", "oracle")
 COMPARED = ("greedy", "random", "random answering", "majority", "name")
@@ -153,16 +153,19 @@ def mean_interval(values: Float[np.ndarray, " question"], group: Int[np.ndarray,
     """The mean over questions with the 95 % percentile interval of a bootstrap of their groups, always the same draws.
 
     Of paired differences it is the paired interval. It is for the sampling of questions: probes and samples are taken
-    as they are. Where all questions have the same value, as in types that are defined so, the bootstrap has nothing to
-    say and the ends are NaN, as with a single group; with fewer than `FEWEST` questions the value is, too.
+    as they are. Where questions share groups, which may be few, the percentiles are farther out (see
+    `interp.means.percentile_interval`): of 4 groups the interval holds the mean in 92 % of draws, of 3 in 80. Where all
+    questions have the same value, as in types that are defined so, the bootstrap has nothing to say and the ends are
+    NaN, as with a single group; with fewer than `FEWEST` questions the value is, too.
     """
     if len(values) < FEWEST:
         return Interval(np.nan, np.nan, np.nan)
-    if np.ptp(values) == 0 or len(set(group.tolist())) < 2:
+    n_groups = len(set(group.tolist()))
+    if np.ptp(values) == 0 or n_groups < 2:
         return Interval(float(values.mean()), np.nan, np.nan)
     weights = group_draws(group, DRAWS, np.random.default_rng(0)).astype(np.float64)
     drawn = weights @ values / weights.sum(1)
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = percentile_interval(drawn, None if n_groups == len(values) else np.array(n_groups))
     return Interval(float(values.mean()), float(low), float(high))
 
 

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import reprlib
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,8 @@ class Row(NamedTuple):
     number: int
     values: Mapping[str, object]
     fault: Fault | None = None
+    first: int | None = None
+    """The line on which it begins, if that is not the one of its number, on which it ends."""
 
 
 class Table(NamedTuple):
@@ -49,6 +52,12 @@ class Table(NamedTuple):
     unit: str
     """What a row's number counts: ``"line"`` or ``"row"``."""
     rows: Sequence[Row]
+
+    def place(self, row: Row) -> str:
+        """Where a row is: ``FILE, line 5``, or ``FILE, lines 3 to 5``."""
+        if row.first is None:
+            return f"{self.source}, {self.unit} {row.number}"
+        return f"{self.source}, {self.unit}s {row.first} to {row.number}"
 
 
 def read_table(path: Path, choice: Choice) -> Table:
@@ -71,8 +80,8 @@ def read_table(path: Path, choice: Choice) -> Table:
 
 
 def column_key(column: str) -> str:
-    """What a column is called by, whatever the case and the spaces around it."""
-    return column.strip().lower()
+    """What a column is called by, whatever the case, the spaces around it, and how its accents are written."""
+    return unicodedata.normalize("NFC", column).strip().lower()
 
 
 def _csv_table(path: Path, choice: Choice) -> Table:
@@ -82,14 +91,19 @@ def _csv_table(path: Path, choice: Choice) -> Table:
         rows = list(_csv_rows(path, lines))
     if not rows:
         return Table(f"{path}", (), "line", ())
-    (_, columns), *others = rows
+    (_, _, columns), *others = rows
     if isinstance(columns, Fault):
         raise InputError(f"{path}: the header is {columns}")
     chosen = set(choice(columns))
-    return Table(f"{path}", columns, "line", [_csv_row(number, columns, chosen, fields) for number, fields in others])
+    found = [
+        _csv_row(last, columns, chosen, fields)._replace(first=None if begin == last else begin)
+        for begin, last, fields in others
+    ]
+    return Table(f"{path}", columns, "line", found)
 
 
-def _csv_rows(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, list[str] | Fault]]:
+def _csv_rows(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, int, list[str] | Fault]]:
+    """The lines on which each row begins and ends, and its fields."""
     reader = csv.reader(lines, strict=True)
     while True:
         begin = reader.line_num + 1
@@ -104,16 +118,18 @@ def _csv_rows(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, list[str]
                     f"{path}, line {begin}: a quoted text begins that runs to the end of the file; close its quotes, "
                     'and write a quote inside a text as ""'
                 ) from error
-            message = f'not CSV ({error}; the row begins on line {begin}); write a quote inside a text as ""'
-            yield reader.line_num, Fault("not CSV", message)
+            message = f'not CSV ({error}); write a quote inside a text as ""'
+            yield begin, reader.line_num, Fault("not CSV", message)
         else:
             if fields:
-                yield reader.line_num, fields
+                yield begin, reader.line_num, fields
 
 
 def _csv_row(number: int, columns: Sequence[str], chosen: set[str], fields: list[str] | Fault) -> Row:
     if isinstance(fields, Fault):
         return Row(number, {}, fields)
+    while len(fields) > len(columns) and not fields[-1].strip():
+        fields = fields[:-1]
     if len(fields) > len(columns):
         message = f"{len(fields)} fields, and the header has {len(columns)}; put a text that has a comma in quotes"
         return Row(number, {}, Fault("more fields than the header", message))

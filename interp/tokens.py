@@ -57,7 +57,9 @@ def special_ids(tokenizer: Any) -> set[int]:
 
 def _is_space(tokenizer: Any, token_id: int) -> bool:
     """Whether a token is white space alone, which a decoder may strip, or only fills up the model's vocabulary."""
-    token: str | None = tokenizer.convert_ids_to_tokens(token_id)
+    token: str | bytes | None = tokenizer.convert_ids_to_tokens(token_id)
+    if isinstance(token, bytes):
+        return not token.strip()
     return not (token or "").strip("\N{LOWER ONE EIGHTH BLOCK} ")
 
 
@@ -76,7 +78,8 @@ def encoded_text(
     if getattr(tokenizer, "is_fast", False):
         encoding = tokenizer(text, add_special_tokens=add_special_tokens, return_offsets_mapping=True)
         token_ids = tuple(encoding["input_ids"])
-        return token_ids, _from_offsets(text, _with_spaces(tokenizer, text, token_ids, encoding["offset_mapping"]))
+        ranges = _with_spaces(tokenizer, text, token_ids, encoding["offset_mapping"])
+        return token_ids, _from_offsets(text, _without_gaps(text, ranges))
     token_ids = tuple(tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"])
     decoded = decoded_text(tokenizer, token_ids, skip_special_tokens=add_special_tokens)
     return token_ids, decoded if decoded.text == text else _laid_beside(decoded, text)
@@ -119,6 +122,21 @@ def _with_spaces(
             stop = start
         filled.append((start, stop))
         reached = max(reached, stop)
+    return filled
+
+
+def _without_gaps(text: str, ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The ranges, each with the characters after it that no token has, but for white space.
+
+    Where a normaliser joins a letter and its mark, the token has the range of the letter alone.
+    """
+    starts = sorted({start for start, stop in ranges if start < stop} | {len(text)})
+    filled = []
+    for start, stop in ranges:
+        following = starts[bisect_left(starts, stop)]
+        while start < stop < following and not text[stop].isspace():
+            stop += 1
+        filled.append((start, stop))
     return filled
 
 

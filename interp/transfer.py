@@ -132,7 +132,8 @@ def transferred_map(
 ) -> tuple[Heatmap, Float[np.ndarray, "layer position example"]]:
     """The AUC of probes that were trained elsewhere, for each of their cells, and the scores of all examples.
 
-    The interval is DeLong's over groups, with the probes taken as given.
+    The interval is DeLong's over groups, with the probe of all examples taken as given; where that of their fold scores
+    some of them, it is for the refits too, as that of a probe map is.
 
     Parameters
     ----------
@@ -152,6 +153,7 @@ def transferred_map(
     value, low, high = (np.full(shape, np.nan) for _ in range(3))
     scores = np.full((*shape, len(wrong)), np.nan)
     reason = np.full(shape, NoValue.HAS_VALUE, dtype=np.int8)
+    by_fold = np.isin(probes.scoring(store.examples), range(probes.n_folds))
     for row, column in np.ndindex(shape):
         layer, position = store.layers[row], store.positions[column]
         if not probes.has_cell(layer, position):
@@ -162,7 +164,9 @@ def transferred_map(
         if min((known_here & wrong).sum(), (known_here & ~wrong).sum()) < MIN_PER_CLASS:
             reason[row, column] = NoValue.TOO_FEW_OF_A_CLASS
             continue
-        interval = auc_interval(np.where(known, scores[row, column], np.nan), wrong, group=group)
+        factor = refitting_factor(probes.n_folds) if (by_fold & known_here).any() else 1.0
+        of_known = np.where(known, scores[row, column], np.nan)
+        interval = auc_interval(of_known, wrong, group=group, variance_factor=factor)
         value[row, column], low[row, column], high[row, column] = interval
     scored = np.isfinite(scores) & known
     heatmap = Heatmap.build(

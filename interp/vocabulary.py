@@ -67,16 +67,16 @@ class Vocabulary:
 
     def answers_of(self, words: str) -> tuple[str, ...]:
         """The answers that these words are a name of; none for a decoy, or for "us" where the name is "US"."""
-        exact = self._by_capitals.get(words)
-        return exact if exact is not None else self._by_folded.get(fold(words), ())
+        exact = self._by_capitals.get(_spaced(words))
+        return exact if exact is not None else self._by_folded.get(_spaced(fold(words)), ())
 
     @cached_property
     def _by_capitals(self) -> dict[str, tuple[str, ...]]:
-        return _answers_by_name((answer, name) for answer, name in self._pairs if name.isupper())
+        return _answers_by_name((answer, _spaced(name)) for answer, name in self._pairs if name.isupper())
 
     @cached_property
     def _by_folded(self) -> dict[str, tuple[str, ...]]:
-        return _answers_by_name((answer, fold(name)) for answer, name in self._pairs if not name.isupper())
+        return _answers_by_name((answer, _spaced(fold(name))) for answer, name in self._pairs if not name.isupper())
 
     @cached_property
     def _pairs(self) -> list[tuple[str, str]]:
@@ -93,8 +93,16 @@ def whole_words(text: str, words: str) -> Iterator[Span]:
 
 
 def fold(text: str) -> str:
-    """`text` without case and accents, also where that changes its length (ß becomes ss, combining marks nothing)."""
+    """`text` without case and accents, also where that changes its length (ß becomes ss, combining marks nothing).
+
+    Apostrophes are alike, and so are hyphens, and spaces.
+    """
     return text.translate(_FOLDED)
+
+
+def _spaced(text: str) -> str:
+    """A text with a space for every run of white space."""
+    return " ".join(text.split())
 
 
 def _is_accent(character: str) -> bool:
@@ -107,11 +115,18 @@ def _is_accent(character: str) -> bool:
     return combining_class == OVERLAID or combining_class in POINTS or combining_class >= ATTACHED
 
 
+_ALIKE = dict.fromkeys("’‘ʼʻ`", "'") | dict.fromkeys("\N{HYPHEN}\N{NON-BREAKING HYPHEN}", "-")
+"""What is typed for an apostrophe, and for a hyphen."""
+
+
 class _Folded(dict[int, str]):
     """The folded form of every character, worked out when it is first met."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
+        if character.isspace() or character in _ALIKE:
+            self[code] = _ALIKE.get(character, " ")
+            return self[code]
         # Hangul syllables decompose into letters, not marks, and are left whole.
         parts = (
             unicodedata.normalize("NFD", character)
@@ -157,12 +172,16 @@ _IN_WORD = rf"[^\W{UNSPACED}]"
 """A letter or digit of a script whose words are spaced."""
 
 
+SPACE = re.escape(" ")
+
+
 def _word_pattern(phrases: Iterable[str]) -> re.Pattern[str]:
     """Whole-word alternatives, the longest first so that "South Sudan" is not taken for "Sudan"."""
-    folded = sorted({fold(phrase) for phrase in phrases} - {""}, key=lambda phrase: (-len(phrase), phrase))
+    folded = sorted({_spaced(fold(phrase)) for phrase in phrases} - {""}, key=lambda phrase: (-len(phrase), phrase))
     # Neighbours that need the same boundaries share one test of them: most of a text is then passed over quickly.
     runs = groupby(folded, key=_boundaries)
-    alternatives = [f"{before}(?:{'|'.join(map(re.escape, run))}){after}" for (before, after), run in runs]
+    words = {phrase: re.escape(phrase).replace(SPACE, " +") for phrase in folded}
+    alternatives = [f"{before}(?:{'|'.join(words[each] for each in run)}){after}" for (before, after), run in runs]
     return re.compile("|".join(alternatives) or r"(?!)")
 
 

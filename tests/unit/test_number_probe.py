@@ -202,6 +202,27 @@ def test_a_cell_that_cannot_have_a_value_says_why(
     assert (data["n"] == present).all()
 
 
+@pytest.mark.parametrize(("n_groups", "reason"), [(5, NoNumber.TOO_FEW_GROUPS), (6, NoNumber.HAS_VALUE)])
+def test_numbers_of_few_groups_have_no_value(n_groups: int, reason: NoNumber, tmp_path: Path) -> None:
+    features, values = planted(60, 0.6)
+    numbers = Split().numbers(values.tolist(), [f"{index % n_groups}" for index in range(60)])
+    data = map_of(tmp_path, torch.stack([features, features])[None], np.ones((60, 2), dtype=bool), numbers)[0].data
+    assert (data["why_missing"] == reason).all()
+    assert (data["value"].isnull() == (reason != NoNumber.HAS_VALUE)).all()
+
+
+def test_intervals_of_few_groups_hold_what_many_have() -> None:
+    """Groups are alike within: of 6, where the normal quantile would hold 86 %."""
+    rng, held, group = np.random.default_rng(0), 0, np.repeat(np.arange(6), 20)
+    for _ in range(1000):
+        of_group = np.repeat(rng.chisquare(4, size=(2, 6)), 20, axis=1)
+        errors, of_mean = 0.6 * of_group[:1] * rng.chisquare(1, 120), of_group[1:] * rng.chisquare(1, 120)
+        interval = r_squared_interval(errors, of_mean, group=group)
+        held += interval.low <= 0.4 <= interval.high
+    assert held >= 910
+    assert np.isnan(r_squared_interval(errors, of_mean, group=np.zeros(120, dtype=np.int64))[1:]).all()
+
+
 def test_folds_have_all_fifths_of_the_numbers_also_where_many_are_the_same() -> None:
     values = np.array([0.0] * 70 + list(range(30)))
     numbers = numbers_of(values)

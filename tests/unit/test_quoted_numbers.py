@@ -84,7 +84,8 @@ def of_the_other_maps() -> Iterator[str]:
     )
     yield (
         f"in layers 2 to 8, one direction holds {of_read} of the variance at `{READ}` and {of_tokens} of it at `-8` to "
-        f"`-6`; from layer 10 on it is {correlation(float(late.max()))} or less in these columns, and from layer 23 on {correlation(float(at_last_q.max()))} or less at `last_q`"
+        f"`-6`; from layer 10 on it is {correlation(float(late.max()))} or less in these columns, and from layer 23 on "
+        f"{correlation(float(at_last_q.max()))} or less at `last_q`"
     )
 
 

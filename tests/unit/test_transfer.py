@@ -12,6 +12,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from analyses.transfer import Config, in_words, questions_of_set, require_unlike_names
+from interp.auc import auc_interval, refitting_factor
 from interp.cell_probe import Probing
 from interp.errors import InputError
 from interp.examples import Question
@@ -186,6 +187,10 @@ def test_only_what_is_scored_is_counted(sets: list[Probed]) -> None:
     probes = replace(probes_of(a), fold=half)
     heatmap, scores = transferred_map(probes, a.store, a.mask, a.labels.wrong, a.labels.side)
     scored = np.isfinite(scores)
+    # Probes of folds score them, each refitted, as they do in a probe map.
+    value, low, high = (float(heatmap.data[name].sel(layer=1, position="-1")) for name in ("value", "low", "high"))
+    of_cell = {"group": a.labels.side, "variance_factor": refitting_factor(probes.n_folds)}
+    assert (value, low, high) == pytest.approx(auc_interval(scores[1, 1], a.labels.wrong, **of_cell))
     np.testing.assert_array_equal(heatmap.data["n"], scored.sum(-1))
     np.testing.assert_array_equal(heatmap.data["n_wrong"], (scored & a.labels.wrong).sum(-1))
     assert (scored.sum(-1) < a.mask.sum(0)).all()
