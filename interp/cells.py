@@ -62,7 +62,7 @@ def text_of(values: Cells, name: str) -> str | None:
     return _encodable(text, name) if text.strip() else None
 
 
-def written(value: str | float) -> str:
+def written(value: object) -> str:
     """A text as it stands, and a number; a whole one without a point, as which tables with gaps keep whole numbers."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 

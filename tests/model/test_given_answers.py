@@ -9,12 +9,14 @@ from transformers import PreTrainedTokenizerFast
 
 from interp.answers import answer_questions, given_answer, summary
 from interp.examples import Answer, GivenAnswer, Question, Span
-from interp.extraction import COLUMN
+from interp.extraction import COLUMN, NO_EXACT
 from interp.positions import position_table
 from interp.prompts import Prompt
 from interp.questions import QuestionSet
+from interp.tokens import encoded_text
 from interp.vocabulary import Vocabulary
 from tests.respondents import Mute, Respondent
+from tests.unit.test_tokens import unigram_with_byte_fallback
 
 QUESTION = Question("q", "In which country is the city of Lyon?", "France", (), None, "test", "q")
 PROMPT = Prompt((5, 6, 7), None, {})
@@ -41,6 +43,24 @@ def test_its_tokens_spell_it_and_it_ends(tokenizer: PreTrainedTokenizerFast, tex
 @pytest.mark.parametrize("written", ["It is.<|im_end|>", "It is.<|im_end|>\n", "It is.<|im_end|><|im_end|>"])
 def test_an_end_token_that_is_written_out_is_not_doubled(tokenizer: PreTrainedTokenizerFast, written: str) -> None:
     assert spelt(tokenizer, GivenAnswer(written)) == spelt(tokenizer, GivenAnswer("It is."))
+
+
+def test_an_exact_answer_may_have_the_end_in_it(tokenizer: PreTrainedTokenizerFast) -> None:
+    answer = spelt(tokenizer, GivenAnswer("It is Lyon<|im_end|>", exact=Span(6, 20)))
+    assert answer.exact_text == "Lyon"
+    nothing = spelt(tokenizer, GivenAnswer("Lyon<|im_end|>", exact=Span(4, 14)))
+    assert (nothing.exact, nothing.why_missing) == (None, NO_EXACT)
+
+
+def test_a_chat_models_answer_is_spelt_after_the_line_break_of_its_prompt() -> None:
+    """By itself, this tokenizer would put a space before it."""
+    metaspace = unigram_with_byte_fallback().tokenizer
+    ids, prompt = encoded_text(metaspace, "Who?\n", add_special_tokens=False)
+    given = GivenAnswer("Lyon", exact=Span(0, 4))
+    answer = given_answer(metaspace, QUESTION, Prompt(ids, prompt, {}), given, set(), style="chat")
+    together, _ = encoded_text(metaspace, "Who?\nLyon", add_special_tokens=False)
+    assert answer.token_ids == together
+    assert answer.exact_text == "Lyon"
 
 
 def test_a_base_models_answer_goes_on_after_a_space_and_ends_with_the_line(tokenizer: PreTrainedTokenizerFast) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -208,10 +209,58 @@ def test_a_list_of_answers_is_the_gold_name_and_its_aliases(tmp_path: Path, suff
     assert (question.gold, question.aliases) == ("Picasso", ("Pablo", "P."))
 
 
-@pytest.mark.parametrize(("answer", "gold"), [(9, "9"), (9.5, "9.5"), ([9, 10], "9"), ("[9, 10]", "[9, 10]")])
+@pytest.mark.parametrize(
+    ("answer", "gold"), [(9, "9"), (1912.0, "1912"), (9.5, "9.5"), ([9, 10], "9"), ("[9, 10]", "[9, 10]")]
+)
 def test_numbers_are_answers(tmp_path: Path, answer: object, gold: str) -> None:
     for suffix in (".jsonl", ".parquet"):
         assert loaded(question_file(tmp_path / f"q{suffix}", [GOOD | {"answer": answer}])).questions[0].gold == gold
+
+
+def test_whole_numbers_of_a_table_with_gaps_are_whole(tmp_path: Path) -> None:
+    """pandas makes them floats."""
+    rows = [
+        {
+            "id": 7.0,
+            "question": f"When, {year}?",
+            "answer": year,
+            "exact_answer": year,
+            "model_answer": f"In {year:.0f}.",
+        }
+        for year in (1912.0, 2001.0)
+    ]
+    rows[1] |= {"id": None}
+    questions = loaded(question_file(tmp_path / "q.parquet", rows))
+    assert {question.id: question.gold for question in questions.questions} == {"7": "1912", "2": "2001"}
+    assert {name: given.text[slice(*given.exact)] for name, given in questions.given.items()} == {
+        "7": "1912",
+        "2": "2001",
+    }
+
+
+def test_a_rows_number_is_not_anothers_id(tmp_path: Path) -> None:
+    rows = [{"question": "A?", "answer": "a"}, {"id": "2", "question": "B?", "answer": "b"}]
+    questions = loaded(question_file(tmp_path / "q.csv", rows))
+    assert {question.id: question.text for question in questions.questions} == {"line 2": "A?", "2": "B?"}
+
+
+def test_a_row_of_several_lines_is_told_by_all_of_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "q.csv"
+    path.write_text('question,answer\nWho?,me\n"Where?,me\nWhen?,"me"\nWhy?,so\n')
+    with pytest.raises(InputError, match=r"lines 3 to 4: "):
+        load_questions(str(path), n=1, seed=0, strict=True)
+
+
+def test_surplus_fields_may_be_empty(tmp_path: Path) -> None:
+    path = tmp_path / "q.csv"
+    path.write_text("question,answer\nWho?,me,\nWhy?,so,, \n")
+    assert [question.gold for question in loaded(path).questions] == ["me", "so"]
+
+
+def test_a_header_may_be_composed_or_not(tmp_path: Path) -> None:
+    rows = [{unicodedata.normalize("NFD", "é"): "Who?", "answer": "me"}]
+    path = question_file(tmp_path / "q.csv", rows)
+    assert load_questions(str(path), n=1, seed=0, columns={"question": "é"}).questions[0].text == "Who?"
 
 
 def test_a_list_in_csv_is_one_answer(tmp_path: Path) -> None:

@@ -65,6 +65,15 @@ def of_probes() -> Iterator[str]:
     )
 
 
+def of_the_tuned_lens() -> Iterator[str]:
+    lenses = result("tuned-lens")
+    said = {
+        layer: (told(at(lenses, "tuned lens", layer)), value(at(lenses, "logit lens", layer))) for layer in (5, 22, 23)
+    }
+    yield "{} nats in place of {} at layer 5".format(*said[5])
+    yield "{} in place of {} at layer 22, and {} in place of {} at layer 23".format(*said[22], *said[23])
+
+
 def of_the_other_maps() -> Iterator[str]:
     patched, lens, direction = (result(name) for name in ("patch-led", "lens-answer-rank", "activation-top-direction"))
     subject, reading = ([at(patched, name, layer) for layer in (22, 23)] for name in ("subject_last", READ))
@@ -105,8 +114,22 @@ def of_the_comparison() -> Iterator[tuple[str, str]]:
         correlation(float(end)) for end in (up_column["column_spearman"].min(), up_column["column_spearman"].max())
     )
     yield "README.md", f"Up that column all three go together ({lowest} to {highest})"
+    rows = [(1, "first_answer", 15), (0, "last_q", 21), (1, "second_answer", 6), (0, "second_answer", 0)]
+    by, above, below, furthest = (distance(at(compared, name, layer).isel(pair=pair)) for pair, name, layer in rows)
+    yield (
+        "docs/compare.md",
+        f"at `first_answer` in layer 15 (by {by}) and above that of the lens at `last_q` in layer 21",
+    )
+    yield "docs/compare.md", f"in layer 21 ({above}), and furthest below both at `second_answer`"
+    yield "docs/compare.md", f"in layer 6 ({below}) and in layer 0 ({furthest})"
     chance = [correlation(float(p)) for p in compared["p"]]
     yield "docs/compare.md", f"reach that by chance (p = {chance[0]}, {chance[1]} and {chance[2]})"
+
+
+def distance(cell: xr.Dataset) -> str:
+    """By how much a cell ranks higher or lower, with its interval."""
+    low, high = sorted(abs(float(cell[name])) for name in ("low", "high"))
+    return f"{correlation(abs(float(cell['value'])))}, {correlation(low)} to {correlation(high)}"
 
 
 def correlations(found: xr.Dataset) -> str:
@@ -116,6 +139,7 @@ def correlations(found: xr.Dataset) -> str:
 
 
 QUOTED = [*(("README.md", said) for said in (*of_probes(), *of_the_other_maps())), *of_the_comparison()]
+QUOTED += [("docs/lens.md", said) for said in of_the_tuned_lens()]
 NUMBER = re.compile(r"-?(?:\d[\d,]*)?\.?\d+")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -185,6 +186,43 @@ def test_generated_characters_belong_to_the_tokens_of_their_bytes(kind: Kind, te
     assert cut or decoded.text == whole, "the oracle spells the text that the tokenizer decodes"
     n_characters = _common_length(whole, decoded.text)
     assert resolved_tokens(decoded, n_characters) == expected_tokens(whole[:n_characters], spelt)
+
+
+COMPOSED = st.text("éếñ각ắü中ёa? ", min_size=1, max_size=8)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=COMPOSED)
+def test_marks_that_a_normaliser_joins_to_their_letter_are_in_its_token(text: str) -> None:
+    """Its tokens are those of the composed text, so that each letter must be in the same ones in both."""
+    kind = byte_level(add_prefix_space=False, trim_offsets=False)
+    kind.tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
+    text = unicodedata.normalize("NFC", text)
+    letters = [unicodedata.normalize("NFD", letter) for letter in text]
+    ids, composed = encoded_text(kind.tokenizer, text, add_special_tokens=False)
+    others, apart = encoded_text(kind.tokenizer, "".join(letters), add_special_tokens=False)
+    assert ids == others
+    assert composed is not None
+    assert apart is not None
+    ends = list(itertools.accumulate(map(len, letters)))
+    spans = [Span(end - len(letter), end) for end, letter in zip(ends, letters, strict=True)]
+    assert [(apart.first_token(span), apart.last_token(span)) for span in spans] == resolved_tokens(composed, len(text))
+
+
+def test_a_token_may_be_bytes() -> None:
+    """As those of tokenizers that are made of tiktoken's."""
+
+    class OfBytes:
+        all_special_ids: tuple[int, ...] = ()
+
+        def convert_ids_to_tokens(self, token: int) -> bytes:
+            return "é ".encode()[token : token + 1]
+
+        def decode(self, ids: list[int], **_: Any) -> str:
+            return b"".join(map(self.convert_ids_to_tokens, ids)).decode(errors="ignore")
+
+    decoded = decoded_text(OfBytes(), [0, 1, 2])
+    assert (decoded.text, decoded.begun, decoded.complete) == ("é ", (1, 1, 2), (0, 1, 2))
 
 
 @many
