@@ -220,27 +220,19 @@ def test_numbers_are_answers(tmp_path: Path, answer: object, gold: str) -> None:
 def test_whole_numbers_of_a_table_with_gaps_are_whole(tmp_path: Path) -> None:
     """pandas makes them floats."""
     rows = [
-        {
-            "id": 7.0,
-            "question": f"When, {year}?",
-            "answer": year,
-            "exact_answer": year,
-            "model_answer": f"In {year:.0f}.",
-        }
+        {"id": 7.0, "question": f"{year}?", "answer": year, "exact_answer": year, "model_answer": f"In {year:.0f}."}
         for year in (1912.0, 2001.0)
     ]
     rows[1] |= {"id": None}
-    questions = loaded(question_file(tmp_path / "q.parquet", rows))
+    questions = loaded(question_file(tmp_path / "q.parquet", rows), n=2)
     assert {question.id: question.gold for question in questions.questions} == {"7": "1912", "2": "2001"}
-    assert {name: given.text[slice(*given.exact)] for name, given in questions.given.items()} == {
-        "7": "1912",
-        "2": "2001",
-    }
+    exact = {name: given.text[slice(*given.exact)] for name, given in questions.given.items() if given.exact}
+    assert exact == {"7": "1912", "2": "2001"}
 
 
 def test_a_rows_number_is_not_anothers_id(tmp_path: Path) -> None:
     rows = [{"question": "A?", "answer": "a"}, {"id": "2", "question": "B?", "answer": "b"}]
-    questions = loaded(question_file(tmp_path / "q.csv", rows))
+    questions = loaded(question_file(tmp_path / "q.csv", rows), n=2)
     assert {question.id: question.text for question in questions.questions} == {"line 2": "A?", "2": "B?"}
 
 
@@ -254,7 +246,7 @@ def test_a_row_of_several_lines_is_told_by_all_of_them(tmp_path: Path, caplog: p
 def test_surplus_fields_may_be_empty(tmp_path: Path) -> None:
     path = tmp_path / "q.csv"
     path.write_text("question,answer\nWho?,me,\nWhy?,so,, \n")
-    assert [question.gold for question in loaded(path).questions] == ["me", "so"]
+    assert {question.gold for question in loaded(path, n=2).questions} == {"me", "so"}
 
 
 def test_a_header_may_be_composed_or_not(tmp_path: Path) -> None:
