@@ -29,11 +29,14 @@ class Config(asking.Config):
 def run(config: Config) -> None:
     """Answer the questions and print the counts."""
     from interp.answers import summary
+    from interp.errors import InputError
     from interp.models import Sampling
 
     asking.require_usable(config)
     asking.require_least(config, {"samples": 0})
     drawn = Sampling(config.temperature, config.seed)
+    if config.temperature != Config.temperature and not config.samples:
+        raise InputError("--temperature is of --samples; leave it out, or give that")
     questions = asking.questions_of(config)
     source = asking.source_of(config)
     model = cache(lambda: asking.loaded(config, source))

@@ -59,7 +59,7 @@ class Config:
     n: int = 1000
     """How many questions to ask."""
     seed: int = 0
-    """Decides which questions are drawn."""
+    """Decides which questions are drawn, and what is drawn later: shots, folds, permutations, pairs, samples."""
     max_new_tokens: int | None = None
     """An answer that is not ended by then is cut, and counted as cut. By default as the set has it: 48; 100
     for questions about countries and the sets of the paper, 200 for math."""

@@ -27,6 +27,10 @@ DEFAULT_POSITIONS = (
 DEFAULT_SITE = "resid_post"
 
 
+OF_RAY = ("ray_address", "workers", "cpus_per_worker", "gpus_per_worker")
+"""Flags that say nothing of a capture by this process."""
+
+
 @dataclass(frozen=True)
 class Config(asking.Config):
     """Which activations are captured, and by whom."""
@@ -74,11 +78,15 @@ class Captured:
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
+    from interp.errors import InputError
     from interp.positions import require_known
 
     asking.require_usable(config)
     require_known(positions_of(config))
     asking.require_least(config, {"token_budget": 1})
+    unused = [flag for flag in OF_RAY if getattr(config, flag) != getattr(Config, flag)]
+    if unused and config.executor != "ray":
+        raise InputError(f"--{unused[0].replace('_', '-')} is of --executor ray; leave it out, or give that")
     layer_numbers(config.layers, n_layers=None)
 
 

@@ -60,7 +60,8 @@ class Config(probing.Config):
     classes must be widened for the refits; 0 widens them by what folds have in common (Nadeau & Bengio 2003)."""
     controls: bool = True
     """Also map what the probe knows beyond the strongest of its controls: the token's identity, the answer's shape, the
-    question's difficulty, and all of them."""
+    question's difficulty, and all of them. These are weighed within folds: with --no-nested, --split paper or 2 folds
+    there is no such map."""
     selectivity: bool = False
     """Also map the probe's selectivity: its AUC minus the one it has on control tasks, which give everything that is
     answered (such as a country) a random label (Hewitt & Liang 2019). Takes as long again for every two tasks or so."""
@@ -111,6 +112,8 @@ def run(config: Config) -> None:
         probing.kept_probes(material(), classes, of_scores)
 
     show(results, folder, overwrite=config.overwrite)
+    if config.controls and not has_controls(config):
+        print("no map beyond the controls: they are weighed within folds, of which --folds 3 or more, nested, has some")
     if config.save_probes:
         print(parts / probing.PROBES)
 
@@ -148,6 +151,8 @@ def require_usable(config: Config) -> None:
             f"--permutations is {config.permutations}, with which no cell could be marked; give {FEWEST_PERMUTATIONS} "
             "or more, or 0 to mark none"
         )
+    if config.selectivity_tasks != Config.selectivity_tasks and not config.selectivity:
+        raise InputError("--selectivity-tasks is of --selectivity; leave it out, or give that")
     if config.selectivity and config.group == "answer":
         raise InputError("--group answer leaves a probe no answer to memorise, which --selectivity is about; drop one")
     if config.save_probes and config.probe == "mlp":

@@ -65,8 +65,9 @@ class Config(capturing.Config):
     """What is kept on one side of a split: related questions, or with 'answer' also all that are given one answer, so
     that a probe cannot learn which answers tend to be wrong."""
     c: tuple[float, ...] | None = None
-    """Inverse strength of the L2 regularisation; of several one is chosen for each fold, within the other folds. By
-    default of .001, .01 and .1 for logistic regression in 3 folds or more; else 1, as in scikit-learn."""
+    """Inverse strength of the L2 regularisation, with mass-mean and lda of the controls alone; of several one is chosen
+    for each fold, within the other folds. By default of .001, .01 and .1 for logistic regression in 3 folds or more;
+    else 1, as in scikit-learn."""
     probe: Literal["logistic", "mass-mean", "mass-mean-whitened", "lda", "mlp", "sparse"] = "logistic"
     """What is fitted, to features around their means and divided by their deviations (with --no-standardise not
     divided): logistic regression; the direction between the classes' means, by itself or tilted by the inverse of the
@@ -79,7 +80,8 @@ class Config(capturing.Config):
     standardise: bool = True
     """Divide features by their deviations over all answers; of whatever probe, they are around their means."""
     nested: bool = True
-    """Choose the best cell also without the answers that it is scored on."""
+    """Choose the best cell also without the answers that it is scored on, and weigh the controls so, without which
+    there is no map beyond them."""
     labels: str = CORRECTNESS
     """What to probe for: 'correctness' (of the judged answers), or a column of all answers: gold, group, difficulty,
     subject, n_prompt, n_generated, ended, exact_text, named, found_by, correct, why_missing, or one of the question
@@ -95,7 +97,6 @@ class Config(capturing.Config):
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no probe can use, before anything is loaded or written."""
-    from interp.classifiers import fit_sparse_probe
     from interp.errors import InputError
 
     capturing.require_usable(config)
@@ -113,10 +114,20 @@ def require_usable(config: Config) -> None:
         raise InputError(f"--folds {config.folds} leaves nothing to choose among several --c on; give 3 folds or more")
     if config.split == "paper" and config.group == "answer":
         raise InputError("--split paper keeps nothing together, as published; leave --group out, or --split")
+    _require_of_probe(config)
+
+
+def _require_of_probe(config: Config) -> None:
+    """Raise an `InputError` for a flag of another probe, or a probe that cannot be fitted here."""
+    from interp.classifiers import fit_sparse_probe
+    from interp.errors import InputError
+
     if config.probe == "sparse":
         fit_sparse_probe()
     elif config.k != DEFAULT_K:
         raise InputError(f"--k {config.k} is of --probe sparse, and --probe is {config.probe}; drop --k or give that")
+    if config.solver != "newton" and config.probe != "logistic":
+        raise InputError(f"--solver is of --probe logistic, and --probe is {config.probe}; drop --solver")
 
 
 def require_usable_for_numbers(config: Config) -> None:

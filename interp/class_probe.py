@@ -44,7 +44,7 @@ def class_scores(
     classes: Mapping[str, Labels],
     probing: Probing,
     *,
-    parts: Path,
+    parts: Path | None = None,
     device: str = "cpu",
 ) -> Scores:
     """Score every example of every cell, for each class, by probes that were not trained on it.

@@ -92,7 +92,7 @@ def number_scores(
     penalties: Sequence[float] = PENALTIES,
     *,
     standardise: bool = True,
-    parts: Path,
+    parts: Path | None = None,
     device: str = "cpu",
 ) -> Scores:
     """Predict the number of every example of every cell by probes that were not trained on it.

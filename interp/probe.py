@@ -58,7 +58,7 @@ def out_of_fold_scores(
     labels: Labels,
     probing: Probing,
     *,
-    parts: Path,
+    parts: Path | None = None,
     device: str = "cpu",
 ) -> Scores:
     """Score every example of every cell by probes that were not trained on it.
@@ -75,7 +75,7 @@ def out_of_fold_scores(
         How to fit.
     parts
         A folder that receives each layer's scores, and from which an interrupted run goes on. It must belong to
-        exactly these activations, labels and ways of fitting.
+        exactly these activations, labels and ways of fitting, of which nothing is kept in it. None: all are fitted.
     device
         Where to fit.
 
@@ -102,33 +102,44 @@ def scores_of_cells(
     of_cell: Callable[[torch.Tensor, np.ndarray], Scores],
     of_batch: Callable[[torch.Tensor, np.ndarray], list[Scores]] | None = None,
     *,
-    parts: Path,
+    parts: Path | None,
     device: str,
 ) -> Scores:
     """What a function of a cell's activations, and of which examples have it, gives for every cell.
 
     On a device other than the CPU `of_batch`, if there is one, is given the cells of as many layers at once as memory
-    is for. Each layer is kept in the folder `parts`, from which an interrupted run goes on.
+    is for. Each layer is kept in the folder `parts`, if there is one, from which an interrupted run goes on.
     """
     in_batches = of_batch if _takes_batches(device) else None
-    missing = [layer for layer in store.layers if not _part(parts, layer).is_file()]
-    n_done = len(store.layers) - len(missing)
-    with progress("probe", total=len(store.layers), done=n_done, unit="layers") as shown:
+    found = {} if parts is None else _kept_scores(parts, store.layers)
+    missing = [layer for layer in store.layers if layer not in found]
+    with progress("probe", total=len(store.layers), done=len(found), unit="layers") as shown:
         for layers in batched(missing, _layers_at_once(store) if in_batches else 1):
             if in_batches:
                 of_layers = _scores_of_layers(store, layers, mask, in_batches, device)
             else:
                 of_layers = [_scores_of_layer(store, layer, mask, of_cell, device) for layer in layers]
             for layer, cells in zip(layers, of_layers, strict=True):
-                with whole_file(_part(parts, layer)) as temporary:
-                    held_out, inner = (np.stack(each) for each in zip(*cells, strict=True))
-                    np.savez(temporary, held_out=held_out, inner=inner)
+                found[layer] = _stacked(cells)
+                if parts is not None:
+                    with whole_file(_part(parts, layer)) as temporary:
+                        np.savez(temporary, **found[layer]._asdict())
                 shown.update()
-    scores = []
-    for layer in store.layers:
-        with np.load(_part(parts, layer)) as saved:
-            scores.append(Scores(saved["held_out"], saved["inner"]))
+    return _stacked([found[layer] for layer in store.layers])
+
+
+def _stacked(scores: Sequence[Scores]) -> Scores:
     return Scores(*[np.stack(each) for each in zip(*scores, strict=True)])
+
+
+def _kept_scores(parts: Path, layers: Sequence[int]) -> dict[int, Scores]:
+    """The scores of the layers that are in the folder."""
+    kept = {}
+    for layer in layers:
+        if _part(parts, layer).is_file():
+            with np.load(_part(parts, layer)) as saved:
+                kept[layer] = Scores(**saved)
+    return kept
 
 
 def _takes_batches(device: str) -> bool:

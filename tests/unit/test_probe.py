@@ -145,6 +145,17 @@ def test_the_regularisation_is_chosen_within_the_other_folds() -> None:
     assert taken <= {1e-2, 1.0}
 
 
+def test_scores_are_the_same_without_a_folder_and_from_one(tmp_path: Path) -> None:
+    labels, mask = labels_of(60), np.ones((60, 2), dtype=bool)
+    store = stored(torch.randn(3, 2, 60, 4, generator=torch.Generator().manual_seed(0)), tmp_path)
+    alone = out_of_fold_scores(store, mask, labels, Probing())
+    for _ in range(2):
+        kept = out_of_fold_scores(store, mask, labels, Probing(), parts=tmp_path / "scores")
+        np.testing.assert_array_equal(alone.held_out, kept.held_out)
+        np.testing.assert_array_equal(alone.inner, kept.inner)
+    assert len(list((tmp_path / "scores").iterdir())) == 3
+
+
 def test_the_best_cell_is_chosen_without_the_answers_it_is_scored_on(tmp_path: Path) -> None:
     """Of many cells of noise the best looks good, and is not."""
     labels = labels_of(150)
