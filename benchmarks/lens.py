@@ -133,7 +133,10 @@ def captured(
 def looped(
     model: HookedModel, answer: Answer, tokens: Int[np.ndarray, " position"], targets: Int[np.ndarray, "two position"]
 ) -> Any:
-    """What `logit_lens` reads of one answer: layers, without the embedding, by positions that it has, by targets."""
+    """What `logit_lens` reads of one answer: layers, without the embedding, by the tokens of its positions, by targets.
+
+    A token that several positions have is read once, as `lens_values` reads it.
+    """
     from transformer_lens.tools.analysis import logit_lens
 
     known = tokens != MISSING
@@ -142,7 +145,7 @@ def looped(
     return logit_lens(
         model,
         ids,
-        positions=tokens[known].tolist(),
+        positions=np.unique(tokens[known]).tolist(),
         layers=range(1, model.cfg.n_layers + 1),
         targets=[max(token, 0) for token in asked],
         return_type="log_probs",
@@ -156,8 +159,9 @@ def largest_difference(
     worst = 0.0
     for row, found in zip(rows, theirs, strict=True):
         known = tokens[row] != MISSING
+        _, place = np.unique(tokens[row][known], return_inverse=True)
         ours = values["log_probability"].values[: len(TARGETS) - 1][:, :, known, row]
-        difference = np.abs(np.moveaxis(ours, 0, -1) - found.values[:, 0].float().cpu().numpy())
+        difference = np.abs(np.moveaxis(ours, 0, -1) - found.values[:, 0].float().cpu().numpy()[:, place])
         worst = max(worst, float(np.nanmax(difference, initial=0.0)))
     return worst
 
