@@ -215,10 +215,10 @@ def _drawing(path: Path, with_n: bool) -> tuple[Figure, list[Path]]:
     from interp.beyond_figure import beyond_figure
     from interp.comparison import Comparison
     from interp.comparison_figure import comparison_figure
-    from interp.depth_figure import LINES, depth_figure
+    from interp.depth_figure import depth_figure
     from interp.estimates import Estimates
     from interp.forest import forest_figure
-    from interp.heatmap import Heatmap
+    from interp.heatmap import DRAWN_AS, LINES, Heatmap
     from interp.matrix import Matrix
     from interp.matrix_figure import matrix_figure
     from interp.plot import heatmap_figure
@@ -238,7 +238,7 @@ def _drawing(path: Path, with_n: bool) -> tuple[Figure, list[Path]]:
         if beside is not None and _are_of_one(result, beside):
             return forest_figure(result, beside=beside), [path, named]
         return forest_figure(result), [path]
-    if result.data.attrs.get("drawn_as") == LINES:
+    if result.data.attrs.get(DRAWN_AS) == LINES:
         return depth_figure(result), [path]
     if "strongest" in result.data:
         return beyond_figure(result, with_n=with_n), [path]

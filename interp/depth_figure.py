@@ -17,8 +17,6 @@ LABEL_CHARACTERS = 38
 """Of a line of the axis's label: as many as are as high as the axis."""
 COLOURS = ("#08519c", OUTLINE_COLOUR, MARK_COLOUR)
 """Of the lines, in their order."""
-LINES = "lines"
-"""In the attribute ``drawn_as`` of a heatmap that is drawn so."""
 
 
 def depth_figure(heatmap: Heatmap) -> Figure:

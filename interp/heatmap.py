@@ -20,6 +20,8 @@ from interp.scales import Scale
 
 MORE_IS, LOW = "more_is", "low"
 """The attribute of a map, and its value, where small values are more of what the map shows: ranks, say."""
+DRAWN_AS, LINES = "drawn_as", "lines"
+"""The attribute of a map, and its value, whose few columns are drawn as lines over the layers."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from interp.heatmap import Heatmap
+from interp.heatmap import DRAWN_AS, LINES, Heatmap
 from interp.means import group_draws, percentile_interval
 from interp.scales import log_scale
 
@@ -46,5 +46,5 @@ def held_out_map(
         kind="lens quality",
         metric=METRIC,
         scale=log_scale(value[np.isfinite(value)]),
-        attributes={"drawn_as": "lines", "n_tokens": int(n_tokens.sum())},
+        attributes={DRAWN_AS: LINES, "n_tokens": int(n_tokens.sum())},
     )

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from interp.comparison import Comparison
-from interp.depth_figure import LINES
 from interp.errors import InputError, unknown_name
 from interp.estimates import Estimates
 from interp.figure_list import CENTRED_PALETTES, Panel, PaperFigure
-from interp.heatmap import Heatmap
+from interp.heatmap import DRAWN_AS, LINES, Heatmap
 from interp.matrix import Matrix
 from interp.prompt_map import PromptMap
 from interp.results import Result
@@ -70,7 +69,7 @@ def _pair(panel: Panel, comparison: Comparison) -> int:
 
 def is_lines(result: Shown) -> bool:
     """Whether it is drawn as lines over the layers."""
-    return isinstance(result, Heatmap) and result.data.attrs.get("drawn_as") == LINES
+    return isinstance(result, Heatmap) and result.data.attrs.get(DRAWN_AS) == LINES
 
 
 def has_colours(result: Shown) -> bool:

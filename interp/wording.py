@@ -26,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from interp.depth_trends import Trend
 from interp.description import Column, Control, Description
 from interp.extremes import Cell, Region
+from interp.heatmap import LINES
 from interp.number_words import (
     capitalised,
     correlation,
@@ -141,7 +142,7 @@ def _about(it: Description) -> Iterator[str]:
 
 
 def _form(it: Description) -> str:
-    if it.subject.drawn_as == "lines":
+    if it.subject.drawn_as == LINES:
         return "lines over layers"
     return f"heatmap of layers by {(it.subject.columns or 'token').lower()}s"
 

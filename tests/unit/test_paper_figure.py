@@ -17,12 +17,11 @@ from matplotlib.figure import Figure
 from analyses.drawings import drawn_for_paper
 from analyses.runs import load_result
 from interp.comparison import Comparison
-from interp.depth_figure import LINES
 from interp.errors import InputError
 from interp.estimates import Estimates
 from interp.figure_list import CENTRED_PALETTES, PALETTES, Panel, PaperFigure
 from interp.figure_text import clipped, overlapping, too_small, written_on
-from interp.heatmap import Heatmap
+from interp.heatmap import LINES, Heatmap
 from interp.matrix import Matrix
 from interp.paper_figure import Composed, paper_figure
 from interp.paper_style import OWN_STYLE, paper_settings
