@@ -117,7 +117,7 @@ def applied(config: Config, source: ModelSource, questions: QuestionSet, probes:
     import numpy as np
     import xarray as xr
 
-    from interp.files import whole_file
+    from interp.files import write_netcdf
     from interp.positions import resolved_mask
     from interp.transfer import transferred_map
 
@@ -131,16 +131,16 @@ def applied(config: Config, source: ModelSource, questions: QuestionSet, probes:
     _, group = np.unique([answer.question.group for answer in answers], return_inverse=True)
     used = probes.for_questions({answer.question.id: answer.question for answer in answers}, questions.name)
     heatmap, scores = transferred_map(used, store, mask, wrong, group.reshape(-1), judged=judged)
-    with whole_file(work / SCORES) as temporary:
-        xr.Dataset(
-            {
-                "score": (("layer", "position", "example"), scores.astype(np.float32)),
-                "wrong": ("example", wrong),
-                "judged": ("example", judged),
-            },
-            coords={"layer": list(store.layers), "position": list(store.positions), "example": list(store.examples)},
-            attrs={"score": f"log-odds of being wrong, by probes of {probes.record['identity']['dataset']}"},
-        ).to_netcdf(temporary, engine="h5netcdf")
+    of_examples = xr.Dataset(
+        {
+            "score": (("layer", "position", "example"), scores.astype(np.float32)),
+            "wrong": ("example", wrong),
+            "judged": ("example", judged),
+        },
+        coords={"layer": list(store.layers), "position": list(store.positions), "example": list(store.examples)},
+        attrs={"score": f"log-odds of being wrong, by probes of {probes.record['identity']['dataset']}"},
+    )
+    write_netcdf(work / SCORES, of_examples)
     record = capturing.record_of(config, source, questions, answers, captured.table, captured.stores[site])
     return heatmap.with_attributes(record | {"variant": f"probes trained on {probes.record['identity']['dataset']}"})
 

@@ -241,7 +241,14 @@ def form_of(config: Config, source: ModelSource) -> dict[str, str]:
         "backend": resolve_backend(source, config.backend),
         "weights": config.weights,
         "dtype": resolve_dtype(config.dtype, config.device),
-    }
+    } | _code_of(config, source)
+
+
+def _code_of(config: Config, source: ModelSource) -> dict[str, str]:
+    """That a model runs with the code that came with it, if it does."""
+    from interp.model_sources import needs_remote_code
+
+    return {"code": "the model's own"} if config.trust_remote_code and needs_remote_code(source) else {}
 
 
 def answers_of(
@@ -306,7 +313,8 @@ def answer_into(
         path,
         {"identity": identity, "counts": counts, "credit": questions.credit, "excluded": questions.excluded},
     )
-    shutil.rmtree(journals)
+    # Another process that answered the same may have removed them first.
+    shutil.rmtree(journals, ignore_errors=True)
 
 
 def source_of(config: Config, spec: str | None = None) -> ModelSource:
@@ -361,7 +369,7 @@ def _reader_identity(config: Config, questions: QuestionSet) -> dict[str, str] |
     if config.reader is None or not _needs_reader(questions):
         return None
     source = source_of(config, config.reader)
-    return {"model": source.name, "revision": source.revision}
+    return {"model": source.name, "revision": source.revision} | _code_of(config, source)
 
 
 def _columns(config: Config) -> dict[str, str]:

@@ -237,7 +237,7 @@ def values_of(
     folder: Path,
 ) -> xr.Dataset:
     """What the lens reads off every cell of every answer: from its file, or from the activations."""
-    from interp.files import make_folder, whole_file
+    from interp.files import make_folder, write_netcdf
     from interp.lens import finished, lens_values, require_own_output
     from interp.lens_targets import target_tokens, without_token
 
@@ -250,8 +250,7 @@ def values_of(
     make_folder(folder)
     values = lens_values(model(), lens(), store, tokens, targets, parts=folder)
     values = values.assign_attrs({lens_missing.UNTOLD: json.dumps(without_token(targets))})
-    with whole_file(path) as temporary:
-        values.to_netcdf(temporary, engine="h5netcdf")
+    write_netcdf(path, values)
     for part in folder.glob("position-*.nc"):
         part.unlink()
     return values

@@ -184,10 +184,9 @@ def measured_maps(
     config: Config, material: Material, classes: Callable[[], TwoClasses], work: Path
 ) -> dict[str, Heatmap]:
     """The maps of this configuration, by the name of their file; what is behind them is left in `work`."""
-    from interp.files import whole_file
+    from interp.files import write_netcdf
 
-    with whole_file(work / "positions.nc") as temporary:
-        material.table.to_netcdf(temporary, engine="h5netcdf")
+    write_netcdf(work / "positions.nc", material.table)
     if material.target.kind == "number":
         maps = {"probe.nc": number_map(config, material, work)}
     elif material.target.kind == "classes":
@@ -244,20 +243,19 @@ def names_of_sides(labels: Labels, groups: Sequence[str]) -> list[str]:
 def map_of_classes(config: Config, material: Material, work: Path) -> Heatmap:
     """The mean AUC of each class against the rest."""
     from interp.class_probe import class_map, class_scores, example_class_scores
-    from interp.files import whole_file
+    from interp.files import write_netcdf
 
     store, mask = material.store, material.mask
     names, sides = [str(value) for value in material.target.values], probing.sides_of(config, material)
     classes = material.split.one_against_the_rest(names, material.groups, sides)
     scores = class_scores(store, mask, classes, material.probing, parts=material.parts, device=material.device)
-    with whole_file(work / "examples.nc") as temporary:
-        example_class_scores(scores, classes, store).to_netcdf(temporary, engine="h5netcdf")
+    write_netcdf(work / "examples.nc", example_class_scores(scores, classes, store))
     return class_map(scores, mask, classes, store, metric=material.target.metric, draws=config.bootstraps)
 
 
 def number_map(config: Config, material: Material, work: Path) -> Heatmap:
     """R² of ridge regression."""
-    from interp.files import whole_file
+    from interp.files import write_netcdf
     from interp.number_probe import example_numbers, number_scores
     from interp.number_probe import number_map as map_of_numbers
 
@@ -273,8 +271,7 @@ def number_map(config: Config, material: Material, work: Path) -> Heatmap:
         parts=material.parts,
         device=material.device,
     )
-    with whole_file(work / "examples.nc") as temporary:
-        example_numbers(scores, numbers, store).to_netcdf(temporary, engine="h5netcdf")
+    write_netcdf(work / "examples.nc", example_numbers(scores, numbers, store))
     return map_of_numbers(scores, mask, numbers, store, metric=material.target.metric, draws=config.bootstraps)
 
 

@@ -23,7 +23,7 @@ import analyses
 import interp
 from analyses.command_line import command_line
 from interp import __version__
-from interp.errors import InputError
+from interp.errors import InputError, first_line
 from interp.files import make_folder, sha256, whole_file, write_if_other
 
 if TYPE_CHECKING:
@@ -271,8 +271,8 @@ def load_result(path: Path) -> Heatmap | Estimates | Matrix | Comparison:
         try:
             with xr.open_dataset(path, engine="h5netcdf") as data:
                 dimensions, kind = set(data.dims), data.attrs.get("kind")
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} is not a result: {error}; make it again") from error
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise InputError(f"{path} is not a result: {first_line(error)}; make it again") from error
         for names, given in (({"reading", "pair"}, "pair"), ({"scoring", "example"}, "example")):
             if names <= dimensions:
                 raise InputError(f"{path} has what every {given} gave, and is no map; give the map beside it")

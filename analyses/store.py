@@ -16,6 +16,7 @@ import tyro
 from analyses.command import execute
 
 if TYPE_CHECKING:
+    from interp.errors import InputError
     from interp.store import ActivationStore
 
 Paths = Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -24,7 +25,10 @@ RUNS = (Path("runs"),)
 
 @dataclass(frozen=True)
 class List:
-    """What is there: model, site, dtype, cells, examples, shards and size of every store."""
+    """What is there: model, site, dtype, cells, examples, shards and size of every store.
+
+    Status 1 if the header of one is damaged.
+    """
 
     paths: Paths = RUNS
     """Stores, or folders with stores below them."""
@@ -40,7 +44,10 @@ class Verify:
 
 @dataclass(frozen=True)
 class Prune:
-    """Remove what no map needs: leftovers of killed runs, damaged shards, parts that are merged. Or whole stores."""
+    """Remove what no map needs: leftovers of killed runs, damaged shards, parts that are merged. Or whole stores.
+
+    A store whose header is damaged is told of and left; the status is 1 then.
+    """
 
     paths: Paths = RUNS
     """Stores, or folders with stores below them."""
@@ -97,38 +104,42 @@ def run(config: List | Verify | Prune | Merge | Export) -> int:
 def _list(config: List) -> int:
     counted = f"{'layers':>7}{'columns':>8}{'examples':>9}{'shards':>10}"
     print(f"{'model':24}{'site':12}{'dtype':10}{counted}{'size':>10}  folder")
-    for store in _stores(config.paths):
+    stores, damaged = _stores(config.paths)
+    for store in stores:
         model, site, dtype = (str(store.identity.get(name, "–")) for name in ("model", "site", "dtype"))
         counts = f"{len(store.layers):>7}{len(store.positions):>8}{len(store.examples):>9}"
         shards = f"{len(store.entered())}/{len(store.plan)}"
         print(f"{model:24}{site:12}{dtype:10}{counts}{shards:>10}{_megabytes(store.folder):>10}  {store.folder}")
-    return 0
+    return _told(damaged)
 
 
 def _verify(config: Verify) -> int:
+    found, unreadable = _stores(config.paths)
     damaged = False
-    for store in _stores(config.paths):
+    for store in found:
         entered, verified = store.entered().keys(), store.verified_shards()
         lost, absent = sorted(entered - verified), len(store.plan) - len(entered)
         told = [f"damaged: {', '.join(f'shard {shard}' for shard in lost)}"] if lost else []
         told += [f"{absent} of {len(store.plan)} shards not captured"] if absent else []
         damaged = damaged or bool(told)
         print(f"{store.folder}: {'; '.join(told) or 'whole'}")
-    return int(damaged)
+    return _told(unreadable) or int(damaged)
 
 
 def _prune(config: Prune) -> int:
-    from interp.stores import is_merged
+    from interp.stores import merged_parts
 
-    for store in _stores(config.paths):
+    stores, damaged = _stores(config.paths)
+    merged = {store.folder for store in merged_parts(stores)}
+    for store in stores:
         with store.taken_alone():
-            whole = config.stores or is_merged(store)
+            whole = config.stores or store.folder in merged
             going = sorted(store.folder.iterdir()) if whole else store.leftovers()
             for path in going:
                 print(path if config.yes else f"would remove {path}")
             if config.yes:
                 _remove(store, going)
-    return 0
+    return _told(damaged)
 
 
 def _remove(store: ActivationStore, going: Sequence[Path]) -> None:
@@ -144,20 +155,20 @@ def _remove(store: ActivationStore, going: Sequence[Path]) -> None:
 def _merge(config: Merge) -> int:
     from interp.errors import InputError
     from interp.store import ActivationStore
-    from interp.stores import merged, parts_beside, whole_folder
+    from interp.stores import merged, named, parts_beside, whole_folder
 
-    named = [part for path in config.parts for part in (parts_beside(path) or [path])]
+    parts = [part for path in map(named, config.parts) for part in (parts_beside(path) or [path])]
     stores = []
-    for path in named:
+    for path in parts:
         store = ActivationStore.read(path)
         if store is None:
             raise InputError(
                 f"no store of activations at {path}; give the folders that 'interp capture --shard' printed"
             )
         stores.append(store)
-    if not named:
+    if not parts:
         raise InputError("there is nothing to merge; give the folders that 'interp capture --shard' printed")
-    store = merged(stores, config.into or whole_folder(named[0]))
+    store = merged(stores, named(config.into) if config.into else whole_folder(parts[0]))
     print(store.folder)
     return 0
 
@@ -166,22 +177,37 @@ def _export(config: Export) -> int:
     from interp.errors import InputError
     from interp.export import export
     from interp.store import ActivationStore
+    from interp.stores import named
 
-    store = ActivationStore.read(config.path)
+    path = named(config.path)
+    store = ActivationStore.read(path)
     if store is None:
-        raise InputError(f"no store of activations at {config.path}; 'interp store list' says where there are some")
-    print(export(store, config.to, config.out or config.path.with_name(f"{config.path.name}.{config.to}")))
+        raise InputError(f"no store of activations at {path}; 'interp store list' says where there are some")
+    print(export(store, config.to, config.out or path.with_name(f"{path.name}.{config.to}")))
     return 0
 
 
-def _stores(paths: Sequence[Path]) -> list[ActivationStore]:
+def _stores(paths: Sequence[Path]) -> tuple[list[ActivationStore], list[InputError]]:
+    """The stores that can be read, and what is wrong with the others."""
     from interp.errors import InputError
     from interp.stores import stores_below
 
-    stores = [store for path in paths for store in stores_below(path)]
-    if not stores:
+    stores: list[ActivationStore] = []
+    damaged: list[InputError] = []
+    for path in paths:
+        readable, unreadable = stores_below(path)
+        stores += readable
+        damaged += unreadable
+    if not stores and not damaged:
         raise InputError(f"no store of activations below {', '.join(map(str, paths))}; 'interp capture' makes one")
-    return stores
+    return stores, damaged
+
+
+def _told(damaged: Sequence[InputError]) -> int:
+    """The status of a command that goes on after stores that cannot be read, which are told of."""
+    for error in damaged:
+        print(error)
+    return int(bool(damaged))
 
 
 def _megabytes(folder: Path) -> str:

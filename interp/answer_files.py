@@ -22,7 +22,7 @@ def save_answers(answers: Sequence[Answer], path: Path, metadata: Mapping[str, A
     table = pa.Table.from_pylist([_row(answer) for answer in answers], schema=_schema())
     table = table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()})
     with whole_file(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table, temporary, write_page_checksum=True)
 
 
 def load_answers(path: Path) -> tuple[list[Answer], dict[str, Any]]:
@@ -37,7 +37,7 @@ def load_answers(path: Path) -> tuple[list[Answer], dict[str, Any]]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
         metadata = json.loads((table.schema.metadata or {})[METADATA_KEY])
         return [_answer(row) for row in table.to_pylist()], metadata
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:

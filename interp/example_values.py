@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 
 from interp.auc import drawn_aucs
 from interp.errors import InputError
-from interp.files import whole_file
+from interp.files import write_netcdf
 from interp.labels import connected
 from interp.means import drawn_means, drawn_medians, group_draws
 
@@ -103,9 +103,7 @@ class ExampleValues:
             coords={"example": list(self.ids), "layer": list(self.layers), "position": list(self.positions)},
             attrs={"statistic": self.statistic},
         )
-        with whole_file(path) as temporary:
-            encoding = {"value": {"zlib": True, "shuffle": True}}
-            dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+        write_netcdf(path, dataset, {"value": {"zlib": True, "shuffle": True}})
 
     @classmethod
     def load(cls, path: Path, subset: str = EVERYONE) -> ExampleValues:

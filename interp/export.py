@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 
 from interp.errors import InputError
-from interp.files import whole_file
+from interp.files import cannot_write, whole_file
 from interp.store import ActivationStore, shards_in_words
 
 AXES = ("layer", "position", "example", "width")
@@ -77,19 +77,19 @@ def _write_zarr(store: ActivationStore, path: Path) -> None:
     shape, dtype = _shape_and_dtype(store)
     unfinished = path.with_name(f".{path.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    array = zarr.create_array(
-        unfinished,
-        shape=shape,
-        chunks=(1, 1, *shape[2:]),
-        dtype=dtype,
-        dimension_names=AXES,
-        attributes={
-            "layer": list(store.layers),
-            "position": list(store.positions),
-            "example": list(store.examples),
-            "identity": dict(store.identity),
-        },
-    )
-    for row, column, cell in _cells(store):
-        array[row, column] = cell
-    unfinished.rename(path)
+    names = {"layer": list(store.layers), "position": list(store.positions), "example": list(store.examples)}
+    try:
+        array = zarr.create_array(
+            unfinished,
+            shape=shape,
+            chunks=(1, 1, *shape[2:]),
+            dtype=dtype,
+            dimension_names=AXES,
+            attributes=names | {"identity": dict(store.identity)},
+        )
+        for row, column, cell in _cells(store):
+            array[row, column] = cell
+        unfinished.rename(path)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise cannot_write(path.parent, error) from error

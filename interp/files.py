@@ -6,11 +6,15 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from interp.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 """What the system says of a disk that is full, over its quota or its largest file, failing, or read-only."""
@@ -62,6 +66,13 @@ def write_if_other(path: Path, contents: bytes) -> bool:
     with whole_file(path) as temporary:
         temporary.write_bytes(contents)
     return True
+
+
+def write_netcdf(path: Path, dataset: xr.Dataset, encoding: Mapping[str, Any] | None = None) -> None:
+    """Write a whole netCDF file (HDF5), as it is in memory: HDF5 itself ends the process if a disk becomes full."""
+    contents = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(contents)
 
 
 def make_folder(folder: Path) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 from interp.batches import batched, in_halves_if_need_be
 from interp.continuations import continued, takes_padding
 from interp.errors import InputError
-from interp.files import make_folder
+from interp.files import cannot_write, make_folder
 from interp.models import HookedModel, Sampling, context_length
 from interp.progress import progress
 
@@ -124,11 +124,14 @@ def _read(journal: Path, prompts: Collection[str]) -> dict[str, TokenIds]:
 def _append(journal: Path, batch: Mapping[str, TokenIds]) -> None:
     make_folder(journal.parent)
     lines = [json.dumps({"id": identifier, "generated": tokens}) for identifier, tokens in batch.items()]
-    with journal.open("a", encoding="utf-8") as file:
-        # The leading newline ends a line that a kill may have cut short.
-        file.write("\n" + "\n".join(lines) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with journal.open("a", encoding="utf-8") as file:
+            # The leading newline ends a line that a kill may have cut short.
+            file.write("\n" + "\n".join(lines) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise cannot_write(journal.parent, error) from error
 
 
 def _require_room(model: HookedModel, prompts: Mapping[str, TokenIds], max_new_tokens: int) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from interp.errors import InputError, first_line
 from interp.files import make_folder, sha256, whole_file
+from interp.whole_weights import loaded_whole
 
 log = logging.getLogger(__name__)
 
@@ -142,11 +143,14 @@ def _write_converted(gguf: Path, folder: Path) -> None:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
-    place = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    remedy = "give a whole GGUF file, joined if it comes in parts"
     try:
-        with _no_bars_in_logs():
+        with _no_bars_in_logs(), _alone(gguf) as file:
+            place = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
             tokenizer = AutoTokenizer.from_pretrained(**place)
-            loaded = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+            loaded = loaded_whole(AutoModelForCausalLM, gguf, remedy, **place, dtype=torch.float32)
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(
             f"cannot read the model file {gguf}: {first_line(error)}; give a whole GGUF file, of a language model that "
@@ -161,6 +165,18 @@ def _write_converted(gguf: Path, folder: Path) -> None:
     model.load_state_dict(loaded.state_dict())
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def _alone(gguf: Path) -> Iterator[Path]:
+    """The file in a folder of its own: transformers prefers a tokenizer beside it to the one that is in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / gguf.name
+        try:
+            link.symlink_to(gguf.resolve())
+        except OSError:
+            link = gguf  # Not every system lets everybody make links.
+        yield link
 
 
 @contextmanager

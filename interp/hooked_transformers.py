@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interp.whole_weights import WholeModels
+
 if TYPE_CHECKING:
     import torch
 
@@ -42,7 +44,8 @@ def hooked_transformer(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    original = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager")
+    whole = WholeModels(AutoModelForCausalLM)
+    original = whole.from_pretrained(folder, dtype=dtype, attn_implementation="eager")
     with tempfile.TemporaryDirectory() as parent:
         # TransformerLens looks for names of families in the path: "llama" above a folder would make any model one.
         link = Path(parent) / "model"

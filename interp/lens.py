@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int
 from interp.activations import batch_activations, hooks_of_sites
 from interp.errors import InputError
 from interp.examples import Answer
-from interp.files import whole_file
+from interp.files import write_netcdf
 from interp.lens_readings import UNASKED, Output, Readings, output_of, readings_of
 from interp.lens_targets import TARGETS
 from interp.lenses import Lens, lens_logits
@@ -95,8 +95,7 @@ def lens_values(
                 rows = (first[:, number] == number) & (tokens[:, number] != MISSING)
                 column = _with_copies(column_values(model, lens, store, number, rows, targets), columns, first, number)
                 if path is not None:
-                    with whole_file(path) as temporary:
-                        column.to_netcdf(temporary, engine="h5netcdf")
+                    write_netcdf(path, column)
             columns.append(column)
             shown.update()
     return xr.concat(columns, dim="position", join="exact")

@@ -15,6 +15,7 @@ from interp.devices import placement, resolve_dtype
 from interp.errors import InputError, first_line, unknown_name
 from interp.hooked_transformers import ARCHITECTURES, hooked_transformer, is_installed
 from interp.model_sources import ModelSource, architectures_of, needs_remote_code, require_causal, resolve_model
+from interp.whole_weights import whole_models_of
 
 if TYPE_CHECKING:
     import torch
@@ -128,6 +129,8 @@ def load_model(
             loaded = hooked_transformer(source.folder, dtype=torch_dtype, processed=weights == "processed", **place)
         else:
             loaded = _bridge(source.folder, torch_dtype, weights, trust_remote_code=trust_remote_code, **place)
+    except InputError:
+        raise
     except Exception as error:
         # Whatever transformers or TransformerLens raises here, the reason is in the files that the user named.
         raise _not_loaded(source, error, trust_remote_code) from error
@@ -141,7 +144,13 @@ def _bridge(
 ) -> TransformerBridge:
     from transformer_lens.model_bridge import TransformerBridge
 
-    bridge = TransformerBridge.boot_transformers(str(folder), dtype=dtype, trust_remote_code=trust_remote_code, **place)
+    bridge = TransformerBridge.boot_transformers(
+        str(folder),
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        model_class=whole_models_of(folder),
+        **place,
+    )
     if weights == "processed":
         bridge.enable_compatibility_mode(disable_warnings=True)
     return bridge

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from interp.errors import InputError
-from interp.files import whole_file
+from interp.files import write_netcdf
 from interp.pair_runs import READINGS
 from interp.patched import MEANINGS, PatchedPairs
 
@@ -35,12 +35,11 @@ def save_patched(
         coords={"reading": list(READINGS), "pair": list(patched.ids), "row": list(rows), "position": list(positions)},
         attrs=dict(attributes) | {"dropped": json.dumps(patched.dropped), "why_missing_meanings": MEANINGS},
     )
-    with whole_file(path) as temporary:
-        # Models compute in float32 at most. All in one precision: a patch that changes nothing is to read as one.
-        encoding: dict[str, dict[str, Any]] = {name: {"dtype": "float32"} for name in ("values", "clean", "corrupt")}
-        encoding["values"]["zlib"] = True
-        encoding["why_missing"] = {"zlib": True}
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+    # Models compute in float32 at most. All in one precision: a patch that changes nothing is to read as one.
+    encoding: dict[str, dict[str, Any]] = {name: {"dtype": "float32"} for name in ("values", "clean", "corrupt")}
+    encoding["values"]["zlib"] = True
+    encoding["why_missing"] = {"zlib": True}
+    write_netcdf(path, dataset, encoding)
 
 
 def is_patched(path: Path) -> bool:

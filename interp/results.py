@@ -12,8 +12,8 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import xarray as xr
 
-from interp.errors import InputError
-from interp.files import whole_file
+from interp.errors import InputError, first_line
+from interp.files import write_netcdf
 from interp.scales import Scale
 
 R = TypeVar("R", bound="Result")
@@ -137,8 +137,7 @@ class Result:
 
     def save(self, path: Path | str) -> None:
         """Write netCDF (HDF5)."""
-        with whole_file(Path(path)) as temporary:
-            self.data.to_netcdf(temporary, engine="h5netcdf")
+        write_netcdf(Path(path), self.data)
 
     @classmethod
     def load(cls: type[R], path: Path | str) -> R:
@@ -154,9 +153,11 @@ class Result:
             raise InputError(f"no {cls.noun} at {path}; give the path of a .nc file")
         try:
             with xr.open_dataset(path, engine="h5netcdf") as data:
-                return cls(data.load())
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{path} is not a {cls.noun}: {error}; make it again") from error
+                loaded = cls(data.load())
+            json.loads(loaded.data.attrs.get("identity", "{}"))
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise InputError(f"{path} is not a {cls.noun}: {first_line(error)}; make it again") from error
+        return loaded
 
     @property
     def identity(self) -> dict[str, Any]:

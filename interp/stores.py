@@ -28,22 +28,44 @@ def parts_beside(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.parent.glob(f"{folder.name}{PART}*/{HEADER}"))
 
 
-def stores_below(path: Path) -> list[ActivationStore]:
-    """The store in a folder, and all below it.
-
-    Raises
-    ------
-    InputError
-        If one of them has a header that cannot be read.
-    """
-    stores = [ActivationStore.read(header.parent) for header in sorted(path.rglob(HEADER))]
-    return [store for store in stores if store is not None]
+def named(folder: Path) -> Path:
+    """The folder by a path that ends in its name, as ``.`` does not: what is beside a store has its name."""
+    return folder.resolve() if folder.name in ("", "..") else folder
 
 
-def is_merged(store: ActivationStore) -> bool:
-    """Whether a store is a part of one that is whole."""
-    whole = ActivationStore.read(whole_folder(store.folder)) if PART in store.folder.name else None
-    return whole is not None and not store.difference(whole) and whole.is_whole()
+def stores_below(path: Path) -> tuple[list[ActivationStore], list[InputError]]:
+    """The store in a folder and all below it, and what is wrong with those whose headers cannot be read."""
+    stores, damaged = [], []
+    for header in sorted(path.rglob(HEADER)):
+        try:
+            store = ActivationStore.read(named(header.parent))
+        except InputError as error:
+            damaged.append(error)
+        else:
+            stores += [store] if store is not None else []
+    return stores, damaged
+
+
+def merged_parts(stores: Sequence[ActivationStore]) -> list[ActivationStore]:
+    """Those of some stores that are parts of one that is whole; each whole one is read once."""
+    parts: dict[Path, list[ActivationStore]] = {}
+    for store in stores:
+        if PART in store.folder.name:
+            parts.setdefault(whole_folder(store.folder), []).append(store)
+    found = []
+    for folder, of_folder in parts.items():
+        whole = _readable(folder)
+        alike = [part for part in of_folder if whole is not None and not part.difference(whole)]
+        if whole is not None and alike and whole.is_whole():
+            found += alike
+    return found
+
+
+def _readable(folder: Path) -> ActivationStore | None:
+    try:
+        return ActivationStore.read(folder)
+    except InputError:
+        return None
 
 
 def merged(parts: Sequence[ActivationStore], folder: Path) -> ActivationStore:

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analyses import cli
-from interp.answer_files import load_answers
+from analyses import asking, cli
+from interp.answer_files import load_answers, save_answers
 from interp.controls import OF_LABELS
 from interp.heatmap import Heatmap
-from interp.model_sources import ModelSource
+from interp.model_sources import ModelSource, resolve_model
+from interp.questions import QuestionSet
 from interp.store import ActivationStore
+from interp.vocabulary import Vocabulary
 from tests.row_files import written
 from tests.stored import contents
 
@@ -52,6 +54,35 @@ def contents_of(folder: str) -> dict[str, bytes]:
 
 def found(name: str) -> list[Path]:
     return sorted(Path("runs").rglob(name))
+
+
+def test_what_a_model_says_by_its_own_code_is_not_what_it_says_without(source: ModelSource, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(source.folder, tmp_path / "with-code"))
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModelForCausalLM": "its_own.Model"}}))
+    questions = QuestionSet("test", (), Vocabulary({}), "", extraction="prompted")
+    for folder, changes in ((source.folder, False), (copy, True)):
+        without, trusted = (
+            asking.identity_of(
+                asking.Config(reader=str(folder), trust_remote_code=trusts), resolve_model(str(folder)), questions
+            )
+            for trusts in (False, True)
+        )
+        changed = {name for name in without | trusted if without.get(name) != trusted.get(name)}
+        assert changed == ({"code", "reader"} if changes else set())
+
+
+def test_two_processes_that_answer_the_same_both_end(
+    source: ModelSource, questions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def saved(*args: Any) -> None:
+        save_answers(*args)
+        (journals,) = found("*.journals")
+        shutil.rmtree(journals)  # As the other one, which ends first.
+
+    monkeypatch.setattr("interp.answer_files.save_answers", saved)
+    asked(source, questions, "--n", "8")
+    assert len(found("answers.parquet")) == 1
 
 
 def test_samples_are_kept_beside_the_greedy_answers(

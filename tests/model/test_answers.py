@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from transformers import PreTrainedTokenizerFast
 
@@ -91,6 +94,35 @@ def test_the_journal_is_readable_lines(model: HookedModel, questions: QuestionSe
     rows = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().split("\n") if line]
     generated = {row["id"]: tuple(row["generated"]) for row in rows}
     assert generated == {answer.question.id: answer.token_ids[answer.n_prompt :] for answer in answers}
+
+
+def test_a_full_disk_under_a_journal_is_one_line(
+    model: HookedModel, questions: QuestionSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"cannot write to .*: no space left on device; make room"):
+        asked(model, questions, tmp_path)
+
+
+def test_damaged_answers_are_refused(model: HookedModel, questions: QuestionSet, tmp_path: Path) -> None:
+    answers = asked(model, questions, tmp_path)
+    path = tmp_path / "answers.parquet"
+    save_answers(answers, path, {"seed": 0})
+    whole = path.read_bytes()
+    columns = pq.ParquetFile(path).metadata.row_group(0)
+    for number in range(columns.num_columns):
+        column = columns.column(number)
+        # The end of a column is that of a page.
+        end = (column.dictionary_page_offset or column.data_page_offset) + column.total_compressed_size
+        path.write_bytes(whole[: end - 1] + bytes([whole[end - 1] ^ 1]) + whole[end:])
+        with pytest.raises(InputError, match="not a file of answers"):
+            load_answers(path)
+    path.write_bytes(whole)
+    pq.write_table(pq.read_table(path), path)
+    assert load_answers(path) == (answers, {"seed": 0}), "as files have no checksums that older versions wrote"
 
 
 def test_a_file_that_holds_no_answers_is_refused(tmp_path: Path) -> None:

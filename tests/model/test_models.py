@@ -16,12 +16,13 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, CTRLConfig, PreTrainedTokenizerFast
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, CTRLConfig, PreTrainedTokenizerFast
 
 from interp.activations import site_activations
 from interp.continuations import continued, takes_padding
 from interp.errors import InputError
+from interp.hooked_transformers import is_installed
 from interp.model_sources import ModelSource, resolve_model
 from interp.models import (
     HookedModel,
@@ -32,7 +33,11 @@ from interp.models import (
     stop_tokens,
     takes_prefixes,
 )
-from tests.tiny_models import saved_model
+from interp.whole_weights import blocks_beyond
+from tests.gguf_files import saved_gguf
+from tests.tiny_models import saved_model, trained_tokenizer
+
+BACKENDS = ("bridge", "hooked") if is_installed() else ("bridge",)
 
 
 def test_resid_post_is_hugging_faces_hidden_state(family_source: ModelSource, family_model: HookedModel) -> None:
@@ -210,6 +215,77 @@ def test_folders_that_are_no_models(source: ModelSource, tmp_path: Path) -> None
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"cannot load the model in .*corrupt"):
         load_model(resolve_model(str(copy)), device="cpu")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("changes", "lost", "message"),
+    [
+        (
+            {},
+            "layers.1.mlp.up_proj",
+            r"lacks 1 of the model's weights \(model\.layers\.1\.mlp\.up_proj\.weight\); copy",
+        ),
+        (
+            {},
+            "self_attn",
+            r"lacks 12 of the model's weights \((model\.layers\.0\.self_attn\.\w+\.weight, ){3}…\); copy",
+        ),
+        ({"num_hidden_layers": 4}, None, r"lacks 9 of the model's weights \(model\.layers\.3\..*; copy or download"),
+        ({"num_hidden_layers": 2}, None, r"has blocks that its configuration leaves out \(model\.layers\.2\); copy"),
+        ({"num_hidden_layers": 2, "num_nextn_predict_layers": 1}, None, None),
+        ({"tie_word_embeddings": True}, "lm_head", None),
+    ],
+)
+def test_files_that_lack_weights_are_refused(
+    source: ModelSource, tmp_path: Path, backend: str, changes: dict[str, object], lost: str | None, message: str | None
+) -> None:
+    """As are blocks beyond the last; but not those that predict further tokens, nor an unembedding that is tied."""
+    copy = Path(shutil.copytree(source.folder, tmp_path / "torn"))
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | changes))
+    weights = load_file(copy / "model.safetensors")
+    kept = {name: tensor for name, tensor in weights.items() if lost is None or lost not in name}
+    save_file(kept, copy / "model.safetensors", {"format": "pt"})
+    if message is None:
+        load_model(str(copy), device="cpu", backend=backend)
+        return
+    with pytest.raises(InputError, match=message):
+        load_model(str(copy), device="cpu", backend=backend)
+
+
+def test_a_gguf_file_that_lacks_weights_is_refused_and_not_kept(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERP_CACHE", str(tmp_path / "cache"))
+    saved_gguf(tmp_path / "whole.gguf", tokenizer, without=["lm_head.weight"])
+    load_model(str(tmp_path / "whole.gguf"), device="cpu")
+    saved_gguf(tmp_path / "part.gguf", tokenizer, without=["model.norm.weight"])
+    for _ in range(2):
+        with pytest.raises(
+            InputError, match=r"part\.gguf lacks 1 of the model's weights \(model\.norm\.weight\); give"
+        ):
+            resolve_model(str(tmp_path / "part.gguf"))
+
+
+def test_the_tokenizer_of_a_gguf_file_is_its_own_whatever_is_beside_it(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERP_CACHE", str(tmp_path / "cache"))
+    saved_gguf(tmp_path / "tiny.gguf", tokenizer)
+    other = trained_tokenizer()
+    other.add_tokens(["Lyon", "France"])
+    other.save_pretrained(tmp_path)
+    (tmp_path / "link.gguf").symlink_to("tiny.gguf")
+    loaded = AutoTokenizer.from_pretrained(resolve_model(str(tmp_path / "link.gguf")).folder)
+    assert loaded("Lyon")["input_ids"] == tokenizer("Lyon")["input_ids"] != other("Lyon")["input_ids"]
+
+
+def test_blocks_are_known_by_their_row() -> None:
+    names = ["model.layers.0.up.weight", "model.layers.1.experts.0.weight", "model.norm.weight"]
+    assert blocks_beyond(["layers.2.up.weight", "model.layers.10.up.weight"], names) == ["layers.2", "model.layers.10"]
+    others = ["model.layers.1.experts.7.weight", "visual.blocks.9.up.weight", "mtp.layers.0.up.weight", "lm_head.bias"]
+    assert blocks_beyond(others, names) == []
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -53,3 +55,19 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(InputError, match="shard 1 damaged or not captured; run the capture again"):
         export(store, "npz", tmp_path / "other.npz")
     assert not (tmp_path / "other.npz").exists()
+
+
+def test_a_full_disk_under_an_export_is_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zarr = pytest.importorskip("zarr")
+    store = store_of(tmp_path / "store", ACTIVATIONS)
+
+    def full(folder: Path, **how: object) -> None:
+        folder.mkdir()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(zarr, "create_array", full)
+    with pytest.raises(InputError, match=r"cannot write to .*: no space left on device; make room"):
+        export(store, "zarr", tmp_path / "out.zarr")
+    assert list(tmp_path.glob("*.zarr*")) == []

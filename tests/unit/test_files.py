@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,31 @@ def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None
         make_folder(tmp_path / "file" / "below")
     with pytest.raises(InputError, match="cannot write to"), whole_file(tmp_path / "file" / "x.txt"):
         pass
+
+
+FULL = """
+import resource
+from pathlib import Path
+import numpy as np
+from interp.errors import InputError
+from interp.heatmap import Heatmap
+
+values = [np.random.default_rng(0).random((40, 40)) for _ in range(4)]
+names = [range(40), [f"{number}" for number in range(40)]]
+heatmap = Heatmap.of(values, names=names, kind="tests", metric="m", scale=(0, 1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    heatmap.save(Path("map.nc"))
+except InputError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_becomes_full_under_a_result_is_one_clear_error(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("cannot write to .: file too large; make room")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sha256(tmp_path: Path) -> None:

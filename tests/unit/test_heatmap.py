@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from analyses.runs import load_result
 from interp.errors import InputError
 from interp.heatmap import Heatmap
 from interp.scales import Scale, centred_scale, cosine_scale, log_scale, ratio_scale
@@ -185,3 +186,18 @@ def test_a_centred_scale_reaches_all_values_and_little_further(values: list[floa
     reach = found.high - centre
     assert away * (1 - 1e-5) - 1e-9 <= reach
     assert reach <= max(1.11 * away, 1.1e-6) + 1e-9
+
+
+def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "map.nc"
+    heatmap_of(np.full((3, 4), 0.7)).with_attributes({"identity": '{"seed": 0}'}).save(path)
+    whole = path.read_bytes()
+    told = []
+    for place in range(0, len(whole), 97):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 32]) + whole[place + 1 :])
+        try:
+            assert load_result(path).identity
+        except InputError as error:
+            told.append(str(error))
+    assert told
+    assert "\n" not in "".join(told)

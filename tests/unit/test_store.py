@@ -20,12 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
+from analyses import cli
 from interp import files
 from interp import store as store_module
 from interp.errors import InputError
 from interp.store import KEPT_OPEN, Cells
 from interp.store import ActivationStore as Store
-from interp.stores import is_merged, merged, part_folder, parts_beside, stores_below, whole_folder
+from interp.stores import merged, merged_parts, part_folder, parts_beside, stores_below, whole_folder
 from tests.stored import WRITE_STEPS, contents, filled, plan_of, store_of
 
 ACTIVATIONS = torch.randn(2, 2, 7, 5, generator=torch.Generator().manual_seed(0))
@@ -281,10 +282,10 @@ def test_parts_become_one_store_and_their_faults_are_named(tmp_path: Path) -> No
     assert whole_folder(parts[0].folder) == folder
     with pytest.raises(InputError, match=r"lacks shards 1, 3 of 4, which no part has; run the missing --shard"):
         merged(parts[:1], folder)
-    assert not is_merged(parts[0])
+    assert merged_parts(parts) == []
     assert contents(merged(parts, folder).folder) == expected
-    assert is_merged(parts[0])
-    assert [store.folder for store in stores_below(tmp_path)] == sorted(
+    assert merged_parts(parts) == parts
+    assert [store.folder for store in stores_below(tmp_path)[0]] == sorted(
         [folder, tmp_path / "undisturbed", *(part.folder for part in parts)]
     )
 
@@ -294,6 +295,58 @@ def test_parts_become_one_store_and_their_faults_are_named(tmp_path: Path) -> No
     with pytest.raises(InputError, match=r"shard-0003\.safetensors is damaged; capture it again"):
         merged(parts[:2], tmp_path / "third")
     merged([parts[2], parts[0]], tmp_path / "store")
+
+
+def parts_of(folder: Path, n: int) -> list[Store]:
+    parts = [replace(unwritten(folder), folder=part_folder(folder, f"{number + 1}/{n}")) for number in range(n)]
+    return [filled(part, ACTIVATIONS) for part in parts]
+
+
+def test_a_store_is_verified_once_however_many_parts_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = parts_of(tmp_path / "store", 5)
+    merged(parts, tmp_path / "store")
+    verified: list[Path] = []
+    is_whole = Store.is_whole
+    monkeypatch.setattr(Store, "is_whole", lambda self: verified.append(self.folder) or is_whole(self))
+    assert merged_parts(parts) == parts
+    assert verified == [tmp_path / "store"]
+
+
+def test_a_store_is_known_in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = parts_of(tmp_path / "store", 2)
+    store = whole_in(tmp_path / "store")
+    monkeypatch.chdir(store.folder)
+    assert cli.main(["store", "merge", "."]) == 0
+    assert cli.main(["store", "export", ".", "--to", "npz"]) == 0
+    assert (tmp_path / "store.npz").is_file()
+    (store.folder / "within").mkdir()
+    monkeypatch.chdir(store.folder / "within")
+    (store.folder / "shard-0009.safetensors").write_bytes(b"")
+    assert cli.main(["store", "prune", "..", "--yes"]) == 0
+    assert not (store.folder / "shard-0009.safetensors").exists()
+    monkeypatch.chdir(parts[0].folder)
+    assert cli.main(["store", "prune", ".", "--yes"]) == 0
+    assert not parts[0].folder.exists()
+    assert sorted(tmp_path.rglob(".*")) == sorted(tmp_path / f".{each.folder.name}.lock" for each in (store, *parts))
+
+
+def test_a_damaged_header_is_told_of_and_keeps_nothing_else_from_being_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged(whole_in(tmp_path / "a-damaged").folder / "store.json", "flipped")
+    other = whole_in(tmp_path / "other")
+    (other.folder / "shard-0009.safetensors").write_bytes(b"")
+    merged(parts_of(tmp_path / "torn", 1), tmp_path / "torn")
+    damaged(tmp_path / "torn" / "store.json", "flipped")
+    for command in (["list"], ["verify"], ["prune", "--yes"]):
+        assert cli.main(["store", *command, str(tmp_path)]) == 1
+        printed = capsys.readouterr().out
+        for name in ("a-damaged", "torn"):
+            assert f"corrupt store of activations: {tmp_path / name / 'store.json'} (its hash is another)" in printed
+        assert str(other.folder) in printed
+    assert not (other.folder / "shard-0009.safetensors").exists()
+    assert (tmp_path / "a-damaged" / "shard-0000.safetensors").is_file()
+    assert part_folder(tmp_path / "torn", "1/1").is_dir()
 
 
 def test_a_corrupt_header_is_refused(tmp_path: Path) -> None:
