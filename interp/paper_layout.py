@@ -36,6 +36,7 @@ def written_notes(figure: Figure, notes: list[str]) -> Text:
     """Write notes into the lower left corner, each beginning a line, no line longer than the figure is wide."""
     size = points_of("xtick.labelsize")
     text = figure.text(0.01, 0.0, "", fontsize=size, color=NOTE_COLOUR, ha="left", va="bottom", linespacing=1.15)
+    text.set_parse_math(False)  # A text that a note quotes may have dollar signs.
     lines = []
     for note in notes:
         text.set_text(note)

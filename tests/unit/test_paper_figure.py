@@ -149,6 +149,15 @@ def test_notes_stand_below_the_panels_or_are_left_to_the_caption() -> None:
     assert with_notes.figure.texts[0].get_window_extent().y1 < lowest
 
 
+@pytest.mark.parametrize("quoted", ["$$", "$5 or 10 % of $9", "$a_b$"])
+def test_a_note_with_dollar_signs_stands_as_it_is(quoted: str) -> None:
+    heatmap = heatmap_of(np.full((4, 3), 0.7)).with_attributes({"variant": f"clean: {quoted!r}"})
+    planned = PaperFigure("a", ((Panel(MAP),),), 5.5)
+    (note,) = paper_figure(planned, {MAP: heatmap}, paper_settings()).figure.texts
+    assert note.get_text() == f"clean: {quoted!r}"
+    assert not note.get_parse_math()
+
+
 def test_a_note_says_of_which_panel_it_is() -> None:
     other = Path("folder/other.nc")
     panels = ((Panel(CENTRED), Panel(MAP), Panel(other, title="Moved")),)
