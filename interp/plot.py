@@ -93,10 +93,10 @@ def draw_heatmap(axes: Axes, heatmap: Heatmap, *, colours: str | None = None, wi
         value, cmap=colours or colours_of(heatmap), norm=normalised(heatmap.scale), edgecolors="face", linewidth=0.1
     )
     axes.set_xlabel(str(heatmap.data.attrs.get("columns", "Token")))
-    _label_axes(axes, heatmap.layers, [str(name) for name in heatmap.data["position"].values])
+    _label_axes(axes, heatmap.layers, heatmap.positions)
     add_colour_bar(axes, mesh, str(heatmap.data.attrs["metric"]))
     if with_n:
-        _add_strip_of_n(axes, heatmap.data["n"].values.max(axis=0))
+        _add_strip_of_n(axes, heatmap)
     notes = _mark_cells(axes, heatmap)
     if heatmap.data.attrs.get("site", DEFAULT_SITE) != DEFAULT_SITE:
         notes.append(f"site: {heatmap.data.attrs['site']}")
@@ -166,7 +166,7 @@ def _label_axes(axes: Axes, layers: list[int], positions: list[str]) -> None:
     axes.set_ylabel("Layer")
     axes.set_xlim(0, len(positions))
     axes.set_ylim(len(layers), 0)
-    _name_columns(axes, positions)
+    name_columns(axes, positions)
     step = 2 if _follow_each_other(layers) else 1
     while len(layers) / step > MAX_LABELLED_LAYERS:
         step *= 2
@@ -174,7 +174,7 @@ def _label_axes(axes: Axes, layers: list[int], positions: list[str]) -> None:
     axes.set_yticks(labelled + 0.5, [str(layers[row]) for row in labelled])
 
 
-def _name_columns(axes: Axes, positions: list[str]) -> None:
+def name_columns(axes: Axes, positions: list[str]) -> None:
     """Write the names of the positions below their columns; tokens may be in any script."""
     names = [drawable(name) for name in positions]
     axes.set_xticks(np.arange(len(names)) + 0.5, [name for name, _ in names], rotation=90, parse_math=False)
@@ -209,14 +209,15 @@ def _height_of_panel(axes: Axes, of_figure: float) -> float:
     return of_figure / len(rows) if np.ptp(rows) == 0 else of_figure
 
 
-def _add_strip_of_n(axes: Axes, n: np.ndarray) -> None:
+def _add_strip_of_n(axes: Axes, heatmap: Heatmap) -> None:
     """Bars of n between the columns and their labels, the full height being the largest n, which is written out."""
+    n = heatmap.data["n"].values.max(axis=0)
     strip = axes.inset_axes((0.0, -STRIP_SHARE, 1.0, 0.8 * STRIP_SHARE), sharex=axes)
     strip.bar(np.arange(len(n)) + 0.5, n, width=0.8, color=MARK_COLOUR)
     strip.set_ylim(0, max(n.max(), 1))
     strip.set_yticks([0, int(n.max())])
     strip.set_ylabel("n", rotation=0, labelpad=12)
-    strip.tick_params(axis="x", rotation=90)
+    name_columns(strip, heatmap.positions)
     strip.set_xlabel(axes.get_xlabel())
     strip.spines[["top", "right"]].set_visible(False)
     axes.tick_params(axis="x", labelbottom=False)

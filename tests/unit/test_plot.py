@@ -135,6 +135,19 @@ def test_the_strip_of_n_has_a_bar_for_every_column() -> None:
     assert heights == heatmap.data["n"].values.max(axis=0).tolist()
 
 
+def test_names_of_columns_below_the_strip_of_n_are_drawn_as_they_are_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("interp.plot.drawable", lambda name: (name, ("DejaVu Sans", "DejaVu Serif")[: len(name)]))
+    names = ["$$", "$a_b$", "c"]
+    (strip,) = heatmap_figure(heatmap_of(np.full((4, 3), 0.7), positions=names), with_n=True).axes[0].child_axes
+    labels = strip.get_xticklabels()
+    assert [(label.get_text(), label.get_rotation(), label.get_parse_math()) for label in labels] == [
+        (name, 90, False) for name in names
+    ]
+    assert labels[0].get_fontfamily() == ["DejaVu Sans", "DejaVu Serif"]
+
+
 def test_a_map_with_clamped_positions_says_so() -> None:
     heatmap = heatmap_of(np.full((4, 3), 0.7)).with_attributes({"policy": "paper"})
     assert any("paper policy (clamped)" in text.get_text() for text in heatmap_figure(heatmap).texts)
