@@ -32,6 +32,7 @@ from interp.matrix_figure import draw_matrix
 from interp.panels import Shown, has_colours, is_lines, shown_in_panels
 from interp.paper_layout import (
     columns_are_too_close,
+    filled,
     glyphs_required,
     inches_of,
     is_collapsed,
@@ -266,7 +267,9 @@ def _label_bar(axes: Axes, panel: Panel, result: Shown) -> None:
     (bar,) = [each.colorbar for each in axes.collections if isinstance(each, QuadMesh) and each.colorbar is not None]
     characters = int(72 * MAP_INCHES / (LETTER_WIDTH * points_of("axes.labelsize")))
     meaning = str(result.data.attrs["metric"]) if panel.bar is None else panel.bar
-    bar.set_label(textwrap.fill(meaning, characters, break_on_hyphens=False), parse_math=panel.bar is not None)
+    is_own = panel.bar is not None
+    lines = filled(meaning, characters) if is_own else textwrap.fill(meaning, characters, break_on_hyphens=False)
+    bar.set_label(lines, parse_math=is_own)
 
 
 def _share_layers(row: list[Axes], results: list[Shown]) -> None:

@@ -181,6 +181,22 @@ def test_labels_palettes_and_names_of_columns_are_those_that_are_asked_for() -> 
     assert mesh.get_cmap().name == "Greys"
 
 
+@pytest.mark.parametrize(
+    ("bar", "lines"),
+    [
+        ("Mean of the changes of $q(a | b)$", ["Mean of the changes of", "$q(a | b)$"]),
+        (r"costs \$5 to \$9 a token and $\log p - \log q$", [r"costs \$5 to \$9 a token and", r"$\log p - \log q$"]),
+        (
+            r"by $\mathrm{change} - \mathrm{mean\ of it}$ then",
+            ["by", r"$\mathrm{change} - \mathrm{mean\ of it}$", "then"],
+        ),
+    ],
+)
+def test_a_formula_beside_the_colours_is_in_one_line(bar: str, lines: list[str]) -> None:
+    _, axes = composed([Panel(MAP, bar=bar)]).figure.axes
+    assert axes.get_ylabel().split("\n") == lines
+
+
 def test_lines_and_estimates_can_be_panels() -> None:
     lenses = heatmap_of(np.full((30, 2), 0.7), positions=["logit lens", "tuned lens"])
     lines = lenses.with_attributes({"drawn_as": LINES} | Scale(0.1, 10.0, "log").attributes)
