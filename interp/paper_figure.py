@@ -51,6 +51,8 @@ GUESSED_INCHES = 4.5
 """Height of a row of panels when it is first laid out."""
 MAP_INCHES, LINES_INCHES, ESTIMATE_INCHES, TRAINED_INCHES = 1.45, 1.45, 0.13, 0.29
 """Height of a map's cells, of the axes of lines, and of the row of an estimate and of a matrix."""
+LAYER_INCHES = 0.03
+"""A map of many layers is higher, so that each has at least this height."""
 LINES_COLUMNS, ESTIMATES_COLUMNS, TESTED_COLUMNS = 16, 10, 4
 """As wide as so many columns of a map are the axes of lines and of estimates, and a column of a matrix."""
 MATRIX_DIGITS = 2
@@ -170,7 +172,7 @@ def _inches(result: Shown) -> float:
         return ESTIMATE_INCHES * (len(result.names) + 1)
     if isinstance(result, Matrix):
         return TRAINED_INCHES * int(result.data.sizes["train"])
-    return LINES_INCHES if is_lines(result) else MAP_INCHES
+    return LINES_INCHES if is_lines(result) else max(MAP_INCHES, LAYER_INCHES * len(result.layers))
 
 
 def _draw_panels(planned: PaperFigure, rows: list[list[Axes]], shown: Mapping[Panel, Shown]) -> list[str]:

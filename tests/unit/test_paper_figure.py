@@ -114,6 +114,13 @@ def test_the_height_is_what_the_panels_need_or_what_is_asked_for() -> None:
     assert composed([MAP], height=3.0).figure.get_figheight() == 3.0
 
 
+@pytest.mark.parametrize(("n_layers", "inches"), [(48, 1.45), (100, 3.0)])
+def test_a_map_of_many_layers_is_higher(n_layers: int, inches: float) -> None:
+    planned = PaperFigure("a", ((Panel(MAP),),), 5.5)
+    figure = paper_figure(planned, {MAP: heatmap_of(np.full((n_layers, 4), 0.7))}, paper_settings()).figure
+    assert panels_of(figure)[0].get_window_extent().height / figure.dpi == pytest.approx(inches, abs=0.02)
+
+
 def test_cells_on_the_low_side_are_marked_since_both_ends_are_dark_in_grey() -> None:
     drawn = composed([CENTRED])
     (axes,) = panels_of(drawn.figure)
