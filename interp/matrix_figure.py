@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -93,8 +95,8 @@ def _write_values(axes: Axes, matrix: Matrix, mesh: QuadMesh, points: tuple[floa
 
 
 def _short(value: float, digits: int = 3) -> str:
-    """So many digits after the point, without the zero before it."""
-    return f"{value:.{digits}f}".replace("0.", ".", 1)
+    """So many digits after the point, without the zero before it, and without the sign of what is rounded to 0."""
+    return re.sub(r"^(-?)0\.", r"\1.", f"{value:z.{digits}f}")
 
 
 def _with_cells(matrix: Matrix) -> list[str]:

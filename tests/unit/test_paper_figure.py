@@ -302,6 +302,16 @@ def test_a_matrix_is_a_panel_whose_cells_have_their_values_and_intervals() -> No
     assert [to_rgb(text.get_color()) for text in axes.texts[:4:2]] == [(0, 0, 0), (1, 1, 1)]
 
 
+def test_numbers_of_any_size_in_cells_lack_only_a_zero_before_the_point() -> None:
+    value = np.array([[10.5, -0.001], [-0.25, 100.0]])
+    data = matrix().data.assign(value=(("train", "test"), value), low=(("train", "test"), value - 0.1))
+    data = data.assign(high=(("train", "test"), value + 0.1))
+    planned = PaperFigure("a", ((Panel(MATRIX),),), 5.5)
+    (axes,) = panels_of(paper_figure(planned, {MATRIX: Matrix(data)}, paper_settings()).figure)
+    assert texts_in_cells(axes)[::2] == ["10.50", ".00", "-.25", "100.00"]
+    assert texts_in_cells(axes)[1::2] == ["10.40 to 10.60", "-.10 to .10", "-.35 to -.15", "99.90 to 100.10"]
+
+
 @pytest.mark.parametrize("palette", ["viridis", "Greys"])
 def test_letters_are_told_from_any_palette(palette: str) -> None:
     (axes,) = panels_of(composed([Panel(MATRIX, palette=palette)]).figure)
