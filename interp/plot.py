@@ -97,6 +97,7 @@ def draw_heatmap(axes: Axes, heatmap: Heatmap, *, colours: str | None = None, wi
     add_colour_bar(axes, mesh, str(heatmap.data.attrs["metric"]))
     if with_n:
         _add_strip_of_n(axes, heatmap)
+    axes.grid(False, which="both")  # That of a style would go through the cells.
     notes = _mark_cells(axes, heatmap)
     if heatmap.data.attrs.get("site", DEFAULT_SITE) != DEFAULT_SITE:
         notes.append(f"site: {heatmap.data.attrs['site']}")

@@ -404,6 +404,15 @@ def test_a_style_can_set_everything_but_what_venues_refuse(tmp_path: Path) -> No
     assert settings["pdf.fonttype"] == 42
 
 
+@pytest.mark.parametrize("result", [MAP, MATRIX])
+def test_no_grid_of_a_style_goes_through_the_cells(tmp_path: Path, result: Path) -> None:
+    style = tmp_path / "grid.mplstyle"
+    style.write_text(OWN_STYLE.read_text() + "\naxes.grid: True\naxes.grid.which: both\n")
+    figure = paper_figure(PaperFigure("a", ((Panel(result),),), 5.5), results(), paper_settings(style)).figure
+    (axes,) = panels_of(figure)
+    assert not any(line.get_visible() for line in [*axes.get_xgridlines(), *axes.get_ygridlines()])
+
+
 def test_pgf_needs_latex(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     results()[MAP].save(tmp_path / "map.nc")
