@@ -26,18 +26,19 @@ LINES = "lines"
 """In the attribute ``drawn_as`` of a heatmap that is drawn so."""
 
 
-def depth_figure(heatmap: Heatmap) -> Figure:
+def depth_figure(heatmap: Heatmap, *, title: str | None = None) -> Figure:
     """Draw a heatmap of at most three columns as a line for each, from the first layer to the last, with a legend.
 
     The values are on the map's own kind of scale, linear or logarithmic; where it is logarithmic, what is not above 0
     is left out. A value that has none beside it, as that of the only layer, is a point, with its interval as a bar.
+    A title stands above.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=SIZE_INCHES, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         notes = draw_lines(axes, heatmap)
-        settle(figure, notes, share_of_notes=0.0)
+        settle(figure, notes, share_of_notes=0.0, title=title)
     return figure
 
 

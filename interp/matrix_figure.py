@@ -23,10 +23,10 @@ POINTS = (9.0, 6.0)
 """Size of values and of their intervals."""
 
 
-def matrix_figure(matrix: Matrix) -> Figure:
+def matrix_figure(matrix: Matrix, *, title: str | None = None) -> Figure:
     """Draw a matrix: training sets down, test sets across; what was trained and tested on one set is framed.
 
-    Every cell has its value and below it its interval; one without a value is grey.
+    Every cell has its value and below it its interval; one without a value is grey. A title stands above.
     """
     data = matrix.data
     tests = [str(name) for name in data["test"].values]
@@ -41,7 +41,7 @@ def matrix_figure(matrix: Matrix) -> Figure:
         notes = draw_matrix(axes, matrix)
         axes.set_xticks(axes.get_xticks(), _with_baselines(matrix, tests), rotation=30, ha="right")
         axes.set_yticks(axes.get_yticks(), _with_cells(matrix))
-        settle(figure, notes, share_of_notes=0.0)
+        settle(figure, notes, share_of_notes=0.0, title=title)
     return figure
 
 

@@ -18,7 +18,9 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
+from interp.errors import InputError
 from interp.figure_files import figure_bytes
+from interp.figure_metadata import FORMATS
 from interp.files import write_if_other
 from interp.glyphs import drawable
 from interp.heatmap import Heatmap
@@ -41,6 +43,8 @@ CHARACTER_INCHES, LINE_INCHES = 0.065, 0.13
 """Width of a character of a label, and height of a line of notes."""
 SHARE_OF_NOTES = 0.4
 """The share of the figure's width that notes may take beside the label of the axis."""
+BESIDE_TITLE_INCHES = 0.08
+"""Height above and below a title."""
 LABELLED_ROW_INCHES = 0.16
 """Height of a row that has a label of its own."""
 MAX_LABELLED_LAYERS = 20
@@ -59,7 +63,9 @@ DEFAULT_SITE = "resid_post"
 """A map of another site says so."""
 
 
-def heatmap_figure(heatmap: Heatmap, *, colours: str | None = None, with_n: bool = False) -> Figure:
+def heatmap_figure(
+    heatmap: Heatmap, *, colours: str | None = None, with_n: bool = False, title: str | None = None
+) -> Figure:
     """Draw a heatmap: the first layer on top, one column per token, the colour bar at the right.
 
     A cell that is missing is hatched in grey, one outside the colour scale carries a small triangle that points to
@@ -77,12 +83,14 @@ def heatmap_figure(heatmap: Heatmap, *, colours: str | None = None, with_n: bool
         where the scale has a centre.
     with_n
         Whether to draw, under the columns, a strip of bars with the number of examples behind each.
+    title
+        What to write above the map, in a figure that is higher by as much; by default nothing.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size_of(heatmap, with_n=with_n), layout="constrained")
         FigureCanvasAgg(figure)
         notes = draw_heatmap(figure.add_subplot(), heatmap, colours=colours, with_n=with_n)
-        settle(figure, notes)
+        settle(figure, notes, title=title)
     return figure
 
 
@@ -112,11 +120,18 @@ def colours_of(heatmap: Heatmap) -> str:
     return str(heatmap.data.attrs.get("colours", usual))
 
 
-def settle(figure: Figure, notes: list[str], *, share_of_notes: float = SHARE_OF_NOTES) -> None:
+def settle(
+    figure: Figure, notes: list[str], *, share_of_notes: float = SHARE_OF_NOTES, title: str | None = None
+) -> None:
     """Write the notes below a figure, and settle its layout, so that every format that is saved gets the same one.
 
-    Notes that take more than so large a share of the figure's width are put below the labels of the axes.
+    Notes that take more than so large a share of the figure's width are put below the labels of the axes. For a title
+    the figure is made higher.
     """
+    if title:
+        text = figure.suptitle(title, wrap=True)
+        room = text.get_window_extent().height / figure.dpi + BESIDE_TITLE_INCHES
+        figure.set_figheight(figure.get_figheight() + room)
     if notes:
         _add_notes(figure, notes, share_of_notes)
     figure.draw_without_rendering()
@@ -124,8 +139,20 @@ def settle(figure: Figure, notes: list[str], *, share_of_notes: float = SHARE_OF
 
 
 def save_figure(figure: Figure, path: Path, sources: Mapping[str, str] | None = None) -> None:
-    """Write a figure as PDF, PNG or SVG, by the suffix, as `interp.figure_files.figure_bytes` says."""
-    write_if_other(path, figure_bytes(figure, path.suffix[1:], STYLE, sources))
+    """Write a figure as PDF, PNG, SVG or PGF, by the suffix, as `interp.figure_files.figure_bytes` says.
+
+    Raises
+    ------
+    InputError
+        If the suffix is another.
+    """
+    kind = path.suffix[1:].lower()
+    if kind not in FORMATS:
+        suffixes = ", ".join(f".{each}" for each in FORMATS)
+        raise InputError(
+            f"{path}: no figure is written as {path.suffix!r}; give the file one of the suffixes {suffixes}"
+        )
+    write_if_other(path, figure_bytes(figure, kind, STYLE, sources))
 
 
 def _add_notes(figure: Figure, notes: list[str], share_beside: float) -> None:

@@ -8,10 +8,17 @@ import pytest
 from matplotlib.collections import LineCollection, PolyQuadMesh, QuadMesh
 from matplotlib.figure import Figure
 
+from interp.depth_figure import depth_figure
+from interp.errors import InputError
+from interp.estimates import Estimates
+from interp.forest import forest_figure
 from interp.heatmap import Heatmap
+from interp.matrix import Matrix
+from interp.matrix_figure import matrix_figure
 from interp.plot import heatmap_figure, save_figure
 from interp.positions import PAPER_POSITIONS
 from interp.scales import Scale
+from tests.unit.test_forest import estimates_of
 from tests.unit.test_heatmap import heatmap_of
 
 
@@ -116,6 +123,50 @@ def test_formats_do_not_depend_on_what_was_saved_before(heatmap: Heatmap, tmp_pa
     save_figure(figure, tmp_path / "after.pdf")
     save_figure(heatmap_figure(heatmap), tmp_path / "alone.pdf")
     assert (tmp_path / "after.pdf").read_bytes() == (tmp_path / "alone.pdf").read_bytes()
+
+
+def axes_inches(figure: Figure) -> float:
+    return figure.axes[0].get_window_extent().height / figure.dpi
+
+
+def drawn_with_title(title: str | None) -> list[Figure]:
+    heatmap = heatmap_of(np.array([[0.7, 0.4], [0.6, 0.8]])).with_attributes({"policy": "paper", "site": "attn_out"})
+    matrix = Matrix.of(
+        (heatmap.data["value"].values,) * 3 + (np.full((2, 2), 9),),
+        names=[["a", "b"], ["a", "b"]],
+        kind="transfer",
+        metric="AUC",
+        scale=(0.5, 1.0),
+    )
+    matrix = Matrix(matrix.data.assign(train_layer=("train", [0, 0]), train_position=("train", ["", ""])))
+    grouped = estimates_of([0.6, 0.7, 0.8, 0.9])
+    grouped = Estimates(grouped.data.assign_coords(name=["a: x", "a: y", "b: x", "b: y"]))
+    return [
+        heatmap_figure(heatmap, title=title),
+        matrix_figure(matrix, title=title),
+        depth_figure(heatmap, title=title),
+        forest_figure(estimates_of([0.6, 0.7]), title=title),
+        forest_figure(estimates_of([0.6, 0.7]), beside=heatmap, title=title),
+        forest_figure(grouped, title=title),
+    ]
+
+
+def test_a_title_stands_above_in_a_figure_that_is_higher_for_it() -> None:
+    title = "What is known, and in which of the layers it can be read"
+    for plain, titled in zip(drawn_with_title(None), drawn_with_title(title), strict=True):
+        assert plain.get_suptitle() == ""
+        (text,) = [text for text in titled.texts if text.get_text() == title]
+        box = text.get_window_extent()
+        assert box.y1 <= titled.bbox.y1
+        assert 0 <= box.x0 < box.x1 <= titled.bbox.x1
+        assert all(axes.get_tightbbox().y1 < box.y0 for axes in titled.axes)
+        assert axes_inches(titled) == pytest.approx(axes_inches(plain), abs=0.05)
+
+
+def test_a_figure_is_not_written_in_a_format_that_there_is_not(heatmap: Heatmap, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"x.jpg: no figure is written as '.jpg'; give .* .pdf, .png, .svg, .pgf"):
+        save_figure(heatmap_figure(heatmap), tmp_path / "x.jpg")
+    assert not list(tmp_path.iterdir())
 
 
 def test_pdf_text_is_text(heatmap: Heatmap, tmp_path: Path) -> None:
