@@ -90,9 +90,13 @@ def results_below(folder: Path) -> list[Path]:
     from interp.example_values import is_of_examples
     from interp.patch_files import is_patched
 
-    # A run that was killed while it wrote leaves a hidden, unfinished file.
-    found = [path for path in sorted(folder.rglob("*.nc")) if not path.name.startswith(".")]
+    found = [path for path in sorted(folder.rglob("*.nc")) if not is_hidden(path, folder)]
     return [path for path in found if not (is_patched(path) or is_of_examples(path))]
+
+
+def is_hidden(path: Path, folder: Path) -> bool:
+    """Whether a file, or a folder below another that it is in, is hidden, as what a killed run leaves unfinished is."""
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def drawn_for_paper(planned: PaperFigure, listed: Path) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from analyses.compared_maps import changed_maps
-from analyses.drawings import Drawing
+from analyses.drawings import Drawing, is_hidden
 from interp.errors import InputError
 from interp.files import sha256
 
@@ -41,7 +41,7 @@ def figures_below(folder: Path) -> list[Path]:
     from interp.figure_metadata import FORMATS
 
     found = [path for kind in FORMATS for path in folder.rglob(f"*.{kind}")]
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return sorted(path for path in found if not is_hidden(path, folder))
 
 
 def in_words(found: Sequence[Finding], n_files: int) -> str:

@@ -16,6 +16,7 @@ from interp.plot import (
     SEQUENTIAL,
     STYLE,
     draw_heatmap,
+    name_columns,
     normalised,
     settle,
     size_of,
@@ -52,7 +53,7 @@ def beyond_figure(heatmap: Heatmap, *, with_n: bool = False) -> Figure:
         notes = draw_heatmap(upper, heatmap, with_n=with_n)
         _draw_controls(lower, heatmap)
         if not with_n:  # Else the names stay below the strip of n.
-            lower.set_xticks(upper.get_xticks(), [label.get_text() for label in upper.get_xticklabels()], rotation=90)
+            name_columns(lower, heatmap.positions)
             lower.set_xlabel(upper.get_xlabel())
             upper.tick_params(axis="x", labelbottom=False)
             upper.set_xlabel("")

@@ -33,7 +33,7 @@ POINT_COLOUR, GRID_COLOUR = "#08519c", "#e5e5e5"
 NESTED = "best cell of the map,\nchosen without these answers"
 
 
-def forest_figure(estimates: Estimates, *, beside: Heatmap | None = None) -> Figure:
+def forest_figure(estimates: Estimates, *, beside: Heatmap | None = None, title: str | None = None) -> Figure:
     """Draw estimates as points on a common axis, each with its interval; the first on top.
 
     What has no value is named without a point, with a word on it. A dotted line is where a value means nothing.
@@ -45,10 +45,12 @@ def forest_figure(estimates: Estimates, *, beside: Heatmap | None = None) -> Fig
     beside
         A heatmap of the same measure, which is drawn at the left; if it says what its best cell is worth, chosen
         without the answers that it is scored on, this is a row of its own.
+    title
+        What to write above; by default nothing.
     """
     panels = panels_of(estimates) if beside is None else None
     if panels is not None:
-        return _panelled_figure(estimates, panels)
+        return _panelled_figure(estimates, panels, title)
     rows = rows_of(estimates, beside)
     with matplotlib.rc_context(STYLE):
         longest = max((len(line) for name, *_ in rows for line in name.split("\n")), default=0)
@@ -65,7 +67,7 @@ def forest_figure(estimates: Estimates, *, beside: Heatmap | None = None) -> Fig
             left, axes = figure.subplots(1, 2, width_ratios=[of_map[0], AXIS_INCHES + 0.7])
             notes = draw_heatmap(left, beside)
         draw_rows(axes, rows, estimates)
-        settle(figure, notes, share_of_notes=0.0)
+        settle(figure, notes, share_of_notes=0.0, title=title)
     return figure
 
 
@@ -110,7 +112,7 @@ def panels_of(estimates: Estimates) -> Panels | None:
     )
 
 
-def _panelled_figure(estimates: Estimates, panels: Panels) -> Figure:
+def _panelled_figure(estimates: Estimates, panels: Panels, title: str | None) -> Figure:
     n_rows = max(map(len, panels.rows.values()))
     labels = [name for rows in panels.rows.values() for name, *_ in rows]
     width = CHARACTER_INCHES * max(map(len, labels), default=0) + PANEL_INCHES * len(panels.rows)
@@ -129,7 +131,7 @@ def _panelled_figure(estimates: Estimates, panels: Panels) -> Figure:
                 axes.tick_params(axis="y", labelleft=False)
         all_axes[len(all_axes) // 2].set_xlabel(str(estimates.data.attrs["metric"]))
         notes = [f"no value: {'; '.join(panels.without_value)}"] if panels.without_value else []
-        settle(figure, notes, share_of_notes=0.0)
+        settle(figure, notes, share_of_notes=0.0, title=title)
     return figure
 
 

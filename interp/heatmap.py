@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -138,6 +139,7 @@ def _published_table(path: Path) -> tuple[list[str], pd.DataFrame]:
         raise InputError(f"{path} is not a table of numbers: {error}") from error
     _require_named(path, header[1])
     _require_whole(path, len(header[1]), rows)
+    _require_finite(path, header[1], rows)
     try:
         frame = pd.read_csv(StringIO(text), index_col=0).astype(float)
     except (ValueError, pd.errors.ParserError) as error:
@@ -165,3 +167,21 @@ def _require_whole(path: Path, n_columns: int, rows: Sequence[tuple[int, Sequenc
                 f"{path}, line {line}: {counted(len(row), 'cell')}, and the header has {n_columns}; give every column "
                 "one, which is empty where there is no value"
             )
+
+
+def _require_finite(path: Path, header: Sequence[str], rows: Sequence[tuple[int, Sequence[str]]]) -> None:
+    """Raise an `InputError` for an infinite value, or one too large for a number, which would be told as missing."""
+    for line, row in rows:
+        for name, cell in zip(header, row, strict=True):
+            if _is_infinite(cell):
+                raise InputError(
+                    f"{path}, line {line}, column {name!r}: {cell.strip()!r} is not finite; write a number, or nothing "
+                    "where there is no value"
+                )
+
+
+def _is_infinite(cell: str) -> bool:
+    try:
+        return math.isinf(float(cell))
+    except ValueError:
+        return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,10 +23,10 @@ POINTS = (9.0, 6.0)
 """Size of values and of their intervals."""
 
 
-def matrix_figure(matrix: Matrix) -> Figure:
+def matrix_figure(matrix: Matrix, *, title: str | None = None) -> Figure:
     """Draw a matrix: training sets down, test sets across; what was trained and tested on one set is framed.
 
-    Every cell has its value and below it its interval; one without a value is grey.
+    Every cell has its value and below it its interval; one without a value is grey. A title stands above.
     """
     data = matrix.data
     tests = [str(name) for name in data["test"].values]
@@ -39,7 +41,7 @@ def matrix_figure(matrix: Matrix) -> Figure:
         notes = draw_matrix(axes, matrix)
         axes.set_xticks(axes.get_xticks(), _with_baselines(matrix, tests), rotation=30, ha="right")
         axes.set_yticks(axes.get_yticks(), _with_cells(matrix))
-        settle(figure, notes, share_of_notes=0.0)
+        settle(figure, notes, share_of_notes=0.0, title=title)
     return figure
 
 
@@ -73,6 +75,7 @@ def draw_matrix(
     axes.set_ylabel("Trained on")
     axes.set_ylim(data.sizes["train"], 0)
     axes.tick_params(length=0)
+    axes.grid(False, which="both")  # That of a style would go through the cells.
     return ["framed: tested out of fold on the set that it was trained on"]
 
 
@@ -93,8 +96,8 @@ def _write_values(axes: Axes, matrix: Matrix, mesh: QuadMesh, points: tuple[floa
 
 
 def _short(value: float, digits: int = 3) -> str:
-    """So many digits after the point, without the zero before it."""
-    return f"{value:.{digits}f}".replace("0.", ".", 1)
+    """So many digits after the point, without the zero before it, and without the sign of what is rounded to 0."""
+    return re.sub(r"^(-?)0\.", r"\1.", f"{value:z.{digits}f}")
 
 
 def _with_cells(matrix: Matrix) -> list[str]:

@@ -32,6 +32,7 @@ from interp.matrix_figure import draw_matrix
 from interp.panels import Shown, has_colours, is_lines, shown_in_panels
 from interp.paper_layout import (
     columns_are_too_close,
+    filled,
     glyphs_required,
     inches_of,
     is_collapsed,
@@ -50,6 +51,8 @@ GUESSED_INCHES = 4.5
 """Height of a row of panels when it is first laid out."""
 MAP_INCHES, LINES_INCHES, ESTIMATE_INCHES, TRAINED_INCHES = 1.45, 1.45, 0.13, 0.29
 """Height of a map's cells, of the axes of lines, and of the row of an estimate and of a matrix."""
+LAYER_INCHES = 0.03
+"""A map of many layers is higher, so that each has at least this height."""
 LINES_COLUMNS, ESTIMATES_COLUMNS, TESTED_COLUMNS = 16, 10, 4
 """As wide as so many columns of a map are the axes of lines and of estimates, and a column of a matrix."""
 MATRIX_DIGITS = 2
@@ -169,7 +172,7 @@ def _inches(result: Shown) -> float:
         return ESTIMATE_INCHES * (len(result.names) + 1)
     if isinstance(result, Matrix):
         return TRAINED_INCHES * int(result.data.sizes["train"])
-    return LINES_INCHES if is_lines(result) else MAP_INCHES
+    return LINES_INCHES if is_lines(result) else max(MAP_INCHES, LAYER_INCHES * len(result.layers))
 
 
 def _draw_panels(planned: PaperFigure, rows: list[list[Axes]], shown: Mapping[Panel, Shown]) -> list[str]:
@@ -266,7 +269,9 @@ def _label_bar(axes: Axes, panel: Panel, result: Shown) -> None:
     (bar,) = [each.colorbar for each in axes.collections if isinstance(each, QuadMesh) and each.colorbar is not None]
     characters = int(72 * MAP_INCHES / (LETTER_WIDTH * points_of("axes.labelsize")))
     meaning = str(result.data.attrs["metric"]) if panel.bar is None else panel.bar
-    bar.set_label(textwrap.fill(meaning, characters, break_on_hyphens=False), parse_math=panel.bar is not None)
+    is_own = panel.bar is not None
+    lines = filled(meaning, characters) if is_own else textwrap.fill(meaning, characters, break_on_hyphens=False)
+    bar.set_label(lines, parse_math=is_own)
 
 
 def _share_layers(row: list[Axes], results: list[Shown]) -> None:

@@ -29,6 +29,9 @@ BESIDE_NOTES_INCHES = 0.05
 COLLAPSED = re.compile("constrained_layout not applied")
 MISSING_GLYPH = re.compile(r"Glyph (\d+) .*missing from font\(s\) (.*)\.")
 """What matplotlib warns of where it has laid nothing out, and where an empty box stands for a character."""
+FORMULA = re.compile(r"(?<!\\)\$(?:\\.|[^\\$])*\$")
+"""Between dollar signs that have no backslash before them."""
+UNBROKEN = "\N{NO-BREAK SPACE}"
 NOTE_COLOUR = "#404040"
 
 
@@ -36,6 +39,7 @@ def written_notes(figure: Figure, notes: list[str]) -> Text:
     """Write notes into the lower left corner, each beginning a line, no line longer than the figure is wide."""
     size = points_of("xtick.labelsize")
     text = figure.text(0.01, 0.0, "", fontsize=size, color=NOTE_COLOUR, ha="left", va="bottom", linespacing=1.15)
+    text.set_parse_math(False)  # A text that a note quotes may have dollar signs.
     lines = []
     for note in notes:
         text.set_text(note)
@@ -44,6 +48,15 @@ def written_notes(figure: Figure, notes: list[str]) -> Text:
         lines += textwrap.wrap(note, characters, break_on_hyphens=False, subsequent_indent="    ")
     text.set_text("\n".join(lines))
     return text
+
+
+def filled(text: str, characters: int) -> str:
+    """A text in lines of so many characters at most, where a formula between dollar signs is not broken."""
+    if not FORMULA.search(text):
+        return textwrap.fill(text, characters, break_on_hyphens=False)
+    whole = FORMULA.sub(lambda formula: re.sub(r"\s", UNBROKEN, formula[0]), text)
+    lines = textwrap.fill(whole, characters, break_on_hyphens=False, break_long_words=False)
+    return lines.replace(UNBROKEN, " ")
 
 
 def make_room(figure: Figure, notes: Text | None) -> None:

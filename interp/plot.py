@@ -18,7 +18,9 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
+from interp.errors import InputError
 from interp.figure_files import figure_bytes
+from interp.figure_metadata import FORMATS
 from interp.files import write_if_other
 from interp.glyphs import drawable
 from interp.heatmap import Heatmap
@@ -41,6 +43,8 @@ CHARACTER_INCHES, LINE_INCHES = 0.065, 0.13
 """Width of a character of a label, and height of a line of notes."""
 SHARE_OF_NOTES = 0.4
 """The share of the figure's width that notes may take beside the label of the axis."""
+BESIDE_TITLE_INCHES = 0.08
+"""Height above and below a title."""
 LABELLED_ROW_INCHES = 0.16
 """Height of a row that has a label of its own."""
 MAX_LABELLED_LAYERS = 20
@@ -59,7 +63,9 @@ DEFAULT_SITE = "resid_post"
 """A map of another site says so."""
 
 
-def heatmap_figure(heatmap: Heatmap, *, colours: str | None = None, with_n: bool = False) -> Figure:
+def heatmap_figure(
+    heatmap: Heatmap, *, colours: str | None = None, with_n: bool = False, title: str | None = None
+) -> Figure:
     """Draw a heatmap: the first layer on top, one column per token, the colour bar at the right.
 
     A cell that is missing is hatched in grey, one outside the colour scale carries a small triangle that points to
@@ -77,12 +83,14 @@ def heatmap_figure(heatmap: Heatmap, *, colours: str | None = None, with_n: bool
         where the scale has a centre.
     with_n
         Whether to draw, under the columns, a strip of bars with the number of examples behind each.
+    title
+        What to write above the map, in a figure that is higher by as much; by default nothing.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size_of(heatmap, with_n=with_n), layout="constrained")
         FigureCanvasAgg(figure)
         notes = draw_heatmap(figure.add_subplot(), heatmap, colours=colours, with_n=with_n)
-        settle(figure, notes)
+        settle(figure, notes, title=title)
     return figure
 
 
@@ -93,10 +101,11 @@ def draw_heatmap(axes: Axes, heatmap: Heatmap, *, colours: str | None = None, wi
         value, cmap=colours or colours_of(heatmap), norm=normalised(heatmap.scale), edgecolors="face", linewidth=0.1
     )
     axes.set_xlabel(str(heatmap.data.attrs.get("columns", "Token")))
-    _label_axes(axes, heatmap.layers, [str(name) for name in heatmap.data["position"].values])
+    _label_axes(axes, heatmap.layers, heatmap.positions)
     add_colour_bar(axes, mesh, str(heatmap.data.attrs["metric"]))
     if with_n:
-        _add_strip_of_n(axes, heatmap.data["n"].values.max(axis=0))
+        _add_strip_of_n(axes, heatmap)
+    axes.grid(False, which="both")  # That of a style would go through the cells.
     notes = _mark_cells(axes, heatmap)
     if heatmap.data.attrs.get("site", DEFAULT_SITE) != DEFAULT_SITE:
         notes.append(f"site: {heatmap.data.attrs['site']}")
@@ -111,11 +120,18 @@ def colours_of(heatmap: Heatmap) -> str:
     return str(heatmap.data.attrs.get("colours", usual))
 
 
-def settle(figure: Figure, notes: list[str], *, share_of_notes: float = SHARE_OF_NOTES) -> None:
+def settle(
+    figure: Figure, notes: list[str], *, share_of_notes: float = SHARE_OF_NOTES, title: str | None = None
+) -> None:
     """Write the notes below a figure, and settle its layout, so that every format that is saved gets the same one.
 
-    Notes that take more than so large a share of the figure's width are put below the labels of the axes.
+    Notes that take more than so large a share of the figure's width are put below the labels of the axes. For a title
+    the figure is made higher.
     """
+    if title:
+        text = figure.suptitle(title, wrap=True)
+        room = text.get_window_extent().height / figure.dpi + BESIDE_TITLE_INCHES
+        figure.set_figheight(figure.get_figheight() + room)
     if notes:
         _add_notes(figure, notes, share_of_notes)
     figure.draw_without_rendering()
@@ -123,8 +139,20 @@ def settle(figure: Figure, notes: list[str], *, share_of_notes: float = SHARE_OF
 
 
 def save_figure(figure: Figure, path: Path, sources: Mapping[str, str] | None = None) -> None:
-    """Write a figure as PDF, PNG or SVG, by the suffix, as `interp.figure_files.figure_bytes` says."""
-    write_if_other(path, figure_bytes(figure, path.suffix[1:], STYLE, sources))
+    """Write a figure as PDF, PNG, SVG or PGF, by the suffix, as `interp.figure_files.figure_bytes` says.
+
+    Raises
+    ------
+    InputError
+        If the suffix is another.
+    """
+    kind = path.suffix[1:].lower()
+    if kind not in FORMATS:
+        suffixes = ", ".join(f".{each}" for each in FORMATS)
+        raise InputError(
+            f"{path}: no figure is written as {path.suffix!r}; give the file one of the suffixes {suffixes}"
+        )
+    write_if_other(path, figure_bytes(figure, kind, STYLE, sources))
 
 
 def _add_notes(figure: Figure, notes: list[str], share_beside: float) -> None:
@@ -166,7 +194,7 @@ def _label_axes(axes: Axes, layers: list[int], positions: list[str]) -> None:
     axes.set_ylabel("Layer")
     axes.set_xlim(0, len(positions))
     axes.set_ylim(len(layers), 0)
-    _name_columns(axes, positions)
+    name_columns(axes, positions)
     step = 2 if _follow_each_other(layers) else 1
     while len(layers) / step > MAX_LABELLED_LAYERS:
         step *= 2
@@ -174,7 +202,7 @@ def _label_axes(axes: Axes, layers: list[int], positions: list[str]) -> None:
     axes.set_yticks(labelled + 0.5, [str(layers[row]) for row in labelled])
 
 
-def _name_columns(axes: Axes, positions: list[str]) -> None:
+def name_columns(axes: Axes, positions: list[str]) -> None:
     """Write the names of the positions below their columns; tokens may be in any script."""
     names = [drawable(name) for name in positions]
     axes.set_xticks(np.arange(len(names)) + 0.5, [name for name, _ in names], rotation=90, parse_math=False)
@@ -209,14 +237,15 @@ def _height_of_panel(axes: Axes, of_figure: float) -> float:
     return of_figure / len(rows) if np.ptp(rows) == 0 else of_figure
 
 
-def _add_strip_of_n(axes: Axes, n: np.ndarray) -> None:
+def _add_strip_of_n(axes: Axes, heatmap: Heatmap) -> None:
     """Bars of n between the columns and their labels, the full height being the largest n, which is written out."""
+    n = heatmap.data["n"].values.max(axis=0)
     strip = axes.inset_axes((0.0, -STRIP_SHARE, 1.0, 0.8 * STRIP_SHARE), sharex=axes)
     strip.bar(np.arange(len(n)) + 0.5, n, width=0.8, color=MARK_COLOUR)
     strip.set_ylim(0, max(n.max(), 1))
     strip.set_yticks([0, int(n.max())])
     strip.set_ylabel("n", rotation=0, labelpad=12)
-    strip.tick_params(axis="x", rotation=90)
+    name_columns(strip, heatmap.positions)
     strip.set_xlabel(axes.get_xlabel())
     strip.spines[["top", "right"]].set_visible(False)
     axes.tick_params(axis="x", labelbottom=False)

@@ -57,9 +57,9 @@ TRENDS = {
     Trend.NEITHER: "has no one direction in",
 }
 STRENGTHS = {
-    Strength.HIGH: "highest mean over layers",
-    Strength.LOW: "lowest mean over layers",
-    Strength.AWAY: "mean over layers farthest from {centre}",
+    Strength.HIGH: "highest {mean} over layers",
+    Strength.LOW: "lowest {mean} over layers",
+    Strength.AWAY: "{mean} over layers farthest from {centre}",
 }
 UNNAMED = "of a model that is not named"
 UNTESTED = {False: "intervals", True: "a value that means nothing"}
@@ -96,7 +96,7 @@ def _short(it: Description) -> Iterator[str]:
     low, high = (f"{number(cell.value)} at {_place(cell)}" for cell in (it.lowest.cell, it.highest.cell))
     meaning = meaning_of(it.subject.metric)
     parts = [f"values go from {low}, to {high}" + (f" ({meaning})" if meaning else "")]
-    parts += [_columns(it)] if it.means else []
+    parts += [_columns(it) + _over(it)] if it.means else []
     parts += [_marked(it)] if it.marked else [against_words(it.against)] if it.against else []
     parts += [_no_value(it)] if it.missing else []
     yield "; ".join(parts)
@@ -171,7 +171,8 @@ def _columns(it: Description) -> str:
     if it.means is None:
         return ""
     means = {column.name: number(column.mean) for column in it.columns}
-    how = STRENGTHS[it.strength].format(centre=rounded(it.centre or 0.0))
+    mean = "geometric mean" if it.is_log else "mean"
+    how = STRENGTHS[it.strength].format(mean=mean, centre=rounded(it.centre or 0.0))
     strongest, weakest = it.means.strongest, it.means.weakest
     if strongest == weakest:
         return f"no column is stronger than another ({how}: {means[strongest]} in {strongest})"
@@ -179,12 +180,13 @@ def _columns(it: Description) -> str:
 
 
 def _over(it: Description) -> str:
+    """Over which layers the means of columns are, if not over all."""
     if it.means is None or it.means.layers == it.layers:
-        return " (geometric means)" if it.is_log else ""
+        return ""
     if it.means.layers is None:
         return "; each mean is over the layers in which its column has a value, which are not the same"
     kept = counted(len(it.means.layers), "layer")
-    return f" ({'geometric ' if it.is_log else ''}means over the {kept} in which all of these columns have a value)"
+    return f" (means over the {kept} in which all of these columns have a value)"
 
 
 def _place(cell: Cell) -> str:

@@ -62,6 +62,13 @@ def test_every_control_has_a_row_below_the_map(tmp_path: Path, *, with_n: bool) 
     assert not overlapping(written_on(figure), figure)
 
 
+@pytest.mark.parametrize("with_n", [False, True])
+def test_names_of_columns_have_no_mathematics_in_them(tmp_path: Path, *, with_n: bool) -> None:
+    names = ["$$", "$a_b$", "c"]
+    figure = drawn(Heatmap(beyond().data.assign_coords(position=names)), tmp_path, with_n=with_n)
+    assert [text.words for text in written_on(figure) if text.words in names] == names
+
+
 def test_dark_cells_have_white_letters(tmp_path: Path) -> None:
     colours = {text.get_text(): to_rgb(text.get_color()) for text in values_of(drawn(beyond(), tmp_path))}
     assert colours[".93"] == (1, 1, 1)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from analyses import cli, drawings, runs
-from analyses.figure_check import findings
+from analyses.figure_check import figures_below, findings
 from interp.files import sha256
 from interp.heatmap import Heatmap
 from tests.listed_figures import save_results
@@ -176,6 +176,16 @@ def test_one_change_is_found_and_nothing_else(
 ) -> None:
     change(folder)
     assert found_in(folder, capsys) == [(kind, file) for file in files]
+
+
+@pytest.mark.parametrize("name", [".unfinished.nc", ".kept/probe.nc", "tiny/.kept/again/probe.nc"])
+def test_what_is_hidden_or_in_a_hidden_folder_is_neither_drawn_nor_looked_for(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / ".figures"  # What it is below itself does not hide it.
+    for path in (folder / name, folder / "tiny" / "seen.nc"):
+        heatmap_of(np.full((2, 2), 0.7)).save(path)
+    (folder / name).with_suffix(".pdf").write_bytes(b"")
+    assert drawings.results_below(folder) == [folder / "tiny" / "seen.nc"]
+    assert figures_below(folder) == []
 
 
 @pytest.mark.usefixtures("remembered")

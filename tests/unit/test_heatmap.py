@@ -161,6 +161,9 @@ def test_a_mark_of_the_encoding_is_no_part_of_a_name(tmp_path: Path) -> None:
         ("layer,a,b,a\n0,.6,.7,.8\n", r"fig.csv: columns 2 and 4 are called 'a'; give each its own name"),
         ("layer,a,\n0,.6,.7\n", r"fig.csv: column 3 has no name; give it that of its position"),
         (",a\n0,.6\n", "first column must be 'layer'"),
+        ("layer,a,b\n0,.6,.7\n\n1,,inf\n", r"fig.csv, line 4, column 'b': 'inf' is not finite; write a number, or not"),
+        ("layer,a\n0,-Infinity\n", r"fig.csv, line 2, column 'a': '-Infinity' is not finite"),
+        ("layer,a\n0,1e999\n", r"fig.csv, line 2, column 'a': '1e999' is not finite"),
     ],
 )
 def test_a_malformed_csv_says_what_is_wrong(tmp_path: Path, contents: str, message: str) -> None:

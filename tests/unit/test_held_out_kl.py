@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 
 from analyses import cli
 from analyses.runs import figure_of
+from interp.depth_figure import LINES, depth_figure
 from interp.held_out_kl import held_out_map
+from interp.scales import Scale
+from tests.unit.test_heatmap import heatmap_of
 
 N_TOKENS = np.array([3, 10, 7, 1, 5, 20], dtype=np.int64)
 
@@ -58,3 +62,33 @@ def test_it_is_drawn_as_lines_with_their_bands_and_drawn_again(tmp_path: Path) -
     first = (tmp_path / "tuned-lens.png").read_bytes()
     assert cli.main(["figures", "--figures", str(tmp_path)]) == 0
     assert (tmp_path / "tuned-lens.png").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "points"),
+    [
+        ([0.7], "linear", [0]),
+        ([0.7, np.nan, 0.8, np.nan, 0.6, 0.9], "linear", [0, 2]),
+        ([0.7, 0.0, 0.8, 0.9], "log", [0]),
+        ([0.7, 0.0, 0.8, 0.9], "linear", []),
+    ],
+)
+def test_a_value_without_one_beside_it_is_a_point_with_its_interval(
+    value: list[float], kind: str, points: list[int]
+) -> None:
+    found = heatmap_of(np.array(value)[:, None], scale=Scale(0.1, 1.0, kind)).with_attributes({"drawn_as": LINES})
+    figure = depth_figure(found)
+    (axes,), (note,) = figure.axes, figure.texts
+    (line,) = axes.lines
+    assert line.get_markevery() == (points or None)
+    bars = [each for each in axes.collections if isinstance(each, LineCollection)]
+    ends = [[tuple(end) for end in segment] for bar in bars for segment in bar.get_segments()]
+    data = found.data.isel(position=0)
+    assert ends == [[(layer, float(data[end][layer])) for end in ("low", "high")] for layer in points]
+    assert note.get_text().startswith("bands and bars: " if points else "bands: ")
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 5, 6])
+def test_ticks_of_layers_are_at_whole_numbers(n_layers: int) -> None:
+    (axes,) = depth_figure(heatmap_of(np.full((n_layers, 1), 0.7))).axes
+    assert all(tick == round(tick) for tick in axes.get_xticks())

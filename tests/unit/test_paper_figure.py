@@ -113,6 +113,13 @@ def test_the_height_is_what_the_panels_need_or_what_is_asked_for() -> None:
     assert composed([MAP], height=3.0).figure.get_figheight() == 3.0
 
 
+@pytest.mark.parametrize(("n_layers", "inches"), [(48, 1.45), (100, 3.0)])
+def test_a_map_of_many_layers_is_higher(n_layers: int, inches: float) -> None:
+    planned = PaperFigure("a", ((Panel(MAP),),), 5.5)
+    figure = paper_figure(planned, {MAP: heatmap_of(np.full((n_layers, 4), 0.7))}, paper_settings()).figure
+    assert panels_of(figure)[0].get_window_extent().height / figure.dpi == pytest.approx(inches, abs=0.02)
+
+
 def test_cells_on_the_low_side_are_marked_since_both_ends_are_dark_in_grey() -> None:
     drawn = composed([CENTRED])
     (axes,) = panels_of(drawn.figure)
@@ -148,6 +155,15 @@ def test_notes_stand_below_the_panels_or_are_left_to_the_caption() -> None:
     assert with_notes.figure.texts[0].get_window_extent().y1 < lowest
 
 
+@pytest.mark.parametrize("quoted", ["$$", "$5 or 10 % of $9", "$a_b$"])
+def test_a_note_with_dollar_signs_stands_as_it_is(quoted: str) -> None:
+    heatmap = heatmap_of(np.full((4, 3), 0.7)).with_attributes({"variant": f"clean: {quoted!r}"})
+    planned = PaperFigure("a", ((Panel(MAP),),), 5.5)
+    (note,) = paper_figure(planned, {MAP: heatmap}, paper_settings()).figure.texts
+    assert note.get_text() == f"clean: {quoted!r}"
+    assert not note.get_parse_math()
+
+
 def test_a_note_says_of_which_panel_it_is() -> None:
     other = Path("folder/other.nc")
     panels = ((Panel(CENTRED), Panel(MAP), Panel(other, title="Moved")),)
@@ -169,6 +185,22 @@ def test_labels_palettes_and_names_of_columns_are_those_that_are_asked_for() -> 
     assert [label.get_text() for label in axes.get_xticklabels()] == ["-4", "-3", "-2", "last"]
     (mesh,) = [each for each in axes.collections if isinstance(each, QuadMesh)]
     assert mesh.get_cmap().name == "Greys"
+
+
+@pytest.mark.parametrize(
+    ("bar", "lines"),
+    [
+        ("Mean of the changes of $q(a | b)$", ["Mean of the changes of", "$q(a | b)$"]),
+        (r"costs \$5 to \$9 a token and $\log p - \log q$", [r"costs \$5 to \$9 a token and", r"$\log p - \log q$"]),
+        (
+            r"by $\mathrm{change} - \mathrm{mean\ of it}$ then",
+            ["by", r"$\mathrm{change} - \mathrm{mean\ of it}$", "then"],
+        ),
+    ],
+)
+def test_a_formula_beside_the_colours_is_in_one_line(bar: str, lines: list[str]) -> None:
+    _, axes = composed([Panel(MAP, bar=bar)]).figure.axes
+    assert axes.get_ylabel().split("\n") == lines
 
 
 def test_lines_and_estimates_can_be_panels() -> None:
@@ -269,6 +301,16 @@ def test_a_matrix_is_a_panel_whose_cells_have_their_values_and_intervals() -> No
     assert [to_rgb(text.get_color()) for text in axes.texts[:4:2]] == [(0, 0, 0), (1, 1, 1)]
 
 
+def test_numbers_of_any_size_in_cells_lack_only_a_zero_before_the_point() -> None:
+    value = np.array([[10.5, -0.001], [-0.25, 100.0]])
+    data = matrix().data.assign(value=(("train", "test"), value), low=(("train", "test"), value - 0.1))
+    data = data.assign(high=(("train", "test"), value + 0.1))
+    planned = PaperFigure("a", ((Panel(MATRIX),),), 5.5)
+    (axes,) = panels_of(paper_figure(planned, {MATRIX: Matrix(data)}, paper_settings()).figure)
+    assert texts_in_cells(axes)[::2] == ["10.50", ".00", "-.25", "100.00"]
+    assert texts_in_cells(axes)[1::2] == ["10.40 to 10.60", "-.10 to .10", "-.35 to -.15", "99.90 to 100.10"]
+
+
 @pytest.mark.parametrize("palette", ["viridis", "Greys"])
 def test_letters_are_told_from_any_palette(palette: str) -> None:
     (axes,) = panels_of(composed([Panel(MATRIX, palette=palette)]).figure)
@@ -359,6 +401,15 @@ def test_a_style_can_set_everything_but_what_venues_refuse(tmp_path: Path) -> No
     settings = paper_settings(path)
     assert settings["text.color"] == "#123456"
     assert settings["pdf.fonttype"] == 42
+
+
+@pytest.mark.parametrize("result", [MAP, MATRIX])
+def test_no_grid_of_a_style_goes_through_the_cells(tmp_path: Path, result: Path) -> None:
+    style = tmp_path / "grid.mplstyle"
+    style.write_text(OWN_STYLE.read_text() + "\naxes.grid: True\naxes.grid.which: both\n")
+    figure = paper_figure(PaperFigure("a", ((Panel(result),),), 5.5), results(), paper_settings(style)).figure
+    (axes,) = panels_of(figure)
+    assert not any(line.get_visible() for line in [*axes.get_xgridlines(), *axes.get_ygridlines()])
 
 
 def test_pgf_needs_latex(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

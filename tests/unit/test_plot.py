@@ -8,10 +8,17 @@ import pytest
 from matplotlib.collections import LineCollection, PolyQuadMesh, QuadMesh
 from matplotlib.figure import Figure
 
+from interp.depth_figure import depth_figure
+from interp.errors import InputError
+from interp.estimates import Estimates
+from interp.forest import forest_figure
 from interp.heatmap import Heatmap
+from interp.matrix import Matrix
+from interp.matrix_figure import matrix_figure
 from interp.plot import heatmap_figure, save_figure
 from interp.positions import PAPER_POSITIONS
 from interp.scales import Scale
+from tests.unit.test_forest import estimates_of
 from tests.unit.test_heatmap import heatmap_of
 
 
@@ -118,6 +125,50 @@ def test_formats_do_not_depend_on_what_was_saved_before(heatmap: Heatmap, tmp_pa
     assert (tmp_path / "after.pdf").read_bytes() == (tmp_path / "alone.pdf").read_bytes()
 
 
+def axes_inches(figure: Figure) -> float:
+    return figure.axes[0].get_window_extent().height / figure.dpi
+
+
+def drawn_with_title(title: str | None) -> list[Figure]:
+    heatmap = heatmap_of(np.array([[0.7, 0.4], [0.6, 0.8]])).with_attributes({"policy": "paper", "site": "attn_out"})
+    matrix = Matrix.of(
+        (heatmap.data["value"].values,) * 3 + (np.full((2, 2), 9),),
+        names=[["a", "b"], ["a", "b"]],
+        kind="transfer",
+        metric="AUC",
+        scale=(0.5, 1.0),
+    )
+    matrix = Matrix(matrix.data.assign(train_layer=("train", [0, 0]), train_position=("train", ["", ""])))
+    grouped = estimates_of([0.6, 0.7, 0.8, 0.9])
+    grouped = Estimates(grouped.data.assign_coords(name=["a: x", "a: y", "b: x", "b: y"]))
+    return [
+        heatmap_figure(heatmap, title=title),
+        matrix_figure(matrix, title=title),
+        depth_figure(heatmap, title=title),
+        forest_figure(estimates_of([0.6, 0.7]), title=title),
+        forest_figure(estimates_of([0.6, 0.7]), beside=heatmap, title=title),
+        forest_figure(grouped, title=title),
+    ]
+
+
+def test_a_title_stands_above_in_a_figure_that_is_higher_for_it() -> None:
+    title = "What is known, and in which of the layers it can be read"
+    for plain, titled in zip(drawn_with_title(None), drawn_with_title(title), strict=True):
+        assert plain.get_suptitle() == ""
+        (text,) = [text for text in titled.texts if text.get_text() == title]
+        box = text.get_window_extent()
+        assert box.y1 <= titled.bbox.y1
+        assert 0 <= box.x0 < box.x1 <= titled.bbox.x1
+        assert all(axes.get_tightbbox().y1 < box.y0 for axes in titled.axes)
+        assert axes_inches(titled) == pytest.approx(axes_inches(plain), abs=0.05)
+
+
+def test_a_figure_is_not_written_in_a_format_that_there_is_not(heatmap: Heatmap, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"x.jpg: no figure is written as '.jpg'; give .* .pdf, .png, .svg, .pgf"):
+        save_figure(heatmap_figure(heatmap), tmp_path / "x.jpg")
+    assert not list(tmp_path.iterdir())
+
+
 def test_pdf_text_is_text(heatmap: Heatmap, tmp_path: Path) -> None:
     save_figure(heatmap_figure(heatmap), tmp_path / "map.pdf")
     contents = (tmp_path / "map.pdf").read_bytes()
@@ -133,6 +184,19 @@ def test_the_strip_of_n_has_a_bar_for_every_column() -> None:
     (strip,) = with_n.axes[0].child_axes
     heights = [bar.get_height() for bar in strip.patches]
     assert heights == heatmap.data["n"].values.max(axis=0).tolist()
+
+
+def test_names_of_columns_below_the_strip_of_n_are_drawn_as_they_are_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("interp.plot.drawable", lambda name: (name, ("DejaVu Sans", "DejaVu Serif")[: len(name)]))
+    names = ["$$", "$a_b$", "c"]
+    (strip,) = heatmap_figure(heatmap_of(np.full((4, 3), 0.7), positions=names), with_n=True).axes[0].child_axes
+    labels = strip.get_xticklabels()
+    assert [(label.get_text(), label.get_rotation(), label.get_parse_math()) for label in labels] == [
+        (name, 90, False) for name in names
+    ]
+    assert labels[0].get_fontfamily() == ["DejaVu Sans", "DejaVu Serif"]
 
 
 def test_a_map_with_clamped_positions_says_so() -> None:

@@ -72,6 +72,20 @@ def test_of_columns_that_are_equally_strong_none_is_the_strongest() -> None:
     assert "No column is stronger than another (highest mean over layers: .700 in column 0)." in said
 
 
+@pytest.mark.parametrize("length", LENGTHS)
+def test_means_over_layers_are_told_with_their_kind_and_their_layers(length: str) -> None:
+    value = np.array([[2.0, 4.0], [8.0, 4.0], [8.0, 9.0]])
+    said = told(map_of(value, scale=Scale(1.0, 10.0, "log"), names=["a", "b"]), length).lower()
+    assert "strongest column (highest geometric mean over layers): b, 5.24; weakest: a, 5.04" in said
+    assert "(means" not in said
+    value[0, 0] = np.nan
+    said = told(map_of(value, names=["a", "b"]), length).lower()
+    assert "(highest mean over layers): a, 8" in said
+    assert "weakest: b, 6.50 (means over the 2 layers in which all of these columns have a value)" in said
+    value[1, 1] = np.nan
+    assert "; each mean is over the layers in which its column has a value" in told(map_of(value), length)
+
+
 def test_an_alt_text_tells_another_site_and_policy() -> None:
     said = told(map_of(np.array([[0.6, 0.7]]), attributes={"site": "attn_out", "policy": "paper"}), "short")
     assert "at attn_out; positions by the paper policy" in said
@@ -191,7 +205,7 @@ def test_tracked_maps_are_told_as_they_were_read_by_hand() -> None:
         r"Highest: \.8[78]\d \(95 % interval \.8\d\d to \.\d+\) at exact_answer_last, layer \d+; \d+ of 450 cells",
         probe,
     )
-    assert "Strongest column (lowest mean over layers): exact_answer_before_first, 2,8" in ranks
+    assert "Strongest column (lowest geometric mean over layers): exact_answer_before_first, 2,8" in ranks
     assert re.search(r"by column subject_last \d+, ", patch)
 
 
