@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from analyses import procedures
 from analyses.runs import Identity, computing_versions, run_folder
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from interp.models import HookedModel
     from interp.prompts import Prompting
     from interp.questions import QuestionSet
+
+C = TypeVar("C", bound="Config")
 
 OF_QUESTIONS = (
     "dataset",
@@ -147,8 +149,6 @@ def require_no_questions(config: Config, also: Sequence[str], *, of: str) -> Non
 
 def questions_of(config: Config, kept: Sequence[str] = ()) -> QuestionSet:
     """The questions, with the rules by which their answers are read and judged, and the columns that are to be kept."""
-    from dataclasses import replace
-
     from interp.datasets import load_questions
 
     questions = load_questions(
@@ -169,6 +169,17 @@ def questions_of(config: Config, kept: Sequence[str] = ()) -> QuestionSet:
         grading=as_found if config.grading == "auto" else config.grading,
         max_new_tokens=config.max_new_tokens or questions.max_new_tokens,
     )
+
+
+def at_most(config: C, questions: Callable[[C], QuestionSet]) -> tuple[C, QuestionSet]:
+    """The flags and the questions: as many as --n, or all that the set has."""
+    from interp.errors import TooFewQuestions
+
+    try:
+        return config, questions(config)
+    except TooFewQuestions as too_few:
+        config = replace(config, n=too_few.available)
+    return config, questions(config)
 
 
 def prompting_of(config: Config, questions: QuestionSet) -> Prompting:
