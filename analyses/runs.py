@@ -14,7 +14,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -273,9 +273,8 @@ def load_result(path: Path) -> Heatmap | Estimates | Matrix | Comparison:
                 dimensions, kind = set(data.dims), data.attrs.get("kind")
         except (OSError, ValueError) as error:
             raise InputError(f"{path} is not a result: {error}; make it again") from error
-        for names, given in (({"reading", "pair"}, "pair"), ({"scoring", "example"}, "example")):
-            if names <= dimensions:
-                raise InputError(f"{path} has what every {given} gave, and is no map; give the map beside it")
+        if given := given_by_each(dimensions):
+            raise InputError(f"{path} has what every {given} gave, and is no map; give the map beside it")
         if set(Estimates.axes) <= dimensions:
             return Estimates.load(path)
         if set(Matrix.axes) <= dimensions:
@@ -285,6 +284,12 @@ def load_result(path: Path) -> Heatmap | Estimates | Matrix | Comparison:
         if set(Comparison.axes) <= dimensions:
             return Comparison.load(path)
     return Heatmap.load(path)
+
+
+def given_by_each(dimensions: Collection[Hashable]) -> str:
+    """Of a file's dimensions: "pair" or "example" if it is of what each of them gave, and no map; else empty."""
+    kinds = {"pair": {"reading", "pair"}, "example": {"scoring", "example"}}
+    return next((given for given, names in kinds.items() if names <= set(dimensions)), "")
 
 
 def table_of_values(heatmap: Heatmap) -> str:
