@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from analyses import asking, procedures
 from analyses.capturing import DEFAULT_POSITIONS, DEFAULT_SITE, layer_numbers
+from interp.interventions import Corruption, Direction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,10 +44,10 @@ class Config(asking.Config):
     """How many layers are patched together, around each row's; what many restore, none of them need restore alone."""
     layers: str = "all"
     """Rows of the map: all, or numbers and ranges such as 0,4,8 or 0-10."""
-    direction: Literal["denoise", "noise"] = "denoise"
+    direction: Direction = "denoise"
     """'denoise' puts clean activations into the corrupted run: what suffices to restore the answer. 'noise' puts
     corrupted ones into the clean run: what is needed for it."""
-    corruption: Literal["question", "noise", "zero", "mean", "resample"] = "question"
+    corruption: Corruption = "question"
     """'question': another question with another answer. 'noise': Gaussian noise on the subject's embeddings (causal
     tracing, Meng et al. 2022). 'zero', 'mean', 'resample' ablate cells of the clean run: by zeros, by the mean
     over all pairs that could be made (also those that are not patched, so that it takes its time), by another
