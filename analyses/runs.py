@@ -195,7 +195,7 @@ def drawn(result: Path, *, folder: Path | None = None, with_n: bool = False) -> 
     from interp.plot import STYLE
 
     with own_settings():
-        figure, results = _drawing(result, with_n)
+        figure, results = drawing(result, with_n=with_n)
         sources = sources_in(result.parent if folder is None else folder, results)
         return {kind: figure_bytes(figure, kind, STYLE, sources) for kind in DRAWN_AS}
 
@@ -205,13 +205,11 @@ def sources_in(folder: Path, results: Sequence[Path]) -> dict[str, str]:
     return {Path(os.path.relpath(path, folder)).as_posix(): sha256(path) for path in results}
 
 
-def figure_of(path: Path, *, with_n: bool = False) -> Figure:
-    """The figure of a file's result; estimates beside the map that they name, if it is of the same answers."""
-    return _drawing(path, with_n)[0]
+def drawing(path: Path, *, with_n: bool = False) -> tuple[Figure, list[Path]]:
+    """The figure of a file's result, and the files of all results that are on it.
 
-
-def _drawing(path: Path, with_n: bool) -> tuple[Figure, list[Path]]:
-    """A figure, and the files of all results that are on it."""
+    Estimates are beside the map that they name, if it is of the same answers.
+    """
     from interp.beyond_figure import beyond_figure
     from interp.comparison import Comparison
     from interp.comparison_figure import comparison_figure

@@ -45,9 +45,6 @@ class HookedModel(Protocol):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Logits of tokens."""
 
-    def to_tokens(self, *args: Any, **kwargs: Any) -> Any:
-        """Tokens of a text or of several."""
-
     def run_with_cache(self, *args: Any, **kwargs: Any) -> Any:
         """Run the model and return its output and the activations of the hooks that were asked for."""
 

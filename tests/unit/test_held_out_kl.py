@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analyses import cli
-from analyses.runs import figure_of
+from analyses.runs import drawing
 from interp.held_out_kl import held_out_map
 
 N_TOKENS = np.array([3, 10, 7, 1, 5, 20], dtype=np.int64)
@@ -45,7 +45,7 @@ def test_it_is_drawn_as_lines_with_their_bands_and_drawn_again(tmp_path: Path) -
     sums = {"logit lens": sums_of(1, 2, 3, 4, 5, 6), "tuned lens": sums_of(0.1, 0.2, 0.1, 0.2, 0.1, 0.2)}
     found = held_out_map(sums, N_TOKENS, list("abcdef"))
     found.save(tmp_path / "tuned-lens.nc")
-    (axes,) = figure_of(tmp_path / "tuned-lens.nc").axes
+    (axes,) = drawing(tmp_path / "tuned-lens.nc")[0].axes
     assert axes.get_yscale() == "log"
     assert [text.get_text() for text in axes.get_legend().get_texts()] == list(sums)
     for column, line in enumerate(axes.lines):
