@@ -271,6 +271,11 @@ def run_until(
     Nothing above the last hook is computed; in particular no logits. The hooks are removed whatever happens. Functions
     of `writing` replace a hook's activation by what they return, before `hooks` see it. With `gradients` what the hooks
     see can be differentiated. `passed` goes to the model's forward pass.
+
+    Raises
+    ------
+    InputError
+        If the model ran to its end without calling all of them.
     """
     import torch
 
