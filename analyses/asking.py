@@ -243,6 +243,11 @@ def model_identity(config: Config, source: ModelSource) -> dict[str, Any]:
     }
 
 
+def record_of(config: Config, source: ModelSource) -> dict[str, str]:
+    """Which model is run, and how, for the record of a result."""
+    return {"model": source.name, "revision": source.revision} | form_of(config, source)
+
+
 def form_of(config: Config, source: ModelSource) -> dict[str, str]:
     """How the model is run, for the record of a result."""
     from interp.devices import resolve_dtype

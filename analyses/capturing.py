@@ -119,9 +119,7 @@ def record_of(
     from interp.positions import coinciding_pairs, missing_by_reason, replaced_shares
 
     return {
-        "model": source.name,
-        "revision": source.revision,
-        **asking.form_of(config, source),
+        **asking.record_of(config, source),
         "dataset": questions.name,
         "credit": questions.credit,
         "site": str(store.identity["site"]),

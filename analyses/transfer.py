@@ -77,9 +77,9 @@ def run(config: Config) -> None:
     probed = [probed_set(each, source, questions, model, p_true=config.p_true) for each, questions in sets]
     place = None if config.layer is None or config.position is None else (config.layer, config.position)
     matrices = transfer_matrices(probed, place)
-    record = provenance(identity) | {"model": source.name, "revision": source.revision, "site": config.site}
+    record = provenance(identity) | asking.record_of(config, source) | {"site": config.site}
     for path, matrix in zip(paths, matrices, strict=True):
-        matrix.with_attributes(record | asking.form_of(config, source)).save(path)
+        matrix.with_attributes(record).save(path)
         for written in (path, *draw(path, path)):
             print(written)
     print("\n".join(map(in_words, matrices)))
