@@ -303,19 +303,11 @@ def answer_into(
 ) -> None:
     """Ask the questions, and write the answers to a file; `sampled` are the arguments for samples."""
     from interp.answer_files import save_answers
-    from interp.answers import answer_questions, summary
+    from interp.answers import summary
     from interp.files import make_folder
 
     journals = make_folder(path.parent / f"{path.stem}.journals")
-    answers = answer_questions(
-        respondent_of(config, model, journals),
-        questions,
-        max_new_tokens=questions.max_new_tokens,
-        prompting=prompting_of(config, questions),
-        reader=reader_of(config, questions, journals),
-        tries=config.tries,
-        **sampled,
-    )
+    answers = asked(config, questions, model, journals, **sampled)
     counts = summary(answers, questions)
     save_answers(
         answers,
@@ -323,6 +315,24 @@ def answer_into(
         {"identity": identity, "counts": counts, "credit": questions.credit, "excluded": questions.excluded},
     )
     shutil.rmtree(journals)
+
+
+def asked(
+    config: Config, questions: QuestionSet, model: Callable[[], HookedModel], journals: Path, **sampled: Any
+) -> list[Answer]:
+    """Ask the questions; what is generated is kept in the folder `journals` as it comes."""
+    from interp.answers import answer_questions
+    from interp.generation import Respondent
+
+    return answer_questions(
+        Respondent(model(), config.batch_size, journals),
+        questions,
+        max_new_tokens=questions.max_new_tokens,
+        prompting=prompting_of(config, questions),
+        reader=_reader_of(config, questions, journals),
+        tries=config.tries,
+        **sampled,
+    )
 
 
 def source_of(config: Config, spec: str | None = None) -> ModelSource:
@@ -354,19 +364,13 @@ def loaded(config: Config, source: ModelSource) -> HookedModel:
     )
 
 
-def respondent_of(config: Config, model: Callable[[], HookedModel], journals: Path) -> Respondent:
-    """The model that is asked."""
+def _reader_of(config: Config, questions: QuestionSet, journals: Path) -> Respondent | None:
+    """The model that copies exact answers and judges, if it is another and there is something for it to do."""
     from interp.generation import Respondent
 
-    return Respondent(model(), config.batch_size, journals)
-
-
-def reader_of(config: Config, questions: QuestionSet, journals: Path) -> Respondent | None:
-    """The model that copies exact answers and judges, if it is another and there is something for it to do."""
     if config.reader is None or not _needs_reader(questions):
         return None
-    source = source_of(config, config.reader)
-    return respondent_of(config, lambda: loaded(config, source), journals)
+    return Respondent(loaded(config, source_of(config, config.reader)), config.batch_size, journals)
 
 
 def _needs_reader(questions: QuestionSet) -> bool:
