@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from analyses import procedures
 from analyses.runs import Identity, computing_versions, run_folder
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from interp.models import HookedModel
     from interp.prompts import Prompting
     from interp.questions import QuestionSet
+
+C = TypeVar("C", bound="Config")
 
 OF_QUESTIONS = (
     "dataset",
@@ -147,8 +149,6 @@ def require_no_questions(config: Config, also: Sequence[str], *, of: str) -> Non
 
 def questions_of(config: Config, kept: Sequence[str] = ()) -> QuestionSet:
     """The questions, with the rules by which their answers are read and judged, and the columns that are to be kept."""
-    from dataclasses import replace
-
     from interp.datasets import load_questions
 
     questions = load_questions(
@@ -169,6 +169,17 @@ def questions_of(config: Config, kept: Sequence[str] = ()) -> QuestionSet:
         grading=as_found if config.grading == "auto" else config.grading,
         max_new_tokens=config.max_new_tokens or questions.max_new_tokens,
     )
+
+
+def at_most(config: C, questions: Callable[[C], QuestionSet]) -> tuple[C, QuestionSet]:
+    """The flags and the questions: as many as --n, or all that the set has."""
+    from interp.errors import TooFewQuestions
+
+    try:
+        return config, questions(config)
+    except TooFewQuestions as too_few:
+        config = replace(config, n=too_few.available)
+    return config, questions(config)
 
 
 def prompting_of(config: Config, questions: QuestionSet) -> Prompting:
@@ -230,6 +241,11 @@ def model_identity(config: Config, source: ModelSource) -> dict[str, Any]:
         "revision": source.revision,
         "libraries": computing_versions(),
     }
+
+
+def record_of(config: Config, source: ModelSource) -> dict[str, str]:
+    """Which model is run, and how, for the record of a result."""
+    return {"model": source.name, "revision": source.revision} | form_of(config, source)
 
 
 def form_of(config: Config, source: ModelSource) -> dict[str, str]:
@@ -294,19 +310,11 @@ def answer_into(
 ) -> None:
     """Ask the questions, and write the answers to a file; `sampled` are the arguments for samples."""
     from interp.answer_files import save_answers
-    from interp.answers import answer_questions, summary
+    from interp.answers import summary
     from interp.files import make_folder
 
     journals = make_folder(path.parent / f"{path.stem}.journals")
-    answers = answer_questions(
-        respondent_of(config, model, journals),
-        questions,
-        max_new_tokens=questions.max_new_tokens,
-        prompting=prompting_of(config, questions),
-        reader=reader_of(config, questions, journals),
-        tries=config.tries,
-        **sampled,
-    )
+    answers = asked(config, questions, model, journals, **sampled)
     counts = summary(answers, questions)
     save_answers(
         answers,
@@ -315,6 +323,24 @@ def answer_into(
     )
     # Another process that answered the same may have removed them first.
     shutil.rmtree(journals, ignore_errors=True)
+
+
+def asked(
+    config: Config, questions: QuestionSet, model: Callable[[], HookedModel], journals: Path, **sampled: Any
+) -> list[Answer]:
+    """Ask the questions; what is generated is kept in the folder `journals` as it comes."""
+    from interp.answers import answer_questions
+    from interp.generation import Respondent
+
+    return answer_questions(
+        Respondent(model(), config.batch_size, journals),
+        questions,
+        max_new_tokens=questions.max_new_tokens,
+        prompting=prompting_of(config, questions),
+        reader=_reader_of(config, questions, journals),
+        tries=config.tries,
+        **sampled,
+    )
 
 
 def source_of(config: Config, spec: str | None = None) -> ModelSource:
@@ -346,19 +372,13 @@ def loaded(config: Config, source: ModelSource) -> HookedModel:
     )
 
 
-def respondent_of(config: Config, model: Callable[[], HookedModel], journals: Path) -> Respondent:
-    """The model that is asked."""
+def _reader_of(config: Config, questions: QuestionSet, journals: Path) -> Respondent | None:
+    """The model that copies exact answers and judges, if it is another and there is something for it to do."""
     from interp.generation import Respondent
 
-    return Respondent(model(), config.batch_size, journals)
-
-
-def reader_of(config: Config, questions: QuestionSet, journals: Path) -> Respondent | None:
-    """The model that copies exact answers and judges, if it is another and there is something for it to do."""
     if config.reader is None or not _needs_reader(questions):
         return None
-    source = source_of(config, config.reader)
-    return respondent_of(config, lambda: loaded(config, source), journals)
+    return Respondent(loaded(config, source_of(config, config.reader)), config.batch_size, journals)
 
 
 def _needs_reader(questions: QuestionSet) -> bool:

@@ -96,7 +96,7 @@ def measured(config: Config, source: ModelSource, questions: QuestionSet, work: 
     _, group = np.unique([answer.question.group for answer in judged], return_inverse=True)
     scores = baseline_scores(judged, model, work, p_true=config.p_true)
     estimates = baseline_estimates(scores, wrong, group.reshape(-1))
-    record = {"model": source.name, "revision": source.revision, **asking.form_of(config, source)}
+    record = asking.record_of(config, source)
     record |= {"dataset": questions.name, "credit": questions.credit}
     return estimates.with_attributes(record | {"counts": json.dumps(summary(answers, questions))})
 

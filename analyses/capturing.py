@@ -127,9 +127,7 @@ def record_of(
     from interp.positions import coinciding_pairs, missing_by_reason, replaced_shares
 
     return {
-        "model": source.name,
-        "revision": source.revision,
-        **asking.form_of(config, source),
+        **asking.record_of(config, source),
         "dataset": questions.name,
         "credit": questions.credit,
         "site": str(store.identity["site"]),
@@ -195,10 +193,11 @@ def captured_at(
     from interp.positions import position_table
 
     table = position_table(answers, positions_of(config), policy=config.policy)
-    stores = _stores(config, source, questions, model, answers, table, sites, share)
+    examples = examples_to_capture(answers, table)
+    stores = _stores(config, source, questions, model, answers, table, sites, share, examples.sha256())
     shards = None if share is None else parse_share(share).tasks(len(next(iter(stores.values())).plan))
     given = model if config.executor == "local" else _Loaded(config, source)
-    capture(given, stores, examples_to_capture(answers, table), executor=_executor(config), shards=shards)
+    capture(given, stores, examples, executor=_executor(config), shards=shards)
     return Captured(answers, table, stores)
 
 
@@ -222,8 +221,9 @@ def _stores(
     table: xr.Dataset,
     sites: Sequence[str],
     share: str | None,
+    cells: str,
 ) -> dict[str, ActivationStore]:
-    from interp.capture import default_token_budget, examples_to_capture, planned_stores
+    from interp.capture import default_token_budget, planned_stores
     from interp.devices import resolve_device
     from interp.model_sources import n_layers_of
     from interp.stores import part_folder
@@ -232,7 +232,7 @@ def _stores(
     identities = {
         site: asking.model_identity(config, source)
         | settings_of(config)
-        | {"dataset": questions.name, "site": site, "cells": examples_to_capture(answers, table).sha256()}
+        | {"dataset": questions.name, "site": site, "cells": cells}
         for site in sites
     }
     folders = {site: run_folder(parent, "activations", identity) for site, identity in identities.items()}

@@ -56,10 +56,10 @@ def run(config: Config) -> None:
 
 def _row(config: Config, source: ModelSource, model: Callable[[], HookedModel]) -> str:
     """One set's counts."""
-    from interp.datasets import BUILT_IN, available
+    from interp.datasets import BUILT_IN
 
-    config = replace(config, n=available(config.dataset, config.n))
-    answers, _ = asking.answers_of(config, source, asking.questions_of(config), model)
+    config, questions = asking.at_most(config, asking.questions_of)
+    answers, _ = asking.answers_of(config, source, questions, model)
     found = [answer for answer in answers if answer.correct is not None]
     correct = sum(answer.correct is True for answer in found)
     cut = sum(not answer.ended for answer in answers)

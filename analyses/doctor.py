@@ -46,7 +46,7 @@ class Config(asking.Config):
 
 def run(config: Config) -> int:
     """Ask the sample, show it, judge it; 1 if the run would be meaningless."""
-    from interp.answers import answer_questions, summary
+    from interp.answers import summary
     from interp.checkup import findings
     from interp.positions import position_table, require_known
 
@@ -59,15 +59,7 @@ def run(config: Config) -> int:
     model = asking.loaded(config, asking.source_of(config))
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
-        journals = Path(scratch)
-        answers = answer_questions(
-            asking.respondent_of(config, lambda: model, journals),
-            sample,
-            max_new_tokens=sample.max_new_tokens,
-            prompting=asking.prompting_of(config, sample),
-            reader=asking.reader_of(config, sample, journals),
-            tries=config.tries,
-        )
+        answers = asking.asked(config, sample, lambda: model, Path(scratch))
     answering = (time.monotonic() - started) / len(answers)
     table = position_table(answers, positions)
     _show_examples(answers[:SHOWN], table, model)

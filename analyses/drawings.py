@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyses.runs import DRAWN_AS, drawn, load_result, sources_in
+from analyses.runs import DRAWN_AS, drawn, given_by_each, load_result, sources_in
 from interp.errors import InputError
 from interp.files import write_if_other
 
@@ -87,11 +87,19 @@ def beside(result: Path) -> dict[str, Path]:
 
 def results_below(folder: Path) -> list[Path]:
     """The results below a folder that are drawn: all but those of pairs or examples, and what a killed run left."""
-    from interp.example_values import is_of_examples
-    from interp.patch_files import is_patched
-
     found = [path for path in sorted(folder.rglob("*.nc")) if not is_hidden(path, folder)]
-    return [path for path in found if not (is_patched(path) or is_of_examples(path))]
+    return [path for path in found if _is_drawn(path)]
+
+
+def _is_drawn(path: Path) -> bool:
+    """Whether a file is of no pairs or examples; what cannot be read says so when it is drawn."""
+    import xarray as xr
+
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as data:
+            return not given_by_each(data.dims)
+    except (OSError, ValueError, KeyError, RuntimeError):
+        return True
 
 
 def is_hidden(path: Path, folder: Path) -> bool:

@@ -145,7 +145,7 @@ def values_of(config: Config, source: ModelSource, model: Callable[[], HookedMod
         most, tokenizer = context_length(model()), model().tokenizer
         tokens = text_tokens(tokenizer, str(config.prompt), flag="--prompt", style=config.prompt_style, most=most)
         values = prompt_map(model(), lens_of(config, source, model()), tokens, places_of(config, len(tokens)), layers)
-        record = {"model": source.name, "revision": source.revision, **asking.form_of(config, source)}
+        record = asking.record_of(config, source)
         values = values.with_attributes(record | {"text": str(config.prompt)} | provenance(identity))
         values.save(path)
     return values

@@ -112,7 +112,7 @@ def measured_map(
         candidates, cells, _ = patch_pairs.candidates_of(config, questions, model(), answers)
         heatmap = patch_screen.with_best_exact(config, heatmap, model(), candidates, cells)
     counts = summary(answers, questions) | {f"pairs dropped: {why}": n for why, n in sorted(patched.dropped.items())}
-    record = {"model": source.name, "revision": source.revision, **asking.form_of(config, source)}
+    record = asking.record_of(config, source)
     record |= {"dataset": questions.name, "credit": questions.credit, "site": config.site}
     return heatmap.with_attributes(
         record

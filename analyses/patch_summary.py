@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from analyses import patching
+from analyses.capturing import DEFAULT_SITE
 from analyses.runs import table_of_values, value_in_words
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def given_cells(config: patching.Config, heatmap: Heatmap, n_layers: int) -> np.
     """
     import numpy as np
 
-    is_of_all = config.site == patching.DEFAULT_SITE and config.readout != "whole"
+    is_of_all = config.site == DEFAULT_SITE and config.readout != "whole"
     if not is_of_all or config.corruption in ("zero", "mean"):
         return np.zeros(heatmap.data["value"].shape, dtype=bool)
     rows = np.array([layer + (config.window - 1) // 2 >= n_layers - 1 for layer in heatmap.layers])

@@ -37,7 +37,7 @@ def run(config: patching.Config, source: ModelSource, model: Callable[[], Hooked
         # Which tokens are read is the user's choice, whatever the model says.
         intervention = replace(patching.intervention_of(config), only_said=False)
         patched = patched_pairs(model(), [pair.candidate], cells, units, intervention, n=1, of="texts")
-        record = {"model": source.name, "revision": source.revision, **asking.form_of(config, source)}
+        record = asking.record_of(config, source)
         record |= {"clean": config.clean or "", "corrupt": config.corrupt or "", "answers": json.dumps(pair.answers)}
         record |= {"site": config.site, "variant": variant_in_words(config, pair.answers)}
         patched, columns = patching.with_heads(config, patched, list(pair.columns), model)

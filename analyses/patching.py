@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from analyses import asking, procedures
-from analyses.capturing import layer_numbers
+from analyses.capturing import DEFAULT_POSITIONS, DEFAULT_SITE, layer_numbers
+from interp.interventions import Corruption, Direction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
     from interp.questions import QuestionSet
 
 BEFORE_ANSWER = "subject_first,subject_last,question_last,last_q,first_answer,second_answer,exact_answer_before_first"
-WITH_ANSWER = (
-    "last_q,first_answer,second_answer,"
-    "exact_answer_before_first,exact_answer_first,exact_answer_last,exact_answer_after_last,-8,-7,-6,-5,-4,-3,-2,-1"
-)
-DEFAULT_SITE = "resid_post"
 OF_VALUES = ("readout", "site", "window", "layers", "direction", "corruption", "margin", "pairs", "only_said")
 """Flags that decide what every patch gives, in the identity of every map; those of noise are if there is noise."""
 
@@ -48,10 +44,10 @@ class Config(asking.Config):
     """How many layers are patched together, around each row's; what many restore, none of them need restore alone."""
     layers: str = "all"
     """Rows of the map: all, or numbers and ranges such as 0,4,8 or 0-10."""
-    direction: Literal["denoise", "noise"] = "denoise"
+    direction: Direction = "denoise"
     """'denoise' puts clean activations into the corrupted run: what suffices to restore the answer. 'noise' puts
     corrupted ones into the clean run: what is needed for it."""
-    corruption: Literal["question", "noise", "zero", "mean", "resample"] = "question"
+    corruption: Corruption = "question"
     """'question': another question with another answer. 'noise': Gaussian noise on the subject's embeddings (causal
     tracing, Meng et al. 2022). 'zero', 'mean', 'resample' ablate cells of the clean run: by zeros, by the mean
     over all pairs that could be made (also those that are not patched, so that it takes its time), by another
@@ -121,7 +117,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
 
 def positions_of(config: Config) -> list[str]:
     """The columns."""
-    default = WITH_ANSWER if config.readout == "verdict" else BEFORE_ANSWER
+    default = DEFAULT_POSITIONS if config.readout == "verdict" else BEFORE_ANSWER
     return [name.strip() for name in (default if config.positions is None else config.positions).split(",")]
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from analyses.runs import table_of_values, value_in_words
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from interp.heatmap import Heatmap
 
 
@@ -83,24 +85,29 @@ def _classes_in_words(heatmap: Heatmap) -> list[str]:
 
 def _missing_in_words(heatmap: Heatmap) -> list[str]:
     """Why no cell has a value, if none has."""
-    import numpy as np
-
     from interp.answer_columns import MIN_PER_CLASS
 
-    data = heatmap.data
-    if not bool(data["value"].isnull().all()) or "why_missing" not in data:
+    if not bool(heatmap.data["value"].isnull().all()):
         return []
-    meanings = str(data.attrs["why_missing_meanings"]).split()
-    codes, counts = np.unique(data["why_missing"].values, return_counts=True)
-    told = ", ".join(f"{meanings[code].replace('_', ' ')} ({n} cells)" for code, n in zip(codes, counts, strict=True))
+    told = ", ".join(f"{why} ({n} cells)" for why, n in heatmap.missing.items())
     return [f"no cell has a value: {told}; a cell needs {MIN_PER_CLASS} of either class (ask more questions: --n)"]
 
 
+def _best_cell(heatmap: Heatmap) -> xr.Dataset | None:
+    """The cell with the highest value, the first of them by layer; None if none has a value."""
+    from interp.map_agreement import peak
+
+    value = heatmap.data["value"]
+    if bool(value.isnull().all()):
+        return None
+    layer, position = peak(value.values)
+    return heatmap.data.isel(layer=layer, position=position)
+
+
 def _best_in_words(heatmap: Heatmap) -> list[str]:
-    best = heatmap.data.where(heatmap.data["value"] == heatmap.data["value"].max(), drop=True)
-    if not best["value"].size:
+    best = _best_cell(heatmap)
+    if best is None:
         return []
-    best = best.isel(layer=0, position=0)
     where = f"layer {int(best.layer)}, {best.position.item()}"
     interval = value_in_words(float(best.value), float(best.low), float(best.high))
     lines = [f"best cell: {where}: {interval}, chosen on the answers that it is scored on"]
@@ -113,10 +120,9 @@ def _best_in_words(heatmap: Heatmap) -> list[str]:
 
 def _metrics_in_words(heatmap: Heatmap) -> list[str]:
     """What else than its AUC says how good the best cell is, and what a probe that knows nothing would have of it."""
-    data = heatmap.data.where(heatmap.data["value"] == heatmap.data["value"].max(), drop=True)
-    if "average_precision" not in data or not data["value"].size:
+    best = _best_cell(heatmap)
+    if best is None or "average_precision" not in best:
         return []
-    best = data.isel(layer=0, position=0)
     named = [(name, float(best[name])) for name in METRICS if name in best and bool(best[name].notnull())]
     told = ", ".join(f"{METRICS[name]} {value:.3f}" for name, value in named)
     called = next(name for name in ("wrong", "positive") if f"n_{name}" in best)

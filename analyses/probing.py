@@ -36,13 +36,15 @@ OF_SCORES = ("site", "group", "folds", "seeds", "c", "probe", "solver", "standar
 they are by default."""
 PROBES = "probes.safetensors"
 CORRECTNESS, SHUFFLED = "correctness", "shuffled"
+# What follows is defined in modules that would take a second to import for --help.
 DEFAULT_K = 16
+"""`interp.classifiers.K`."""
 STRENGTHS = (1e-3, 1e-2, 1e-1)
-"""`interp.cell_probe.STRENGTHS`,"""
+"""`interp.cell_probe.STRENGTHS`."""
 PENALTIES = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
-"""`interp.number_probe.PENALTIES`, and"""
+"""`interp.number_probe.PENALTIES`."""
 FOLDS_TO_NEST = 3
-"""`interp.probe.MIN_FOLDS_TO_NEST`, which would take a second to import for --help."""
+"""`interp.cell_probe.MIN_FOLDS_TO_NEST`."""
 LEAST = {"folds": 2, "seeds": 1, "k": 1}
 """The smallest number that each of these flags takes."""
 

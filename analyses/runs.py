@@ -14,7 +14,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -195,7 +195,7 @@ def drawn(result: Path, *, folder: Path | None = None, with_n: bool = False) -> 
     from interp.plot import STYLE
 
     with own_settings():
-        figure, results = _drawing(result, with_n)
+        figure, results = drawing(result, with_n=with_n)
         sources = sources_in(result.parent if folder is None else folder, results)
         return {kind: figure_bytes(figure, kind, STYLE, sources) for kind in DRAWN_AS}
 
@@ -205,13 +205,11 @@ def sources_in(folder: Path, results: Sequence[Path]) -> dict[str, str]:
     return {Path(os.path.relpath(path, folder)).as_posix(): sha256(path) for path in results}
 
 
-def figure_of(path: Path, *, with_n: bool = False) -> Figure:
-    """The figure of a file's result; estimates beside the map that they name, if it is of the same answers."""
-    return _drawing(path, with_n)[0]
+def drawing(path: Path, *, with_n: bool = False) -> tuple[Figure, list[Path]]:
+    """The figure of a file's result, and the files of all results that are on it.
 
-
-def _drawing(path: Path, with_n: bool) -> tuple[Figure, list[Path]]:
-    """A figure, and the files of all results that are on it."""
+    Estimates are beside the map that they name, if it is of the same answers.
+    """
     from interp.beyond_figure import beyond_figure
     from interp.comparison import Comparison
     from interp.comparison_figure import comparison_figure
@@ -273,9 +271,8 @@ def load_result(path: Path) -> Heatmap | Estimates | Matrix | Comparison:
                 dimensions, kind = set(data.dims), data.attrs.get("kind")
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise InputError(f"{path} is not a result: {first_line(error)}; make it again") from error
-        for names, given in (({"reading", "pair"}, "pair"), ({"scoring", "example"}, "example")):
-            if names <= dimensions:
-                raise InputError(f"{path} has what every {given} gave, and is no map; give the map beside it")
+        if given := given_by_each(dimensions):
+            raise InputError(f"{path} has what every {given} gave, and is no map; give the map beside it")
         if set(Estimates.axes) <= dimensions:
             return Estimates.load(path)
         if set(Matrix.axes) <= dimensions:
@@ -285,6 +282,12 @@ def load_result(path: Path) -> Heatmap | Estimates | Matrix | Comparison:
         if set(Comparison.axes) <= dimensions:
             return Comparison.load(path)
     return Heatmap.load(path)
+
+
+def given_by_each(dimensions: Collection[Hashable]) -> str:
+    """Of a file's dimensions: "pair" or "example" if it is of what each of them gave, and no map; else empty."""
+    kinds = {"pair": {"reading", "pair"}, "example": {"scoring", "example"}}
+    return next((given for given, names in kinds.items() if names <= set(dimensions)), "")
 
 
 def table_of_values(heatmap: Heatmap) -> str:

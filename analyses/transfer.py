@@ -61,7 +61,7 @@ def run(config: Config) -> None:
     model = cache(lambda: asking.loaded(config, source))
     if config.layer is not None:
         require_layer(config, n_layers_of(source) or model().cfg.n_layers)
-    sets = [questions_of_set(config, dataset) for dataset in config.datasets]
+    sets = [asking.at_most(replace(config, dataset=dataset), probing.questions_of) for dataset in config.datasets]
     require_unlike_names([questions.name for _, questions in sets])
     for each, questions in sets:
         if each.n < config.n:
@@ -77,9 +77,9 @@ def run(config: Config) -> None:
     probed = [probed_set(each, source, questions, model, p_true=config.p_true) for each, questions in sets]
     place = None if config.layer is None or config.position is None else (config.layer, config.position)
     matrices = transfer_matrices(probed, place)
-    record = provenance(identity) | {"model": source.name, "revision": source.revision, "site": config.site}
+    record = provenance(identity) | asking.record_of(config, source) | {"site": config.site}
     for path, matrix in zip(paths, matrices, strict=True):
-        matrix.with_attributes(record | asking.form_of(config, source)).save(path)
+        matrix.with_attributes(record).save(path)
         for written in (path, *draw(path, path)):
             print(written)
     print("\n".join(map(in_words, matrices)))
@@ -128,19 +128,6 @@ def require_unlike_names(names: Sequence[str]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"two of --datasets go by the name {twice}; rename one of the files")
-
-
-def questions_of_set(config: Config, dataset: str) -> tuple[Config, QuestionSet]:
-    """The flags for one of the sets and its questions: as many as --n, or all that it has."""
-    from interp.datasets import BUILT_IN, available
-    from interp.errors import TooFewQuestions
-
-    own = replace(config, dataset=dataset, n=available(dataset, config.n) if dataset in BUILT_IN else config.n)
-    try:
-        return own, probing.questions_of(own)
-    except TooFewQuestions as too_few:
-        own = replace(own, n=too_few.available)
-    return own, probing.questions_of(own)
 
 
 def probed_set(

@@ -154,7 +154,7 @@ def trained_map(
     model = cache(lambda: asking.loaded(config, source))
     text = text_of(config, source, questions, model)
     trained = trained_lens(model(), text, schedule_of(config), work / CHECKPOINT)
-    record = {"model": source.name, "revision": source.revision, **asking.form_of(config, source)}
+    record = asking.record_of(config, source)
     record |= {"dataset": text_name(config, questions), "credit": "" if questions is None else questions.credit}
     heatmap = quality_map(config, model(), text, trained.lens).with_attributes(record | provenance(identity))
     lens_record = record | described(model(), text, trained, heatmap) | {"identity": dict(identity)}

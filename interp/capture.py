@@ -179,7 +179,8 @@ def _capture_shards(
     shards: Sequence[int],
 ) -> None:
     (plan,) = {store.plan for store in stores.values()}
-    missing = {shard: tuple(site for site, store in stores.items() if shard not in store.entered()) for shard in shards}
+    entered = {site: store.entered() for site, store in stores.items()}
+    missing = {shard: tuple(site for site in stores if shard not in entered[site]) for shard in shards}
     todo = {shard: sites for shard, sites in missing.items() if sites}
     total = sum(len(examples_of(plan[shard])) for shard in shards)
     left = sum(len(examples_of(plan[shard])) for shard in todo)

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from interp.answer_columns import MIN_PER_CLASS
-from interp.classifiers import Classifier, K, classifier, weights_of
+from interp.classifiers import CLASSIFIERS, Classifier, K, classifier, weights_of
 from interp.cross_fitting import InnerFits, choice_within_folds, costs_of_folds, held_out, held_out_scores
-from interp.errors import InputError
+from interp.errors import InputError, unknown_name
 from interp.labels import NEVER, Labels
 from interp.logistic import ConjugateGradients, Fits, fit_each, rough_log_odds
 
@@ -63,6 +63,11 @@ class Probing:
     """Whether each cell is also scored within the training folds, for `best_cell`."""
     k: int = K
     """Coordinates of the sparse probe."""
+
+    def __post_init__(self) -> None:
+        for what, name, known in (("probe", self.kind, CLASSIFIERS), ("solver", self.solver, SOLVERS)):
+            if name not in known:
+                raise unknown_name(what, name, known)
 
     @property
     def in_gram_space(self) -> bool:

@@ -31,7 +31,7 @@ def city_questions(n: int, seed: int) -> QuestionSet:
 
     Raises
     ------
-    InputError
+    TooFewQuestions
         If fewer than `n` cities pass.
     """
     task = _task()

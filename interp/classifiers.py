@@ -170,6 +170,11 @@ def classifier(name: str, c: float, *, k: int = K) -> Classifier:
     ``logistic`` is scikit-learn's logistic regression, run to convergence; ``lda`` linear discriminant analysis with
     the covariance shrunk by Ledoit and Wolf's rule; ``mass-mean`` and ``mass-mean-whitened`` are `MassMean`; ``mlp`` is
     `OneHiddenLayer`; ``sparse`` is `Sparse`, with `k` coordinates.
+
+    Raises
+    ------
+    InputError
+        If there is no such classifier.
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.linear_model import LogisticRegression

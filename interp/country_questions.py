@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import product
 
-from interp.errors import InputError
+from interp.errors import TooFewQuestions
 from interp.examples import Question, Span
 from interp.geonames import CREDIT, Country, cities, counted, countries, listed, rows
 from interp.questions import MAX_SHOTS, QuestionSet, seeded_order
@@ -92,7 +92,7 @@ def capital_questions(n: int, seed: int) -> QuestionSet:
 
     Raises
     ------
-    InputError
+    TooFewQuestions
         If `n` is larger than the number of countries that can be asked about.
     """
     names = _capital_names()
@@ -106,7 +106,7 @@ def currency_questions(n: int, seed: int) -> QuestionSet:
 
     Raises
     ------
-    InputError
+    TooFewQuestions
         If `n` is larger than the number of countries that can be asked about.
     """
     by_code = {row["code"]: row for row in rows("currencies.csv") if row["code"]}
@@ -121,7 +121,7 @@ def continent_questions(n: int, seed: int) -> QuestionSet:
 
     Raises
     ------
-    InputError
+    TooFewQuestions
         If `n` is larger than the number of countries that can be asked about.
     """
     golds = {iso: CONTINENT_NAMES[country.continent][0] for iso, country in _members().items()}
@@ -145,7 +145,8 @@ def _questions(
     reasons = _with_reasons(unclear, hints)
     kept = [country for country, reason in reasons if not counted(reason, dropped)]
     if len(kept) < n:
-        raise InputError(f"{dataset} has {len(kept)} questions, {n} were asked for; give --n {len(kept)} or less")
+        message = f"{dataset} has {len(kept)} questions, {n} were asked for; give --n {len(kept)} or less"
+        raise TooFewQuestions(message, len(kept))
     kept.sort(key=lambda country: seeded_order(country.iso, seed))
     questions = tuple(_question(dataset, wording, country, golds[country.iso], vocabulary) for country in kept)
     dropped["not drawn"] = len(kept) - n

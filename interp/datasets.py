@@ -27,16 +27,14 @@ class BuiltIn(NamedTuple):
     """In a few words, for a list."""
     questions: Callable[[int, int], QuestionSet]
     """Draws so many with a seed."""
-    asks_each: bool = False
-    """Whether it asks about each of a fixed list of things, so that it has only so many questions."""
 
 
 BUILT_IN = {
     "cities": BuiltIn("city → country", city_questions),
     "us-cities": BuiltIn("US city → state", us_city_questions),
-    "capitals": BuiltIn("country → capital", capital_questions, asks_each=True),
-    "currencies": BuiltIn("country → currency", currency_questions, asks_each=True),
-    "continents": BuiltIn("country → continent", continent_questions, asks_each=True),
+    "capitals": BuiltIn("country → capital", capital_questions),
+    "currencies": BuiltIn("country → currency", currency_questions),
+    "continents": BuiltIn("country → continent", continent_questions),
 }
 """By name. All are from GeoNames (CC BY 4.0) and need no network."""
 _AT_HUB = re.compile(r"[\w.-]+/[\w.-]+")
@@ -111,28 +109,6 @@ def load_questions(
         (*BUILT_IN, *PUBLISHED),
         f"Or give the path of a {', '.join(FILE_SUFFIXES)} file, or the hub's org/name",
     )
-
-
-def available(dataset: str, n: int) -> int:
-    """How many of `n` questions a set that comes with the suite has."""
-    known = BUILT_IN[dataset]
-    if known.asks_each:
-        return min(n, 1 + known.questions(1, 0).dropped["not drawn"])
-    fewest, most = 1, n
-    while fewest < most:
-        # From above: mostly all of them are there.
-        tried = most if fewest == 1 and most == n else (fewest + most + 1) // 2
-        fewest, most = (tried, most) if _has(known, tried) else (fewest, tried - 1)
-    return fewest
-
-
-def _has(known: BuiltIn, n: int) -> bool:
-    """Whether a set has so many questions: what it takes of one state or country depends on how many that are."""
-    try:
-        known.questions(n, 0)
-    except InputError:
-        return False
-    return True
 
 
 def _require_unused(dataset: str, **flags: object) -> None:

@@ -130,15 +130,6 @@ class ExampleValues:
             raise InputError(f"{path} is not a file of examples' values: {error}; make the map again") from error
 
 
-def is_of_examples(path: Path) -> bool:
-    """Whether a file is of examples' values, which are not drawn; what cannot be read is not known to be."""
-    try:
-        with xr.open_dataset(path, engine="h5netcdf") as data:
-            return {"scoring", "example"} <= set(data.dims)
-    except (OSError, ValueError):
-        return False
-
-
 def joint_draws(
     of_maps: Sequence[ExampleValues], n_draws: int, rng: np.random.Generator, sets: Sequence[str] | None = None
 ) -> list[Float[np.ndarray, "draw _"]]:

@@ -12,6 +12,7 @@ takes all of them together. `interp.logistic` is for fits of more features.
 from __future__ import annotations
 
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -25,13 +26,21 @@ ARMIJO = 1e-4
 """The share of what a step promises that it must hold."""
 
 
-def coefficients(
+class Fits(NamedTuple):
+    """The optimum of each fit; NaN for one to one class, or to none."""
+
+    coefficients: Float[np.ndarray, "fit coefficient"]
+    """The weights of the features, and last the intercept."""
+    objective: Float[np.ndarray, " fit"]
+
+
+def fitted(
     features: Float[np.ndarray, "fit example feature"],
     positive: Bool[np.ndarray, " example"],
     trained: Bool[np.ndarray, "fit example"],
     c: float,
-) -> Float[np.ndarray, "fit coefficient"]:
-    """The weights of the features, and last the intercept; NaN for a fit to one class, or to none.
+) -> Fits:
+    """Fit each to its examples.
 
     Parameters
     ----------
@@ -80,8 +89,8 @@ def coefficients(
         found = found + size[:, None] * step
         value = objective(found)
     found[:, -1] -= (found[:, :-1] * means[:, 0]).sum(-1)
-    everywhere: np.ndarray = np.full((len(trained), rows.shape[-1]), np.nan)
-    everywhere[both] = found
+    everywhere = Fits(np.full((len(trained), rows.shape[-1]), np.nan), np.full(len(trained), np.nan))
+    everywhere.coefficients[both], everywhere.objective[both] = found, value
     return everywhere
 
 
@@ -91,36 +100,19 @@ def non_negative_coefficients(
     trained: Bool[np.ndarray, "fit example"],
     c: float,
 ) -> Float[np.ndarray, "fit coefficient"]:
-    """What `coefficients` gives, under the constraint that no weight is below 0.
+    """The coefficients of `fitted`, under the constraint that no weight is below 0.
 
     At that optimum the features whose weight is 0 have no part. So it is the best of the fits to some of the features,
     or to none, among those whose weights are not below 0.
     """
     n_features = features.shape[-1]
-    best = coefficients(features[..., :0], positive, trained, c)
-    found = np.concatenate([np.zeros((len(features), n_features)), best], axis=1)
-    least = _losses(features, positive, trained, c, found)
+    bare, least = fitted(features[..., :0], positive, trained, c)
+    found = np.concatenate([np.zeros((len(features), n_features)), bare], axis=1)
     for size in range(1, n_features + 1):
         for some in map(list, combinations(range(n_features), size)):
-            fitted = coefficients(features[..., some], positive, trained, c)
+            fit, objective = fitted(features[..., some], positive, trained, c)
             these = np.zeros_like(found)
-            these[:, [*some, -1]] = fitted
-            losses = _losses(features, positive, trained, c, these)
-            better = (fitted[:, :-1] >= 0).all(1) & (losses < least)
-            found, least = np.where(better[:, None], these, found), np.where(better, losses, least)
+            these[:, [*some, -1]] = fit
+            better = (fit[:, :-1] >= 0).all(1) & (objective < least)
+            found, least = np.where(better[:, None], these, found), np.where(better, objective, least)
     return found
-
-
-def _losses(
-    features: Float[np.ndarray, "fit example feature"],
-    positive: Bool[np.ndarray, " example"],
-    trained: Bool[np.ndarray, "fit example"],
-    c: float,
-    at: Float[np.ndarray, "fit coefficient"],
-) -> Float[np.ndarray, " fit"]:
-    """The objective of each fit."""
-    rows = np.where(trained[..., None], features, 0.0)
-    logits = (rows @ at[:, :-1, None])[..., 0] + at[:, -1:]
-    with np.errstate(invalid="ignore"):  # A fit to one class has no intercept.
-        losses = np.where(trained, np.logaddexp(0.0, np.where(positive, -logits, logits)), 0.0)
-    return np.asarray(c * losses.sum(1) + 0.5 * (at[:, :-1] ** 2).sum(1))

@@ -85,15 +85,13 @@ class PaperFigure:
 
 
 def paper_figures(path: Path) -> tuple[PaperFigure, ...]:
-    """Read a list of figures; none if there is no such file.
+    """Read a list of figures.
 
     Raises
     ------
     InputError
         For the first mistake: it names the file, the figure and the key.
     """
-    if not path.is_file():
-        return ()
     try:
         listed = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -17,7 +17,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from interp.errors import InputError
+from interp.errors import TooFewQuestions
 from interp.examples import Question, Span
 from interp.questions import seeded_order
 from interp.vocabulary import fold
@@ -132,7 +132,7 @@ class CityTask:
 
         Raises
         ------
-        InputError
+        TooFewQuestions
             If there are not as many.
         """
         drawn: list[City] = []
@@ -147,9 +147,8 @@ class CityTask:
         if len(drawn) < n:
             of_areas = Counter(map(self.area_of, self.usable(cities, Counter())))
             most = next(m for m in range(n, -1, -1) if sum(min(k, _cap(max_share, m)) for k in of_areas.values()) >= m)
-            raise InputError(
-                f"{self.dataset} has {len(drawn)} questions at --n {n} (at most {cap} a {self.area}); give --n {most}"
-            )
+            found = f"{self.dataset} has {len(drawn)} questions at --n {n} (at most {cap} a {self.area})"
+            raise TooFewQuestions(f"{found}; give --n {most}", most)
         dropped["not drawn"] = len(drawn) - n
         return drawn
 

@@ -17,9 +17,12 @@ corruption    receiver                      donor            source
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-DIRECTIONS = ("denoise", "noise")
-CORRUPTIONS = ("question", "noise", "zero", "mean", "resample")
+from interp.errors import unknown_name
+
+Direction = Literal["denoise", "noise"]
+Corruption = Literal["question", "noise", "zero", "mean", "resample"]
 ABLATIONS = ("zero", "mean", "resample")
 
 
@@ -28,10 +31,9 @@ class Intervention:
     """What is patched into what."""
 
     site: str = "resid_post"
-    direction: str = "denoise"
-    """One of `DIRECTIONS`: clean vectors into a corrupted run, or corrupted ones into a clean run."""
-    corruption: str = "question"
-    """One of `CORRUPTIONS`."""
+    direction: Direction = "denoise"
+    """Clean vectors into a corrupted run, or corrupted ones into a clean run."""
+    corruption: Corruption = "question"
     sigmas: float = 3.0
     """Of the noise, in deviations of the components of the stream before the first block at subjects' tokens."""
     draws: int = 3
@@ -46,6 +48,14 @@ class Intervention:
     """Run every patch as a whole forward pass."""
     screen_steps: int = 0
     """Estimate scores by attribution patching with so many steps, in place of patching; 0 patches."""
+
+    def __post_init__(self) -> None:
+        for kind, name, known in (
+            ("direction", self.direction, get_args(Direction)),
+            ("corruption", self.corruption, get_args(Corruption)),
+        ):
+            if name not in known:
+                raise unknown_name(kind, name, known)
 
     @property
     def receives_clean(self) -> bool:

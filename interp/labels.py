@@ -135,9 +135,10 @@ class Split:
                 f"cannot split {len(stratum)} answers in {n_sides} groups into {self.folds} folds; "
                 f"{self._remedy(len(stratum), n_sides)}"
             )
-        split = self._one_fifth if self.as_published else self._all_folds
-        folds = [split(stratum, side, self.seed + turn) for turn in range(self.n_seeds)]
-        return np.stack(folds), group, side
+        seeds = range(self.seed, self.seed + self.n_seeds)
+        if self.as_published:
+            return np.stack([_one_fifth(len(stratum), seed) for seed in seeds]), group, side
+        return np.stack([self._all_folds(stratum, side, seed) for seed in seeds]), group, side
 
     def _remedy(self, n: int, n_sides: int) -> str:
         """What to do where `n` answers in so many groups cannot be split."""
@@ -162,18 +163,14 @@ class Split:
                 fold[test] = number
         return fold
 
-    def _one_fifth(
-        self,
-        stratum: Shaped[np.ndarray, " example"],
-        side: Int[np.ndarray, " example"],  # noqa: ARG002
-        seed: int,
-    ) -> Int[np.ndarray, " example"]:
-        from sklearn.model_selection import train_test_split
 
-        fold: np.ndarray = np.full(len(stratum), NEVER, dtype=np.int64)
-        _, test = train_test_split(np.arange(len(stratum)), test_size=PAPER_TEST_SHARE, random_state=seed)
-        fold[test] = 0
-        return fold
+def _one_fifth(n: int, seed: int) -> Int[np.ndarray, " example"]:
+    from sklearn.model_selection import train_test_split
+
+    fold: np.ndarray = np.full(n, NEVER, dtype=np.int64)
+    _, test = train_test_split(np.arange(n), test_size=PAPER_TEST_SHARE, random_state=seed)
+    fold[test] = 0
+    return fold
 
 
 def _numbers(names: Sequence[str]) -> Int[np.ndarray, " example"]:

@@ -133,18 +133,16 @@ STATISTICS: Mapping[str, Callable[[Map, Map], float]] = {
 }
 
 
-def centre_of_mass(values: Map, layers: Sequence[int] | None = None) -> Float[np.ndarray, " position"]:
+def centre_of_mass(values: Map, layers: Sequence[int]) -> Float[np.ndarray, " position"]:
     """The mean layer of each column, weighted by how far each cell is above the column's lowest one.
 
-    NaN where a column has no cell, or none above another. The layers are those of the rows; by default rows are
-    counted.
+    NaN where a column has no cell, or none above another. The layers are those of the rows.
     """
     known = np.isfinite(values)
     lowest = np.where(known, values, np.inf).min(0)
     weight = np.where(known, values - np.where(known.any(0), lowest, 0.0), 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        of_rows = np.arange(len(values)) if layers is None else np.asarray(layers)
-        centre: np.ndarray = (weight * of_rows[:, None]).sum(0) / weight.sum(0)
+        centre: np.ndarray = (weight * np.asarray(layers)[:, None]).sum(0) / weight.sum(0)
     return centre
 
 

@@ -46,9 +46,6 @@ class HookedModel(Protocol):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Logits of tokens."""
 
-    def to_tokens(self, *args: Any, **kwargs: Any) -> Any:
-        """Tokens of a text or of several."""
-
     def run_with_cache(self, *args: Any, **kwargs: Any) -> Any:
         """Run the model and return its output and the activations of the hooks that were asked for."""
 
@@ -283,6 +280,11 @@ def run_until(
     Nothing above the last hook is computed; in particular no logits. The hooks are removed whatever happens. Functions
     of `writing` replace a hook's activation by what they return, before `hooks` see it. With `gradients` what the hooks
     see can be differentiated. `passed` goes to the model's forward pass.
+
+    Raises
+    ------
+    InputError
+        If the model ran to its end without calling all of them.
     """
     import torch
 

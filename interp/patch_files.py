@@ -42,15 +42,6 @@ def save_patched(
     write_netcdf(path, dataset, encoding)
 
 
-def is_patched(path: Path) -> bool:
-    """Whether a file is of single pairs, which are not drawn; what cannot be read is not known to be."""
-    try:
-        with xr.open_dataset(path, engine="h5netcdf") as data:
-            return {"reading", "pair"} <= set(data.dims)
-    except (OSError, ValueError):
-        return False
-
-
 def load_patched(path: Path) -> PatchedPairs:
     """Read what `save_patched` wrote.
 

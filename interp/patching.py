@@ -77,7 +77,15 @@ def units_of(layers: Sequence[int], *, n_layers: int, window: int = 1, n_heads: 
         the model fewer. What many layers restore together, none of them need restore alone.
     n_heads
         Patch each of so many heads on its own; None patches the site whole.
+
+    Raises
+    ------
+    InputError
+        If the model has no such layer.
     """
+    absent = next((layer for layer in layers if not 0 <= layer < n_layers), None)
+    if absent is not None:
+        raise InputError(f"this model has no layer {absent}; its layers are 0 to {n_layers - 1}")
     heads: Sequence[int | None] = [None] if n_heads is None else range(n_heads)
     before, after = window // 2, (window - 1) // 2
     spans = [(max(layer - before, 0), min(layer + after, n_layers - 1)) for layer in layers]

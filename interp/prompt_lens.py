@@ -35,7 +35,6 @@ def prompt_map(
     tokens: Sequence[int],
     places: Sequence[int],
     layers: Sequence[int],
-    colour: str = DEFAULT_COLOUR,
 ) -> PromptMap:
     """What a lens says at some layers and tokens of a prompt.
 
@@ -51,8 +50,6 @@ def prompt_map(
         The tokens that are the columns, by their number from 0, ascending.
     layers
         The rows, ascending.
-    colour
-        What the cells are coloured by, one of `interp.prompt_map.COLOURS`.
 
     Raises
     ------
@@ -76,7 +73,7 @@ def prompt_map(
     known = columns["place"] < len(tokens) - 1
     shown["marked"] = ((shown["top_token"] == columns["next_token"]) & known).astype(np.int8)
     attributes: dict[str, str | int] = {"lens": lens.name, "n_tokens": len(tokens)}
-    return assembled(model.tokenizer, layers, shown, columns, attributes).coloured(colour)
+    return assembled(model.tokenizer, layers, shown, columns, attributes).coloured(DEFAULT_COLOUR)
 
 
 def own_logits(

@@ -211,7 +211,13 @@ class ActivationStore:
         return ExamplesOfStore(self, tuple(number[example] for example in examples))
 
     def add(self, shard: int, other: ActivationStore) -> None:
-        """Copy a shard from another store of the same plan, and enter it."""
+        """Copy a shard from another store of the same plan, and enter it.
+
+        Raises
+        ------
+        InputError
+            If the shard is not what was entered in the other store.
+        """
         digest = other.entered()[shard]
         with whole_file(self._path(shard)) as temporary:
             shutil.copyfile(other._path(shard), temporary)

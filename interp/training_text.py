@@ -20,6 +20,7 @@ import numpy as np
 from interp.batches import batched
 from interp.errors import InputError
 from interp.examples import Answer
+from interp.plan import n_shared
 from interp.tokens import encoded_text
 
 FEWEST = 4
@@ -149,7 +150,5 @@ def n_counted(text: Text) -> int:
 
 def shared_tokens(text: Sequence[TextSequence]) -> tuple[int, ...]:
     """What all sequences begin with; each has at least one token more."""
-    first, last = min(each.tokens for each in text), max(each.tokens for each in text)
-    most = min(len(each.tokens) for each in text) - 1
-    n_shared = next((place for place in range(most) if first[place] != last[place]), most)
-    return first[:n_shared]
+    tokens = sorted(each.tokens for each in text)
+    return tokens[0][: n_shared(tokens, range(len(tokens)))]

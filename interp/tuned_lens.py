@@ -26,6 +26,7 @@ import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ class TunedLens:
         """The same on a device."""
         return replace(self, weight=self.weight.to(device), bias=self.bias.to(device))
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """A hash of all translators."""
         digest = hashlib.sha256()
@@ -165,7 +166,18 @@ def named_lens(text: str) -> LogitLens | TunedLens:
     kind, _, path = text.partition(":")
     if kind != TunedLens.name or not path:
         raise InputError(f"no lens {text!r}; write logit, or tuned:PATH with the path that 'interp tune' printed")
-    return TunedLens.load(Path(path).expanduser())
+    return _loaded_once(place := Path(path).expanduser(), _written(place))
+
+
+@lru_cache(maxsize=1)
+def _loaded_once(path: Path, written: tuple[int, ...]) -> TunedLens:  # noqa: ARG001
+    """What a command asks for several times, such as to hash it; it is read anew once it is written anew."""
+    return TunedLens.load(path)
+
+
+def _written(path: Path) -> tuple[int, ...]:
+    """When a file, or a folder and what is in it, was written."""
+    return tuple(each.stat().st_mtime_ns for each in (path, *sorted(path.glob("*"))) if each.exists())
 
 
 def lens_of(text: str, model: HookedModel, source: ModelSource, weights: str = "raw") -> Lens:

@@ -45,7 +45,7 @@ def us_city_questions(n: int, seed: int) -> QuestionSet:
 
     Raises
     ------
-    InputError
+    TooFewQuestions
         If fewer than `n` cities pass.
     """
     task = _task()

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool
 
 from analyses.attribution import largest_in_words, parts_in_words
-from analyses.runs import figure_of, load_result
+from analyses.runs import drawing, load_result
 from interp.attribution_map import DIFFERENCE, MIN_EXAMPLES, NoValue, attribution_maps
 from interp.direct_attribution import Contributions, Reading, contributions
 from interp.errors import InputError
@@ -113,7 +113,7 @@ def test_a_map_is_read_and_drawn_from_its_file(tmp_path: Path) -> None:
     loaded = load_result(tmp_path / "attribution-attn.nc")
     assert isinstance(loaded, Heatmap)
     assert loaded.data.identical(heatmap.data)
-    assert figure_of(tmp_path / "attribution-attn.nc").axes
+    assert drawing(tmp_path / "attribution-attn.nc")[0].axes
 
 
 def test_streams_that_are_not_what_was_written_are_refused() -> None:

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from analyses.runs import figure_of
+from analyses.runs import drawing
 from interp.description import description_of
 from interp.figure_text import overlapping, written_on
 from interp.heatmap import Heatmap
@@ -37,7 +37,7 @@ def beyond(control: np.ndarray = CONTROL, names: tuple[str, ...] = ("token", "al
 
 def drawn(heatmap: Heatmap, tmp_path: Path, *, with_n: bool = False) -> Figure:
     heatmap.save(tmp_path / "probe-beyond.nc")
-    return figure_of(tmp_path / "probe-beyond.nc", with_n=with_n)
+    return drawing(tmp_path / "probe-beyond.nc", with_n=with_n)[0]
 
 
 def values_of(figure: Figure) -> list[Text]:

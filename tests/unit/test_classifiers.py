@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from transformer_lens.tools import analysis
 
+from interp.cell_probe import Probing
 from interp.classifiers import CLASSIFIERS, SPARSE_PROBE, Classifier, MassMean, Sparse, classifier, fit_sparse_probe
 from interp.errors import InputError
 
@@ -110,3 +111,7 @@ def test_a_transformer_lens_without_a_sparse_probe_is_told_in_one_line(
 def test_another_name_is_refused() -> None:
     with pytest.raises(InputError, match="unknown probe 'svm'"):
         classifier("svm", 1.0)
+    with pytest.raises(InputError, match="unknown probe 'svm'"):
+        Probing(kind="svm")
+    with pytest.raises(InputError, match="unknown solver 'liblinear'; nearest: sklearn"):
+        Probing(solver="liblinear")

@@ -133,6 +133,25 @@ def test_the_metrics_of_the_best_cell_are_told_as_far_as_it_has_them(
     assert "nan" not in line
 
 
+def test_of_cells_that_tie_for_the_best_one_is_told_as_it_is() -> None:
+    value = np.array([[0.6, 1.0], [1.0, 0.7]])
+    heatmap = Heatmap.build(
+        value,
+        value - 0.1,
+        value,
+        np.full((2, 2), 100),
+        positions=list("ab"),
+        kind="probe",
+        metric="AUC",
+        scale=(0.5, 1.0),
+        extra={"average_precision": value - 0.2, "n_wrong": np.full((2, 2), 60)},
+        attributes={"counts": "{}"},
+    )
+    told = in_words(heatmap)
+    assert "best cell: layer 0, b: 1.000 [0.900, 1.000], chosen on" in told
+    assert "0.600 of the answers are wrong: average precision 0.800" in told
+
+
 def test_the_default_columns_are_the_papers() -> None:
     assert tuple(DEFAULT_POSITIONS.split(",")) == PAPER_POSITIONS
 

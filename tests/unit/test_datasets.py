@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from interp.datasets import available, load_questions
-from interp.errors import InputError
+from interp.datasets import load_questions
+from interp.errors import InputError, TooFewQuestions
 
 
 def test_unknown_sets_and_absent_files(tmp_path: Path) -> None:
@@ -34,13 +34,12 @@ def test_naming_a_set_needs_no_heavy_import() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
-def test_as_many_questions_are_available_as_a_set_has() -> None:
-    n = available("us-cities", 1000)
-    assert 300 < n < 1000
-    assert len(load_questions("us-cities", n=n, seed=0).questions) == n
-    with pytest.raises(InputError, match="us-cities has"):
-        load_questions("us-cities", n=n + 1, seed=0)
-    assert available("us-cities", 100) == 100
-    assert available("capitals", 1000) == len(
-        load_questions("capitals", n=available("capitals", 1000), seed=0).questions
-    )
+@pytest.mark.parametrize("dataset", ["us-cities", "capitals"])
+def test_a_set_that_is_too_small_says_how_many_questions_it_has(dataset: str) -> None:
+    with pytest.raises(TooFewQuestions, match=f"{dataset} has") as too_few:
+        load_questions(dataset, n=1000, seed=0)
+    n = too_few.value.available
+    assert 100 < n < 1000
+    assert len(load_questions(dataset, n=n, seed=0).questions) == n
+    with pytest.raises(TooFewQuestions):
+        load_questions(dataset, n=n + 1, seed=0)

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from interp.errors import InputError
-from interp.example_values import AUC, MEAN, MEDIAN, ExampleValues, is_of_examples, joint_draws
+from interp.example_values import AUC, MEAN, MEDIAN, ExampleValues, joint_draws
 
 N, LAYERS, POSITIONS = 24, (3, 5, 8), ("last_q", "-1")
 
@@ -62,7 +62,6 @@ def test_a_map_of_all_examples_is_known_and_another_is_not(statistic: str) -> No
 def test_a_file_gives_back_what_was_saved_and_its_subsets(tmp_path: Path, statistic: str) -> None:
     of, some = examples(statistic), np.arange(N) % 3 == 0
     of.save(tmp_path / "examples.nc", also={"correct": some, "fold": np.zeros((1, N), dtype=np.int64)})
-    assert is_of_examples(tmp_path / "examples.nc")
     loaded, subset = (ExampleValues.load(tmp_path / "examples.nc", name) for name in ("all", "correct"))
     np.testing.assert_array_equal(loaded.values, of.values)
     assert (loaded.ids, loaded.groups, loaded.layers, loaded.positions) == (of.ids, of.groups, LAYERS, POSITIONS)
@@ -78,7 +77,6 @@ def test_what_is_no_such_file_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"examples\.nc is not a file of examples' values"):
         ExampleValues.load(tmp_path / "examples.nc", "wrong")
     (tmp_path / "other.nc").write_bytes(b"nothing")
-    assert not is_of_examples(tmp_path / "other.nc")
     with pytest.raises(InputError, match=r"other\.nc"):
         ExampleValues.load(tmp_path / "other.nc")
 

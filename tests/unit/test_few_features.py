@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-from interp.few_features import coefficients, non_negative_coefficients
+from interp.few_features import fitted, non_negative_coefficients
 
 
 def objective(at: np.ndarray, features: np.ndarray, positive: np.ndarray, c: float) -> float:
@@ -34,9 +34,10 @@ def test_the_optimum_is_scikit_learns(seed: int, n_features: int, signal: float,
     features *= scale
     trained = rng.random((3, 60)) < 0.8
     features[~trained] = np.nan
-    found = coefficients(features, positive, trained, c)
-    for own, rows, theirs in zip(found, trained, features, strict=True):
+    found = fitted(features, positive, trained, c)
+    for own, reached, rows, theirs in zip(*found, trained, features, strict=True):
         of_fit = theirs[rows], positive[rows]
+        assert reached == pytest.approx(objective(own, *of_fit, c), rel=1e-9, abs=1e-12)
         peer = LogisticRegression(C=c, solver="newton-cholesky", tol=1e-10, max_iter=1000).fit(*of_fit)
         expected = np.append(peer.coef_[0], peer.intercept_)
         lowest = objective(expected, *of_fit, c)
@@ -52,9 +53,10 @@ def test_one_class_has_no_coefficients_and_does_no_harm_to_others(kept: int) -> 
     positive, features = np.arange(20) % 2 == 0, rng.normal(size=(2, 20, 2))
     trained = np.ones((2, 20), dtype=bool)
     trained[0] = positive if kept else False
-    found = coefficients(features, positive, trained, 1.0)
-    assert np.isnan(found[0]).all()
-    np.testing.assert_array_equal(found[1:], coefficients(features[1:], positive, trained[1:], 1.0))
+    found, alone = fitted(features, positive, trained, 1.0), fitted(features[1:], positive, trained[1:], 1.0)
+    for each, of_alone in zip(found, alone, strict=True):
+        assert np.isnan(each[0]).all()
+        np.testing.assert_array_equal(each[1:], of_alone)
 
 
 @pytest.mark.parametrize("level", [0.0, 7.0, 1e6])
@@ -63,7 +65,7 @@ def test_a_feature_that_is_the_same_everywhere_has_no_weight(level: float) -> No
     positive = rng.random(50) < 0.3
     features = np.stack([rng.normal(size=50) + positive, np.full(50, level)], axis=1)
     trained = np.ones((1, 50), dtype=bool)
-    both, alone = (coefficients(each[None], positive, trained, 1e4)[0] for each in (features, features[:, :1]))
+    both, alone = (fitted(each[None], positive, trained, 1e4).coefficients[0] for each in (features, features[:, :1]))
     assert both[1] * level + both[2] == pytest.approx(alone[1], abs=1e-6)
     assert both[0] == pytest.approx(alone[0], rel=1e-6)
 

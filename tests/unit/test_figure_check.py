@@ -22,6 +22,7 @@ from interp.heatmap import Heatmap
 from tests.listed_figures import save_results
 from tests.unit.test_heatmap import heatmap_of
 
+CITIES = Path(__file__).parents[2] / "figures" / "smollm2-135m" / "cities"
 SUFFIXES = (".pdf", ".png", ".svg")
 FILES = (
     *(f"tiny/{name}.{kind}" for name in ("baselines", "patch", "probe") for kind in ("pdf", "png")),
@@ -108,6 +109,13 @@ def test_of_a_list_only_its_figures_are_drawn(folder: Path, capsys: pytest.Captu
     assert not (folder / "tiny" / "patch.png").exists()
     assert cli.main(["figures", str(folder / "no.toml")]) == 2
     assert f"no list of figures at {folder / 'no.toml'}" in capsys.readouterr().err
+
+
+def test_what_every_pair_or_example_gave_is_not_drawn_and_a_damaged_file_is_not_passed_over(tmp_path: Path) -> None:
+    for name in ("patch.nc", "patch-pairs.nc", "probe-examples.nc"):
+        shutil.copyfile(CITIES / name, tmp_path / name)
+    (tmp_path / "damaged.nc").write_bytes(b"nothing")
+    assert [path.name for path in drawings.results_below(tmp_path)] == ["damaged.nc", "patch.nc"]
 
 
 def without(name: str) -> Callable[[Path], None]:

@@ -41,10 +41,6 @@ def test_what_is_not_said_has_a_default(folder: Path) -> None:
     assert figure.panels == ((Panel(probe),),)
 
 
-def test_without_a_list_there_are_no_figures(tmp_path: Path) -> None:
-    assert paper_figures(tmp_path / "figures.toml") == ()
-
-
 def test_a_list_may_be_empty(folder: Path) -> None:
     assert read(folder, "# to be written\n") == ()
 

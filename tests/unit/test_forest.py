@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from analyses.runs import figure_of, load_result
+from analyses.runs import drawing, load_result
 from interp.errors import InputError
 from interp.estimates import Estimates
 from interp.forest import NESTED, forest_figure
@@ -101,18 +101,18 @@ def test_the_best_cell_of_the_map_beside_it_is_a_row_of_its_own() -> None:
 def test_a_file_of_estimates_is_drawn_beside_the_map_that_it_names(tmp_path: Path) -> None:
     estimates_of([0.6, 0.7], beside="probe.nc").save(tmp_path / "baselines.nc")
     assert isinstance(load_result(tmp_path / "baselines.nc"), Estimates)
-    alone = figure_of(tmp_path / "baselines.nc").get_size_inches()
+    alone = drawing(tmp_path / "baselines.nc")[0].get_size_inches()
     map_of().save(tmp_path / "probe.nc")
     assert isinstance(load_result(tmp_path / "probe.nc"), Heatmap)
-    beside = figure_of(tmp_path / "baselines.nc")
+    beside = drawing(tmp_path / "baselines.nc")[0]
     assert beside.get_size_inches()[0] > alone[0]
     map_of(identity='{"n": 500}').save(tmp_path / "probe.nc")
     estimates_of([0.6, 0.7], beside="probe.nc", identity='{"n": 1000}').save(tmp_path / "baselines.nc")
-    assert figure_of(tmp_path / "baselines.nc").get_size_inches()[0] == alone[0], (
+    assert drawing(tmp_path / "baselines.nc")[0].get_size_inches()[0] == alone[0], (
         "a map of other answers is no neighbour"
     )
     for name in ("a.png", "b.png"):
-        save_figure(figure_of(tmp_path / "baselines.nc"), tmp_path / name)
+        save_figure(drawing(tmp_path / "baselines.nc")[0], tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 

@@ -9,8 +9,9 @@ import pytest
 from matplotlib.collections import LineCollection
 
 from analyses import cli
-from analyses.runs import figure_of
-from interp.depth_figure import LINES, depth_figure
+from analyses.runs import drawing
+from interp.depth_figure import depth_figure
+from interp.heatmap import LINES
 from interp.held_out_kl import held_out_map
 from interp.scales import Scale
 from tests.unit.test_heatmap import heatmap_of
@@ -49,7 +50,7 @@ def test_it_is_drawn_as_lines_with_their_bands_and_drawn_again(tmp_path: Path) -
     sums = {"logit lens": sums_of(1, 2, 3, 4, 5, 6), "tuned lens": sums_of(0.1, 0.2, 0.1, 0.2, 0.1, 0.2)}
     found = held_out_map(sums, N_TOKENS, list("abcdef"))
     found.save(tmp_path / "tuned-lens.nc")
-    (axes,) = figure_of(tmp_path / "tuned-lens.nc").axes
+    (axes,) = drawing(tmp_path / "tuned-lens.nc")[0].axes
     assert axes.get_yscale() == "log"
     assert [text.get_text() for text in axes.get_legend().get_texts()] == list(sums)
     for column, line in enumerate(axes.lines):

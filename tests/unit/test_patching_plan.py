@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.errors import InputError
+from interp.interventions import Intervention
 from interp.models import padded
 from interp.patching import Run, Target, Unit, put, target_table, units_of
 from interp.sweep import Column, shared_passes
@@ -93,6 +95,22 @@ def test_a_window_is_so_many_layers_around_its_centre_and_fewer_at_the_ends(
 def test_heads_come_within_their_layer() -> None:
     assert units_of([1, 4], n_layers=6, n_heads=2) == [Unit(1, 1, 0), Unit(1, 1, 1), Unit(4, 4, 0), Unit(4, 4, 1)]
     assert units_of([0, 5], n_layers=6, window=3) == [Unit(0, 1), Unit(4, 5)]
+
+
+@pytest.mark.parametrize("layer", [-1, 3])
+def test_a_layer_that_the_model_has_not_is_refused(layer: int) -> None:
+    with pytest.raises(InputError, match=f"no layer {layer}; its layers are 0 to 2$"):
+        units_of([1, layer], n_layers=3)
+
+
+@pytest.mark.parametrize(("setting", "known"), [("direction", "noise"), ("corruption", "zero")])
+def test_an_intervention_that_is_not_known_is_refused(
+    setting: str, known: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Tests check the types of all arguments; who uses the library does not.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(InputError, match=f"unknown {setting} '{known.title()}'; nearest: {known}"):
+        Intervention(**{setting: known.title()})  # type: ignore[arg-type]
 
 
 def test_a_run_is_read_at_each_place_once_in_order() -> None:

@@ -11,7 +11,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from analyses.transfer import Config, in_words, questions_of_set, require_unlike_names
+from analyses import probing
+from analyses.asking import at_most
+from analyses.transfer import Config, in_words, require_unlike_names
 from interp.auc import auc_interval, refitting_factor
 from interp.cell_probe import Probing
 from interp.errors import InputError
@@ -225,11 +227,11 @@ def test_matrices_survive_their_files_and_are_drawn_the_same(sets: list[Probed],
 def test_of_a_set_or_a_file_with_fewer_questions_all_are_asked(tmp_path: Path) -> None:
     rows = [{"question": f"{index}?", "answer": "France"} for index in range(30)]
     small, large = (str(written(tmp_path / f"{n}.csv", rows[:n])) for n in (12, 30))
-    config = Config(n=20)
     for dataset, n in ((small, 12), (large, 20), ("capitals", 20)):
-        own, questions = questions_of_set(config, dataset)
+        own, questions = at_most(Config(n=20, dataset=dataset), probing.questions_of)
         assert (own.dataset, own.n, len(questions.questions)) == (dataset, n, n)
-    assert questions_of_set(Config(n=1000), "capitals")[0].n < 1000
+    own, questions = at_most(Config(n=1000, dataset="us-cities"), probing.questions_of)
+    assert own.n == len(questions.questions) < 1000
 
 
 def test_files_of_one_name_are_refused() -> None:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from interp.errors import InputError
 from interp.lenses import LogitLens
 from interp.model_sources import ModelSource
-from interp.tuned_lens import TunedLens, lens_of
+from interp.tuned_lens import TunedLens, lens_of, named_lens
 from tests.respondents import Mute
 
 N_LAYERS, D_MODEL = 4, 3
@@ -225,3 +225,14 @@ def test_a_published_lens_is_read_as_tensors_and_never_as_code(tmp_path: Path) -
             (tmp_path / "lens" / "params.pt").write_bytes(damage)
             with pytest.raises(InputError, match=r"give a folder with its config\.json and params\.pt"):
                 TunedLens.load(tmp_path / "lens")
+
+
+def test_a_lens_is_read_again_only_if_it_is_written_again(tmp_path: Path) -> None:
+    path, lens = tmp_path / "lens.safetensors", random_lens()
+    lens.save(path)
+    first = named_lens(f"tuned:{path}")
+    assert named_lens(f"tuned:{path}") is first
+    replace(lens, bias=lens.bias + 1).save(path)
+    again = named_lens(f"tuned:{path}")
+    assert isinstance(again, TunedLens)
+    assert torch.equal(again.bias, lens.bias + 1)
