@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import logit
+from scipy.special import expit, logit
 from scipy.stats import norm, t
 from sklearn.metrics import roc_auc_score
 
 from interp.auc import (
+    auc_above_chance,
     auc_and_influence,
     auc_difference,
     auc_interval,
@@ -16,6 +17,7 @@ from interp.auc import (
     drawn_aucs,
     macro_auc_interval,
     macro_bootstrap_interval,
+    refitting_factor,
 )
 from interp.means import group_draws
 
@@ -258,3 +260,66 @@ def test_two_classes_have_the_interval_of_the_one() -> None:
     np.testing.assert_allclose(both, auc_interval(scores, positive))
     perfect = np.stack([positive, ~positive]).astype(float)[:, None]
     assert macro_auc_interval(perfect, np.stack([positive, ~positive]), group=np.arange(80)).value == 1.0
+
+
+def test_a_perfect_order_is_worth_the_groups_that_were_scored() -> None:
+    scores = np.where(np.arange(30) < 4, np.nan, np.arange(30.0))
+    assert auc_interval(scores, np.arange(30) >= 10).low == pytest.approx(0.025 ** (1 / 6))
+
+
+def test_groups_are_counted_over_all_scorings() -> None:
+    """Each of which scores a fifth of the examples: all 25 groups are in the interval."""
+    rng = np.random.default_rng(0)
+    labels, group = rng.random(100) < 0.5, np.arange(100) // 4
+    of_folds = np.full((5, 100), np.nan)
+    for fold in range(5):
+        of_folds[fold, fold::5] = rng.normal(size=20) + labels[fold::5]
+    value, low, _ = auc_interval(of_folds, labels, group=group)
+    _, influence = auc_and_influence(of_folds, labels, group)
+    half = t.ppf(0.975, 24) * np.sqrt((influence**2).sum() * 25 / 24)
+    assert low == pytest.approx(expit(logit(value) - half / (value * (1 - value))))
+
+
+def test_of_one_class_the_mean_over_classes_has_the_interval_of_its_auc() -> None:
+    rng = np.random.default_rng(1)
+    labels, group = rng.random(60) < 0.5, np.arange(60) // 3
+    scores = (rng.normal(size=60) + labels)[None]
+    one = auc_interval(scores, labels, group=group, variance_factor=2.0)
+    assert macro_auc_interval(scores[None], labels[None], group=group, variance_factor=2.0) == pytest.approx(one)
+
+
+def test_classes_that_are_all_told_apart_have_the_interval_of_the_rarest() -> None:
+    number = np.repeat([0, 1, 2], [12, 14, 4])
+    positive = np.arange(3)[:, None] == number
+    found = macro_auc_interval(positive[:, None].astype(float), positive, group=np.arange(30))
+    assert found == pytest.approx((1.0, 0.025 ** (1 / 4), 1.0))
+
+
+def test_what_groups_add_above_chance_is_the_auc_of_what_is_scored() -> None:
+    rng = np.random.default_rng(2)
+    labels, group = rng.random(40) < 0.5, np.arange(40) // 3
+    scores = rng.normal(size=(2, 40)) + labels
+    scores[0, :7], scores[1, 30:] = np.nan, np.nan
+    value, parts = auc_above_chance(scores, labels, group)
+    assert value == auc_interval(scores, labels).value
+    assert parts.sum() == pytest.approx(value - 0.5)
+
+
+def test_an_order_that_is_perfect_or_all_wrong_says_nothing_in_draws() -> None:
+    labels, weights = np.arange(30) >= 10, group_draws(np.arange(30), 20, np.random.default_rng(0))
+    for scores in (np.arange(30.0), -np.arange(30.0)):
+        assert np.isnan(bootstrap_interval(scores[None], labels, weights)).all()
+
+
+@pytest.mark.parametrize(("folds", "factor"), [(1, 1.25), (2, 3.0), (5, 2.25)])
+def test_fits_of_fewer_folds_widen_more(folds: int, factor: float) -> None:
+    assert refitting_factor(folds) == pytest.approx(factor)
+
+
+def test_draws_that_have_one_class_alone_are_left_out_of_the_interval() -> None:
+    rng = np.random.default_rng(3)
+    labels, scores = np.arange(8) < 2, rng.normal(size=(1, 8))
+    weights = group_draws(np.arange(8), 200, rng)
+    assert np.isnan(drawn_aucs(scores, labels, weights)).any()
+    assert np.isfinite(bootstrap_interval(scores, labels, weights)).all()
+    assert np.isfinite(macro_bootstrap_interval(scores[None], labels[None], weights)).all()

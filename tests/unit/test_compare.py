@@ -11,14 +11,14 @@ import pytest
 from matplotlib.text import Text
 
 from analyses.runs import load_result
-from interp.comparable import differences, require_comparable
+from interp.comparable import differences, layers_differ, require_comparable
 from interp.compare import Operand
 from interp.comparison import Comparison
 from interp.comparison_figure import comparison_figure
 from interp.errors import InputError
 from interp.example_values import MEAN, ExampleValues
 from interp.heatmap import LOW, MORE_IS, Heatmap
-from interp.map_agreement import CORRELATIONS, spearman
+from interp.map_agreement import CORRELATIONS, MIN_CELLS, spearman
 from interp.plot import save_figure
 from interp.scales import Scale
 from tests.compared_maps import LAYERS, POSITIONS, compare, drawn, operand
@@ -236,3 +236,85 @@ def test_of_chosen_layers_the_numbers_are_layers() -> None:
     layers = [0, 5, 10, 20]
     chosen = [replace(each, heatmap=Heatmap(each.heatmap.data.assign_coords(layer=layers))) for each in maps]
     assert compare(*chosen).statistic(0, "peak_layers").value == 20
+
+
+def changed(of: Operand, name: str, cell: tuple[int, int], value: float) -> Operand:
+    """The same with another number in a cell of its map, whatever its examples give there."""
+    array = of.heatmap.data[name].values.copy()
+    array[cell] = value
+    return replace(of, heatmap=Heatmap(of.heatmap.data.assign({name: (("layer", "position"), array)})))
+
+
+def test_n_is_that_of_the_map_that_is_of_fewer_examples() -> None:
+    fewer = changed(changed(operand("a", drawn(1)), "n", (2, 3), 7), "n", (0, 0), 90)
+    n = compare(fewer, operand("b", drawn(2))).data["n"].values[0]
+    assert (n[2, 3], n[0, 0], n[1, 1]) == (7, 40, 40)
+
+
+def test_the_fewest_cells_that_have_an_order_are_compared() -> None:
+    comparison = compare(operand("a", few(MIN_CELLS), examples=False), operand("b", few(MIN_CELLS), examples=False))
+    assert comparison.statistic(0, "spearman").value == pytest.approx(1)
+
+
+def test_a_map_that_has_one_value_in_all_common_cells_is_refused() -> None:
+    flat, upper = drawn(1), drawn(2)
+    flat[:6], upper[6:] = 1.0, np.nan
+    with pytest.raises(InputError, match=r"flat has one value in all of the 36 cells of flat and upper"):
+        compare(operand("flat", flat), operand("upper", upper))
+
+
+def test_draws_of_a_map_whose_small_values_are_more_are_turned_as_it_is() -> None:
+    plain, ranks = operand("plain", 5 * drawn(1)), operand("ranks", -5 * drawn(1), **{MORE_IS: LOW})
+    value, low, _ = compare(plain, ranks).statistic(0, "spearman")
+    assert value == pytest.approx(1)
+    assert low > 0.8
+
+
+def test_a_cell_that_a_map_lacks_has_no_interval_though_its_examples_have_it() -> None:
+    lacking = changed(operand("a", drawn(1)), "value", (3, 1), np.nan)
+    data = compare(lacking, operand("b", drawn(2))).data
+    assert np.isnan([data[name].values[0, 3, 1] for name in ("value", "low", "high")]).all()
+    assert np.isfinite(data["low"].values).sum() == np.isfinite(data["value"].values).sum()
+
+
+def test_centres_of_chosen_layers_are_within_their_intervals_and_an_empty_column_has_none() -> None:
+    values, layers = drawn(1), list(range(3, 3 + 2 * LAYERS, 2))
+    values[:, 4] = np.nan
+    of = operand("a", values)
+    assert of.examples is not None
+    data = of.heatmap.data.assign_coords(layer=layers)
+    chosen = Operand("a", Heatmap(data), replace(of.examples, layers=tuple(layers)))
+    found = compare(chosen, replace(chosen, name="b")).data.isel(map=0)
+    known = np.arange(len(POSITIONS)) != 4
+    low, centre, high = (found[name].values for name in ("centre_low", "centre", "centre_high"))
+    assert (low[known] < centre[known]).all()
+    assert (centre[known] < high[known]).all()
+    assert np.isnan(found["peak"].values).tolist() == (~known).tolist()
+
+
+def test_groups_that_all_maps_have_are_counted() -> None:
+    first, second = operand("a", drawn(1)), operand("b", drawn(2))
+    assert second.examples is not None
+    names = tuple(f"q{number}" for number in range(30, 70))
+    later = replace(second, examples=replace(second.examples, ids=names, groups=names))
+    assert "examples: 40 in a, 40 in b; groups of questions in all: 10" in differences([first, later])
+
+
+def test_layers_differ_where_a_published_map_has_others() -> None:
+    own, deeper = operand("a", drawn(1)), operand("b", drawn(1, 20))
+    attributes = own.heatmap.data.attrs | {"kind": "published"}
+    published = replace(own, heatmap=Heatmap(own.heatmap.data.assign_attrs(attributes)))
+    assert layers_differ([published, deeper])
+    assert not layers_differ([published, own])
+    assert not layers_differ([own, deeper])
+
+
+def test_maps_of_fewer_questions_are_refused_and_published_ones_have_no_settings() -> None:
+    first = operand("a", drawn(1), dtype="float32")
+    fewer = operand("b", drawn(2), identity='{"questions": "q", "n": 30}')
+    with pytest.raises(InputError, match="how many questions were asked"):
+        require_comparable([first, fewer], "method")
+    attributes = first.heatmap.data.attrs | {"kind": "published", "dtype": ""}
+    published = Operand("c", Heatmap(first.heatmap.data.assign_attrs(attributes)))
+    assert not [line for line in differences([first, published]) if line.startswith("dtype")]
+    require_comparable([published, fewer], "method")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 
-from interp.auc import auc_interval
-from interp.cell_probe import Probing, Scores, cell_scores
+from interp import controls as controls_module
+from interp.auc import auc_difference, auc_interval, refitting_factor
+from interp.cell_probe import NoValue, Probing, Scores, cell_scores
 from interp.controls import (
     BEYOND_SCALES,
     CONTROLS,
@@ -25,6 +27,7 @@ from interp.controls import (
 from interp.examples import Answer, Question, TokenizedText
 from interp.heatmap import Heatmap
 from interp.labels import Labels, Split
+from interp.permutations import Null, flipped_sums
 from interp.positions import MISSING
 
 N = 400
@@ -275,3 +278,120 @@ def test_the_controls_that_a_map_is_beyond_are_those_that_tell_something() -> No
     for answers, told in ((ANSWERS, "token"), (hard, "token, difficulty")):
         data = beyond_data([features], control_scores(answers, TOKENS, labels(), Probing()))
         assert data.attrs["metric"] == f"AUC beyond the strongest control ({told})"
+
+
+def in_fours() -> Labels:
+    """Every answer is a group, and four of them are one side."""
+    return Split().labels(WRONG.tolist(), [str(n) for n in range(N)], [str(n // 4) for n in range(N)])
+
+
+def test_the_features_of_shape_count_from_the_answer_and_difficulties_are_ranked() -> None:
+    longer = replace(ANSWERS[0], token_ids=(7, 7, 7, 8, 9, 10), n_prompt=5)
+    shape = control_features([ANSWERS[1], longer], np.array([2, 5]))["shape"]
+    np.testing.assert_allclose(shape[:, 0], [-1, 1])
+    np.testing.assert_array_equal(shape[:, 2], 0)
+    of_hard = [answer(index, difficulty=value) for index, value in enumerate((1000.0, 1.0, 10.0))]
+    difficulty = control_features(of_hard, np.full(3, 2))["difficulty"]
+    np.testing.assert_allclose(difficulty[:, 0], np.sqrt(1.5) * np.array([1, -1, 0]))
+
+
+@pytest.mark.parametrize(("c", "strengths"), [((0.5,), (0.5,)), ((0.01, 0.1), controls_module.STRENGTHS)])
+def test_controls_are_probed_as_they_are(
+    c: tuple[float, ...], strengths: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the solver of the probe, of strengths of their own where one is chosen, and not standardised anew."""
+    seen: list[Probing] = []
+
+    def noted(features: torch.Tensor, present: np.ndarray, labels: Labels, probing: Probing) -> Scores:
+        seen.append(probing)
+        return cell_scores(features, present, labels, probing)
+
+    monkeypatch.setattr(controls_module, "cell_scores", noted)
+    (scores,) = control_scores(ANSWERS, TOKENS, labels(), Probing(c, solver="sklearn"), ["token", "all"])["token"]
+    assert np.isfinite(scores.inner).any()
+    assert set(seen) == {Probing(strengths, solver="sklearn", standardise=False)}
+    for each in scores:
+        np.testing.assert_array_equal(each, each.round(3))
+
+
+def test_the_intervals_of_controls_are_over_sides_and_for_the_refits() -> None:
+    split = in_fours()
+    of_controls = control_scores(ANSWERS, TOKENS, split, Probing(), ["token"])
+    data = control_values(of_controls, split, ["-1"])
+    found = [data[name].item() for name in ("control", "control_low", "control_high")]
+    factor = refitting_factor(split.n_folds)
+    cell = of_controls["token"][0].held_out
+    assert found == pytest.approx(auc_interval(cell, split.wrong, group=split.side, variance_factor=factor))
+
+
+def test_what_is_beyond_has_its_interval_over_sides_and_its_marks_for_the_refits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    split, seen = in_fours(), {}
+
+    def difference(*scores: np.ndarray, **rest: Any) -> Any:
+        seen.update(rest)
+        return auc_difference(*scores, **rest)
+
+    def flipped(parts: np.ndarray, *rest: Any) -> np.ndarray:
+        seen["sides"] = parts.shape[1]
+        return flipped_sums(parts, *rest)
+
+    def null(*parts: Any, **rest: Any) -> Null:
+        seen["inflation"] = parts[1]
+        return Null(*parts, **rest)
+
+    monkeypatch.setattr(controls_module, "auc_difference", difference)
+    monkeypatch.setattr(controls_module, "Null", null)
+    monkeypatch.setattr(controls_module, "flipped_sums", flipped)
+    features = np.random.default_rng(3).normal(size=(N, 4)) + WRONG[:, None]
+    beyond_data([features], control_scores(ANSWERS, TOKENS, split, Probing()), split, draws=40)
+    np.testing.assert_array_equal(seen["group"], split.side)
+    assert seen["sides"] == N // 4
+    assert seen["variance_factor"] == seen["inflation"] ** 2 == pytest.approx(refitting_factor(split.n_folds))
+
+
+def test_a_cell_has_its_own_marks_and_keeps_its_own_reason() -> None:
+    """Of few examples chance is farther from nothing, in a map of two columns as in any."""
+    rng, split, probing = np.random.default_rng(4), labels(), Probing()
+    tokens = np.repeat(TOKENS, 2, axis=1)
+    tokens[100:, 1] = MISSING
+    cells = [
+        [cell_scores(torch.from_numpy(rng.normal(size=(N, 4))), of, split, probing) for of in (tokens != MISSING).T]
+        for _ in range(3)
+    ]
+    scores = Scores(
+        *(np.stack([np.stack([getattr(cell, name) for cell in row]) for row in cells]) for name in Scores._fields)
+    )
+    scores.held_out[0, 0], scores.inner[0, 0] = np.nan, np.nan
+    why = np.zeros((3, 2), dtype=np.int8)
+    why[0, 0] = NoValue.ACTIVATIONS_NOT_FINITE
+    value = np.where(why == 0, 0.5, np.nan)
+    heatmap = Heatmap.build(
+        value,
+        value,
+        value,
+        (tokens != MISSING).sum(0)[None].repeat(3, axis=0),
+        positions=["last_q", "-1"],
+        kind="probe",
+        metric="AUC",
+        scale=(0.5, 1.0),
+        extra={"n_wrong": np.ones((3, 2), dtype=np.int64), "why_missing": why},
+        attributes={"why_missing_meanings": " ".join(member.name.lower() for member in NoValue)},
+    )
+    of_controls = control_scores(ANSWERS, tokens, split, probing)
+    values = control_values(of_controls, split, ["last_q", "-1"])
+    data = beyond_map(heatmap, scores, of_controls, split, values, draws=200).data
+    assert (data["why_missing"] == why).all()
+    assert (data["threshold"].values[1:, 1] > 1.3 * data["threshold"].values[1:, 0]).all()
+
+
+def test_features_are_standardised_by_the_answers_that_have_the_position() -> None:
+    longer = [
+        replace(each, n_prompt=2 + index, token_ids=(7,) * (20 + index)) for index, each in enumerate(ANSWERS[:6])
+    ]
+    absent = replace(ANSWERS[6], n_prompt=900, token_ids=(7,) * 901)
+    alone = control_features(longer, np.full(6, 9))["shape"]
+    with_absent = control_features([*longer, absent], np.array([9] * 6 + [MISSING]))["shape"]
+    np.testing.assert_allclose(with_absent[:6], alone)
+    np.testing.assert_allclose(alone[:, 0].std(), 1)

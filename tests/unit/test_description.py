@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interp.auc import Interval
 from interp.depth_trends import Trend
-from interp.description import Description, description_of
+from interp.description import Control, Description, description_of
 from interp.estimates import Estimates
 from interp.extremes import Runs
 from interp.heatmap import Heatmap
@@ -240,3 +242,40 @@ def test_a_description_cannot_be_changed() -> None:
     assert replace(found, n_cells=5) != found
     with pytest.raises(AttributeError):
         found.n_cells = 5  # type: ignore[misc]
+
+
+def test_half_of_the_layers_and_half_of_the_examples_are_enough() -> None:
+    value = np.array([[0.6, 0.7], [0.6, 0.7], [0.99, np.nan], [0.99, np.nan]])
+    coinciding = json.dumps({"a = b": 0.5, "a = c": 0.49})
+    found = description_of(map_of(value, attributes={"coinciding": coinciding}))
+    assert found.means is not None
+    assert (found.means.strongest, found.means.layers) == ("column 1", (0, 1))
+    assert found.coinciding == {"a = b": 0.5}
+
+
+def test_of_columns_that_are_as_strong_the_first_by_name_is_named() -> None:
+    found = description_of(map_of(np.full((3, 3), 0.6), names=["b", "c", "a"])).means
+    assert found is not None
+    assert (found.strongest, found.weakest) == ("a", "a")
+
+
+def test_a_column_has_the_n_of_the_layer_that_has_most_and_lacks_what_any_lacks_most() -> None:
+    missing = json.dumps({"a": {"no_exact_answer": 3, "after_the_end": 1}, "b": {"no_exact_answer": 5}})
+    found = description_of(map_of(np.array([[np.nan, 0.6], [0.7, 0.6]]), attributes={"missing": missing}))
+    assert [column.n for column in found.columns] == [100, 100]
+    assert found.dropped == {"no exact answer": 5, "after the end": 1}
+
+
+def test_controls_are_told_where_they_are_least_and_most() -> None:
+    ends = {"control": [[0.6, 0.9], [np.nan, 0.7]], "control_low": [[0.5, 0.8], [np.nan, 0.6]]}
+    ends |= {"control_high": [[0.7, 1.0], [np.nan, 0.8]]}
+    controls = xr.Dataset(
+        {name: (("which", "position"), np.array(values)) for name, values in ends.items()},
+        coords={"which": ["token", "shape"], "position": ["a", "b"]},
+    )
+    data = map_of(np.full((2, 2), 0.1), names=["a", "b"]).data.merge(controls)
+    found = description_of(Heatmap(data.assign(strongest=("position", ["token", "token"])))).controls
+    assert found == (
+        Control("token", Interval(0.6, 0.5, 0.7), Interval(0.9, 0.8, 1.0), "b"),
+        Control("shape", Interval(0.7, 0.6, 0.8), Interval(0.7, 0.6, 0.8), "b"),
+    )

@@ -130,3 +130,28 @@ def test_a_pair_is_drawn_with_both_of_its_questions() -> None:
 def test_an_auc_needs_its_two_classes() -> None:
     with pytest.raises(ValueError, match="two classes"):
         ExampleValues(np.zeros((1, 1, 1, 1)), AUC, ("q",), ("g",), (0,), ("-1",))
+
+
+def test_a_subset_has_its_own_groups_and_classes(tmp_path: Path) -> None:
+    of, some = examples(AUC), np.arange(N) % 3 == 1
+    of.save(tmp_path / "examples.nc", also={"correct": some})
+    subset = ExampleValues.load(tmp_path / "examples.nc", "correct")
+    assert of.positive is not None
+    assert subset.positive is not None
+    assert subset.groups == tuple(np.array(of.groups)[some])
+    np.testing.assert_array_equal(subset.positive, of.positive[some])
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_map_of_small_values_is_known_to_single_precision_from_either_side(sign: int) -> None:
+    of = examples(MEAN)
+    of = replace(of, values=of.values / 100)
+    (own,) = of.drawn(np.ones((1, N), dtype=np.float32))
+    assert of.gives(own + sign * 5e-4)
+    assert not of.gives(own + sign * 5e-3)
+
+
+def test_the_map_of_several_scorings_is_their_mean() -> None:
+    of = examples(MEAN, scorings=3)
+    each = [replace(of, values=of.values[[row]]).drawn(np.ones((1, N), dtype=np.float32)) for row in range(3)]
+    np.testing.assert_allclose(of.drawn(np.ones((1, N), dtype=np.float32)), np.mean(each, axis=0))

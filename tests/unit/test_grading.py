@@ -115,3 +115,7 @@ def test_the_exact_answer_is_not_changed_by_its_judgement() -> None:
     before = answer("It is Paris", "Paris", "Paris")
     (after,) = graded([before], "match", NOBODY)
     assert replace(after, correct=None) == before
+
+
+def test_what_is_no_number_is_not_the_same_number() -> None:
+    assert verdict("number", answer("It is many", "many", "a few")) is False

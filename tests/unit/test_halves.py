@@ -194,3 +194,18 @@ def test_what_cannot_be_halved_has_no_factor(tmp_path: Path, caplog: pytest.LogC
     assert caplog.messages == ["no cell can be halved: intervals are widened by what folds have in common"] * 2
     assert measured_widening(scored, mask, labels, store, PLAIN, halvings=0, seed=0) is None
     assert len(caplog.messages) == 2
+
+
+def test_the_spread_is_held_against_the_variance_over_sides() -> None:
+    """Examples that are there twice, on one side, say no more than once."""
+    rng = np.random.default_rng(0)
+    wrong = np.arange(120) % 2 == 0
+    features = torch.from_numpy(rng.normal(size=(120, 3)) + 0.5 * wrong[:, None])
+    expected = []
+    for times in (1, 2):
+        sides = [str(number) for number in np.repeat(np.arange(120), times)]
+        labels = Split(4).labels(np.repeat(wrong, times).tolist(), sides)
+        cell = features.repeat_interleave(times, dim=0)
+        everyone = np.ones(120 * times, dtype=bool)
+        expected.append(spread_of_halves(cell, everyone, labels, Probing(), 10, rng).expected)
+    assert expected[1] == pytest.approx(expected[0], rel=0.2)

@@ -204,3 +204,27 @@ def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
             told.append(str(error))
     assert told
     assert "\n" not in "".join(told)
+
+
+def test_what_rounding_takes_off_a_scale_is_its_end() -> None:
+    scale = Scale(0.5, 1.0)
+    below, above = scale.outside(np.array([0.49, 0.5 - 1e-8, 0.7, 1.0 + 1e-8, 1.01]))
+    assert below.tolist() == [True, False, False, False, False]
+    assert above.tolist() == [False, False, False, False, True]
+
+
+def test_what_has_no_logarithm_is_missing_on_a_log_scale() -> None:
+    values = np.array([[0.0, -1.0, 1.0, np.e]])
+    np.testing.assert_allclose(Scale(0.1, 10.0, "log").placed(values), [[np.nan, np.nan, 0, 1]])
+    unknown = np.full_like(values, np.nan)
+    heatmap = Heatmap.build(
+        values,
+        unknown,
+        unknown,
+        np.ones(values.shape, dtype=np.int64),
+        positions=list("abcd"),
+        kind="norm",
+        metric="ratio",
+        scale=Scale(0.1, 10.0, "log"),
+    )
+    np.testing.assert_allclose(heatmap.turned(values), [[np.nan, np.nan, 0, 1]])

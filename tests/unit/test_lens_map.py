@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from interp.example_values import MEAN, MEDIAN
+from interp.heatmap import LOW, MORE_IS
 from interp.lens_map import (
     MIN_EXAMPLES,
     QUANTITIES,
@@ -15,10 +17,12 @@ from interp.lens_map import (
     agreement,
     lens_examples,
     lens_map,
+    scale_of,
     settled,
 )
 from interp.lens_readings import NOT_FINITE, UNASKED
 from interp.plot import heatmap_figure
+from interp.scales import Scale
 
 N, LAYERS, POSITIONS = 90, (0, 1, 2, 3), ("last_q", "-1")
 
@@ -214,3 +218,62 @@ def test_intervals_cover(quantity: str) -> None:
         found = lens_map(data, quantity, "all", examples(60), draws=300, seed=seed).data
         covered.append(((found["low"] <= truth) & (truth <= found["high"])).values)
     assert 0.9 <= np.mean(covered) <= 1
+
+
+def test_what_is_not_judged_is_neither_right_nor_wrong() -> None:
+    data, judged = without_cells(values()), examples()
+    known = np.isfinite(data["entropy"].values)
+    for subset, of in (("correct", judged.correct), ("wrong", judged.wrong)):
+        np.testing.assert_array_equal(lens_map(data, "entropy", subset, judged).data["n"], known[..., of].sum(-1))
+    difference = lens_map(data, "entropy", "difference", judged).data
+    for name, of in (("n_correct", judged.correct), ("n_wrong", judged.wrong)):
+        np.testing.assert_array_equal(difference[name], known[..., of].sum(-1))
+
+
+def test_sides_of_a_contrast_are_counted_by_their_names() -> None:
+    correct = np.arange(N) < 60
+    data = lens_map(values(), "agreement", "difference", Examples(np.arange(N), correct, ~correct)).data
+    assert (int(data["n_correct"][0, 0]), int(data["n_wrong"][0, 0])) == (60, 30)
+
+
+def test_examples_that_a_map_is_not_of_are_no_reason_for_what_it_lacks() -> None:
+    data = values()
+    few = Examples(np.arange(N), np.arange(N) < 10, np.arange(N) >= 10)
+    data["entropy"].values[:, 0, 50] = np.nan
+    why = lens_map(data, "entropy", "correct", few).data["why_missing"].values[:, 0]
+    assert (why == NoValue.TOO_FEW_EXAMPLES).all()
+    assert (lens_map(data, "entropy", "wrong", few).data["why_missing"].values[:, 0] == NoValue.LENS_NOT_FINITE).all()
+
+
+def test_a_share_of_none_may_be_one_of_some() -> None:
+    data = values()
+    data["rank"].values[:] = 3
+    found = lens_map(data, "answer-settled", "all", examples()).data
+    squared = 1.959964**2
+    assert (found["value"] == 0).all()
+    assert (found["low"] == 0).all()
+    np.testing.assert_allclose(found["high"], squared / (N + squared), rtol=1e-5)
+
+
+@pytest.mark.parametrize("target", ["answer", "gold", "next"])
+def test_every_token_has_its_own_quantities(target: str) -> None:
+    data = values()
+    logprob, rank = (QUANTITIES[f"{target}-{name}"].values(data) for name in ("logprob", "rank"))
+    asked = data["rank"].sel(target=target).values >= 0
+    np.testing.assert_array_equal(logprob.values[asked], data["log_probability"].sel(target=target).values[asked])
+    np.testing.assert_array_equal(rank.values[asked], data["rank"].sel(target=target).values[asked] + 1)
+    assert np.isnan(logprob.values[~asked]).all()
+
+
+def test_small_is_more_of_ranks_entropy_and_divergence_and_ranks_have_medians() -> None:
+    data = values()
+    for quantity in QUANTITIES:
+        small = quantity.endswith("-rank") or quantity in ("entropy", "kl")
+        attributes = lens_map(data, quantity, "all", examples(), draws=2).data.attrs
+        assert (attributes.get(MORE_IS) == LOW) == small
+        of_examples = lens_examples(data, quantity, ["g"] * N)
+        assert of_examples.statistic == (MEDIAN if quantity.endswith("-rank") else MEAN)
+
+
+def test_a_scale_of_nothing_has_a_length() -> None:
+    assert scale_of(np.zeros(3), "mean", "all") == scale_of(np.empty(0), "mean", "all") == Scale(0.0, 1.0)

@@ -16,7 +16,7 @@ from interp.cell_probe import Probing, cell_scores
 from interp.errors import InputError
 from interp.examples import Question
 from interp.labels import NEVER, Labels, Split
-from interp.linear_probes import LinearProbes, fitted_probes, key_of, trained_on
+from interp.linear_probes import LinearProbes, cell_probes, fitted_probes, key_of, trained_on
 from tests.stored import store_of
 
 POSITIONS = ("last_q", "-1")
@@ -184,3 +184,15 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"not one")
     with pytest.raises(InputError, match="is not a file of probes"):
         LinearProbes.load(path)
+
+
+def test_questions_that_differ_in_their_context_alone_are_others() -> None:
+    asked = question("a", "Who?")
+    assert key_of(replace(asked, id="b", dataset="other")) == key_of(asked)
+    assert key_of(replace(asked, context="In 1990.")) != key_of(asked)
+
+
+@pytest.mark.parametrize("value", [1.0, torch.nan])
+def test_a_cell_whose_activations_tell_nothing_has_no_probe(value: float) -> None:
+    present = np.ones(N, dtype=bool)
+    assert cell_probes(torch.full((N, D), value), present, labels_of(), Probing()) is None

@@ -227,3 +227,13 @@ def test_fits_take_the_preconditioner_of_those_before_them(
 def test_one_class_is_refused() -> None:
     with pytest.raises(ValueError, match="both classes"):
         fit_logistic(torch.eye(4, dtype=torch.float64), torch.ones(1, 4, dtype=torch.bool), torch.ones(1, 4).double())
+
+
+def test_a_fit_that_factorisations_do_not_bring_to_its_optimum_either_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logistic.ConjugateGradients, "max_steps", 1)
+    monkeypatch.setattr(logistic, "MAX_SINGLE_STEPS", 1)
+    monkeypatch.setattr(logistic, "MAX_STEPS", 1)
+    features = torch.randn(40, 60, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    positive = (torch.arange(40) % 2 == 0).expand(4, 40)
+    fits = fit_each(features @ features.T, positive, torch.full((4, 40), 10.0, dtype=torch.float64))
+    assert not fits.converged.any()

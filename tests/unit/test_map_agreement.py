@@ -19,6 +19,7 @@ from interp.map_agreement import (
     kendall,
     kendall_interval,
     moved_maps,
+    n_top,
     of_columns,
     peak_distance,
     rank_difference,
@@ -228,3 +229,31 @@ def test_layers_that_do_not_follow_each_other_are_their_numbers() -> None:
     assert peak_distance(first, first[::-1], layers) == (0, 0)
     assert peak_distance(first, np.where(first == 0.6, 1.0, first), layers) == (20, 1)
     np.testing.assert_allclose(centre_of_mass(first, layers), [10, 20])
+
+
+def test_peaks_are_of_the_cells_that_both_maps_have() -> None:
+    first, second = np.zeros((4, 5)), np.zeros((4, 5))
+    first[0, 0], first[1, 1], second[0, 0], second[3, 2] = 9.0, 5.0, np.nan, 7.0
+    assert peak_distance(first, second) == (2, 1)
+    assert peak_distance(second, first) == (-2, -1)
+
+
+def test_a_columns_centre_has_nothing_to_do_with_the_level_of_the_others() -> None:
+    np.testing.assert_allclose(centre_of_mass(np.array([[0.0, 10.0], [1.0, 11.0], [2.0, 12.0]])), [5 / 3, 5 / 3])
+
+
+def test_the_fewest_cells_that_have_an_order_are_enough() -> None:
+    first = np.arange(4.0)[None]
+    assert spearman(first, first) == pytest.approx(1)
+    assert kendall(first, first) == pytest.approx(1)
+    assert within_layers(first, first) == pytest.approx(1)
+
+
+def test_two_cells_have_ranks_that_differ() -> None:
+    np.testing.assert_array_equal(rank_difference(np.array([[2.0, 1.0]]), np.array([[1.0, 2.0]])), [[1, -1]])
+
+
+def test_the_top_is_rounded_to_the_nearest_number_of_cells() -> None:
+    cells = np.zeros((6, 6))
+    assert n_top(cells, cells) == 2
+    assert n_top(cells[:2], cells[:2]) == 1

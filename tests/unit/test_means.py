@@ -110,3 +110,12 @@ def test_groups_are_counted_in_each_cell() -> None:
     np.testing.assert_allclose([low[0], high[0]], np.quantile(drawn[:, 0], [0.025, 0.975]), atol=1e-6)
     np.testing.assert_allclose([low[2], high[2]], np.quantile(drawn[:, 2], [0.025, 0.975]))
     assert np.isnan([low[1], high[1]]).all()
+
+
+def test_of_two_groups_an_interval_is_far_wider_than_its_draws() -> None:
+    drawn = np.linspace(-1, 1, 2001)[:, None]
+    (low,), (high,) = percentile_interval(drawn, np.array([2]))
+    (low_of_draws,), (high_of_draws,) = percentile_interval(drawn)
+    assert low_of_draws == pytest.approx(-0.95)
+    assert low < -0.999
+    assert (low, low_of_draws) == pytest.approx((-high, -high_of_draws))

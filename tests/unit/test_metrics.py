@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import expit
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 
 from interp.cell_probe import Probing, Scores, cell_scores
@@ -77,3 +78,22 @@ def test_without_folds_within_folds_no_threshold_is_chosen() -> None:
     assert np.isnan(found["accuracy"])
     assert np.isnan(found["f1"])
     assert np.isfinite(found["average_precision"])
+
+
+def test_a_threshold_is_half_way_between_two_scores() -> None:
+    assert best_threshold(np.array([0.0, 1.0, 4.0]), np.array([False, False, True])) == 2.5
+
+
+def test_of_several_splits_calibration_is_the_mean_and_folds_that_cannot_choose_have_no_accuracy() -> None:
+    rng = np.random.default_rng(0)
+    labels = Split(4, 0, 2).labels((np.arange(80) % 2 == 0).tolist(), [str(n) for n in range(80)])
+    held_out = rng.normal(size=(2, 80)) + np.array([[0.2], [3.0]]) * labels.wrong
+    inner = np.where(labels.fold[0] == np.arange(4)[:, None], np.nan, held_out[0])
+    found = cell_metrics(Scores(held_out, inner), labels)
+    each = [calibration_error(expit(row), labels.wrong) for row in held_out]
+    assert found["calibration_error"] == pytest.approx(np.mean(each))
+    assert abs(each[0] - each[1]) > 0.02
+    inner[2] = np.nan
+    without = cell_metrics(Scores(held_out, inner), labels)
+    assert np.isnan([without["accuracy"], without["f1"]]).all()
+    assert without["average_precision"] == found["average_precision"]

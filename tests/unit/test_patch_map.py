@@ -423,3 +423,31 @@ def test_a_file_of_something_else_is_refused_in_one_line(tmp_path: Path) -> None
             load_patched(path)
         assert str(refused.value).startswith(str(path))
         assert "\n" not in str(refused.value)
+
+
+def test_cells_of_too_few_pairs_do_not_widen_the_scale() -> None:
+    patched = patched_pairs()
+    values = np.full((N_PAIRS, len(LAYERS), len(POSITIONS)), 0.5)
+    values[:, 0, 0] = np.where(np.arange(N_PAIRS) < MIN_PAIRS - 1, 100.0, np.nan)
+    effects = Effects(values, 0.0, "Change in logit difference")
+    heatmap = patch_map(patched, effects, layers=LAYERS, positions=POSITIONS, draws=20, seed=0)
+    assert np.isnan(heatmap.data["value"].values[0, 0])
+    assert heatmap.scale.high == pytest.approx(0.5)
+
+
+def test_a_peak_is_where_a_run_is_furthest_from_unpatched() -> None:
+    values = np.ones((N_PAIRS, len(LAYERS), len(POSITIONS)))
+    values[:, 1], values[:, 2] = 0.1, 1.3
+    effects = Effects(values, 1.0, "Recovery of logit difference")
+    heatmap = patch_map(patched_pairs(), effects, layers=LAYERS, positions=POSITIONS, draws=20, seed=0)
+    np.testing.assert_array_equal(heatmap.data["peak"], np.array([[0, 0], [1, 1], [0, 0]]))
+
+
+def test_a_mean_is_of_the_pairs_that_a_cell_has_when_cells_are_held_against_each_other() -> None:
+    """One cell has 1 in all of its 8 pairs; the other, of 20 pairs, is far from 0 in each and 0 in the mean."""
+    effects = np.full((20, 1, 2), np.nan)
+    effects[:8, 0, 0] = 1.0
+    effects[:, 0, 1] = np.where(np.arange(20) % 2 == 0, 2.0, -2.0)
+    p, corrected = sign_flip_p_values(effects, draws=2000, rng=np.random.default_rng(0))
+    assert p[0, 0] < 0.02
+    assert corrected[0, 0] < 0.08

@@ -256,3 +256,78 @@ def test_what_groups_add_above_chance_is_the_auc(seed: int, n: int, n_groups: in
     aucs = [roc_auc_score(wrong[np.isfinite(row)], row[np.isfinite(row)]) for row in scores]
     assert value == pytest.approx(np.mean(aucs))
     assert parts.sum() == pytest.approx(value - 0.5)
+
+
+def test_the_least_p_value_of_the_fewest_draws_is_marked() -> None:
+    null = Null(np.linspace(0.4, 0.6, 19)[:, None], 1.0)
+    marks = null.marks(np.array([[0.9]]))
+    assert marks["p_corrected"] == pytest.approx(0.05)
+    assert marks["marked"].tolist() == [[1]]
+
+
+def test_a_cells_own_p_value_is_of_what_refits_spread_to_and_of_the_draws_that_it_has() -> None:
+    values = np.array([[0.6], [0.55], [np.nan], [0.4]])
+    np.testing.assert_allclose(Null(values, 1.0).p_values(np.array([0.58])), [2 / 4])
+    np.testing.assert_allclose(Null(values, 2.0).p_values(np.array([0.58])), [3 / 4])
+
+
+def test_inflation_is_how_far_refits_are_from_chance_and_is_1_at_least() -> None:
+    null = np.array([[0.6, np.nan], [0.4, 0.6]])
+    assert inflation_of([0.7, 0.7], null) == pytest.approx(2)
+    assert inflation_of([0.5, 0.51], null) == inflation_of([], null) == 1
+
+
+def test_refits_to_groups_that_change_places_have_folds_that_are_as_stratified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares: set[tuple[int, ...]] = set()
+
+    def noted(store: object, mask: object, permuted: dict[tuple[int, int], list[Labels]], *rest: object) -> list[float]:
+        shares.update(tuple(np.bincount(each.fold[0, each.wrong])) for each in next(iter(permuted.values())))
+        return [0.4, 0.6]
+
+    monkeypatch.setattr(chance, "refitted_aucs", noted)
+    marked_map(tmp_path, 0, 0.0)
+    assert shares == {(10, 10, 10, 10)}
+
+
+def test_answers_that_are_kept_apart_have_their_signs_flipped_and_are_kept_apart_in_refits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every question is a group of its own, four of them have one answer; one of two cells is refitted."""
+    rng = np.random.default_rng(0)
+    wrong, mask = rng.permutation(80) < 40, np.ones((80, 2), dtype=bool)
+    split, probing = Split(4), Probing(nested=False)
+    labels = split.labels(wrong.tolist(), [str(n) for n in range(80)], [str(n // 4) for n in range(80)])
+    store = store_of(tmp_path / "store", torch.from_numpy(rng.normal(size=(1, 2, 80, 6))).float())
+    scores = out_of_fold_scores(store, mask, labels, probing, parts=tmp_path / "scores")
+    sides, shapes = set(), {}
+
+    def refitted(
+        store: object, mask: object, permuted: dict[tuple[int, int], list[Labels]], *rest: object
+    ) -> list[float]:
+        sides.update(len(np.unique(each.side)) for of_cell in permuted.values() for each in of_cell)
+        return [0.1, 0.9]
+
+    def inflated(refits: list[float], null: np.ndarray) -> float:
+        shapes["null"] = null.shape
+        return inflation_of(refits, null)
+
+    def flipped(parts: np.ndarray, n_draws: int, rng: np.random.Generator) -> np.ndarray:
+        shapes["parts"] = parts.shape
+        return flipped_sums(parts, n_draws, rng)
+
+    monkeypatch.setattr(chance, "REFIT_CELLS", 1)
+    for name, function in (("refitted_aucs", refitted), ("inflation_of", inflated), ("flipped_sums", flipped)):
+        monkeypatch.setattr(chance, name, function)
+    heatmap = probe_map(scores, mask, labels, store)
+    attributes = with_marks(heatmap, scores, mask, labels, store, split, probing, draws=200, seed=0).data.attrs
+    assert "sign flips of answers" in attributes["mark"]
+    assert attributes["refits_spread"] > 2
+    assert sides == {20}
+    assert shapes == {"null": (200, 1), "parts": (2, 20)}
+
+
+def test_ten_groups_of_a_size_are_the_fewest_that_are_exchanged() -> None:
+    assert exchangeable(np.arange(10))
+    assert not exchangeable(np.arange(9))

@@ -17,6 +17,7 @@ from interp.positions import (
     coinciding_pairs,
     missing_by_reason,
     position_table,
+    replaced_shares,
     require_known,
     resolved_mask,
 )
@@ -242,3 +243,22 @@ def test_the_papers_policy_takes_letters_that_become_two_for_one() -> None:
 def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(InputError, match="unknown policy 'papr'; nearest: paper"):
         position_table([], policy="papr")
+
+
+def test_how_often_names_are_one_token_is_a_share_of_the_answers_that_have_both() -> None:
+    opens_with_it, silent = answer_of(["Ghana", "."], Span(0, 5), identifier="a"), answer_of(["No", "."], None)
+    table = position_table([opens_with_it, silent], ["last_q", "exact_answer_before_first"])
+    assert coinciding_pairs(table) == {"last_q = exact_answer_before_first": 1.0}
+    assert (coincidence(table).values == 1).all()
+
+
+def test_an_answer_of_no_tokens_has_no_span() -> None:
+    table = position_table([answer_of([], None)], ["answer:first", "answer:last"])
+    assert (table["token"].values == MISSING).all()
+    assert (table["reason"].values == Reason.NO_SUCH_SPAN).all()
+
+
+def test_one_answer_of_many_whose_position_is_replaced_is_told() -> None:
+    answers = [answer_of(["Ghana"], Span(0, 5), identifier=str(number)) for number in range(199)]
+    table = position_table([*answers, answer_of(["No"], None)], ["exact_answer_first", "last_q"], policy="paper")
+    assert replaced_shares(table) == {"exact_answer_first": 0.005}

@@ -12,14 +12,28 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import cross_val_predict, train_test_split
 from sklearn.preprocessing import StandardScaler
 
+from interp import cell_probe as cell_probe_module
 from interp import probe as probe_module
-from interp.auc import auc_interval, refitting_factor
+from interp.auc import auc_interval, bootstrap_interval, refitting_factor
 from interp.cell_batches import scores_of_batch
-from interp.cell_probe import SOLVERS, NoValue, Probing, Scores, cell_scores, present_features, scores_of_labellings
+from interp.cell_probe import (
+    SOLVERS,
+    CellFits,
+    NoValue,
+    Probing,
+    Scores,
+    best_cost,
+    cell_scores,
+    present_features,
+    scores_of_labellings,
+    why_no_value,
+)
 from interp.errors import InputError
+from interp.halves import widening_of
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels, Split
-from interp.logistic import rough_log_odds
+from interp.logistic import Fits, fit_each, rough_log_odds
+from interp.means import group_draws
 from interp.probe import best_cell, out_of_fold_scores, probe_map, refitted_aucs
 from interp.store import ActivationStore
 from tests.stored import store_of
@@ -454,3 +468,91 @@ def test_several_labels_of_a_cell_have_the_scores_of_each_alone(probing: Probing
         alone = cell_scores(activations, present, labels, replace(probing, nested=False))
         assert np.isfinite(alone.held_out).any() == (labels.wrong.sum() > 20)
         assert_alike(ours, alone)
+
+
+def test_a_map_has_its_intervals_over_sides_and_for_the_refits(tmp_path: Path) -> None:
+    """By DeLong and by draws, with the factor that it is given; three questions are one side."""
+    rng, n = np.random.default_rng(0), 120
+    wrong = (rng.random(n) < 0.5).tolist()
+    labels = Split(4, 0, 3).labels(wrong, [str(i) for i in range(n)], [str(i // 3) for i in range(n)])
+    cells = torch.from_numpy(rng.normal(size=(1, 2, n, 6)) + 0.4 * labels.wrong[:, None]).float()
+    store, mask = stored(cells, tmp_path), rng.random((n, 2)) < 0.9
+    scores = out_of_fold_scores(store, mask, labels, Probing(nested=False), parts=tmp_path / "scores")
+    data = probe_map(scores, mask, labels, store, draws=200, widening=widening_of(4.0)).data.isel(layer=0)
+    weights = group_draws(labels.side, 200, np.random.default_rng(0))
+    np.testing.assert_allclose(data["variance_factor"], 4.0)
+    for column, cell in enumerate(scores.held_out[0]):
+        found = data.isel(position=column)
+        expected = auc_interval(cell, labels.wrong, group=labels.side, variance_factor=4.0)
+        assert [float(found[name]) for name in ("value", "low", "high")] == pytest.approx(expected)
+        ends = bootstrap_interval(cell, labels.wrong, weights, variance_factor=4.0)
+        assert [float(found[f"{end}_bootstrap"]) for end in ("low", "high")] == pytest.approx(ends)
+        of_seeds = [auc_interval(of_seed, labels.wrong).value for of_seed in cell]
+        assert float(found["sd_of_seeds"]) == pytest.approx(np.std(of_seeds, ddof=1))
+
+
+def test_of_the_published_split_the_errors_that_are_scored_are_counted(tmp_path: Path) -> None:
+    n = 200
+    labels = Split(as_published=True).labels((np.arange(n) % 3 == 0).tolist(), [str(i) for i in range(n)])
+    mask = np.random.default_rng(0).random((n, 2)) < 0.9
+    data = map_of(torch.randn(1, 2, n, 4), mask, labels, tmp_path).data
+    scored = mask & (labels.fold[0] != NEVER)[:, None]
+    assert data["n"].values[0].tolist() == scored.sum(0).tolist()
+    assert data["n_wrong"].values[0].tolist() == (scored & labels.wrong[:, None]).sum(0).tolist()
+
+
+def test_what_cannot_be_refitted_has_no_auc_and_a_fold_that_cannot_choose_no_best_cell(tmp_path: Path) -> None:
+    labels = labels_of(100)
+    store, mask = stored(planted(labels, 1.0)[None, None].repeat(1, 2, 1, 1), tmp_path), np.ones((100, 2), dtype=bool)
+    none = replace(labels, wrong=np.zeros(100, dtype=bool))
+    assert len(refitted_aucs(store, mask, {(0, 0): [labels, none]}, Probing())) == 1
+    scores = out_of_fold_scores(store, mask, labels, Probing(), parts=tmp_path / "scores")
+    assert best_cell(scores, labels, store) is not None
+    scores.inner[:, :, 2] = np.nan
+    assert best_cell(scores, labels, store) is None
+
+
+def test_activations_are_all_the_same_where_those_of_the_examples_that_have_the_position_are(tmp_path: Path) -> None:
+    labels, mask = labels_of(100), np.ones((100, 2), dtype=bool)
+    mask[:10, 1] = False
+    cells = torch.randn(1, 2, 100, 4)
+    cells[0, 1, 10:] = 2.5
+    data = map_of(cells, mask, labels, tmp_path).data
+    assert data["why_missing"].values.tolist() == [[NoValue.HAS_VALUE, NoValue.ACTIVATIONS_ALL_THE_SAME]]
+
+
+def test_why_a_cell_has_no_value_goes_by_what_is_scored_and_present() -> None:
+    labels = labels_of(120, wrong_rate=0.3)
+    everyone, wrong = np.ones(120, dtype=bool), labels.wrong
+    in_one_fold = replace(labels, fold=np.where(wrong, 0, np.arange(120) % 5)[None])
+    assert why_no_value(in_one_fold, everyone) == NoValue.A_FOLD_TRAINS_ON_ONE_CLASS
+    few_scored = replace(labels, fold=np.where(wrong & (np.cumsum(wrong) > 2), NEVER, np.arange(120) % 5)[None])
+    assert why_no_value(few_scored, everyone) == NoValue.TOO_FEW_OF_A_CLASS
+    side = np.where(wrong, np.cumsum(wrong) // 6, 1000 + np.arange(120))
+    grouped = replace(labels, group=side, side=side)
+    assert why_no_value(grouped, everyone) == NoValue.HAS_VALUE
+    assert why_no_value(grouped, ~wrong | (side <= 4)) == NoValue.TOO_FEW_GROUPS_OF_A_CLASS
+
+
+def test_the_strength_of_a_probe_of_all_examples_is_chosen_by_what_is_scored() -> None:
+    """Of noise, where a weak regularisation does well on what it was fitted to."""
+    labels = Split(as_published=True).labels((np.arange(60) % 2 == 0).tolist(), [str(i) for i in range(60)])
+    features = torch.from_numpy(np.random.default_rng(0).normal(size=(60, 80)))
+    assert best_cost(CellFits(features, labels.wrong, Probing()), labels.fold[0], 1, (1e-3, 10.0)) == 1e-3
+
+
+def test_fits_that_do_not_converge_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unfinished(*given: object) -> Fits:
+        return (fits := fit_each(*given))._replace(converged=torch.zeros_like(fits.converged))
+
+    monkeypatch.setattr(cell_probe_module, "fit_each", unfinished)
+    with pytest.raises(RuntimeError, match="did not converge"):
+        scores_of(planted(labels_of(60), 1.0), labels_of(60))
+
+
+def test_scikit_learns_solver_tries_every_strength() -> None:
+    labels = labels_of(60)
+    cell = CellFits(planted(labels, 1.0).double(), labels.wrong, Probing(solver="sklearn"))
+    trained = (labels.fold[0] != 0)[None]
+    weak, strong = cell.rough_scores(trained, (1.0, 1e-3))
+    assert np.ptp(strong) < 0.2 * np.ptp(weak)

@@ -12,9 +12,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
-from interp.auc import auc_difference, refitting_factor
+from interp.auc import auc_and_influence, auc_difference, auc_interval, refitting_factor
 from interp.cell_probe import NoValue, Probing, cell_scores
 from interp.heatmap import Heatmap
 from interp.labels import Labels, Split
@@ -292,3 +293,64 @@ def test_one_published_split_has_a_selectivity_too(tmp_path: Path) -> None:
     test = labels.fold[0] == 0
     expected = np.isin(types[test], types[~test]).mean()
     np.testing.assert_allclose(data["type_trained"], expected)
+
+
+def with_sides(rng: np.random.Generator) -> tuple[np.ndarray, Labels]:
+    """Every example is a group, and three of them are one side."""
+    types, labels = drawn(rng)
+    names = [str(index) for index in range(N)]
+    return types, Split().labels(labels.wrong.tolist(), names, [str(index // 3) for index in range(N)])
+
+
+def test_the_interval_has_the_variance_of_sides_and_of_few_tasks() -> None:
+    rng = np.random.default_rng(11)
+    types, labels = with_sides(rng)
+    controls = control_tasks(labels, named(types), 3, seed=0)
+    scores = rng.normal(size=(1, N)) + labels.wrong
+    of_tasks = np.stack([rng.normal(size=(1, N)) + k * task.wrong for k, task in enumerate(controls.tasks)])
+    found = cell_selectivity(scores, of_tasks, labels, controls)
+    value, influence = auc_and_influence(scores, labels.wrong, labels.side)
+    each = [auc_and_influence(*of, labels.side) for of in zip(of_tasks, [x.wrong for x in controls.tasks], strict=True)]
+    aucs, of_controls = np.array([auc for auc, _ in each]), np.mean([parts for _, parts in each], axis=0)
+    between = aucs.var(ddof=1) / 3
+    variance = refitting_factor(5) * ((influence - of_controls) ** 2).sum() + between
+    half = t.ppf(0.975, 2 * (variance / between) ** 2) * np.sqrt(variance)
+    assert tuple(found.selectivity) == pytest.approx(
+        (value - aucs.mean(), value - aucs.mean() - half, value - aucs.mean() + half)
+    )
+
+
+def test_perfect_control_tasks_have_the_bound_of_their_sides() -> None:
+    rng = np.random.default_rng(12)
+    types, labels = with_sides(rng)
+    controls = control_tasks(labels, named(types), 2, seed=0)
+    perfect = np.stack([task.wrong[None].astype(float) for task in controls.tasks])
+    found = cell_selectivity(rng.normal(size=(1, N)), perfect, labels, controls).control
+    assert found == auc_interval(perfect[0], controls.tasks[0].wrong, group=labels.side)
+    assert found.low < auc_interval(perfect[0], controls.tasks[0].wrong).low
+
+
+def test_one_task_that_cannot_be_probed_is_enough_to_know_nothing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(13)
+    types, labels = drawn(rng)
+    mask, cells = np.ones((N, 2), dtype=bool), torch.from_numpy(rng.normal(size=(1, 2, N, 5)))
+    store = store_of(tmp_path / "store", cells)
+    scores = out_of_fold_scores(store, mask, labels, PROBING, parts=tmp_path / "scores")
+    controls = control_tasks(labels, named(types), 3, seed=0)
+    of_tasks = control_task_scores(store, mask, controls, PROBING, parts=tmp_path / "scores")
+    of_tasks[1].held_out[0, 1] = np.nan
+    data = selectivity_map(probe_map(scores, mask, labels, store), scores, of_tasks, mask, labels, controls).data
+    assert data["why_missing"].values.tolist() == [[NoValue.HAS_VALUE, NoSelectivity.A_CONTROL_TASK_CANNOT_BE_PROBED]]
+
+
+def test_types_are_trained_on_by_the_examples_that_have_the_position(tmp_path: Path) -> None:
+    rng = np.random.default_rng(14)
+    types, labels = drawn(rng)
+    mask = rng.random((N, 2)) < np.array([0.15, 0.5])
+    data = mapped(torch.from_numpy(rng.normal(size=(1, 2, N, 5))), mask, labels, named(types), tmp_path).data
+    fold = labels.fold[0]
+    for column, present in enumerate(mask.T):
+        rows = np.flatnonzero(present)
+        elsewhere = [bool((present & (types == types[row]) & (fold != fold[row])).any()) for row in rows]
+        assert 0 < np.mean(elsewhere) < 1
+        assert data["type_trained"].values[0, column] == pytest.approx(np.mean(elsewhere))

@@ -14,8 +14,8 @@ from sklearn.metrics import roc_auc_score
 from analyses import probing
 from analyses.asking import at_most
 from analyses.transfer import Config, in_words, require_unlike_names
-from interp.auc import auc_interval, refitting_factor
-from interp.cell_probe import Probing
+from interp.auc import auc_difference, auc_interval, refitting_factor
+from interp.cell_probe import NoValue, Probing
 from interp.errors import InputError
 from interp.examples import Question
 from interp.heatmap import Heatmap
@@ -238,3 +238,66 @@ def test_files_of_one_name_are_refused() -> None:
     require_unlike_names(["good", "bad"])
     with pytest.raises(InputError, match="two of --datasets go by the name good; rename one of the files"):
         require_unlike_names(["good", "bad", "good"])
+
+
+def test_a_map_of_transfer_is_of_the_answers_that_are_judged(sets: list[Probed]) -> None:
+    a, b = sets[:2]
+    judged = np.arange(N) % 3 != 0
+    heatmap, scores = transferred_map(probes_of(a), b.store, b.mask, b.labels.wrong, b.labels.side, judged=judged)
+    assert np.isfinite(scores[1, 1, b.mask[:, 1] & ~judged]).all()
+    found = heatmap.data.sel(layer=1, position="-1")
+    expected = auc_interval(np.where(judged, scores[1, 1], np.nan), b.labels.wrong, group=b.labels.side)
+    assert [float(found[name]) for name in ("value", "low", "high")] == pytest.approx(expected)
+    assert int(found["n"]) == (b.mask[:, 1] & judged).sum()
+    assert int(found["n_wrong"]) == (b.mask[:, 1] & judged & b.labels.wrong).sum()
+
+
+def test_of_few_judged_answers_of_a_class_there_is_no_value(sets: list[Probed]) -> None:
+    a, b = sets[:2]
+    judged = ~b.labels.wrong | (np.cumsum(b.labels.wrong) <= 2)
+    data = transferred_map(probes_of(a), b.store, b.mask, b.labels.wrong, b.labels.side, judged=judged)[0].data
+    assert (data["why_missing"] == NoValue.TOO_FEW_OF_A_CLASS).all()
+    assert np.isnan(data["value"]).all()
+
+
+def test_every_test_set_has_its_own_baselines(sets: list[Probed]) -> None:
+    a, b = sets[0], replace(sets[1], baselines={"other": sets[1].baselines["weak"]})
+    differences = transfer_matrices([a, b], (1, "-1"))[1].data
+    assert differences["baseline"].values.tolist() == ["weak", "other"]
+    np.testing.assert_array_equal(
+        differences["value"].sel(test="b"), transfer_matrices(sets[:2], (1, "-1"))[1].data["value"].sel(test="b")
+    )
+
+
+def test_differences_are_widened_for_refits_on_the_own_set_alone(sets: list[Probed]) -> None:
+    """Over sides, of which there may be fewer than groups."""
+    a, b = (replace(each, labels=replace(each.labels, side=each.labels.side // 3)) for each in sets[:2])
+    aucs, differences = (matrix.data for matrix in transfer_matrices([a, b], (1, "-1")))
+    elsewhere = transferred_scores(probes_of(a), b.store, b.mask, 1, "-1")[None]
+    for test, scores, factor in ((a, a.scores.held_out[1, 1], refitting_factor(4)), (b, elsewhere, 1.0)):
+        how = {"group": test.labels.side, "variance_factor": factor}
+        baseline = np.where(np.isfinite(scores), -test.baselines["weak"], np.nan)
+        for data, expected in (
+            (aucs, auc_interval(scores, test.labels.wrong, **how)),
+            (differences, auc_difference(scores, baseline, test.labels.wrong, **how)),
+        ):
+            cell = data.sel(train="a", test=test.name)
+            assert [float(cell[name]) for name in ("value", "low", "high")] == pytest.approx(expected)
+
+
+def test_a_set_without_a_probe_there_has_no_value_on_others(sets: list[Probed]) -> None:
+    probes = probes_of(sets[0])
+    intercept = probes.arrays["intercept"].copy()
+    intercept[1, 1] = np.nan
+    without = replace(probes, arrays={**probes.arrays, "intercept": intercept})
+    aucs, differences = transfer_matrices([replace(sets[0], probes=lambda *_: without), sets[1]], (1, "-1"))
+    for matrix in (aucs, differences):
+        assert np.isnan(matrix.data["value"].sel(train="a", test="b"))
+        assert np.isfinite(matrix.data["value"].sel(train="b", test="a"))
+
+
+def test_a_baseline_of_few_of_the_scored_answers_is_not_compared(sets: list[Probed]) -> None:
+    a = sets[0]
+    scores = np.where(np.arange(N) < N // 2, a.scores.held_out[1, 1], np.nan)
+    of_the_rest = np.where(np.arange(N) < N // 2 - 3, np.nan, a.baselines["weak"])
+    assert replace(a, baselines={"rest": of_the_rest}).beyond(scores, "rest", refits=True) is None
