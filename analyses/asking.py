@@ -202,13 +202,18 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         "batch_size": (config.batch_size if _needs_reader(questions) and config.tries > 1 else None, None),
         "reader": (_reader_identity(config, questions), None),
     }
-    signs = procedures.READ_SIGNS if _has_signs(questions) else {}
-    words = procedures.INITIALS if "match" in (questions.grading, GRADING_OF.get(questions.extraction)) else {}
+    read_by_words = "match" in (questions.grading, GRADING_OF.get(questions.extraction))
+    texts = (text for question in questions.questions for text in (question.text, question.context or ""))
+    of_these = {
+        **(procedures.READ_SIGNS if _has_signs(questions) else {}),
+        **(procedures.INITIALS if read_by_words else {}),
+        **(procedures.GIVEN if questions.given else {}),
+        **({} if all(unicodedata.is_normalized("NFC", text) for text in texts) else procedures.MARKS),
+    }
     return (
         model_identity(config, source)
         | {name: value for name, (value, default) in chosen.items() if value != default}
-        | signs
-        | words
+        | of_these
         | {
             "dataset": questions.name,
             "questions": questions.sha256,

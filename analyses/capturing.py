@@ -169,12 +169,12 @@ def _require_cells(
 ) -> None:
     """Raise an `InputError` for layers and sites that the model does not have, before it is asked anything."""
     from interp.model_sources import n_layers_of
-    from interp.sites import hook_names
+    from interp.sites import require_by_token
 
     layer_numbers(config.layers, n_layers_of(source))
     if not asking.are_answered(config, source, questions):
         for site in sites:
-            hook_names(model(), site)
+            require_by_token(model(), site)
 
 
 def captured_at(
@@ -226,6 +226,7 @@ def _stores(
     from interp.capture import default_token_budget, planned_stores
     from interp.devices import resolve_device
     from interp.model_sources import n_layers_of
+    from interp.sites import require_by_token
     from interp.stores import part_folder
 
     parent = config.runs / source.name / questions.name
@@ -238,6 +239,10 @@ def _stores(
     folders = {site: run_folder(parent, "activations", identity) for site, identity in identities.items()}
     if share is not None:
         folders = {site: part_folder(folder, share) for site, folder in folders.items()}
+    for site, folder in folders.items():
+        # The model is needed then in any case, but for the one that starts Ray workers.
+        if not folder.is_dir() and config.executor == "local":
+            require_by_token(model(), site)
     return planned_stores(
         folders,
         identities,

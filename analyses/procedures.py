@@ -50,6 +50,12 @@ FEW_GROUPS = "Student's interval of groups"
 INITIALS = {"words": "initials are closed, and an article has a word after it"}
 """When two answers that were copied out of texts are the same. Before, U.S. was not US, and (A) was not A."""
 
+MARKS = {"marks": "are in the token of their letter"}
+"""Of texts that are not composed. Before, a mark that a tokenizer joins to its letter was in the next token."""
+
+GIVEN = {"given": "spelt after the prompt's line break, without an end"}
+"""Of answers that the user has. Before, those of a chat were spelt as if nothing stood before them."""
+
 NAMED = "alike but for case, articles and punctuation"
 """When two answers that were copied out of texts are kept together. Before, when they were the same characters."""
 

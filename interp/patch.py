@@ -22,9 +22,9 @@ import torch
 
 from interp.batches import batched
 from interp.columns import Cells
-from interp.errors import InputError, first_line
+from interp.errors import InputError
 from interp.interventions import Intervention
-from interp.models import HookedModel, context_length, padded, run_until
+from interp.models import HookedModel, context_length, padded
 from interp.output_path import output_logits, require_own_logits
 from interp.pair_runs import RUNS_AT_ONCE, Candidate
 from interp.patched import PatchedPairs, joined
@@ -33,7 +33,7 @@ from interp.patcher import PAIRS_AT_ONCE, Patcher
 from interp.patching import Run, Unit
 from interp.progress import progress
 from interp.recordings import recorded
-from interp.sites import SITES, hook_names
+from interp.sites import require_by_token
 from interp.sweep_choice import why_plain
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def patched_pairs(
     _require_fitting(model, candidates)
     first = [candidate.variants[0].clean for candidate in candidates[:RUNS_AT_ONCE]]
     if first:
-        _require_site(model, intervention.site, first[0])
+        require_by_token(model, intervention.site, first[0].tokens)
         _require_output_path(model, first)
         _log_plain_sweep(model, intervention)
     if kept is not None:
@@ -137,29 +137,6 @@ def _log_plain_sweep(model: HookedModel, it: Intervention) -> None:
     why = None if it.plain or it.screen_steps else why_plain(model, it.site)
     if why is not None:
         log.info("%s is patched by a forward pass for every cell, which is slow: %s", it.site, why)
-
-
-def _require_site(model: HookedModel, site: str, run: Run) -> None:
-    """Raise an `InputError` if a hook is never called, or has no vector of its own for each token."""
-    if site in SITES:
-        return
-    name = hook_names(model, site)[0]
-    for tokens in (run.tokens, run.tokens[:1]):  # Of two lengths: one of them may be the number of heads.
-        shape: list[int] = []
-        keep = {name: lambda each, to=shape: to.extend(each.shape)}
-        try:
-            run_until(model, padded([tokens, tokens]).to(model.cfg.device), keep)
-        except InputError:
-            raise
-        except ValueError as error:  # TransformerLens's, for a hook that it computes only if it is told to.
-            raise InputError(
-                f"this model does not show its {site}: {first_line(error)}; take another --site"
-            ) from error
-        if shape[:2] != [2, len(tokens)] or len(shape) < 3:
-            raise InputError(
-                f"this model's {site} is of the shape {tuple(shape)} for two runs of {len(tokens)} token(s): it has no "
-                f"vector of its own for each of them; take one of {', '.join(SITES)}, or another hook of a block"
-            )
 
 
 def _require_output_path(model: HookedModel, runs: Sequence[Run]) -> None:

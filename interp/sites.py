@@ -21,10 +21,12 @@ or ``ln1.hook_normalized``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
-from interp.errors import InputError, unknown_name
-from interp.models import HookedModel
+from interp.errors import InputError, first_line, unknown_name
+from interp.models import HookedModel, padded, run_until
 
 HOOKS = {
     "resid_pre": "hook_resid_pre",
@@ -78,6 +80,31 @@ def hook_names(model: HookedModel, site: str) -> list[str]:
             f"this model has no {site} in the blocks {', '.join(map(str, absent))}; take a site that all blocks have"
         )
     return names
+
+
+def require_by_token(model: HookedModel, site: str, tokens: Sequence[int] = (0, 0)) -> None:
+    """Raise an `InputError` if a site's hook is not there, is never called, or has no vector for each of some tokens.
+
+    The hooks of `SITES` that a model has are known to; of others, such as attention patterns, the two first axes are
+    looked at.
+    """
+    name = hook_names(model, site)[0]
+    for some in () if site in SITES else (tokens, tokens[:1]):  # Of two lengths: one may be the number of heads.
+        shape: list[int] = []
+        keep = {name: lambda each, to=shape: to.extend(each.shape)}
+        try:
+            run_until(model, padded([some, some]).to(model.cfg.device), keep)
+        except InputError:
+            raise
+        except ValueError as error:  # TransformerLens's, for a hook that it computes only if it is told to.
+            raise InputError(
+                f"this model does not show its {site}: {first_line(error)}; take another --site"
+            ) from error
+        if shape[:2] != [2, len(some)] or len(shape) < 3:
+            raise InputError(
+                f"this model's {site} is of the shape {tuple(shape)} for two runs of {len(some)} token(s): it has no "
+                f"vector of its own for each of them; take one of {', '.join(SITES)}, or another hook of a block"
+            )
 
 
 def is_after_attention(site: str) -> bool:

@@ -215,6 +215,9 @@ def test_maps_of_other_sites_stand_beside_each_other(
     }
     asked(source, path, *flags, "--site", "atn_out", command="probe", status=2)
     assert "unknown site 'atn_out'; nearest: attn_out" in capsys.readouterr().err
+    asked(source, path, *flags, "--site", "attn.hook_pattern", command="probe", status=2)
+    assert "it has no vector of its own for each of them" in capsys.readouterr().err
+    assert len(list(Path("runs").rglob("store.json"))) == 3, "no store is left of what was refused"
 
 
 def captured(source: ModelSource, questions: Path, *flags: str, status: int = 0) -> None:
@@ -302,6 +305,7 @@ def test_stores_are_listed_verified_exported_and_removed(
         (["--shard", "3/2"], "--shard is '3/2'; write i/n with i from 1 to n"),
         (["--token-budget", "0"], "--token-budget is 0; give a number from 1"),
         (["--sites", "resid_pots"], "unknown site 'resid_pots'; nearest: resid_post"),
+        (["--sites", "attn.hook_result"], "this model does not show its attn.hook_result: "),
     ],
 )
 def test_a_capture_that_cannot_be_is_refused(

@@ -71,12 +71,14 @@ def patch(
     source: ModelSource, *flags: str, status: int = 0, asked: Path = QUESTIONS, n: int = N, whole: bool = False
 ) -> None:
     """Run interp patch; unless it is the `whole` of it that is tested, nothing is drawn and no model loaded again."""
-    common = ["--model", str(source.folder), "--dataset", str(asked), "--n", str(n), "--dtype", "float32"]
+    common = ["--model", str(source.folder), "--n", str(n), "--dtype", "float32"]
+    if "--clean" not in flags:
+        common += ["--dataset", str(asked), "--max-new-tokens", "8"]
     with pytest.MonkeyPatch.context() as parts:
         if not whole:
             parts.setattr("interp.models.load_model", LOADED)
             parts.setattr("analyses.runs.draw", lambda *_, **__: [])
-        assert cli.main(["patch", *common, "--max-new-tokens", "8", *flags]) == status
+        assert cli.main(["patch", *common, *flags]) == status
 
 
 def folder_of(source: ModelSource, dataset: str = "asked") -> Path:
