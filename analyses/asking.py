@@ -208,7 +208,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         **(procedures.READ_SIGNS if _has_signs(questions) else {}),
         **(procedures.INITIALS if read_by_words else {}),
         **(procedures.GIVEN if questions.given else {}),
-        **({} if all(unicodedata.is_normalized("NFC", text) for text in texts) else procedures.MARKS),
+        **({} if all(unicodedata.is_normalized("NFC", text) for text in texts) else procedures.ACCENTS),
     }
     return (
         model_identity(config, source)

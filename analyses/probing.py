@@ -175,7 +175,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         "k": (config.k if config.probe == "sparse" else None, None),
         "label_kind": (config.label_kind, "auto"),
         "alpha": (list(config.alpha), list(PENALTIES)),
-        "groups": (procedures.FEW_GROUPS if _may_be_numbers(config) else None, None),
+        "r_squared": (procedures.FEW_GROUPS if _may_be_numbers(config) else None, None),
         "named": (procedures.NAMED if config.group == "answer" and questions.extraction != "names" else None, None),
         "label_values": (hashlib.sha256(values.encode()).hexdigest() if questions.columns else None, None),
     }

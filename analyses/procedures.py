@@ -50,7 +50,7 @@ FEW_GROUPS = "Student's interval of groups"
 INITIALS = {"words": "initials are closed, and an article has a word after it"}
 """When two answers that were copied out of texts are the same. Before, U.S. was not US, and (A) was not A."""
 
-MARKS = {"marks": "are in the token of their letter"}
+ACCENTS = {"accents": "are in the token of their letter"}
 """Of texts that are not composed. Before, a mark that a tokenizer joins to its letter was in the next token."""
 
 GIVEN = {"given": "spelt after the prompt's line break, without an end"}

@@ -32,7 +32,7 @@ OF_ANSWERS = (
     *("model", "revision", "libraries", "backend", "weights", "dtype"),
     *("dataset", "questions", "n", "seed", "max_new_tokens"),
     *("prompt", "template", "templates", "shots", "extraction", "grading", "tries", "reader"),
-    *("code", "signs", "words", "marks", "given"),
+    *("code", "signs", "words", "accents", "given"),
 )
 """The keys of an identity that decide answers (`analyses.asking.identity_of`), beside the size of a batch."""
 OF_MODEL = {"model": "name", "revision": "revision", "backend": "backend", "weights": "weights", "dtype": "dtype"}

@@ -12,7 +12,7 @@ from PIL import Image
 
 from analyses import asking, cli, runs
 from analyses.command_line import typed
-from analyses.provenance import CHANGED, GONE, SAME, answers_folder
+from analyses.provenance import CHANGED, GONE, OF_ANSWERS, SAME, answers_folder
 from interp.comparison import Comparison
 from interp.heatmap import Heatmap
 from interp.model_sources import ModelSource
@@ -183,7 +183,17 @@ def test_the_lines_are_aligned(folder: Path, capsys: pytest.CaptureFixture) -> N
     assert [line[:13].strip() for line in lines][:5] == ["figure", "drawn by", "result", "sha256", "state"]
 
 
+def test_what_decides_answers_is_the_name_of_nothing_else() -> None:
+    """A result's identity has all in one table, where a key that is there twice would be that of the last."""
+    everything = [value for name, value in vars(procedures).items() if name.isupper() and isinstance(value, dict)]
+    of_answers = (procedures.READ_SIGNS, procedures.INITIALS, procedures.ACCENTS, procedures.GIVEN)
+    for one in of_answers:
+        assert one.keys() <= {*OF_ANSWERS}
+        assert not any(one.keys() & other.keys() for other in everything if other is not one)
+
+
 CONFIGS = {
+    "digits": asking.Config(dataset="capitals", n=7, extraction="number"),
     "default": asking.Config(dataset="capitals", n=7),
     "every flag": asking.Config(
         dataset="capitals", n=7, seed=2, max_new_tokens=5, prompt_style="base", template="{question}", shots=1
