@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analyses import asking, cli, runs
+from analyses import asking, cli, procedures, runs
 from analyses.command_line import typed
 from analyses.provenance import CHANGED, GONE, OF_ANSWERS, SAME, answers_folder
 from interp.comparison import Comparison
