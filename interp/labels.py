@@ -99,8 +99,12 @@ class Split:
         Raises
         ------
         InputError
-            If there are not enough groups for the folds.
+            If there are not enough groups for the folds, not as many groups or sides as labels, or labels that are not
+            true or false: of answers that are not judged, which are None, no probe is trained.
         """
+        # True and 1 are alike to Python; a text, even "no", would count as true.
+        if other := [label for label in wrong if label not in (True, False)]:
+            raise InputError(f"a label is {other[0]!r}; give true or false for each example, and leave others out")
         positive = np.array(wrong, dtype=bool)
         return Labels(positive, *self._folded(positive, groups, sides), called)
 
@@ -126,6 +130,10 @@ class Split:
         self, stratum: Shaped[np.ndarray, " example"], groups: Sequence[str], sides: Sequence[str] | None
     ) -> tuple[Int[np.ndarray, "seed example"], Int[np.ndarray, " example"], Int[np.ndarray, " example"]]:
         """The folds, and the numbers of groups and sides."""
+        if {len(groups), len(groups if sides is None else sides)} != {len(stratum)}:
+            raise InputError(
+                f"there are {len(stratum)} labels and {len(groups)} groups; give one of each to an example"
+            )
         group = _numbers(groups)
         side = group if sides is None or not len(group) else connected(group, _numbers(sides))
         n_sides = len(set(side.tolist()))

@@ -3,7 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 from inspect import unwrap
 from pathlib import Path
+from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -157,6 +159,18 @@ def test_the_regularisation_is_chosen_within_the_other_folds() -> None:
             chosen[fold == outer], probe.decision_function(scaled[fold == outer]), rtol=1e-4, atol=1e-4
         )
     assert taken <= {1e-2, 1.0}
+
+
+@pytest.mark.parametrize("label", ["no", None, 2])
+def test_labels_that_are_not_true_or_false_are_refused(label: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(InputError, match=rf"^a label is {label!r}; give true or false for each example"):
+        Split().labels([True, False, label] * 20, [str(number) for number in range(60)])
+
+
+def test_labels_and_groups_are_as_many() -> None:
+    with pytest.raises(InputError, match=r"^there are 60 labels and 59 groups; give each example both"):
+        Split().labels([True, False] * 30, [str(number) for number in range(59)])
 
 
 def test_scores_are_the_same_without_a_folder_and_from_one(tmp_path: Path) -> None:
