@@ -131,9 +131,7 @@ class Split:
     ) -> tuple[Int[np.ndarray, "seed example"], Int[np.ndarray, " example"], Int[np.ndarray, " example"]]:
         """The folds, and the numbers of groups and sides."""
         if {len(groups), len(groups if sides is None else sides)} != {len(stratum)}:
-            raise InputError(
-                f"there are {len(stratum)} labels and {len(groups)} groups; give one of each to an example"
-            )
+            raise InputError(f"there are {len(stratum)} labels and {len(groups)} groups; give each example both")
         group = _numbers(groups)
         side = group if sides is None or not len(group) else connected(group, _numbers(sides))
         n_sides = len(set(side.tolist()))
