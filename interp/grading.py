@@ -56,7 +56,7 @@ SHOTS = (
     ),
 )
 _ARTICLE = re.compile(r"\b(?:a|an|the)\s+(?=\S)")
-_APOSTROPHE = re.compile("['’‘ʼ`]")
+_APOSTROPHE = re.compile("['’‘ʼʻ`]")
 _INITIALS = re.compile(r"(?<!\w)[^\W\d_](?:(?:\.[^\W\d_](?!\w))+|\.(?:\s+[^\W\d_]\.)+)")
 """Of names and abbreviations: ``U.S``, ``J. R. R.``"""
 _PUNCTUATION = re.compile(r"(?<!\d)(?!(?<!\w)[-−.]\d)[^\w\s]|[^\w\s](?!\d)|_")

@@ -68,7 +68,7 @@ class Vocabulary:
     def answers_of(self, words: str) -> tuple[str, ...]:
         """The answers that these words are a name of; none for a decoy, or for "us" where the name is "US"."""
         exact = self._by_capitals.get(_spaced(words))
-        return exact if exact is not None else self._by_folded.get(_spaced(fold(words)), ())
+        return exact if exact is not None else self._by_folded.get(_key(words), ())
 
     @cached_property
     def _by_capitals(self) -> dict[str, tuple[str, ...]]:
@@ -76,7 +76,7 @@ class Vocabulary:
 
     @cached_property
     def _by_folded(self) -> dict[str, tuple[str, ...]]:
-        return _answers_by_name((answer, _spaced(fold(name))) for answer, name in self._pairs if not name.isupper())
+        return _answers_by_name((answer, _key(name)) for answer, name in self._pairs if not name.isupper())
 
     @cached_property
     def _pairs(self) -> list[tuple[str, str]]:
@@ -93,16 +93,23 @@ def whole_words(text: str, words: str) -> Iterator[Span]:
 
 
 def fold(text: str) -> str:
-    """`text` without case and accents, also where that changes its length (ß becomes ss, combining marks nothing).
-
-    Apostrophes are alike, and so are hyphens, and spaces.
-    """
+    """`text` without case and accents, also where that changes its length (ß becomes ss, combining marks nothing)."""
     return text.translate(_FOLDED)
 
 
 def _spaced(text: str) -> str:
     """A text with a space for every run of white space."""
     return " ".join(text.split())
+
+
+def _alike(folded: str) -> str:
+    """A folded text whose apostrophes, hyphens and spaces are of one kind each; it stays as long as it is."""
+    return re.sub(r"\s", " ", folded.translate(_ALIKE))
+
+
+def _key(name: str) -> str:
+    """What names that are taken for the same have in common."""
+    return _spaced(_alike(fold(name)))
 
 
 def _is_accent(character: str) -> bool:
@@ -115,7 +122,7 @@ def _is_accent(character: str) -> bool:
     return combining_class == OVERLAID or combining_class in POINTS or combining_class >= ATTACHED
 
 
-_ALIKE = dict.fromkeys("’‘ʼʻ`", "'") | dict.fromkeys("\N{HYPHEN}\N{NON-BREAKING HYPHEN}", "-")
+_ALIKE = str.maketrans("’‘ʼʻ`\N{HYPHEN}\N{NON-BREAKING HYPHEN}", "'''''--")
 """What is typed for an apostrophe, and for a hyphen."""
 
 
@@ -124,9 +131,6 @@ class _Folded(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
-        if character.isspace() or character in _ALIKE:
-            self[code] = _ALIKE.get(character, " ")
-            return self[code]
         # Hangul syllables decompose into letters, not marks, and are left whole.
         parts = (
             unicodedata.normalize("NFD", character)
@@ -150,7 +154,7 @@ class _Folding:
 
     def __init__(self, original: str) -> None:
         parts = [_FOLDED[ord(character)] for character in original]
-        self.text = "".join(parts)
+        self.text = _alike("".join(parts))
         self._original = original
         self._origin = [index for index, part in enumerate(parts) for _ in part]
 
@@ -177,7 +181,7 @@ SPACE = re.escape(" ")
 
 def _word_pattern(phrases: Iterable[str]) -> re.Pattern[str]:
     """Whole-word alternatives, the longest first so that "South Sudan" is not taken for "Sudan"."""
-    folded = sorted({_spaced(fold(phrase)) for phrase in phrases} - {""}, key=lambda phrase: (-len(phrase), phrase))
+    folded = sorted({_key(phrase) for phrase in phrases} - {""}, key=lambda phrase: (-len(phrase), phrase))
     # Neighbours that need the same boundaries share one test of them: most of a text is then passed over quickly.
     runs = groupby(folded, key=_boundaries)
     words = {phrase: re.escape(phrase).replace(SPACE, " +") for phrase in folded}

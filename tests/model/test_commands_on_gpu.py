@@ -90,7 +90,7 @@ def results_of(name: str, source: ModelSource, *placed: str) -> dict[str, np.nda
         command, *flags = line.split()
         for place, file in (("PROBES", "probes.safetensors"), ("LENS", "lens.safetensors")):
             flags = [flag.replace(place, str(*Path().rglob(file))) if place in flag else flag for flag in flags]
-        given = [] if command == "transfer" else ["--dataset", "a.csv"]
+        given = [] if command == "transfer" or {"--clean", "--prompt"} & {*flags} else ["--dataset", "a.csv"]
         given += [] if "--n" in flags else ["--n", str(N)]
         given += [] if command in ("answers", "capture") else ["--figures", str(number)]
         given += ["--model", str(source.folder), "--backend", "bridge", "--dtype", "float32", *placed]

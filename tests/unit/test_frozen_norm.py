@@ -56,7 +56,8 @@ def test_a_layer_norm_is_found_out(width: int, seed: int, size: float, eps: floa
     bias = torch.zeros(width) if norm.bias is None else norm.bias.detach()
     torch.testing.assert_close(frozen.bias, bias.double(), rtol=1e-5, atol=1e-5)
     expected = (stream.double().var(1, correction=0) + eps).sqrt()
-    torch.testing.assert_close(frozen.scales(stream), expected, rtol=1e-3, atol=0)
+    # The constant is found in float32, beside which the variance of few features may be small.
+    torch.testing.assert_close(frozen.scales(stream), expected, rtol=4e-3, atol=0)
     torch.testing.assert_close(reconstructed(frozen, stream), norm(stream).detach().double(), rtol=1e-3, atol=1e-3)
 
 
