@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +14,11 @@ from matplotlib.text import Text
 
 from analyses.runs import load_result
 from interp.comparable import differences, layers_differ, require_comparable
-from interp.compare import Operand
+from interp.compare import Operand, compared
 from interp.comparison import Comparison
 from interp.comparison_figure import comparison_figure
 from interp.errors import InputError
-from interp.example_values import MEAN, ExampleValues
+from interp.example_values import MEAN, ExampleValues, joint_draws
 from interp.heatmap import LOW, MORE_IS, Heatmap
 from interp.map_agreement import CORRELATIONS, MIN_CELLS, spearman
 from interp.plot import save_figure
@@ -318,3 +320,17 @@ def test_maps_of_fewer_questions_are_refused_and_published_ones_have_no_settings
     published = Operand("c", Heatmap(first.heatmap.data.assign_attrs(attributes)))
     assert not [line for line in differences([first, published]) if line.startswith("dtype")]
     require_comparable([published, fewer], "method")
+
+
+def test_of_each_map_it_is_known_which_questions_it_is_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By which examples of the same id are told apart when they are drawn."""
+    seen: list[Sequence[str] | None] = []
+
+    def recorded(*given: Any) -> Any:
+        seen.append(given[3])
+        return joint_draws(*given)
+
+    monkeypatch.setattr("interp.compare.joint_draws", recorded)
+    maps = [operand(name, drawn(1), identity=json.dumps({"questions": f"of {name}"})) for name in ("one", "two")]
+    compared(maps, draws=2, seed=0)
+    assert seen == [["of one", "of two"]]
