@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from interp.errors import InputError, first_line
 
 FILE_SUFFIXES = (".csv", ".json", ".jsonl", ".parquet")
@@ -220,13 +222,22 @@ def _parquet_table(path: Path, choice: Choice) -> Table:
 
 def _parquet_row(number: int, batch: Any, index: int) -> Row:
     try:
-        values = [column[index].as_py() for column in batch.columns]
+        values = [_parquet_value(column[index]) for column in batch.columns]
     except UnicodeDecodeError:
         return Row(number, {}, _not_utf8())
     except (ValueError, OverflowError) as error:
         message = f"a value is not readable ({first_line(error)}); write texts and numbers"
         return Row(number, {}, Fault("not readable", message))
     return Row(number, {column_key(name): value for name, value in zip(batch.schema.names, values, strict=True)})
+
+
+def _parquet_value(scalar: Any) -> object:
+    """A value as it was written: .1 in single precision is .1, and not the .10000000149 next to it in double."""
+    import pyarrow as pa
+
+    value: object = scalar.as_py()
+    short = {pa.float16(): np.float16, pa.float32(): np.float32}.get(scalar.type)
+    return value if short is None or value is None else float(str(short(value)))
 
 
 def _lines(path: Path) -> list[str]:

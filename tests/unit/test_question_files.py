@@ -161,6 +161,15 @@ def test_a_bad_text_in_parquet_is_left_out(tmp_path: Path) -> None:
     require_left_out(tmp_path / "q.parquet", "row 2", "not UTF-8", "not UTF-8")
 
 
+@pytest.mark.parametrize("precision", [pa.float16(), pa.float32(), pa.float64()])
+def test_numbers_of_parquet_are_those_that_were_written(tmp_path: Path, precision: pa.DataType) -> None:
+    """.1 in single precision is .10000000149 in double."""
+    table = {"question": ["Pi?", "More?"], "answer": pa.array([0.1, 3.14], precision)}
+    pq.write_table(pa.table(table | {"difficulty": pa.array([0.3, None], precision)}), tmp_path / "q.parquet")
+    questions = loaded(tmp_path / "q.parquet", n=2).questions
+    assert {question.gold: question.difficulty for question in questions} == {"0.1": 0.3, "3.14": None}
+
+
 def test_the_limit_of_csv_fields_is_as_it_was(tmp_path: Path) -> None:
     before = csv.field_size_limit()
     loaded(question_file(tmp_path / "q.csv", [GOOD, GOOD | {"question": "W" * 2_000_000}]))
