@@ -1,7 +1,7 @@
 """Activations of sites at just the wanted cells, from one forward pass over a batch.
 
-1. Tokens that all sequences of the batch begin with have been run once, alone; their keys and values are repeated for
-   the batch, and only the rest of each sequence is run.
+1. Tokens that all sequences of the batch begin with have been run once, alone, and only the rest of each sequence is
+   run; one block after the other has a copy of their keys and values for each sequence.
 2. A hook gathers the wanted tokens on the model's device as soon as the site has been computed; nothing else is kept.
 3. The pass ends at the last wanted hook: no layer above it is run, and no logits.
 4. What was gathered is copied to the CPU once.
@@ -44,9 +44,13 @@ class Prefix:
     """Their activations, by hook."""
 
     def cache_for(self, n_sequences: int) -> Any:
-        """The keys and values for a batch, which the batch's own will be appended to."""
-        cache = copy.deepcopy(self.cache)
-        cache.batch_repeat_interleave(n_sequences)
+        """The keys and values for one pass of a batch, whose own are appended to them.
+
+        They are in memory once: a block has a copy for each sequence while it attends to them, and no longer. With a
+        copy in every block, a few thousand tokens and some hundred sequences would fill any GPU.
+        """
+        cache = copy.copy(self.cache)
+        cache.layers = [_layer_for(n_sequences, layer) for layer in self.cache.layers]
         return cache
 
     def activations_at(
@@ -56,6 +60,23 @@ class Prefix:
         place = np.searchsorted(self.places, np.minimum(np.maximum(cells, 0), len(self.tokens) - 1))
         index = torch.from_numpy(np.minimum(place, len(self.places) - 1))
         return self.kept[hook][index.to(self.kept[hook].device)]
+
+
+def _layer_for(n_sequences: int, layer: Any) -> Any:
+    """A view of a layer of a cache for some sequences, which gives what it is to attend to and keeps nothing of it."""
+    view = copy.copy(layer)
+    if layer.keys is None:  # It is above the last wanted hook, and has not been run.
+        return view
+    view.keys, view.values = (each.expand(n_sequences, -1, -1, -1) for each in (layer.keys, layer.values))
+
+    def update(*states: Any, **options: Any) -> Any:
+        before = view.keys, view.values
+        appended = type(layer).update(view, *states, **options)
+        view.keys, view.values = before
+        return appended
+
+    view.update = update
+    return view
 
 
 def hooks_of_sites(model: HookedModel, sites: Sequence[str], layers: Sequence[int] | None = None) -> HooksOfSites:

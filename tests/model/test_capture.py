@@ -281,6 +281,22 @@ def test_a_prefix_is_run_once_for_the_batches_of_a_shard(
     assert ran == [len(BEGINNING)] * len(store.plan)
 
 
+def test_keys_of_a_prefix_are_in_memory_once(family_model: HookedModel) -> None:
+    if not takes_prefixes(family_model):
+        pytest.skip("runs every sequence whole")
+    hooks = hooks_of_sites(family_model, ["resid_post"])
+    prefix = prefix_of(family_model, BEGINNING, np.array([0]), hooks)
+    cache = prefix.cache_for(7)
+    with torch.inference_mode():
+        family_model(torch.full((7, 3), 5), return_type="logits", past_key_values=cache)
+    for before, after in zip(prefix.cache.layers, cache.layers, strict=True):
+        for name in ("keys", "values"):
+            once, of_all = getattr(before, name), getattr(after, name)
+            assert once.shape[0] == 1
+            assert of_all.shape[0] == 7
+            assert of_all.untyped_storage().data_ptr() == once.untyped_storage().data_ptr()
+
+
 @pytest.mark.parametrize("n_kept", [None, 1], ids=["finished", "begun"])
 @pytest.mark.parametrize("budgets", [(30, 4000), (4000, 30)], ids=["larger", "smaller"])
 def test_a_store_is_read_in_the_batches_in_which_it_was_begun(
