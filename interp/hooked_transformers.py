@@ -8,6 +8,7 @@ so that the residual stream is in the basis that the model was trained in, the s
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,9 +32,33 @@ ARCHITECTURES = (
 """Those whose folders load, with the hidden states of Hugging Face's own model in the tests."""
 
 
+KINDS_OF_ROPE = ("default", "llama3")
+"""Rotary positions that TransformerLens's own implementation has; others it takes for the default."""
+WITH_BIASES = ("LlamaForCausalLM", "Qwen3ForCausalLM")
+"""Families of which some models have biases, and none has any there."""
+WITH_WINDOWS = ("Qwen2ForCausalLM", "Qwen3ForCausalLM")
+"""Families of which some models have layers with a sliding window, and none has any there."""
+
+
 def is_installed() -> bool:
     """Whether the TransformerLens that is installed has `HookedTransformer`."""
     return int(version("transformer-lens").split(".")[0]) < REMOVED_IN
+
+
+def left_out(config: Mapping[str, Any]) -> list[str]:
+    """What TransformerLens's own implementation leaves out of a model of its families, by the folder's config.json."""
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    kind = rope.get("rope_type") or rope.get("type") or "default"
+    (family,) = config["architectures"]
+    found = [] if kind in KINDS_OF_ROPE else [f"{kind} rotary positions"]
+    if family in WITH_BIASES and (config.get("attention_bias") or config.get("mlp_bias")):
+        found.append("biases")
+    if family in WITH_WINDOWS and config.get("use_sliding_window"):
+        found.append("sliding windows")
+    width = config.get("head_dim")
+    if family == "LlamaForCausalLM" and width and width * config["num_attention_heads"] != config["hidden_size"]:
+        found.append("the width of its heads")
+    return found
 
 
 def hooked_transformer(
@@ -67,5 +92,6 @@ def hooked_transformer(
         center_unembed=processed,
         fold_value_biases=processed,
     )
+    whole.require_same_output(model)
     model.generation_config = original.generation_config
     return model

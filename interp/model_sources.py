@@ -73,7 +73,7 @@ def resolve_model(
     return _hub_source(spec, revision, pickled_weights, remote_code)
 
 
-def _config_of(folder: Path) -> dict[str, Any]:
+def config_of(folder: Path) -> dict[str, Any]:
     """The model's configuration, read as JSON: transformers takes seconds to import, and may not be needed."""
     path = folder / "config.json"
     try:
@@ -85,7 +85,7 @@ def _config_of(folder: Path) -> dict[str, Any]:
 
 def architectures_of(source: ModelSource) -> list[str]:
     """Hugging Face's classes for the model, by its configuration; none if it does not say."""
-    return list(_config_of(source.folder).get("architectures") or [])
+    return list(config_of(source.folder).get("architectures") or [])
 
 
 def n_layers_of(source: ModelSource) -> int | None:
@@ -95,12 +95,12 @@ def n_layers_of(source: ModelSource) -> int | None:
 
 def needs_remote_code(source: ModelSource) -> bool:
     """Whether the model names Python code of its own to be loaded with."""
-    return "auto_map" in _config_of(source.folder)
+    return "auto_map" in config_of(source.folder)
 
 
 def require_causal(source: ModelSource) -> None:
     """Raise an `InputError` for a model that does not continue texts."""
-    config = _config_of(source.folder)
+    config = config_of(source.folder)
     architectures = architectures_of(source)
     if config.get("is_encoder_decoder"):
         what = "an encoder with a decoder"
@@ -115,7 +115,7 @@ def _folder_sha256(folder: Path, pickled_weights: bool) -> str:
     """One hash for all files of a folder that decide what the model computes and how text becomes tokens."""
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder} has no config.json; give a model folder in Hugging Face's layout")
-    code = ["*.py"] if "auto_map" in _config_of(folder) else []
+    code = ["*.py"] if "auto_map" in config_of(folder) else []
     patterns = [SAFE_WEIGHTS, PICKLED_WEIGHTS, "*.json", "*.jinja", "*.model", "*.txt", *code]
     files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
     _require_weights(folder, pickled_weights)
@@ -228,7 +228,7 @@ def _known(name: str, folder: Path, where: str) -> KnownModel:
 
 def _text_config(folder: Path) -> dict[str, Any]:
     """The configuration of a model, or of the part of it that continues texts."""
-    config = _config_of(folder)
+    config = config_of(folder)
     return {**config, **config.get("text_config", {})}
 
 

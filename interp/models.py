@@ -13,8 +13,16 @@ from weakref import WeakKeyDictionary
 
 from interp.devices import placement, resolve_dtype
 from interp.errors import InputError, first_line, unknown_name
-from interp.hooked_transformers import ARCHITECTURES, hooked_transformer, is_installed
-from interp.model_sources import ModelSource, architectures_of, needs_remote_code, require_causal, resolve_model
+from interp.hooked_transformers import ARCHITECTURES, hooked_transformer, is_installed, left_out
+from interp.model_sources import (
+    ModelSource,
+    architectures_of,
+    config_of,
+    needs_remote_code,
+    require_causal,
+    resolve_model,
+)
+from interp.number_words import listed
 from interp.whole_weights import whole_models_of
 
 if TYPE_CHECKING:
@@ -99,8 +107,8 @@ def load_model(
     Raises
     ------
     InputError
-        If the model is not found, the device or the backend is not there, it does not continue texts, or its files
-        cannot be loaded.
+        If the model is not found, the device or the backend is not there, it does not continue texts, its files cannot
+        be loaded, or it does not say through TransformerLens what it says in transformers.
     """
     import torch
     from transformers.utils import logging as transformers_logging
@@ -141,15 +149,13 @@ def _bridge(
 ) -> TransformerBridge:
     from transformer_lens.model_bridge import TransformerBridge
 
+    whole = whole_models_of(folder, place.get("device"))
     bridge = TransformerBridge.boot_transformers(
-        str(folder),
-        dtype=dtype,
-        trust_remote_code=trust_remote_code,
-        model_class=whole_models_of(folder),
-        **place,
+        str(folder), dtype=dtype, trust_remote_code=trust_remote_code, model_class=whole, **place
     )
     if weights == "processed":
         bridge.enable_compatibility_mode(disable_warnings=True)
+    whole.require_same_output(bridge)
     return bridge
 
 
@@ -175,13 +181,15 @@ def resolve_backend(source: ModelSource, backend: str) -> str:
     Raises
     ------
     InputError
-        If the backend is not known, not installed, or cannot load a model of this architecture.
+        If the backend is not known, not installed, cannot load a model of this architecture, or would leave out some
+        of it.
     """
     if backend not in BACKENDS:
         raise unknown_name("backend", backend, BACKENDS)
     loads = any(name in ARCHITECTURES for name in architectures_of(source))
+    lost = left_out(config_of(source.folder)) if loads else []
     if backend == "auto":
-        return "hooked" if is_installed() and loads else "bridge"
+        return "hooked" if is_installed() and loads and not lost else "bridge"
     if backend == "hooked" and not is_installed():
         raise InputError(
             "TransformerLens 4 has no HookedTransformer; take --backend bridge, or bring it back with: "
@@ -190,6 +198,8 @@ def resolve_backend(source: ModelSource, backend: str) -> str:
     if backend == "hooked" and not loads:
         known = ", ".join(ARCHITECTURES)
         raise InputError(f"{source.name} cannot be loaded as HookedTransformer ({known} can); take --backend bridge")
+    if backend == "hooked" and lost:
+        raise InputError(f"HookedTransformer would leave out {listed(lost)} of {source.name}; take --backend bridge")
     return backend
 
 
@@ -218,8 +228,21 @@ class Sampling:
 
 
 def context_length(model: HookedModel) -> int | None:
-    """How many tokens a model reads at most, where its configuration says so."""
-    return getattr(model.cfg, "n_ctx", None) or None
+    """How many tokens a model reads at most, where its configuration says so.
+
+    Rotary positions of the kind longrope (Phi-3's and Phi-4's) are others from some length on, and then for all that
+    is in the batch, so that a short sequence beside a long one would not be what it is alone: it is read up to there.
+    """
+    lengths = [getattr(model.cfg, "n_ctx", None), *_lengths_turned_alike(model)]
+    return min(filter(None, lengths), default=None)
+
+
+def _lengths_turned_alike(model: HookedModel) -> list[int]:
+    """Up to which lengths longrope leaves positions as they are, of a model that has it."""
+    config = getattr(getattr(model, "original_model", None), "config", None)
+    rope = getattr(config, "rope_parameters", None) or {}
+    of_kinds = [each for each in (rope, *rope.values()) if isinstance(each, dict)]  # Of all layers, or of each kind.
+    return [each["original_max_position_embeddings"] for each in of_kinds if each.get("rope_type") == "longrope"]
 
 
 def takes_prefixes(model: HookedModel) -> bool:

@@ -235,7 +235,7 @@ def _parquet_value(scalar: Any) -> object:
     """A value as it was written: .1 in single precision is .1, and not the .10000000149 next to it in double."""
     import pyarrow as pa
 
-    value: object = scalar.as_py()
+    value: Any = scalar.as_py()
     short = {pa.float16(): np.float16, pa.float32(): np.float32}.get(scalar.type)
     return value if short is None or value is None else float(str(short(value)))
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from interp.errors import InputError
+from interp.original_output import OriginalOutput
 
 NAMED = 3
 """So many of the weights and blocks that something is wrong with are named."""
@@ -21,19 +22,32 @@ PREDICTING = "num_nextn_predict_layers"
 _NUMBERED = re.compile(r"(.+?)\.(\d+)\.")
 
 
-@dataclass(frozen=True)
+@dataclass
 class WholeModels:
     """A class of transformers' models, of which only models load whose files hold all weights."""
 
     models: Any
+    device: str | None = None
+    """Where models are to be; None leaves them where they are loaded."""
+    output: OriginalOutput | None = field(default=None, init=False)
+    """What the model that was loaded last says."""
 
     def from_pretrained(self, path: str | Path, **given: Any) -> Any:
         """What transformers loads; raises an `InputError` for what it would make up or leave out."""
         remedy = "copy or download the model again, or correct its config.json"
-        return loaded_whole(self.models, path, remedy, pretrained_model_name_or_path=path, **given)
+        model = loaded_whole(self.models, path, remedy, pretrained_model_name_or_path=path, **given)
+        if self.device is not None:
+            model.to(self.device)
+        self.output = OriginalOutput.of(model)
+        return model
+
+    def require_same_output(self, model: Any) -> None:
+        """Raise an `InputError` if a model with hooks says something else than the one that it was made from."""
+        if self.output is not None:
+            self.output.require_of(model)
 
 
-def whole_models_of(folder: Path) -> WholeModels:
+def whole_models_of(folder: Path, device: str | None = None) -> WholeModels:
     """The class by which TransformerLens's bridge loads the model in a folder, for whole models."""
     from transformer_lens.model_bridge.sources.transformers import (
         determine_architecture_from_hf_config,
@@ -42,7 +56,7 @@ def whole_models_of(folder: Path) -> WholeModels:
 
     # As JSON, which needs no code that comes with the model.
     config = SimpleNamespace(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    return WholeModels(get_hf_model_class_for_architecture(determine_architecture_from_hf_config(config)))
+    return WholeModels(get_hf_model_class_for_architecture(determine_architecture_from_hf_config(config)), device)
 
 
 def loaded_whole(models: Any, path: str | Path, remedy: str, **given: Any) -> Any:

@@ -91,6 +91,22 @@ NOT_ENTERED = {
     "xglm": XGLMConfig(d_model=32, ffn_dim=48, num_layers=3, attention_heads=4, max_position_embeddings=256, **SIZES),
 }
 """Families with some blocks that have no keys and values, and one whose masks fit one number of rows alone."""
+TURNED_ALIKE = 16
+LONGROPE = {
+    "longrope": LlamaConfig(
+        **LLAMA_LIKE,
+        max_position_embeddings=64,
+        rope_parameters={
+            "rope_type": "longrope",
+            "rope_theta": 10_000.0,
+            "factor": 4.0,
+            "original_max_position_embeddings": TURNED_ALIKE,
+            "short_factor": [1.0] * 4,
+            "long_factor": [3.0] * 4,
+        },
+    )
+}
+"""A family whose positions are turned otherwise in a batch that has a sequence of more than `TURNED_ALIKE` tokens."""
 HOOKED = ("llama", "mistral", "qwen2", "qwen3", "mixtral", "gpt2", "gpt_neox")
 """Families that load as HookedTransformer, with a TransformerLens that has it."""
 ALIBI = ("bloom",)
@@ -118,7 +134,7 @@ def trained_tokenizer() -> PreTrainedTokenizerFast:
 
 def saved_model(family: str, tokenizer: PreTrainedTokenizerFast, parent: Path) -> ModelSource:
     torch.manual_seed(0)
-    network = AutoModelForCausalLM.from_config((CONFIGS | RECURRENT | NOT_ENTERED)[family])
+    network = AutoModelForCausalLM.from_config((CONFIGS | RECURRENT | NOT_ENTERED | LONGROPE)[family])
     for parameter in network.parameters():
         # Fresh models are close to the identity; these should mix positions and layers strongly.
         torch.nn.init.normal_(parameter, std=0.3)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, CTRLConfig, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, CTRLConfig, LlamaConfig, PreTrainedTokenizerFast
 
 from interp.activations import site_activations
 from interp.continuations import continued, takes_padding
@@ -26,6 +27,7 @@ from interp.hooked_transformers import is_installed
 from interp.model_sources import ModelSource, resolve_model
 from interp.models import (
     HookedModel,
+    context_length,
     ignores_caches,
     load_model,
     resolve_backend,
@@ -35,7 +37,7 @@ from interp.models import (
 )
 from interp.whole_weights import blocks_beyond
 from tests.gguf_files import saved_gguf
-from tests.tiny_models import saved_model, trained_tokenizer
+from tests.tiny_models import LLAMA_LIKE, TURNED_ALIKE, saved_model, trained_tokenizer
 
 BACKENDS = ("bridge", "hooked") if is_installed() else ("bridge",)
 
@@ -141,6 +143,18 @@ def test_logits_that_are_not_numbers_are_no_answer(model: HookedModel, monkeypat
     monkeypatch.setattr(type(model), "forward", lambda *args, **passed: forward(*args, **passed) * torch.nan)
     with pytest.raises(InputError, match="logits are not numbers in float32 on cpu; take another --dtype or --device"):
         continued(model, [[20, 21], [20, 22]], max_new_tokens=3, ends=())
+
+
+def test_longrope_is_read_up_to_where_positions_depend_on_the_batch(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    model = load_model(saved_model("longrope", tokenizer, tmp_path), device="cpu", dtype="float32", backend="bridge")
+    assert context_length(model) == TURNED_ALIKE
+    cells, short = np.array([[9], [9]]), list(range(5, 15))
+    alone = site_activations(model, [short, short], cells)
+    for n_tokens, same in ((TURNED_ALIKE, True), (TURNED_ALIKE + 1, False)):
+        beside = site_activations(model, [short, list(range(30, 30 + n_tokens))], cells)
+        assert torch.allclose(beside[:, :, 0], alone[:, :, 0], atol=1e-5) == same, n_tokens
 
 
 def test_an_answer_is_cut_after_its_first_end_token(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,6 +377,68 @@ def test_the_form_of_a_model_is_chosen_by_what_is_installed(
         resolve_backend(source, "hooked")
     with pytest.raises(InputError, match="unknown backend 'hook'; nearest: hooked"):
         resolve_backend(source, "hook")
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "lost"),
+    [
+        ("LlamaForCausalLM", {"rope_parameters": {"rope_type": "linear", "factor": 4.0}}, "linear rotary positions"),
+        (
+            "Qwen2ForCausalLM",
+            {"rope_parameters": None, "rope_scaling": {"type": "yarn", "factor": 4.0}},
+            "yarn rotary positions",
+        ),
+        ("LlamaForCausalLM", {"attention_bias": True}, "biases"),
+        ("LlamaForCausalLM", {"mlp_bias": True, "head_dim": 16}, "biases, the width of its heads"),
+        ("Qwen3ForCausalLM", {"use_sliding_window": True}, "sliding windows"),
+        ("LlamaForCausalLM", {"rope_parameters": {"rope_type": "llama3"}, "head_dim": 8, "rope_scaling": None}, None),
+        ("GPTNeoXForCausalLM", {"attention_bias": True}, None),
+        ("MistralForCausalLM", {"sliding_window": 6, "head_dim": 16}, None),
+    ],
+)
+def test_what_hooked_transformer_would_leave_out_goes_to_the_bridge(
+    source: ModelSource,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    family: str,
+    changes: dict[str, object],
+    lost: str | None,
+) -> None:
+    config = json.loads((source.folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": [family]} | changes))
+    other = replace(source, folder=tmp_path)
+    monkeypatch.setattr("interp.models.is_installed", lambda: True)
+    assert resolve_backend(other, "bridge") == "bridge"
+    assert resolve_backend(other, "auto") == ("hooked" if lost is None else "bridge")
+    if lost is not None:
+        with pytest.raises(InputError, match=f"HookedTransformer would leave out {lost} of .*; take --backend bridge"):
+            resolve_backend(other, "hooked")
+
+
+@pytest.mark.parametrize("weights", ["raw", "processed"])
+def test_a_model_that_says_something_else_through_transformer_lens_is_refused(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: str
+) -> None:
+    """The bridge scales GPT-2's attention whatever its configuration says; `HookedTransformer` knows no biases."""
+    unscaled = saved_model("gpt2", tokenizer, tmp_path)
+    config = json.loads((unscaled.folder / "config.json").read_text())
+    (unscaled.folder / "config.json").write_text(json.dumps(config | {"scale_attn_weights": False}))
+    with pytest.raises(InputError, match="through TransformerBridge this model does not say what it says in transf"):
+        load_model(unscaled, device="cpu", dtype="float32", backend="bridge", weights=weights)
+    if is_installed():
+        monkeypatch.setattr("interp.models.left_out", lambda _: [])
+        biased = biased_llama(tokenizer, tmp_path)
+        with pytest.raises(InputError, match="through HookedTransformer this model does not say what it says in tran"):
+            load_model(biased, device="cpu", dtype="float32", backend="hooked", weights=weights)
+
+
+def biased_llama(tokenizer: PreTrainedTokenizerFast, parent: Path) -> ModelSource:
+    network = AutoModelForCausalLM.from_config(LlamaConfig(**LLAMA_LIKE, attention_bias=True))
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    network.save_pretrained(parent / "biased")
+    tokenizer.save_pretrained(parent / "biased")
+    return resolve_model(str(parent / "biased"))
 
 
 def test_the_path_of_a_folder_says_nothing_of_its_family(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
