@@ -285,13 +285,9 @@ def _heatmap(
         for name in ("value", "low", "high", *extra, "why_missing")
     }
     value = arrays["value"]
-    return Heatmap.build(
-        value,
-        arrays["low"],
-        arrays["high"],
-        n,
-        layers=store.layers,
-        positions=list(store.positions),
+    return Heatmap.of(
+        (value, arrays["low"], arrays["high"], n),
+        names=(store.layers, store.positions),
         kind="activation",
         metric=metric.format(site=SITE_WORDS.get(site, site)),
         scale=scale_of(value[np.isfinite(value)]),

@@ -92,12 +92,9 @@ def attribution_maps(
     drawn = means.value[: 2 * n_layers]
     n = np.broadcast_to(mask.sum(0), (n_layers, len(positions))).astype(np.int64)
     return {
-        name: Heatmap.build(
-            each.value,
-            each.low,
-            each.high,
-            n,
-            positions=list(positions),
+        name: Heatmap.of(
+            (each.value, each.low, each.high, n),
+            names=(range(len(each.value)), positions),
             kind="attribution",
             metric=f"Mean contribution of {WRITERS[name]} to the answer's logit less {FOIL_WORDS[foil]}, logits",
             scale=centred_scale(drawn, 0.0),

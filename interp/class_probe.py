@@ -122,13 +122,9 @@ def class_map(
             ends = macro_bootstrap_interval(of_known, positive[known], weights)
             of_map["low_bootstrap"][cell], of_map["high_bootstrap"][cell] = ends
     bootstrapped = {name: of_map[name] for name in ("low_bootstrap", "high_bootstrap")} if draws else {}
-    heatmap = Heatmap.build(
-        of_map["value"],
-        of_map["low"],
-        of_map["high"],
-        n,
-        layers=store.layers,
-        positions=list(store.positions),
+    heatmap = Heatmap.of(
+        (of_map["value"], of_map["low"], of_map["high"], n),
+        names=(store.layers, store.positions),
         kind="probe",
         metric=metric,
         scale=(0.5, 1.0),

@@ -185,13 +185,9 @@ def beyond_map(
                 parts[layer, column] = _parts_beyond(together, alone, labels)
     why = heatmap.data["why_missing"].values
     lacking = np.isnan(value) & (why == NoValue.HAS_VALUE)
-    beyond = Heatmap.build(
-        value,
-        low,
-        high,
-        heatmap.data["n"].values,
-        layers=heatmap.layers,
-        positions=[str(name) for name in heatmap.data["position"].values],
+    beyond = Heatmap.of(
+        (value, low, high, heatmap.data["n"].values),
+        names=(heatmap.layers, heatmap.positions),
         kind="probe beyond controls",
         metric=f"{'AUC' if metric == METRIC else metric} beyond the strongest control ({_told(values)})",
         scale=beyond_scale(value),

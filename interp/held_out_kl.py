@@ -37,12 +37,9 @@ def held_out_map(
     value = np.stack([of_lens.sum(1) for of_lens in sums.values()], axis=1) / n_tokens.sum()
     ends = [percentile_interval(times @ of_lens.T / drawn_tokens) for of_lens in sums.values()]
     low, high = (np.stack(each, axis=1) for each in zip(*ends, strict=True))
-    return Heatmap.build(
-        value,
-        low,
-        high,
-        np.full(value.shape, len(n_tokens), dtype=np.int64),
-        positions=list(sums),
+    return Heatmap.of(
+        (value, low, high, np.full(value.shape, len(n_tokens), dtype=np.int64)),
+        names=(range(len(value)), sums),
         kind="lens quality",
         metric=METRIC,
         scale=log_scale(value[np.isfinite(value)]),

@@ -199,13 +199,9 @@ def lens_map(
     why = np.where(n == 0, NoValue.NO_EXAMPLE_HAS_BOTH_POSITION_AND_TOKEN, NoValue.TOO_FEW_EXAMPLES)
     shown = np.logical_or.reduce([examples.of(side) for side in sides])
     why = np.where(np.isinf(of_examples[shown]).any(0), NoValue.LENS_NOT_FINITE, why)
-    return Heatmap.build(
-        value,
-        low,
-        high,
-        n,
-        layers=values["layer"].values.tolist(),
-        positions=[str(name) for name in values["position"].values],
+    return Heatmap.of(
+        (value, low, high, n),
+        names=(values["layer"].values, values["position"].values),
         kind="lens",
         metric=_metric(words, statistic, subset),
         scale=scale_of(value[~missing], statistic, subset),

@@ -165,13 +165,9 @@ def number_map(
             ends = r_squared_bootstrap(errors, of_mean, weights)
             found["low_bootstrap"][cell], found["high_bootstrap"][cell] = ends
     kept = ["spearman", *(["sd_of_seeds"] if len(seeds) > 1 else []), *(names[3:5] if draws else [])]
-    return Heatmap.build(
-        found["value"],
-        found["low"],
-        found["high"],
-        n,
-        layers=store.layers,
-        positions=list(store.positions),
+    return Heatmap.of(
+        (found["value"], found["low"], found["high"], n),
+        names=(store.layers, store.positions),
         kind="probe",
         metric=metric,
         scale=(0.0, 1.0),

@@ -132,13 +132,9 @@ def patch_map(
     drawn = drawn_means(kept, group_draws(group, draws, rng))
     low, high = percentile_interval(drawn, groups_of_cells(kept, group))
     p, corrected = sign_flip_p_values(kept - effects.unpatched, draws=draws, rng=rng, group=group)
-    return Heatmap.build(
-        mean_of_examples(kept),
-        low,
-        high,
-        n,
-        layers=layers,
-        positions=positions,
+    return Heatmap.of(
+        (mean_of_examples(kept), low, high, n),
+        names=(layers, positions),
         kind="patch",
         metric=f"{effects.words}, mean",
         scale=symmetric_scale(mean_of_examples(kept), effects),
@@ -172,13 +168,9 @@ def pair_map(patched: PatchedPairs, effects: Effects, *, layers: list[int], posi
     value = effects.values[0]
     unknown = np.full_like(value, np.nan)
     n = np.isfinite(value).astype(np.int64)
-    return Heatmap.build(
-        value,
-        unknown,
-        unknown,
-        n,
-        layers=layers,
-        positions=positions,
+    return Heatmap.of(
+        (value, unknown, unknown, n),
+        names=(layers, positions),
         kind="patch",
         metric=effects.words,
         scale=symmetric_scale(value, effects),

@@ -249,13 +249,9 @@ def probe_map(
     extra = {f"n_{labels.called}": n_wrong, "why_missing": reason, "variance_factor": factor}
     extra |= {"sd_of_seeds": spread} if labels.fold.shape[0] > 1 else {}
     extra |= {"low_bootstrap": low_bootstrap, "high_bootstrap": high_bootstrap} if draws else {}
-    return Heatmap.build(
-        value,
-        low,
-        high,
-        n,
-        layers=store.layers,
-        positions=list(store.positions),
+    return Heatmap.of(
+        (value, low, high, n),
+        names=(store.layers, store.positions),
         kind="probe",
         metric=metric,
         scale=(0.5, 1.0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -62,7 +62,7 @@ class Result:
         cls: type[R],
         values: Sequence[np.ndarray],
         *,
-        names: Sequence[Any],
+        names: Sequence[Iterable[object]],
         kind: str,
         metric: str,
         scale: Scale | tuple[float, float],
@@ -76,7 +76,7 @@ class Result:
         values
             The variables, in the order of `VARIABLES`.
         names
-            For each axis the names along it.
+            For each axis the names along it: of layers the model's numbers, ascending.
         kind, metric
             What the result is of, and what its values are, in words.
         scale
@@ -93,7 +93,7 @@ class Result:
         return cls(
             xr.Dataset(
                 {name: (cls.axes, array) for name, array in zip(VARIABLES, values, strict=True)} | others,
-                coords=dict(zip(cls.axes, names, strict=True)),
+                coords=dict(zip(cls.axes, map(list, names), strict=True)),
                 attrs={"kind": kind, "metric": metric} | colours.attributes | dict(attributes or {}),
             )
         )

@@ -236,13 +236,9 @@ def selectivity_map(
             value[layer, column], low[layer, column], high[layer, column] = cell.selectivity
             control[layer, column], control_low[layer, column], control_high[layer, column] = cell.control
             spread[layer, column] = cell.sd_of_tasks
-    return Heatmap.build(
-        value,
-        low,
-        high,
-        heatmap.data["n"].values,
-        layers=heatmap.layers,
-        positions=[str(name) for name in heatmap.data["position"].values],
+    return Heatmap.of(
+        (value, low, high, heatmap.data["n"].values),
+        names=(heatmap.layers, heatmap.positions),
         kind="probe selectivity",
         metric="AUC minus that of control tasks (types with random labels)",
         scale=SELECTIVITY_SCALE,

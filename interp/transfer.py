@@ -169,13 +169,9 @@ def transferred_map(
         interval = auc_interval(of_known, wrong, group=group, variance_factor=factor)
         value[row, column], low[row, column], high[row, column] = interval
     scored = np.isfinite(scores) & known
-    heatmap = Heatmap.build(
-        value,
-        low,
-        high,
-        scored.sum(2).astype(np.int64),
-        layers=store.layers,
-        positions=list(store.positions),
+    heatmap = Heatmap.of(
+        (value, low, high, scored.sum(2).astype(np.int64)),
+        names=(store.layers, store.positions),
         kind="transferred probe",
         metric=METRIC,
         scale=SCALE,
