@@ -91,6 +91,7 @@ def estimates_of(
     """The AUCs, with how many questions are of each type, and why an AUC is missing."""
     from interp.cell_probe import NoValue
     from interp.estimates import Estimates
+    from interp.results import meanings_of
 
     return Estimates.named(
         {name: (probe.auc, probe.n) for name, probe in probes.items()},
@@ -98,7 +99,7 @@ def estimates_of(
         metric="AUC of a probe for questions of the type",
         scale=(0.5, 1.0),
         reference=0.5,
-        attributes={**record, "why_missing_meanings": " ".join(reason.name.lower() for reason in NoValue)},
+        attributes={**record, **meanings_of(NoValue)},
         extra={
             "n_of_type": [probe.n_of_type for probe in probes.values()],
             "questions": [int(of_type.sum()) for of_type in questions.values()],

@@ -33,6 +33,7 @@ from interp.auc import Interval
 from interp.heatmap import Heatmap
 from interp.means import LEVEL
 from interp.progress import progress
+from interp.results import meanings_of
 from interp.scales import Scale, cosine_scale, log_scale, ratio_scale, share_scale
 from interp.store import Cells
 
@@ -292,9 +293,5 @@ def _heatmap(
         metric=metric.format(site=SITE_WORDS.get(site, site)),
         scale=scale_of(value[np.isfinite(value)]),
         extra={name: arrays[name] for name in extra} | {"why_missing": arrays["why_missing"].astype(np.int8)},
-        attributes={
-            "quantity": quantity,
-            "site": site,
-            "why_missing_meanings": " ".join(member.name.lower() for member in NoValue),
-        },
+        attributes={"quantity": quantity, "site": site} | meanings_of(NoValue),
     )

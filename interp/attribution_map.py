@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from interp.direct_attribution import Contributions
 from interp.heatmap import Heatmap
 from interp.means import drawn_means, group_draws, mean_of_examples, percentile_interval
+from interp.results import meanings_of
 from interp.scales import centred_scale
 
 WRITERS = {"attn": "attention", "mlp": "the MLP"}
@@ -99,7 +100,7 @@ def attribution_maps(
             metric=f"Mean contribution of {WRITERS[name]} to the answer's logit less {FOIL_WORDS[foil]}, logits",
             scale=centred_scale(drawn, 0.0),
             extra={"why_missing": np.broadcast_to(why, n.shape)} | of_parts,
-            attributes={"why_missing_meanings": " ".join(member.name.lower() for member in NoValue)},
+            attributes=meanings_of(NoValue),
         )
         for name, each in of_writers.items()
     }

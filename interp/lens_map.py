@@ -47,6 +47,7 @@ from interp.means import (
     median_of_examples,
     percentile_interval,
 )
+from interp.results import meanings_of
 from interp.scales import Scale, centred_scale, log_scale, ratio_scale, share_scale
 
 MIN_EXAMPLES = 20
@@ -210,7 +211,7 @@ def lens_map(
             "quantity": quantity,
             "subset": subset,
             **({MORE_IS: LOW} if quantity in LESS_IS_MORE else {}),
-            "why_missing_meanings": " ".join(member.name.lower() for member in NoValue),
+            **meanings_of(NoValue),
             **({"colours": RANK_COLOURS[subset == "difference"]} if statistic == "median" else {}),
         },
     )

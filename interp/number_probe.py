@@ -34,6 +34,7 @@ from interp.means import group_draws
 from interp.probe import scores_of_cells
 from interp.r_squared import r_squared_bootstrap, r_squared_interval
 from interp.rank_agreement import spearman
+from interp.results import meanings_of
 from interp.ridge import ridge_predictions
 from interp.store import Cells
 
@@ -172,7 +173,7 @@ def number_map(
         metric=metric,
         scale=(0.0, 1.0),
         extra={name: found[name] for name in kept} | {"why_missing": reason},
-        attributes={"why_missing_meanings": " ".join(member.name.lower() for member in NoNumber)},
+        attributes=meanings_of(NoNumber),
     )
 
 

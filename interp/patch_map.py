@@ -32,8 +32,9 @@ from interp.means import (
     percentile_interval,
 )
 from interp.pair_runs import READINGS
-from interp.patched import MEANINGS, NoValue, PatchedPairs
+from interp.patched import NoValue, PatchedPairs
 from interp.permutations import FAMILY_WISE_ERROR
+from interp.results import meanings_of
 from interp.scales import Scale, centred_scale
 
 METRICS = ("recovery", "score", "logprob", "probability", "kl")
@@ -150,7 +151,7 @@ def patch_map(
         attributes={
             "unpatched": effects.unpatched,
             "mark": f"other than unpatched ({draws} sign flips, family-wise error {100 * FAMILY_WISE_ERROR:g} %)",
-            "why_missing_meanings": MEANINGS,
+            **meanings_of(NoValue),
         },
     )
 
@@ -175,10 +176,7 @@ def pair_map(patched: PatchedPairs, effects: Effects, *, layers: list[int], posi
         metric=effects.words,
         scale=symmetric_scale(value, effects),
         extra={"why_missing": np.where(n > 0, NoValue.HAS_VALUE, why_missing(patched, n)).astype(np.int8)},
-        attributes={
-            "unpatched": effects.unpatched,
-            "why_missing_meanings": MEANINGS,
-        },
+        attributes={"unpatched": effects.unpatched} | meanings_of(NoValue),
     )
 
 

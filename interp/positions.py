@@ -117,15 +117,12 @@ def position_table(
     strict = token
     if policy == "paper":
         token, reason = _resolved(answers, names, _paper_resolver)
+    codes = {"flag_values": [*map(int, Reason)], "flag_meanings": " ".join(each.name.lower() for each in Reason)}
     cells = ("example", "position")
     return xr.Dataset(
         {
             "token": (cells, token),
-            "reason": (
-                cells,
-                reason,
-                {"flag_values": [int(value) for value in Reason], "flag_meanings": " ".join(_meanings())},
-            ),
+            "reason": (cells, reason, codes),
             "replaced": (cells, token != strict),
         },
         coords={"example": [answer.question.id for answer in answers], "position": list(names)},
@@ -330,7 +327,3 @@ def _paper_resolver(name: str) -> Resolver:
     if match := _FROM_END.fullmatch(name):
         return partial(_paper_from_end, k=int(match[1]))
     return _PAPER_RESOLVERS.get(name) or _strict_resolver(name)
-
-
-def _meanings() -> list[str]:
-    return [reason.name.lower() for reason in Reason]

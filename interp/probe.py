@@ -44,6 +44,7 @@ from interp.heatmap import Heatmap
 from interp.labels import Labels
 from interp.means import group_draws
 from interp.progress import progress
+from interp.results import meanings_of
 from interp.store import Cells
 from interp.threads import each_on, in_single_threads
 
@@ -256,9 +257,7 @@ def probe_map(
         metric=metric,
         scale=(0.5, 1.0),
         extra=extra,
-        attributes={
-            "why_missing_meanings": " ".join(member.name.lower() for member in NoValue),
-        },
+        attributes=meanings_of(NoValue),
     )
 
 

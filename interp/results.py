@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -22,6 +23,11 @@ VARIABLES = ("value", "low", "high", "n")
 ATTRIBUTES = ("kind", "metric", "scale_low", "scale_high")
 NO_REASON = "no value"
 """Why there is no value, where the result does not say."""
+
+
+def meanings_of(reasons: Iterable[IntEnum]) -> dict[str, str]:
+    """The attribute of a result that says what its codes of ``why_missing`` mean: these, in their order, from 0."""
+    return {"why_missing_meanings": " ".join(reason.name.lower() for reason in reasons)}
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels
 from interp.means import LEVEL
 from interp.probe import out_of_fold_scores
+from interp.results import meanings_of
 from interp.scales import Scale
 from interp.store import Cells
 
@@ -63,7 +64,7 @@ SELECTIVITY_SCALE = Scale(-0.4, 0.4, centre=0.0)
 
 
 class NoSelectivity(IntEnum):
-    """Why a cell that has an AUC has no selectivity; the codes go on from those of `interp.probe.NoValue`."""
+    """Why a cell that has an AUC has no selectivity; the codes go on from those of `interp.cell_probe.NoValue`."""
 
     ONE_TYPE_ONLY = len(NoValue)
     NO_TYPE_IS_TRAINED_AND_SCORED = len(NoValue) + 1
@@ -252,7 +253,7 @@ def selectivity_map(
             "type_trained": trained,
         },
         attributes={
-            "why_missing_meanings": " ".join(member.name.lower() for member in (*NoValue, *NoSelectivity)),
+            **meanings_of((*NoValue, *NoSelectivity)),
             "n_types": controls.n_types,
             "share_wrong": float(labels.wrong.mean()),
             "shares_positive_of_tasks": json.dumps([float(task.wrong.mean()) for task in controls.tasks]),

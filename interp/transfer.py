@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -30,14 +31,19 @@ from interp.labels import Labels
 from interp.linear_probes import LinearProbes
 from interp.matrix import Matrix
 from interp.probe import METRIC, best_cell
+from interp.results import meanings_of
 from interp.scales import Scale
 from interp.store import Cells
 
 SCALE = (0.5, 1.0)
 DIFFERENCE_SCALE = Scale(-0.4, 0.4, centre=0.0)
-NO_PROBE = len(NoValue)
-"""Why a cell has no value, beside those of a probe map: it had none where the probe was trained."""
-MEANINGS = " ".join([*(member.name.lower() for member in NoValue), "no_probe"])
+
+
+class NoTransfer(IntEnum):
+    """Why a cell has no value; the code goes on from those of a probe map."""
+
+    NO_PROBE = len(NoValue)
+    """It had no value where the probe was trained."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +163,7 @@ def transferred_map(
     for row, column in np.ndindex(shape):
         layer, position = store.layers[row], store.positions[column]
         if not probes.has_cell(layer, position):
-            reason[row, column] = NO_PROBE
+            reason[row, column] = NoTransfer.NO_PROBE
             continue
         scores[row, column] = transferred_scores(probes, store, mask, layer, position)
         known_here = np.isfinite(scores[row, column]) & known
@@ -176,7 +182,7 @@ def transferred_map(
         metric=METRIC,
         scale=SCALE,
         extra={"n_wrong": (scored & wrong).sum(2).astype(np.int64), "why_missing": reason},
-        attributes={"why_missing_meanings": MEANINGS},
+        attributes=meanings_of((*NoValue, *NoTransfer)),
     )
     return heatmap, scores
 
