@@ -42,8 +42,7 @@ def missing_of(record: Mapping[str, str], values: xr.Dataset, quantity: str) -> 
 
 def untold(values: xr.Dataset, target: str) -> list[dict[str, int]]:
     """Of each position how many answers have no token of a target there, by reason; empty where that is not known."""
-    found: list[dict[str, int]] = json.loads(values.attrs.get(UNTOLD, "{}")).get(target, [])
-    return found
+    return json.loads(values.attrs.get(UNTOLD, "{}")).get(target, [])
 
 
 def target_of(quantity: str) -> str:

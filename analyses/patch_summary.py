@@ -93,8 +93,7 @@ def given_cells(config: patching.Config, heatmap: Heatmap, n_layers: int) -> np.
             for column in by_column
         ]
     )
-    found: np.ndarray = rows[:, None] & columns
-    return found
+    return rows[:, None] & columns
 
 
 def peaks_without(config: patching.Config, heatmap: Heatmap, given: np.ndarray, patched: PatchedPairs) -> np.ndarray:

@@ -92,8 +92,7 @@ class Activations:
     @cached_property
     def norms(self) -> Float[np.ndarray, " example"]:
         """The Euclidean norm of each."""
-        norms: np.ndarray = self.vectors.norm(dim=1).numpy()
-        return norms
+        return self.vectors.norm(dim=1).numpy()
 
     @property
     def are_finite(self) -> bool:
@@ -103,8 +102,7 @@ class Activations:
     def cosines(self, other: Activations) -> Float[np.ndarray, " example"]:
         """The cosine of each with the same example's in another cell."""
         products = torch.linalg.vecdot(self.vectors, other.vectors).numpy()
-        cosines: np.ndarray = np.clip(products / (self.norms * other.norms), -1, 1)
-        return cosines
+        return np.clip(products / (self.norms * other.norms), -1, 1)
 
 
 def activation_maps(

@@ -268,7 +268,7 @@ def converged_fits(
 def log_losses(scores: Float[np.ndarray, "row n"], positive: Bool[np.ndarray, " n"]) -> Float[np.ndarray, "row n"]:
     """The log-loss of log-odds on examples of either class; NaN where there is no score."""
     with np.errstate(invalid="ignore"):  # Of a fold's own examples there is no inner score.
-        return np.asarray(np.logaddexp(0, np.where(positive, -scores, scores)))
+        return np.logaddexp(0, np.where(positive, -scores, scores))
 
 
 class CellFits:
@@ -301,8 +301,7 @@ class CellFits:
             features = self.features.cpu().numpy()
             scored = [self._classifier(each).decision_function(features) for each in cost]
             return np.stack(scored).astype(np.float64)
-        scores: np.ndarray = self._fits(self.gram, cost, positive).scores(self.gram).cpu().numpy()
-        return scores
+        return self._fits(self.gram, cost, positive).scores(self.gram).cpu().numpy()
 
     def rough_scores(
         self,
@@ -321,8 +320,7 @@ class CellFits:
         labels, device = self.positive if positive is None else positive, self.gram.device
         of_fits = torch.from_numpy(labels).to(device).expand(trained.shape)
         made_on = torch.from_numpy(trained).to(device)
-        scores: np.ndarray = rough_log_odds(self.gram, of_fits, made_on, costs, self.solver).cpu().numpy()
-        return scores
+        return rough_log_odds(self.gram, of_fits, made_on, costs, self.solver).cpu().numpy()
 
     def losses(self, scores: Float[np.ndarray, "row n"]) -> Float[np.ndarray, "row n"]:
         """The log-loss of each score; NaN where there is none."""

@@ -113,5 +113,4 @@ def _trait(operand: Operand, trait: Trait) -> object:
     if operand.heatmap.data.attrs["kind"] == PUBLISHED:
         return None
     source = operand.heatmap.identity if trait.in_identity else operand.heatmap.data.attrs
-    value: object = source.get(trait.attribute)
-    return value
+    return source.get(trait.attribute)

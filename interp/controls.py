@@ -249,7 +249,7 @@ def _parts_beyond(
 ) -> Float[np.ndarray, " group"]:
     """What each group adds to the difference of the two AUCs: the sum is that."""
     more, less = (auc_above_chance(each[None], labels.wrong, labels.side)[1] for each in (together, alone))
-    return np.asarray(more - less)
+    return more - less
 
 
 def _with_marks(
@@ -277,7 +277,7 @@ def _combined(scores: Sequence[Scores], labels: Labels) -> Float[np.ndarray, "la
     ).reshape(n_layers, n_folds, n_scores + 1)
     of_examples = fitted[:, labels.fold[0]]
     held_out = np.stack([each.held_out[:, 0] for each in scores], axis=-1)
-    return np.asarray((held_out * of_examples[..., :-1]).sum(-1) + of_examples[..., -1])
+    return (held_out * of_examples[..., :-1]).sum(-1) + of_examples[..., -1]
 
 
 def _standardised(
@@ -287,4 +287,4 @@ def _standardised(
     if not present.any():
         return features
     deviation = features[present].std(0)
-    return np.asarray((features - features[present].mean(0)) / np.where(deviation > 0, deviation, 1.0))
+    return (features - features[present].mean(0)) / np.where(deviation > 0, deviation, 1.0)

@@ -75,5 +75,4 @@ def draw_lines(axes: Axes, heatmap: Heatmap) -> list[str]:
 def _alone(value: Float[np.ndarray, " layer"]) -> Bool[np.ndarray, " layer"]:
     """Which values have none in the row before or after, so that no line goes through them."""
     framed = np.pad(np.isfinite(value), 1)
-    alone: np.ndarray = framed[1:-1] & ~framed[:-2] & ~framed[2:]
-    return alone
+    return framed[1:-1] & ~framed[:-2] & ~framed[2:]

@@ -256,5 +256,4 @@ def _controls(heatmap: Heatmap) -> tuple[Control, ...]:
 
 
 def _of_json(heatmap: Heatmap, attribute: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(heatmap.data.attrs.get(attribute) or "{}")
-    return found
+    return json.loads(heatmap.data.attrs.get(attribute) or "{}")

@@ -180,7 +180,7 @@ def overlapping_types(counts: Sequence[Counts], rules: str = "code") -> Bool[np.
 def disjoint_types(overlapping: Bool[np.ndarray, "question type"]) -> Bool[np.ndarray, "question type"]:
     """Of the types that each question has the first, in the order of `TYPES`; none where it has none."""
     first = overlapping.cumsum(1) == 1
-    return np.asarray(overlapping & first)
+    return overlapping & first
 
 
 def by_name(types: Bool[np.ndarray, "question type"]) -> dict[str, Bool[np.ndarray, " question"]]:

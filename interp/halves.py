@@ -163,7 +163,7 @@ def halved(
     goes = rng.random((len(size) + 1) // 2) < 0.5
     is_first = np.empty(len(size), dtype=bool)
     is_first[order] = np.stack([goes, ~goes], axis=1).reshape(-1)[: len(size)]
-    return np.asarray(is_first[unit])
+    return is_first[unit]
 
 
 def _can_be_probed(wrong: Bool[np.ndarray, " n"], fold: Int[np.ndarray, "seed n"]) -> bool:

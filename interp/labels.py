@@ -31,7 +31,7 @@ class Folded:
     @property
     def scored(self) -> Bool[np.ndarray, "seed example"]:
         """Which examples are scored."""
-        return np.asarray(self.fold != NEVER)
+        return self.fold != NEVER
 
     def require_of(self, present: Bool[np.ndarray, " example"]) -> None:
         """Raise an `InputError` if there is not one label for each example of a mask."""

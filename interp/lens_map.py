@@ -152,8 +152,7 @@ class Examples:
     def of(self, subset: str) -> Bool[np.ndarray, " example"]:
         """Those of all, correct or wrong ones."""
         if subset == "all":
-            everyone: np.ndarray = np.ones_like(self.correct)
-            return everyone
+            return np.ones_like(self.correct)
         return self.correct if subset == "correct" else self.wrong
 
 

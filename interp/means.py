@@ -16,8 +16,7 @@ def mean_of_examples(values: Float[np.ndarray, "example ..."]) -> Float[np.ndarr
     """The mean of the finite values of each cell; NaN where there is none."""
     known = np.isfinite(values)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean: np.ndarray = np.where(known, values, 0.0).sum(0) / known.sum(0)
-    return mean
+        return np.where(known, values, 0.0).sum(0) / known.sum(0)
 
 
 def median_of_examples(values: Float[np.ndarray, "example ..."]) -> Float[np.ndarray, "*cell"]:
@@ -39,8 +38,7 @@ def group_draws(
     if len(numbers) < 2:
         return np.full((n_draws, len(group)), np.nan, dtype=np.float32)
     times = rng.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)), size=n_draws)
-    drawn: np.ndarray = times[:, of_example.reshape(-1)].astype(np.float32)
-    return drawn
+    return times[:, of_example.reshape(-1)].astype(np.float32)
 
 
 def drawn_means(

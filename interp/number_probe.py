@@ -66,8 +66,7 @@ class NumberProblem:
     def scores(self, cost: Float[np.ndarray, "fit n"]) -> Float[np.ndarray, "fit n"]:
         """What each probe predicts; the cost is 1 / penalty, or 0 for what is not trained on."""
         value, costs = (torch.from_numpy(array).to(self.gram.device) for array in (self.value, cost))
-        predicted: np.ndarray = ridge_predictions(self.gram, value, costs).cpu().numpy()
-        return predicted
+        return ridge_predictions(self.gram, value, costs).cpu().numpy()
 
     def rough_scores(
         self, trained: Bool[np.ndarray, "fit n"], costs: Sequence[float]
@@ -79,7 +78,7 @@ class NumberProblem:
 
     def losses(self, scores: Float[np.ndarray, "row n"]) -> Float[np.ndarray, "row n"]:
         """The squared error of each prediction."""
-        return np.asarray((self.value - scores) ** 2)
+        return (self.value - scores) ** 2
 
     def can_train(self, trained: Bool[np.ndarray, " n"]) -> bool:
         """Whether there is anything to train on."""

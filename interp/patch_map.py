@@ -225,8 +225,7 @@ def peak_shares(effects: Float[np.ndarray, "pair layer position"]) -> Float[np.n
     has_effect = filled.max(1) > 0
     peaks = (filled.argmax(1)[:, None] == np.arange(effects.shape[1])[:, None]) & has_effect[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares: np.ndarray = peaks.sum(0) / has_effect.sum(0)
-    return shares
+        return peaks.sum(0) / has_effect.sum(0)
 
 
 def past_half_way(

@@ -153,8 +153,7 @@ def coincidence(table: xr.Dataset) -> xr.DataArray:
     token = table["token"]
     other = token.rename(position="other_position")
     both = (token != MISSING) & (other != MISSING)
-    same: xr.DataArray = ((token == other) & both).sum("example") / both.sum("example").where(lambda n: n > 0)
-    return same
+    return ((token == other) & both).sum("example") / both.sum("example").where(lambda n: n > 0)
 
 
 def coinciding_pairs(table: xr.Dataset) -> dict[str, float]:
@@ -171,8 +170,7 @@ def coinciding_pairs(table: xr.Dataset) -> dict[str, float]:
 
 def resolved_mask(table: xr.Dataset) -> Bool[np.ndarray, "example position"]:
     """Where the table has a token."""
-    mask: Bool[np.ndarray, "example position"] = table["token"].values != MISSING
-    return mask
+    return table["token"].values != MISSING
 
 
 def require_known(names: Sequence[str]) -> None:

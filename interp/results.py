@@ -168,5 +168,4 @@ class Result:
     @property
     def identity(self) -> dict[str, Any]:
         """What decided the values, as the run recorded it; empty for what was published."""
-        identity: dict[str, Any] = json.loads(self.data.attrs.get("identity", "{}"))
-        return identity
+        return json.loads(self.data.attrs.get("identity", "{}"))

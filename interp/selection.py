@@ -91,7 +91,7 @@ def expected_of_best(
 ) -> Float[np.ndarray, " question"]:
     """The share of correct samples among those of the highest score: what choosing one of them is expected to give."""
     best = score == score.max(1, keepdims=True)
-    return np.asarray((correct * best).sum(1) / best.sum(1))
+    return (correct * best).sum(1) / best.sum(1)
 
 
 def _votes(samples: Sequence[Answer]) -> list[int]:

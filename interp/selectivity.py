@@ -128,7 +128,7 @@ def _random_labels(
     sizes = np.bincount(type_of)
     draws = rng.random((TRIES, len(sizes))) < wrong.mean()
     nearest = np.abs(draws @ sizes - wrong.sum()).argmin()
-    return np.asarray(draws[nearest][type_of])
+    return draws[nearest][type_of]
 
 
 def control_task_scores(

@@ -51,5 +51,4 @@ def settling_layers(
 ) -> Float[np.ndarray, "example position"]:
     """The layer at which each example settles; NaN where it does not, or where that is not known of every layer."""
     first = np.array(layers)[(settled == 1).argmax(1)]
-    found: np.ndarray = np.where(np.isfinite(settled).all(1) & (settled[:, -1] == 1), first, np.nan)
-    return found
+    return np.where(np.isfinite(settled).all(1) & (settled[:, -1] == 1), first, np.nan)

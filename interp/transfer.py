@@ -236,7 +236,7 @@ def _own_scores(probed: Probed, place: tuple[int, str] | None) -> Float[np.ndarr
         best = best_cell(probed.scores, probed.labels, probed.store)
         return np.full((1, len(probed.labels.wrong)), np.nan) if best is None else best.scores
     row, column = probed.store.layers.index(place[0]), probed.store.positions.index(place[1])
-    return np.asarray(probed.scores.held_out[row, column])
+    return probed.scores.held_out[row, column]
 
 
 def _scores_elsewhere(probes: LinearProbes, test: Probed, place: tuple[int, str]) -> Float[np.ndarray, "row example"]:
