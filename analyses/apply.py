@@ -9,7 +9,6 @@ and .png, and the scores of every answer.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from dataclasses import dataclass, replace
 from functools import cache
@@ -48,6 +47,7 @@ class Config(capturing.Config):
 
 def run(config: Config) -> None:
     """Answer, capture, score, draw."""
+    from interp.files import sha256
     from interp.linear_probes import LinearProbes
 
     probes = LinearProbes.load(config.probes)
@@ -58,7 +58,7 @@ def run(config: Config) -> None:
     require_same_model(config, source, probes)
     trained_on = str(probes.record["identity"]["dataset"])
     identity = asking.identity_of(config, source, questions) | capturing.settings_of(config)
-    identity |= {"probes": hashlib.sha256(config.probes.read_bytes()).hexdigest(), "trained_on": trained_on}
+    identity |= {"probes": sha256(config.probes), "trained_on": trained_on}
     identity |= procedures.REFITS
     name = f"probe-from-{trained_on}"
     work = run_folder(config.runs / source.name / questions.name, name, identity)
@@ -118,6 +118,7 @@ def applied(config: Config, source: ModelSource, questions: QuestionSet, probes:
     import xarray as xr
 
     from interp.files import write_netcdf
+    from interp.means import numbered
     from interp.positions import resolved_mask
     from interp.transfer import transferred_map
 
@@ -128,9 +129,9 @@ def applied(config: Config, source: ModelSource, questions: QuestionSet, probes:
     store, mask = captured.of(site, range(len(answers))), resolved_mask(captured.table)
     wrong = np.array([answer.correct is False for answer in answers], dtype=bool)
     judged = np.array([answer.correct is not None for answer in answers], dtype=bool)
-    _, group = np.unique([answer.question.group for answer in answers], return_inverse=True)
+    group = numbered([answer.question.group for answer in answers])
     used = probes.for_questions({answer.question.id: answer.question for answer in answers}, questions.name)
-    heatmap, scores = transferred_map(used, store, mask, wrong, group.reshape(-1), judged=judged)
+    heatmap, scores = transferred_map(used, store, mask, wrong, group, judged=judged)
     of_examples = xr.Dataset(
         {
             "score": (("layer", "position", "example"), scores.astype(np.float32)),

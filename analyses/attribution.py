@@ -95,11 +95,10 @@ def require_usable(config: Config) -> None:
 
 def measured_maps(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Heatmap]:
     """The maps of this configuration, by what writes."""
-    import numpy as np
-
     from interp.answers import summary
     from interp.attribution_map import attribution_maps
     from interp.direct_attribution import SITES
+    from interp.means import numbered
     from interp.positions import resolved_mask
 
     model = cache(lambda: asking.loaded(config, source))
@@ -110,7 +109,7 @@ def measured_maps(config: Config, source: ModelSource, questions: QuestionSet) -
     maps = attribution_maps(
         contributions_of(model(), captured, contrasts),
         resolved_mask(table),
-        np.unique(groups, return_inverse=True)[1],
+        numbered(groups),
         positions=capturing.positions_of(config),
         foil=config.foil,
         draws=config.bootstraps,

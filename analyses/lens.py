@@ -261,11 +261,11 @@ def examples_of(answers: Sequence[Answer]) -> Examples:
     import numpy as np
 
     from interp.lens_map import Examples
+    from interp.means import numbered
 
-    _, group = np.unique([answer.question.group for answer in answers], return_inverse=True)
     correct = np.array([answer.correct is True for answer in answers])
     wrong = np.array([answer.correct is False for answer in answers])
-    return Examples(group.reshape(-1).astype(np.int64), correct, wrong)
+    return Examples(numbered([answer.question.group for answer in answers]), correct, wrong)
 
 
 if __name__ == "__main__":

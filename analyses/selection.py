@@ -131,14 +131,13 @@ def means_of(
     values: Mapping[str, np.ndarray], subsets: Mapping[str, np.ndarray], groups: list[str]
 ) -> dict[str, tuple[Interval, int]]:
     """The mean of each value over the questions of each subset, with its interval and their number."""
-    import numpy as np
-
     from interp.estimates import IN_GROUP
+    from interp.means import numbered
     from interp.selection import mean_interval
 
-    _, group = np.unique(groups, return_inverse=True)
+    group = numbered(groups)
     return {
-        f"{subset}{IN_GROUP}{name}": (mean_interval(each[rows], group.reshape(-1)[rows]), int(rows.sum()))
+        f"{subset}{IN_GROUP}{name}": (mean_interval(each[rows], group[rows]), int(rows.sum()))
         for subset, rows in subsets.items()
         for name, each in values.items()
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -25,6 +26,11 @@ def median_of_examples(values: Float[np.ndarray, "example ..."]) -> Float[np.nda
     some = np.isfinite(values).any(0)
     median[some] = np.nanmedian(values[:, some], axis=0)
     return median
+
+
+def numbered(names: Sequence[str]) -> Int[np.ndarray, " example"]:
+    """A number for the name of each example's group, the same for the same name."""
+    return np.unique(np.array(names, dtype=str), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def group_draws(

@@ -48,7 +48,7 @@ from interp.auc import Interval, auc_and_influence, auc_interval, refitting_fact
 from interp.cell_probe import NoValue, Probing, Scores
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels
-from interp.means import LEVEL
+from interp.means import LEVEL, numbered
 from interp.probe import out_of_fold_scores
 from interp.results import meanings_of
 from interp.scales import Scale
@@ -116,7 +116,7 @@ def control_tasks(labels: Labels, types: Sequence[str], n_tasks: int, *, seed: i
     """
     if n_tasks < MIN_TASKS:
         raise ValueError(f"{n_tasks} control tasks do not tell how far they differ; give {MIN_TASKS} or more")
-    type_of = np.unique(np.array(types, dtype=str), return_inverse=True)[1].reshape(-1).astype(np.int64)
+    type_of = numbered(types)
     drawn = [_random_labels(labels.wrong, type_of, np.random.default_rng([seed, task])) for task in range(n_tasks)]
     return ControlTasks(type_of, tuple(replace(labels, wrong=wrong) for wrong in drawn))
 
