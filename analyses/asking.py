@@ -171,6 +171,11 @@ def questions_of(config: Config, kept: Sequence[str] = ()) -> QuestionSet:
     )
 
 
+def listed(flag: str) -> list[str]:
+    """The names that a flag has, separated by commas."""
+    return [name.strip() for name in flag.split(",")]
+
+
 def at_most(config: C, questions: Callable[[C], QuestionSet]) -> tuple[C, QuestionSet]:
     """The flags and the questions: as many as --n, or all that the set has."""
     from interp.errors import TooFewQuestions

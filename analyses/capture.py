@@ -41,9 +41,8 @@ def run(config: Config) -> None:
     questions = asking.questions_of(config)
     source = asking.source_of(config)
     model = cache(lambda: asking.loaded(config, source))
-    captured = capturing.captured(
-        config, source, questions, model, [site.strip() for site in config.sites.split(",")], share=config.share
-    )
+    sites = asking.listed(config.sites)
+    captured = capturing.captured(config, source, questions, model, sites, share=config.share)
     for store in captured.stores.values():
         print(store.folder)
 

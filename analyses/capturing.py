@@ -92,7 +92,7 @@ def require_usable(config: Config) -> None:
 
 def positions_of(config: Config) -> list[str]:
     """The columns."""
-    return [name.strip() for name in config.positions.split(",")]
+    return asking.listed(config.positions)
 
 
 def settings_of(config: Config) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def require_usable(config: Config) -> None:
         asking.require_no_questions(config, OF_QUESTIONS, of="one --prompt")
     asking.require_least(config, {"bootstraps": 1, "first": MIN_EXAMPLES})
     for kind, text, known in (("quantity", config.quantities, QUANTITIES), ("subset", config.of, SUBSETS)):
-        for name in names_in(text):
+        for name in asking.listed(text):
             if name not in known:
                 raise unknown_name(kind, name, known)
 
@@ -124,7 +124,7 @@ def require_layers(config: Config, n_layers: int) -> None:
             f"a lens is held against the model's output, and --layers ends at {layers[-1]}, not {n_layers - 1}; take "
             "--layers with the last one"
         )
-    if SETTLED in names_in(config.quantities) and len(layers) != n_layers - layers[0]:
+    if SETTLED in asking.listed(config.quantities) and len(layers) != n_layers - layers[0]:
         raise InputError(
             f"{SETTLED} is of a layer and all above it, and --layers {config.layers} leaves some of these out; give "
             f"--layers {layers[0]}-{n_layers - 1}, or --quantities without it"
@@ -150,11 +150,6 @@ def identity_of_quantity(quantity: str) -> dict[str, str]:
     return procedures.SHARES if QUANTITIES[quantity].statistic == "share" else {}
 
 
-def names_in(text: str) -> list[str]:
-    """The names that a flag lists."""
-    return [name.strip() for name in text.split(",")]
-
-
 def variants_of(config: Config) -> list[str]:
     """What in the name of a map tells it from that of the logit lens at the default positions."""
     kind = lens_prompt.lens_name(config)
@@ -166,8 +161,8 @@ def names_of_maps(config: Config) -> dict[str, tuple[str, str]]:
     """The quantity and the subset of each map, by its name."""
     return {
         "-".join(["lens", quantity, *([subset] if subset != "all" else []), *variants_of(config)]): (quantity, subset)
-        for quantity in names_in(config.quantities)
-        for subset in names_in(config.of)
+        for quantity in asking.listed(config.quantities)
+        for subset in asking.listed(config.of)
     }
 
 
@@ -188,7 +183,7 @@ def measured_maps(
     answers, table = [captured.answers[row] for row in rows], captured.table.isel(example=list(rows))
     made_from = (answers, captured.of(SITE, rows), table["token"].values)
     values = values_of(*made_from, model, lambda: lens_prompt.lens_of(config, source, model()), folder)
-    lens_missing.require_targets(names_in(config.quantities), values)
+    lens_missing.require_targets(asking.listed(config.quantities), values)
     record = capturing.record_of(config, source, questions, answers, table, captured.stores[SITE])
     examples = examples_of(answers)
     maps = {}

@@ -118,7 +118,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
 def positions_of(config: Config) -> list[str]:
     """The columns."""
     default = DEFAULT_POSITIONS if config.readout == "verdict" else BEFORE_ANSWER
-    return [name.strip() for name in (default if config.positions is None else config.positions).split(",")]
+    return asking.listed(default if config.positions is None else config.positions)
 
 
 def metric_of(config: Config) -> str:
