@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from analyses import asking, capturing
 from analyses.capturing import DEFAULT_SITE
 from analyses.command import execute
-from analyses.runs import provenance, publish, require_publishable, reusable, run_folder, value_in_words
+from analyses.runs import cell_in_words, provenance, publish, require_publishable, reusable, run_folder, value_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -196,7 +196,7 @@ def share_in_words(part: float, whole: float) -> str:
 
 def largest_in_words(maps: dict[str, Heatmap]) -> str:
     """The largest parts where the answer is read, whichever way they write, with their intervals."""
-    positions = next(iter(maps.values())).data["position"].values.tolist()
+    positions = next(iter(maps.values())).positions
     position = READ_AT if READ_AT in positions else positions[0]
     parts = [
         (writer, layer, heatmap.data.sel(position=position, layer=layer))
@@ -208,9 +208,7 @@ def largest_in_words(maps: dict[str, Heatmap]) -> str:
     )
     lines = [f"the largest parts at {position}, in logits [95 % interval]"]
     for writer, layer, cell in told[:N_PRINTED]:
-        lines.append(
-            f"{writer:>6} {layer:<4}{value_in_words(float(cell.value), float(cell.low), float(cell.high)):>24}"
-        )
+        lines.append(f"{writer:>6} {layer:<4}{cell_in_words(cell):>24}")
     return "\n".join(lines)
 
 

@@ -23,6 +23,7 @@ from analyses import asking, capturing, probing, procedures
 from analyses.capturing import DEFAULT_SITE
 from analyses.command import execute
 from analyses.runs import (
+    cell_in_words,
     kept_arrays,
     provenance,
     publish,
@@ -192,7 +193,7 @@ def in_words(heatmap: Heatmap) -> str:
             table_of_values(heatmap),
             "",
             f"{'highest, and so too high':26}{'':24}{'':10}  with the other sign   layers {data.attrs['mark']}",
-            *(highest_in_words(heatmap, name) for name in data["position"].values.tolist()),
+            *(highest_in_words(heatmap, name) for name in heatmap.positions),
             "",
             f"{'its own Yes or No':26}{own:>24}   Yes to {data.attrs['says_yes']:.0%} of {n} answers",
             f"{'loss of CCS out of fold':26}{range_in_words(heatmap, 'ccs'):>24}   of shuffled pairs "
@@ -210,9 +211,8 @@ def highest_in_words(heatmap: Heatmap, name: str) -> str:
     if not np.isfinite(column["value"]).any():
         return f"{name:26}{'–':>24}"
     cell = column.isel(layer=int(np.nanargmax(column["value"])))
-    interval = value_in_words(float(cell.value), float(cell.low), float(cell.high))
-    place, other = f"layer {int(cell.layer)}", 1 - float(cell.value)
-    return f"{name:26}{interval:>24}{place:>10}{other:21.3f}{int(column['marked'].sum()):9d} of {len(heatmap.layers)}"
+    place, other, n_marked = f"layer {int(cell.layer)}", 1 - float(cell.value), int(column["marked"].sum())
+    return f"{name:26}{cell_in_words(cell):>24}{place:>10}{other:21.3f}{n_marked:9d} of {len(heatmap.layers)}"
 
 
 def range_in_words(heatmap: Heatmap, name: str) -> str:

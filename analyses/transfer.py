@@ -19,7 +19,7 @@ import tyro
 
 from analyses import asking, baselines, capturing, probing
 from analyses.command import execute
-from analyses.runs import draw, provenance, require_publishable, run_folder, value_in_words
+from analyses.runs import cell_in_words, draw, provenance, require_publishable, run_folder
 
 if TYPE_CHECKING:
     from interp.matrix import Matrix
@@ -164,12 +164,11 @@ def in_words(matrix: Matrix) -> str:
         lines.append(f"{train}: layer {int(row['train_layer'])}, {place}" if place else f"{train}: no cell has a value")
         for why, test in zip(of_row, data["test"].values, strict=True):
             cell = row.sel(test=test)
-            interval = value_in_words(float(cell["value"]), float(cell["low"]), float(cell["high"]))
             has_baseline = "baseline" in cell and cell["baseline"].item()
             beyond = f"   {cell['baseline'].item()} {float(cell['baseline_auc']):.3f}" if has_baseline else ""
             n, n_of_fold = int(cell["n"]), int(cell["n_of_fold"])
             seen = f", {n_of_fold} by the probe that has not seen them" if n_of_fold and train != test else ""
-            lines.append(f"    {test:28}{interval:>24}   n {n}{seen}{beyond}{f'   ({why})' if why else ''}")
+            lines.append(f"    {test:28}{cell_in_words(cell):>24}   n {n}{seen}{beyond}{f'   ({why})' if why else ''}")
     return "\n".join(lines)
 
 

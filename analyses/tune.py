@@ -19,12 +19,12 @@ from analyses import asking
 from analyses.command import execute
 from analyses.runs import (
     Identity,
+    cell_in_words,
     provenance,
     publish,
     require_publishable,
     reusable,
     run_folder,
-    value_in_words,
 )
 
 if TYPE_CHECKING:
@@ -216,24 +216,21 @@ def described(model: HookedModel, text: TrainingText, trained: Trained, heatmap:
         "steps": max(trained.curve),
         "best_step": trained.best_step,
         "stopping_kl": trained.curve,
-        "held_out_kl": {
-            name: heatmap.data["value"].sel(position=name).values.tolist() for name in heatmap.data["position"].values
-        },
+        "held_out_kl": {name: heatmap.data["value"].sel(position=name).values.tolist() for name in heatmap.positions},
     }
 
 
 def in_words(heatmap: Heatmap) -> str:
     """The divergence of both lenses in every layer."""
     data = heatmap.data
-    names = [str(name) for name in data["position"].values]
+    names = heatmap.positions
     lines = [
         f"{data.attrs['metric']} [95 % interval], {int(data['n'].max())} sequences, {data.attrs['n_tokens']} tokens",
         f"{'layer':6}" + "".join(f"{name:>26}" for name in names),
     ]
     for layer in heatmap.layers:
         cells = [data.sel(layer=layer, position=name) for name in names]
-        shown = [value_in_words(float(cell.value), float(cell.low), float(cell.high)) for cell in cells]
-        lines.append(f"{layer:<6}" + "".join(f"{value:>26}" for value in shown))
+        lines.append(f"{layer:<6}" + "".join(f"{cell_in_words(cell):>26}" for cell in cells))
     return "\n".join(lines)
 
 

@@ -126,7 +126,7 @@ class Description:
 def description_of(heatmap: Heatmap) -> Description:
     """Describe a heatmap of any kind, with any cells missing."""
     value, scale = heatmap.data["value"].values.astype(np.float64), heatmap.scale
-    names = [str(name) for name in heatmap.data["position"].values]
+    names = heatmap.positions
     cells = Cells(heatmap.layers, names, value, *ends_of(heatmap))
     means, layers = _means_over_layers(scale.placed(value))
     below, above = scale.outside(value)
@@ -250,7 +250,7 @@ def _controls(heatmap: Heatmap) -> tuple[Control, ...]:
         ends = of_control[["control", "control_low", "control_high"]].to_array().values.T
         if np.isfinite(ends[:, 0]).any():
             least, most = (int(pick(ends[:, 0])) for pick in (np.nanargmin, np.nanargmax))
-            column = str(heatmap.data["position"].values[most])
+            column = heatmap.positions[most]
             found.append(Control(name, Interval(*ends[least].tolist()), Interval(*ends[most].tolist()), column))
     return tuple(found)
 
