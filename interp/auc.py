@@ -209,7 +209,7 @@ def bootstrap_interval(
     positive
         Which examples are of the positive class.
     weights
-        How often each draw has each example, as `group_draws` gives them.
+        How often each draw has each example, as `interp.means.group_draws` gives them.
     variance_factor
         By how much the variance is larger than that of the draws.
     """
