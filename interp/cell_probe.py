@@ -60,7 +60,7 @@ class Probing:
     standardise: bool = True
     """Whether the features are divided by their deviation."""
     nested: bool = True
-    """Whether each cell is also scored within the training folds, for `best_cell`."""
+    """Whether each cell is also scored within the training folds, for `interp.probe.best_cell`."""
     k: int = K
     """Coordinates of the sparse probe."""
 
@@ -172,10 +172,10 @@ def no_scores(labels: Labels, probing: Probing) -> Scores:
 
 
 def both_classes(
-    these: Bool[np.ndarray, "*set example"], positive: Bool[np.ndarray, "*#set example"]
+    these: Bool[np.ndarray, "*set example"], positive: Bool[np.ndarray, "*#set example"], least: int = 1
 ) -> Bool[np.ndarray, "*set"]:
-    """Whether some of these examples are positive and some are not."""
-    return np.asarray((these & positive).any(-1) & (these & ~positive).any(-1))
+    """Whether at least so many of these examples are positive, and so many are not."""
+    return np.asarray(np.minimum((these & positive).sum(-1), (these & ~positive).sum(-1)) >= least)
 
 
 def why_no_value(labels: Labels, present: Bool[np.ndarray, " example"]) -> NoValue:
@@ -186,21 +186,17 @@ def why_no_value(labels: Labels, present: Bool[np.ndarray, " example"]) -> NoVal
         return NoValue.NO_EXAMPLE
     if len(set(wrong.tolist())) < 2:
         return NoValue.ONE_CLASS_ONLY
-    if any(_fewest(wrong[of_seed != NEVER]) < MIN_PER_CLASS for of_seed in fold):
+    if not both_classes(fold != NEVER, wrong, MIN_PER_CLASS).all():
         return NoValue.TOO_FEW_OF_A_CLASS
     of_classes = [labels.side[present & of_class] for of_class in (labels.wrong, ~labels.wrong)]
     if min(len(np.unique(sides)) for sides in of_classes) < MIN_GROUPS:
         return NoValue.TOO_FEW_GROUPS_OF_A_CLASS
     for of_seed in fold:
-        if any(len(set(wrong[of_seed != number].tolist())) < 2 for number in set(of_seed.tolist()) - {NEVER}):
+        if not all(both_classes(of_seed != number, wrong) for number in set(of_seed.tolist()) - {NEVER}):
             return NoValue.A_FOLD_TRAINS_ON_ONE_CLASS
-        if len(set(wrong[of_seed != NEVER].tolist())) < 2:
+        if not both_classes(of_seed != NEVER, wrong):
             return NoValue.ONE_CLASS_IS_SCORED
     return NoValue.HAS_VALUE
-
-
-def _fewest(wrong: Bool[np.ndarray, " example"]) -> int:
-    return min(int(wrong.sum()), int((~wrong).sum()))
 
 
 def why_not_usable(features: Float[torch.Tensor, "n d_model"]) -> NoValue:

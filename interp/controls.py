@@ -33,7 +33,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from interp.auc import Interval, auc_above_chance, auc_difference, auc_interval, refitting_factor
-from interp.cell_probe import NoValue, Probing, Scores, cell_scores
+from interp.cell_probe import NoValue, Probing, Scores, both_classes, cell_scores
 from interp.examples import Answer
 from interp.few_features import non_negative_coefficients
 from interp.heatmap import Heatmap
@@ -229,7 +229,7 @@ def beyond_scale(value: Float[np.ndarray, "layer position"]) -> Scale:
 def _at_least_chance(scores: Float[np.ndarray, " example"], labels: Labels) -> Float[np.ndarray, " example"]:
     """Scores as they are, or all the same where they order the examples worse than that."""
     scored = np.isfinite(scores)
-    if len(set(labels.wrong[scored].tolist())) == 2 and auc_interval(scores, labels.wrong).value < 0.5:
+    if both_classes(scored, labels.wrong) and auc_interval(scores, labels.wrong).value < 0.5:
         return np.where(scored, 0.0, np.nan)
     return scores
 
@@ -238,7 +238,7 @@ def _beyond(
     together: Float[np.ndarray, " example"], alone: Float[np.ndarray, " example"], labels: Labels
 ) -> Interval | None:
     """What a probe adds to a control: the difference of two AUCs on the same examples; None if one has no scores."""
-    if len(set(labels.wrong[np.isfinite(together) & np.isfinite(alone)].tolist())) < 2:
+    if not both_classes(np.isfinite(together) & np.isfinite(alone), labels.wrong):
         return None
     factor = refitting_factor(labels.n_folds)
     return auc_difference(together, alone, labels.wrong, group=labels.side, variance_factor=factor)

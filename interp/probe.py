@@ -32,6 +32,7 @@ from interp.cell_probe import (
     NoValue,
     Probing,
     Scores,
+    both_classes,
     cell_scores,
     scores_of_labellings,
     why_no_value,
@@ -307,7 +308,7 @@ def best_cell(scores: Scores, labels: Labels, store: Cells) -> Best | None:
         values = {
             index: auc_interval(scores.inner[(*index, fold)], labels.wrong).value
             for index in np.ndindex(scores.inner.shape[:2])
-            if _both_classes(scores.inner[(*index, fold)], labels.wrong)
+            if both_classes(np.isfinite(scores.inner[(*index, fold)]), labels.wrong)
         }
         if not values:
             return None
@@ -315,14 +316,10 @@ def best_cell(scores: Scores, labels: Labels, store: Cells) -> Best | None:
         cells.append((store.layers[best[0]], store.positions[best[1]]))
         own = labels.fold[0] == fold
         chosen[0, own] = scores.held_out[best][0][own]
-    if not _both_classes(chosen[0], labels.wrong):
+    if not both_classes(np.isfinite(chosen[0]), labels.wrong):
         return None
     auc = auc_interval(chosen, labels.wrong, group=labels.side, variance_factor=refitting_factor(n_folds))
     return Best(cells, auc, chosen)
-
-
-def _both_classes(scores: Float[np.ndarray, " example"], wrong: Bool[np.ndarray, " example"]) -> bool:
-    return len(set(wrong[np.isfinite(scores)].tolist())) == 2
 
 
 def why_not_scored(

@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float, Int
 
 from interp.answer_columns import MIN_PER_CLASS
 from interp.auc import Interval, auc_difference, auc_interval, refitting_factor
-from interp.cell_probe import NoValue, Scores
+from interp.cell_probe import NoValue, Scores, both_classes
 from interp.examples import Question
 from interp.heatmap import Heatmap
 from interp.labels import Labels
@@ -80,8 +80,7 @@ class Probed:
 
     def is_enough(self, scored: Bool[np.ndarray, " example"]) -> bool:
         """Whether there are enough answers of either class."""
-        wrong = self.labels.wrong
-        return bool(min((scored & wrong).sum(), (scored & ~wrong).sum()) >= MIN_PER_CLASS)
+        return bool(both_classes(scored, self.labels.wrong, MIN_PER_CLASS))
 
     def _factor(self, refits: bool) -> float:
         return refitting_factor(self.labels.n_folds) if refits else 1.0
@@ -167,7 +166,7 @@ def transferred_map(
             continue
         scores[row, column] = transferred_scores(probes, store, mask, layer, position)
         known_here = np.isfinite(scores[row, column]) & known
-        if min((known_here & wrong).sum(), (known_here & ~wrong).sum()) < MIN_PER_CLASS:
+        if not both_classes(known_here, wrong, MIN_PER_CLASS):
             reason[row, column] = NoValue.TOO_FEW_OF_A_CLASS
             continue
         factor = refitting_factor(probes.n_folds) if (by_fold & known_here).any() else 1.0
