@@ -129,11 +129,12 @@ def description_of(heatmap: Heatmap) -> Description:
     names = heatmap.positions
     cells = Cells(heatmap.layers, names, value, *ends_of(heatmap))
     means, layers = _means_over_layers(scale.placed(value))
+    shown = np.exp(means) if scale.kind == "log" else means
     below, above = scale.outside(value)
     return Description(
         subject=subject_of(heatmap),
         layers=tuple(heatmap.layers),
-        columns=_columns(heatmap, cells, np.exp(means) if scale.kind == "log" else means),
+        columns=tuple(_column(heatmap, cells, *each) for each in enumerate(shown.tolist())),
         scale=(scale.low, scale.high),
         is_log=scale.kind == "log",
         centre=scale.centre,
@@ -184,10 +185,6 @@ def _compared(
         weakest=min(known, key=lambda name: (known[name], name)),
         layers=None if rows is None else tuple(heatmap.layers[row] for row in rows),
     )
-
-
-def _columns(heatmap: Heatmap, cells: Cells, means: Float[np.ndarray, " position"]) -> tuple[Column, ...]:
-    return tuple(_column(heatmap, cells, column, float(mean)) for column, mean in enumerate(means))
 
 
 def _column(heatmap: Heatmap, cells: Cells, column: int, mean: float) -> Column:
