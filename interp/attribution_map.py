@@ -23,7 +23,6 @@ FOIL_WORDS = {"mean": "the mean of the other answers'", "gold": "that of the cor
 DIFFERENCE = "logit difference"
 MIN_EXAMPLES = 8
 """Over fewer examples a cell has no value."""
-BOOTSTRAPS = 2_000
 
 
 class NoValue(IntEnum):

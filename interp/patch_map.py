@@ -40,7 +40,6 @@ from interp.scales import Scale, centred_scale
 METRICS = ("recovery", "score", "logprob", "probability", "kl")
 MIN_PAIRS = 8
 """Over fewer pairs a cell of a data set has no value."""
-BOOTSTRAPS = 2_000
 
 
 class Effects(NamedTuple):

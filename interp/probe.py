@@ -16,7 +16,6 @@ leave out two folds: one that the choice will be scored on, and one that it is m
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -48,8 +47,6 @@ from interp.progress import progress
 from interp.results import meanings_of
 from interp.store import Cells
 from interp.threads import each_on, in_single_threads
-
-log = logging.getLogger(__name__)
 
 METRIC = "AUC of error detection"
 
