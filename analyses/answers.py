@@ -14,6 +14,7 @@ from functools import cache
 
 from analyses import asking, sampling
 from analyses.command import execute
+from interp.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,6 @@ class Config(asking.Config):
 def run(config: Config) -> None:
     """Answer the questions and print the counts."""
     from interp.answers import summary
-    from interp.errors import InputError
     from interp.models import Sampling
 
     asking.require_usable(config)

@@ -22,6 +22,8 @@ from analyses.capturing import DEFAULT_POSITIONS
 from analyses.command import execute
 from analyses.probing import CORRECTNESS
 from analyses.runs import Identity, provenance, publish, require_publishable, reusable, run_folder, table_of_values
+from interp.errors import InputError
+from interp.files import sha256, write_netcdf
 
 if TYPE_CHECKING:
     from interp.heatmap import Heatmap
@@ -47,7 +49,6 @@ class Config(capturing.Config):
 
 def run(config: Config) -> None:
     """Answer, capture, score, draw."""
-    from interp.files import sha256
     from interp.linear_probes import LinearProbes
 
     probes = LinearProbes.load(config.probes)
@@ -90,8 +91,6 @@ def with_cells_of(config: Config, probes: LinearProbes) -> Config:
 
 def require_of_errors(config: Config, probes: LinearProbes) -> None:
     """Raise an `InputError` if the probes were trained to tell something else than errors."""
-    from interp.errors import InputError
-
     labels = probes.record["identity"]["labels"]
     if labels != CORRECTNESS:
         raise InputError(
@@ -101,8 +100,6 @@ def require_of_errors(config: Config, probes: LinearProbes) -> None:
 
 def require_same_model(config: Config, source: ModelSource, probes: LinearProbes) -> None:
     """Raise an `InputError` if the probes are of another model, or of the same one run otherwise."""
-    from interp.errors import InputError
-
     trained: Identity = probes.record["identity"]
     here = asking.model_identity(config, source)
     keys = ("model", "revision", "backend", "weights")
@@ -117,7 +114,6 @@ def applied(config: Config, source: ModelSource, questions: QuestionSet, probes:
     import numpy as np
     import xarray as xr
 
-    from interp.files import write_netcdf
     from interp.means import numbered
     from interp.positions import resolved_mask
     from interp.transfer import transferred_map

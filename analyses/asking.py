@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from analyses import procedures
 from analyses.runs import Identity, computing_versions, run_folder
+from interp.errors import InputError, TooFewQuestions
+from interp.files import make_folder
 
 if TYPE_CHECKING:
     from interp.examples import Answer
@@ -128,8 +130,6 @@ def require_usable(config: Config) -> None:
 
 def require_least(config: object, least: Mapping[str, int]) -> None:
     """Raise an `InputError` for a flag whose number is too small; none is not."""
-    from interp.errors import InputError
-
     for flag, number in least.items():
         value = getattr(config, flag)
         if value is not None and value < number:
@@ -138,8 +138,6 @@ def require_least(config: object, least: Mapping[str, int]) -> None:
 
 def require_no_questions(config: Config, also: Sequence[str], *, of: str) -> None:
     """Raise an `InputError` for flags of a set of questions, `OF_QUESTIONS` and those that an analysis has besides."""
-    from interp.errors import InputError
-
     unused = [flag for flag in (*OF_QUESTIONS, *also) if getattr(config, flag) != getattr(type(config)(), flag)]
     if unused:
         named = ", ".join(f"--{flag.replace('_', '-')}" for flag in unused)
@@ -178,8 +176,6 @@ def listed(flag: str) -> list[str]:
 
 def at_most(config: C, questions: Callable[[C], QuestionSet]) -> tuple[C, QuestionSet]:
     """The flags and the questions: as many as --n, or all that the set has."""
-    from interp.errors import TooFewQuestions
-
     try:
         return config, questions(config)
     except TooFewQuestions as too_few:
@@ -296,8 +292,6 @@ def are_answered(config: Config, source: ModelSource, questions: QuestionSet) ->
 
 def require_answers(config: Config, source: ModelSource, questions: QuestionSet) -> None:
     """Raise an `InputError` if the questions have not been answered yet, as the jobs of an array need them to be."""
-    from interp.errors import InputError
-
     if not are_answered(config, source, questions):
         path = _answers_path(config, source, questions)
         raise InputError(
@@ -321,7 +315,6 @@ def answer_into(
     """Ask the questions, and write the answers to a file; `sampled` are the arguments for samples."""
     from interp.answer_files import save_answers
     from interp.answers import summary
-    from interp.files import make_folder
 
     journals = make_folder(path.parent / f"{path.stem}.journals")
     answers = asked(config, questions, model, journals, **sampled)
@@ -403,8 +396,6 @@ def _reader_identity(config: Config, questions: QuestionSet) -> dict[str, str] |
 
 
 def _columns(config: Config) -> dict[str, str]:
-    from interp.errors import InputError
-
     pairs = [pair.partition("=") for pair in config.columns]
     for ours, _, theirs in pairs:
         if not (ours.strip() and theirs.strip()):

@@ -21,6 +21,7 @@ from analyses import asking, capturing
 from analyses.capturing import DEFAULT_SITE
 from analyses.command import execute
 from analyses.runs import cell_in_words, provenance, publish, require_publishable, reusable, run_folder, value_in_words
+from interp.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,8 +86,6 @@ def run(config: Config) -> None:
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
-    from interp.errors import InputError
-
     capturing.require_usable(config)
     asking.require_least(config, {"bootstraps": 1})
     if config.layers != "all":

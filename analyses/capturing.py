@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from analyses import asking
 from analyses.runs import run_folder
+from interp.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -78,7 +80,6 @@ class Captured:
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
-    from interp.errors import InputError
     from interp.positions import require_known
 
     asking.require_usable(config)
@@ -121,8 +122,6 @@ def record_of(
 
     `table` is of the answers that the map is made from, and `store` where its activations are kept.
     """
-    import json
-
     from interp.answers import summary
     from interp.positions import coinciding_pairs, missing_by_reason, replaced_shares
 
@@ -269,8 +268,6 @@ def _executor(config: Config) -> Executor:
 
 def layer_numbers(text: str, n_layers: int | None) -> tuple[int, ...]:
     """The layers that a flag names, ascending; without the number of layers only its form is checked."""
-    from interp.errors import InputError
-
     if text == "all":
         return tuple(range(n_layers or 0))
     numbers: set[int] = set()

@@ -33,6 +33,8 @@ from analyses.runs import (
     table_of_values,
     value_in_words,
 )
+from interp.errors import InputError
+from interp.files import make_folder
 
 if TYPE_CHECKING:
     from interp.contrast_pairs import ContrastPair
@@ -113,7 +115,6 @@ def measured_map(config: Config, source: ModelSource, questions: QuestionSet, wo
     from interp.contrast_map import contrast_map
     from interp.contrast_pairs import contrast_pairs
     from interp.contrast_probes import Contrasting, contrast_scores
-    from interp.files import make_folder
 
     model = cache(lambda: asking.loaded(config, source))
     answers, _ = asking.answers_of(config, source, questions, model)
@@ -132,7 +133,6 @@ def measured_map(config: Config, source: ModelSource, questions: QuestionSet, wo
 def labels_of(config: Config, judged: Sequence[Answer]) -> Labels:
     """Which answers are wrong, and their folds."""
     from interp.answer_columns import MIN_PER_CLASS
-    from interp.errors import InputError
     from interp.labels import Split
 
     wrong = [answer.correct is False for answer in judged]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from analyses import asking
 from analyses.command import execute
+from interp.errors import unknown_name
 
 if TYPE_CHECKING:
     from interp.model_sources import ModelSource
@@ -36,7 +37,6 @@ class Config(asking.Config):
 def run(config: Config) -> None:
     """Print the table of the sets that come with the suite, then the list of the paper's."""
     from interp.datasets import BUILT_IN
-    from interp.errors import unknown_name
 
     asking.require_usable(config)
     asking.require_least(config, {"n": 1})

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from analyses import sampled
 from analyses.command import execute
 from analyses.runs import require_publishable
+from interp.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +37,6 @@ class Config(sampled.Config):
 def run(config: Config) -> None:
     """Sample, count, probe."""
     from interp.error_types import FEWEST_SAMPLES, by_name, counts_of, disjoint_types, overlapping_types
-    from interp.errors import InputError
 
     setting = sampled.setting_of(config)
     if config.samples < FEWEST_SAMPLES:

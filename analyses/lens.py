@@ -21,6 +21,8 @@ from analyses import asking, capturing, lens_missing, lens_prompt, lens_summary,
 from analyses.command import execute
 from analyses.lens_summary import SETTLED
 from analyses.runs import provenance, publish, require_publishable, reusable, run_folder
+from interp.errors import InputError, unknown_name
+from interp.files import make_folder, write_netcdf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,7 +102,6 @@ def run(config: Config) -> None:
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
-    from interp.errors import unknown_name
     from interp.lens_map import MIN_EXAMPLES, QUANTITIES, SUBSETS
 
     capturing.require_usable(config)
@@ -116,8 +117,6 @@ def require_usable(config: Config) -> None:
 
 def require_layers(config: Config, n_layers: int) -> None:
     """Raise an `InputError` for layers that a map cannot be made of, before anything is asked or captured."""
-    from interp.errors import InputError
-
     layers = capturing.layer_numbers(config.layers, n_layers)
     if layers[-1] != n_layers - 1:
         raise InputError(
@@ -232,7 +231,6 @@ def values_of(
     folder: Path,
 ) -> xr.Dataset:
     """What the lens reads off every cell of every answer: from its file, or from the activations."""
-    from interp.files import make_folder, write_netcdf
     from interp.lens import finished, lens_values, require_own_output
     from interp.lens_targets import target_tokens, without_token
 

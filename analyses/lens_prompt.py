@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from analyses import asking, capturing, procedures
 from analyses.capturing import layer_numbers
 from analyses.runs import Identity, prompt_name, provenance, publish, require_publishable, reusable_result, run_folder
+from interp.errors import InputError
 
 if TYPE_CHECKING:
     from interp.lenses import Lens
@@ -62,7 +63,6 @@ class Config(capturing.Config):
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for flags that no prompt can be shown with, before anything is loaded or written."""
-    from interp.errors import InputError
     from interp.prompts import require_text
 
     asking.require_usable(config)
@@ -173,8 +173,6 @@ def variants_of(config: Config) -> list[str]:
 
 def places_of(config: Config, n_tokens: int) -> list[int]:
     """The tokens that are the columns, by their number from 0."""
-    from interp.errors import InputError
-
     if config.tokens is None:
         last = n_tokens - 1
         first = max(last - (COLUMNS - 1) * config.stride, 0)
@@ -195,8 +193,6 @@ def places_of(config: Config, n_tokens: int) -> list[int]:
 
 def window_of(text: str) -> tuple[int, int]:
     """The first and the last token that a flag names; below 0 from the end."""
-    from interp.errors import InputError
-
     window = WINDOW.fullmatch(text.strip())
     if window is None:
         raise InputError(f"--tokens has {text!r}; write a range such as 0-40 or 12-, or --tokens=-20- for the last 20")

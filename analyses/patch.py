@@ -27,6 +27,7 @@ from analyses.runs import (
     reusable,
     run_folder,
 )
+from interp.files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -174,8 +175,6 @@ def parts_of(values: Path) -> Path:
 
 def copied(path: Path, published: Path) -> Path:
     """A run's file of pairs, beside its map."""
-    from interp.files import whole_file
-
     with whole_file(published) as temporary:
         shutil.copyfile(path, temporary)
     return published

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyses import asking, capturing, probing, procedures, sampling
 from analyses.capturing import DEFAULT_SITE
 from analyses.runs import Identity, draw, provenance
+from interp.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +75,6 @@ class Setting:
     @property
     def layer(self) -> int:
         """The layer that is probed; raises an `InputError` if the model does not have it."""
-        from interp.errors import InputError
         from interp.model_sources import n_layers_of
 
         n_layers = n_layers_of(self.source) or self.model().cfg.n_layers
@@ -120,9 +121,6 @@ class Setting:
 
 def setting_of(config: Config) -> Setting:
     """What a run is about; raises an `InputError` for a flag that it cannot use, before anything is written."""
-    from functools import cache
-
-    from interp.errors import InputError
     from interp.models import Sampling
     from interp.positions import require_known
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from analyses import sampled
 from analyses.command import execute
 from analyses.runs import require_publishable
+from interp.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +76,6 @@ def scores_of(setting: sampled.Setting, captured: Captured, draws: list[list[Ans
     """By what the probe knows, and by what names alone tell, how likely correct each sample is (question × sample)."""
     from interp.cell_probe import Probing, why_no_value
     from interp.controls import STRENGTHS
-    from interp.errors import InputError
     from interp.labels import Split
     from interp.linear_probes import cell_probes
     from interp.positions import resolved_mask

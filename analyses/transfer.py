@@ -20,6 +20,7 @@ import tyro
 from analyses import asking, baselines, capturing, probing
 from analyses.command import execute
 from analyses.runs import cell_in_words, draw, provenance, require_publishable, run_folder
+from interp.errors import InputError
 
 if TYPE_CHECKING:
     from interp.matrix import Matrix
@@ -87,7 +88,6 @@ def run(config: Config) -> None:
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that cannot be used, before anything is loaded or written."""
-    from interp.errors import InputError
     from interp.positions import require_known
 
     probing.require_usable(config)
@@ -112,8 +112,6 @@ def require_usable(config: Config) -> None:
 
 def require_layer(config: Config, n_layers: int | None) -> None:
     """Raise an `InputError` if the layer that is given is none of those that are probed, as far as these are known."""
-    from interp.errors import InputError
-
     if config.layer is None or (n_layers is None and config.layers == "all"):
         return
     if config.layer not in capturing.layer_numbers(config.layers, n_layers):
@@ -123,8 +121,6 @@ def require_layer(config: Config, n_layers: int | None) -> None:
 
 def require_unlike_names(names: Sequence[str]) -> None:
     """Raise an `InputError` if two sets go by one name, as files of two folders may."""
-    from interp.errors import InputError
-
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"two of --datasets go by the name {twice}; rename one of the files")

@@ -26,6 +26,8 @@ from analyses.runs import (
     reusable,
     run_folder,
 )
+from interp.errors import InputError
+from interp.files import sha256
 
 if TYPE_CHECKING:
     from interp.heatmap import Heatmap
@@ -92,8 +94,6 @@ def run(config: Config) -> None:
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
-    from interp.errors import InputError
-
     asking.require_usable(config)
     asking.require_least(config, {"length": 2, "steps": 1, "tokens": 1, "measure_every": 1, "patience": 1})
     if not config.learning_rate > 0:
@@ -117,8 +117,6 @@ def text_name(config: Config, questions: QuestionSet | None) -> str:
 
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet | None) -> dict[str, Any]:
     """All that decides the lens."""
-    from interp.files import sha256
-
     if questions is not None:
         of_text = asking.identity_of(config, source, questions)
     else:
@@ -168,7 +166,6 @@ def text_of(
     config: Config, source: ModelSource, questions: QuestionSet | None, model: Callable[[], HookedModel]
 ) -> TrainingText:
     """What is trained on, and what is set aside."""
-    from interp.errors import InputError
     from interp.models import context_length
     from interp.training_text import answer_sequences, file_sequences, training_text
 
