@@ -8,6 +8,7 @@ from analyses import asking, patching
 from analyses.capturing import layer_numbers
 from analyses.patching import Config, metric_of, positions_of
 from interp.errors import InputError
+from interp.interventions import ABLATIONS
 
 OF_QUESTIONS = ("positions", "pairs", "pair_column", "only_said", "sigmas", "draws", "bootstraps")
 """Flags of this analysis that say nothing of one pair of texts."""
@@ -15,7 +16,6 @@ OF_QUESTIONS = ("positions", "pairs", "pair_column", "only_said", "sigmas", "dra
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for flags that no run can use, before anything is loaded or written."""
-    from interp.interventions import ABLATIONS
     from interp.positions import require_known
 
     asking.require_usable(config)
@@ -43,8 +43,6 @@ def require_usable(config: Config) -> None:
 
 def _require_of_use(config: Config) -> None:
     """Raise an `InputError` for a flag that would do nothing beside the others."""
-    from interp.interventions import ABLATIONS
-
     of_noise = config.corruption == "noise" or config.clean is not None  # Of a pair of texts it is refused as such.
     for flag, is_taken, why in (
         ("steps", config.screen, "is of --screen"),

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from analyses import asking, procedures
 from analyses.capturing import DEFAULT_POSITIONS, DEFAULT_SITE, layer_numbers
-from interp.interventions import Corruption, Direction
+from interp.interventions import ABLATIONS, Corruption, Direction, Intervention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from interp.interventions import Intervention
     from interp.model_sources import ModelSource
     from interp.models import HookedModel
     from interp.patch_map import Effects
@@ -123,8 +122,6 @@ def positions_of(config: Config) -> list[str]:
 
 def metric_of(config: Config) -> str:
     """What is drawn."""
-    from interp.interventions import ABLATIONS
-
     if config.metric != "auto":
         return config.metric
     return "logprob" if config.corruption in ABLATIONS else "recovery"
@@ -161,8 +158,6 @@ def variant_in_words(config: Config) -> str:
 
 def intervention_of(config: Config) -> Intervention:
     """What is patched into what."""
-    from interp.interventions import Intervention
-
     return Intervention(
         site=config.site,
         direction=config.direction,
