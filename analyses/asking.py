@@ -358,6 +358,13 @@ def source_of(config: Config, spec: str | None = None) -> ModelSource:
     )
 
 
+def n_layers_of(source: ModelSource, model: Callable[[], HookedModel]) -> int:
+    """How many layers the model has; it is loaded only if its configuration does not say."""
+    from interp import model_sources
+
+    return model_sources.n_layers_of(source) or int(model().cfg.n_layers)
+
+
 def loaded(config: Config, source: ModelSource) -> HookedModel:
     """The model, as the flags say."""
     from interp.devices import parse_device_map

@@ -224,7 +224,6 @@ def _stores(
 ) -> dict[str, ActivationStore]:
     from interp.capture import default_token_budget, planned_stores
     from interp.devices import resolve_device
-    from interp.model_sources import n_layers_of
     from interp.sites import require_by_token
     from interp.stores import part_folder
 
@@ -247,7 +246,7 @@ def _stores(
         identities,
         answers,
         table,
-        layers=layer_numbers(config.layers, n_layers_of(source) or model().cfg.n_layers),
+        layers=layer_numbers(config.layers, asking.n_layers_of(source, model)),
         token_budget=config.token_budget or default_token_budget(resolve_device(config.device)),
     )
 

@@ -67,7 +67,6 @@ class Config(lens_prompt.Config):
 def run(config: Config) -> None:
     """Answer, capture, read, draw."""
     from interp.heatmap import Heatmap
-    from interp.model_sources import n_layers_of
 
     require_usable(config)
     source = asking.source_of(config)
@@ -76,7 +75,7 @@ def run(config: Config) -> None:
     if config.prompt is not None:
         lens_prompt.run(config, source, model)
         return
-    require_layers(config, n_layers_of(source) or model().cfg.n_layers)
+    require_layers(config, asking.n_layers_of(source, model))
     questions = asking.questions_of(config)
     of_values = identity_of(config, source, questions)
     identity = of_values | {"bootstraps": config.bootstraps}

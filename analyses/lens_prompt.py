@@ -132,7 +132,6 @@ def run(config: Config, source: ModelSource, model: Callable[[], HookedModel]) -
 
 def values_of(config: Config, source: ModelSource, model: Callable[[], HookedModel], identity: Identity) -> PromptMap:
     """What the lens says, whatever it is coloured by: from its file, or from the model."""
-    from interp.model_sources import n_layers_of
     from interp.models import context_length
     from interp.prompt_lens import prompt_map
     from interp.prompt_map import PromptMap
@@ -141,7 +140,7 @@ def values_of(config: Config, source: ModelSource, model: Callable[[], HookedMod
     path = run_folder(config.runs / source.name / "texts", "lens-values", identity) / "values.nc"
     values = reusable_result(PromptMap, path, identity)
     if values is None:
-        layers = layer_numbers(config.layers, n_layers_of(source) or model().cfg.n_layers)
+        layers = layer_numbers(config.layers, asking.n_layers_of(source, model))
         most, tokenizer = context_length(model()), model().tokenizer
         tokens = text_tokens(tokenizer, str(config.prompt), flag="--prompt", style=config.prompt_style, most=most)
         values = prompt_map(model(), lens_of(config, source, model()), tokens, places_of(config, len(tokens)), layers)

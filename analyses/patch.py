@@ -47,7 +47,6 @@ class Config(patching.Config):
 
 def run(config: Config) -> None:
     """Answer, pair, patch, draw."""
-    from interp.model_sources import n_layers_of
     from interp.patch_files import load_patched
 
     patch_flags.require_usable(config)
@@ -72,7 +71,7 @@ def run(config: Config) -> None:
     written = publish(work / "patch.nc", published, overwrite=config.overwrite)
     for path in [*written, copied(values, published.with_name(f"{name}-pairs.nc"))]:
         print(path)
-    n_layers = n_layers_of(source) or model().cfg.n_layers
+    n_layers = asking.n_layers_of(source, model)
     print(patch_summary.in_words(config, heatmap, n_layers, lambda: load_patched(values)))
     if config.screen:
         print(patch_screen.agreement_in_words(heatmap, config.verify))

@@ -174,9 +174,7 @@ def intervention_of(config: Config) -> Intervention:
 
 def layers_of(config: Config, source: ModelSource, model: Callable[[], HookedModel]) -> list[int]:
     """The rows of the map."""
-    from interp.model_sources import n_layers_of
-
-    return list(layer_numbers(config.layers, n_layers_of(source) or model().cfg.n_layers))
+    return list(layer_numbers(config.layers, asking.n_layers_of(source, model)))
 
 
 def units_of_rows(config: Config, source: ModelSource, model: HookedModel) -> tuple[list[int], list[Unit]]:

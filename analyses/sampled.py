@@ -75,9 +75,7 @@ class Setting:
     @property
     def layer(self) -> int:
         """The layer that is probed; raises an `InputError` if the model does not have it."""
-        from interp.model_sources import n_layers_of
-
-        n_layers = n_layers_of(self.source) or self.model().cfg.n_layers
+        n_layers = asking.n_layers_of(self.source, self.model)
         layer = 2 * n_layers // 3 if self.config.layer is None else self.config.layer
         if not 0 <= layer < n_layers:
             raise InputError(f"--layer is {layer}, and the model has the layers 0 to {n_layers - 1}")

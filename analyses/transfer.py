@@ -54,14 +54,13 @@ class Config(probing.Config):
 
 def run(config: Config) -> None:
     """Probe every set, test every pair, draw."""
-    from interp.model_sources import n_layers_of
     from interp.transfer import transfer_matrices
 
     require_usable(config)
     source = asking.source_of(config)
     model = cache(lambda: asking.loaded(config, source))
     if config.layer is not None:
-        require_layer(config, n_layers_of(source) or model().cfg.n_layers)
+        require_layer(config, asking.n_layers_of(source, model))
     sets = [asking.at_most(replace(config, dataset=dataset), probing.questions_of) for dataset in config.datasets]
     require_unlike_names([questions.name for _, questions in sets])
     for each, questions in sets:
