@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from functools import cache
 
 from analyses import asking, sampling
 from analyses.command import execute
@@ -39,7 +38,7 @@ def run(config: Config) -> None:
         raise InputError("--temperature is of --samples; leave it out, or give that")
     questions = asking.questions_of(config)
     source = asking.source_of(config)
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     answers, folder = asking.answers_of(config, source, questions, model)
     for label, count in summary(answers, questions).items():
         print(f"{count:6d}  {label}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -118,7 +117,7 @@ def applied(config: Config, source: ModelSource, questions: QuestionSet, probes:
     from interp.positions import resolved_mask
     from interp.transfer import transferred_map
 
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     site = str(probes.record["identity"]["site"])
     captured = capturing.captured(config, source, questions, model, [site])
     answers = captured.answers

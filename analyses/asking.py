@@ -6,6 +6,7 @@ import shutil
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -380,6 +381,11 @@ def loaded(config: Config, source: ModelSource) -> HookedModel:
         n_devices=config.n_devices,
         trust_remote_code=config.trust_remote_code,
     )
+
+
+def once_loaded(config: Config, source: ModelSource) -> Callable[[], HookedModel]:
+    """The model, which is loaded when it is first asked for."""
+    return cache(lambda: loaded(config, source))
 
 
 def _reader_of(config: Config, questions: QuestionSet, journals: Path) -> Respondent | None:

@@ -13,7 +13,6 @@ import json
 import math
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -100,7 +99,7 @@ def measured_maps(config: Config, source: ModelSource, questions: QuestionSet) -
     from interp.means import numbered
     from interp.positions import resolved_mask
 
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     captured = capturing.captured(config, source, questions, model, list(SITES))
     contrasts = contrasts_of(config, model(), captured.answers)
     table = captured.table.isel(example=list(contrasts.rows))

@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,7 +90,7 @@ def measured(config: Config, source: ModelSource, questions: QuestionSet, work: 
     from interp.baselines import baseline_estimates
     from interp.means import numbered
 
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     answers, _ = asking.answers_of(config, source, questions, model)
     judged = [answer for answer in answers if answer.correct is not None]
     wrong = np.array([answer.correct is False for answer in judged], dtype=bool)

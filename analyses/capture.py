@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated
 
 import tyro
@@ -40,7 +39,7 @@ def run(config: Config) -> None:
         parse_share(config.share)
     questions = asking.questions_of(config)
     source = asking.source_of(config)
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     sites = asking.listed(config.sites)
     captured = capturing.captured(config, source, questions, model, sites, share=config.share)
     for store in captured.stores.values():

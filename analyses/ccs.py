@@ -13,7 +13,6 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -116,7 +115,7 @@ def measured_map(config: Config, source: ModelSource, questions: QuestionSet, wo
     from interp.contrast_pairs import contrast_pairs
     from interp.contrast_probes import Contrasting, contrast_scores
 
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     answers, _ = asking.answers_of(config, source, questions, model)
     judged = [answer for answer in answers if answer.correct is not None]
     labels = labels_of(config, judged)

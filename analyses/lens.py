@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +70,7 @@ def run(config: Config) -> None:
     require_usable(config)
     source = asking.source_of(config)
     lens_prompt.require_lens_of(config, source)
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     if config.prompt is not None:
         lens_prompt.run(config, source, model)
         return

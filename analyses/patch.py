@@ -14,7 +14,6 @@ import json
 import shutil
 import sys
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +50,7 @@ def run(config: Config) -> None:
 
     patch_flags.require_usable(config)
     source = asking.source_of(config)
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     if config.clean is not None or config.corrupt is not None:
         patch_texts.run(config, source, model)
         return

@@ -99,7 +99,7 @@ def run(config: Config) -> None:
     for published, planned in results.items():
         require_publishable(folder / f"{published}.nc", planned.identity, overwrite=config.overwrite)
 
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     material = cache(lambda: probing.material_of(config, source, questions, model, parts))
     classes = cache(lambda: probing.two_classes(config, material()))
     if not is_measured(config, work, identity):

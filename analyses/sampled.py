@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +130,7 @@ def setting_of(config: Config) -> Setting:
     Sampling(config.temperature, config.seed)
     require_known([config.position])
     questions, source = asking.questions_of(config), asking.source_of(config)
-    return Setting(config, source, questions, cache(lambda: asking.loaded(config, source)))
+    return Setting(config, source, questions, asking.once_loaded(config, source))
 
 
 def record_of(setting: Setting, captured: capturing.Captured, identity: Identity) -> dict[str, str]:

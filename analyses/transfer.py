@@ -58,7 +58,7 @@ def run(config: Config) -> None:
 
     require_usable(config)
     source = asking.source_of(config)
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     if config.layer is not None:
         require_layer(config, asking.n_layers_of(source, model))
     sets = [asking.at_most(replace(config, dataset=dataset), probing.questions_of) for dataset in config.datasets]

@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -149,7 +148,7 @@ def trained_map(
     """Train the lens into the folder of the run, and map how good it is on the text that is held out."""
     from interp.lens_training import trained_lens
 
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     text = text_of(config, source, questions, model)
     trained = trained_lens(model(), text, schedule_of(config), work / CHECKPOINT)
     record = asking.record_of(config, source)
