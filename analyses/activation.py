@@ -61,8 +61,7 @@ def run(config: Config) -> None:
         for quantity, heatmap in maps.items():
             heatmap.with_attributes(provenance(identity)).save(work / names[quantity])
     for quantity, heatmap in maps.items():
-        for path in publish(work / names[quantity], published[quantity], overwrite=config.overwrite):
-            print(path)
+        print(*publish(work / names[quantity], published[quantity], overwrite=config.overwrite), sep="\n")
         print(table_of_values(heatmap), end="\n\n")
 
 

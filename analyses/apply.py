@@ -72,8 +72,7 @@ def run(config: Config) -> None:
     if bool(heatmap.data["value"].isnull().all()):
         print("no cell has 20 judged answers of either class: the answers are scored, and there is no AUC to map")
         return
-    for path in publish(work / "probe.nc", published, overwrite=config.overwrite):
-        print(path)
+    print(*publish(work / "probe.nc", published, overwrite=config.overwrite), sep="\n")
     print("", table_of_values(heatmap), sep="\n")
 
 

@@ -78,8 +78,7 @@ def run(config: Config) -> None:
         for writer, heatmap in maps.items():
             heatmap.with_attributes(provenance(identity)).save(work / names[writer])
     for writer, name in names.items():
-        for path in publish(work / name, published[writer], overwrite=config.overwrite):
-            print(path)
+        print(*publish(work / name, published[writer], overwrite=config.overwrite), sep="\n")
     print(in_words(maps))
 
 

@@ -67,8 +67,7 @@ def run(config: Config) -> None:
         made = measured(config, source, questions, work)
         estimates = made.with_attributes(provenance(identity) | {"beside": "probe.nc"})
         estimates.save(work / "baselines.nc")
-    for path in publish(work / "baselines.nc", folder / "baselines.nc", overwrite=config.overwrite):
-        print(path)
+    print(*publish(work / "baselines.nc", folder / "baselines.nc", overwrite=config.overwrite), sep="\n")
     print(in_words(estimates))
 
 

@@ -91,8 +91,7 @@ def run(config: Config) -> None:
     if heatmap is None:
         heatmap = measured_map(config, source, questions, work).with_attributes(provenance(identity))
         heatmap.save(work / "ccs.nc")
-    for path in publish(work / "ccs.nc", published, overwrite=config.overwrite):
-        print(path)
+    print(*publish(work / "ccs.nc", published, overwrite=config.overwrite), sep="\n")
     print(in_words(heatmap))
 
 

@@ -86,8 +86,7 @@ def run(config: Config) -> None:
     if comparison is None or not sources.items() <= comparison.data.attrs.items():
         comparison = measured(config, operands).with_attributes(provenance(identity) | sources)
         comparison.save(path)
-    for written in (path, *draw(path, path)):
-        print(written)
+    print(path, *draw(path, path), sep="\n")
     print("", in_words(comparison), sep="\n")
 
 

@@ -54,8 +54,7 @@ def run(config: Config) -> None:
     captured = setting.greedy()
     probes = probes_of(setting, captured, questions)
     record = sampled.record_of(setting, captured, identity)
-    for written in sampled.published(path, estimates_of(questions, disjoint, probes, record)):
-        print(written)
+    print(*sampled.published(path, estimates_of(questions, disjoint, probes, record)), sep="\n")
     print(f"{len(counts):6d}  asked, {config.samples} samples each at temperature {config.temperature:g}")
     print(f"{int((~overlapping.any(1)).sum()):6d}  of no type by the rules of the {config.rules}")
     print(f"        {thresholds_in_words(config.samples, config.rules)}")

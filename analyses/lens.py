@@ -92,8 +92,7 @@ def run(config: Config) -> None:
         for name, heatmap in made.items():
             heatmap.with_attributes(provenance(of_maps[name])).save(maps / f"{name}.nc")
     for name, path in published.items():
-        for written in publish(maps / f"{name}.nc", path, overwrite=config.overwrite):
-            print(written)
+        print(*publish(maps / f"{name}.nc", path, overwrite=config.overwrite), sep="\n")
     shown = {name: Heatmap.load(maps / f"{name}.nc") for name in names}
     print(lens_summary.in_words(shown, maps, draws=config.bootstraps, seed=config.seed))
 

@@ -123,8 +123,7 @@ def run(config: Config, source: ModelSource, model: Callable[[], HookedModel]) -
         values = values_of(config, source, model, of_values)
         shown = values.coloured(config.colour).with_attributes(provenance(identity))
         shown.save(path)
-    for written in publish(path, published / f"{name}.nc", overwrite=config.overwrite):
-        print(written)
+    print(*publish(path, published / f"{name}.nc", overwrite=config.overwrite), sep="\n")
     depth = depth_of(os.environ, is_terminal=sys.stdout.isatty())
     width = shutil.get_terminal_size((PRINTED_COLUMNS, 0)).columns
     print("", prompt_lens_text(shown, width=width, depth=depth), sep="\n")

@@ -68,8 +68,7 @@ def run(config: Config) -> None:
         heatmap = measured_map(config, source, questions, model, kept).with_attributes(provenance(identity))
         heatmap.save(work / "patch.nc")
     written = publish(work / "patch.nc", published, overwrite=config.overwrite)
-    for path in [*written, copied(values, published.with_name(f"{name}-pairs.nc"))]:
-        print(path)
+    print(*written, copied(values, published.with_name(f"{name}-pairs.nc")), sep="\n")
     n_layers = asking.n_layers_of(source, model)
     print(patch_summary.in_words(config, heatmap, n_layers, lambda: load_patched(values)))
     if config.screen:

@@ -45,8 +45,7 @@ def run(config: patching.Config, source: ModelSource, model: Callable[[], Hooked
         heatmap = pair_map(patched, patching.effects(config, patched), layers=layers, positions=columns)
         heatmap = heatmap.with_attributes(record | provenance(identity))
         heatmap.save(folder / "patch.nc")
-    for path in publish(folder / "patch.nc", published, overwrite=config.overwrite):
-        print(path)
+    print(*publish(folder / "patch.nc", published, overwrite=config.overwrite), sep="\n")
     print(table_of_values(heatmap))
     print(f"read at the end: {read_in_words(config, json.loads(heatmap.data.attrs['answers']))}")
 

@@ -136,8 +136,7 @@ def show(results: Mapping[str, Planned], folder: Path, *, overwrite: bool) -> No
     """Publish the results that were made, by their names, and say what they say."""
     made = {name: planned for name, planned in results.items() if planned.path.is_file()}
     for name, planned in made.items():
-        for written in publish(planned.path, folder / f"{name}.nc", overwrite=overwrite):
-            print(written)
+        print(*publish(planned.path, folder / f"{name}.nc", overwrite=overwrite), sep="\n")
     heatmaps = [reusable(*planned) for planned in made.values()]
     print("\n".join(in_words(heatmap) for heatmap in heatmaps if heatmap is not None))
 

@@ -62,8 +62,7 @@ def run(config: Config) -> None:
         Estimates.named(results[1], metric=METRICS[1], scale=Scale(-0.5, 0.5, centre=0.0), reference=0.0, **about),
     ]
     for path, each in zip(paths, estimates, strict=True):
-        for written in sampled.published(path, each):
-            print(written)
+        print(*sampled.published(path, each), sep="\n")
     can_matter = (chosen["oracle"] == 1) & (chosen["random answering"] < 1)
     print(f"{len(samples):6d}  asked, {config.samples} samples each at temperature {config.temperature:g}")
     print(f"{int(can_matter.sum()):6d}  where it matters which sample with an exact answer is chosen")

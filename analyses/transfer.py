@@ -80,8 +80,7 @@ def run(config: Config) -> None:
     record = provenance(identity) | asking.record_of(config, source) | {"site": config.site}
     for path, matrix in zip(paths, matrices, strict=True):
         matrix.with_attributes(record).save(path)
-        for written in (path, *draw(path, path)):
-            print(written)
+        print(path, *draw(path, path), sep="\n")
     print("\n".join(map(in_words, matrices)))
 
 

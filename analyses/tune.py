@@ -86,8 +86,7 @@ def run(config: Config) -> None:
     if heatmap is None or not (work / LENS).is_file():
         heatmap = trained_map(config, source, questions, identity, work)
     print(work / LENS)
-    for path in publish(work / "tuned-lens.nc", published, overwrite=config.overwrite):
-        print(path)
+    print(*publish(work / "tuned-lens.nc", published, overwrite=config.overwrite), sep="\n")
     print(in_words(heatmap))
 
 
