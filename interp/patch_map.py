@@ -175,7 +175,7 @@ def pair_map(patched: PatchedPairs, effects: Effects, *, layers: list[int], posi
         metric=effects.words,
         scale=symmetric_scale(value, effects),
         extra={"why_missing": np.where(n > 0, NoValue.HAS_VALUE, why_missing(patched, n)).astype(np.int8)},
-        attributes={"unpatched": effects.unpatched} | meanings_of(NoValue),
+        attributes={"unpatched": effects.unpatched, **meanings_of(NoValue)},
     )
 
 
