@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,8 +61,7 @@ def run(config: Config) -> None:
         for quantity, heatmap in maps.items():
             heatmap.with_attributes(provenance(identity)).save(work / names[quantity])
     for quantity, heatmap in maps.items():
-        for path in publish(work / names[quantity], published[quantity], overwrite=config.overwrite):
-            print(path)
+        print(*publish(work / names[quantity], published[quantity], overwrite=config.overwrite), sep="\n")
         print(table_of_values(heatmap), end="\n\n")
 
 
@@ -72,7 +70,7 @@ def measured_maps(config: Config, source: ModelSource, questions: QuestionSet) -
     from interp.activation import activation_maps
     from interp.positions import resolved_mask
 
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     captured = capturing.captured(config, source, questions, model, [config.site])
     store = captured.stores[config.site]
     maps = activation_maps(store, resolved_mask(captured.table), site=config.site)

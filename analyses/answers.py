@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from functools import cache
 
 from analyses import asking, sampling
 from analyses.command import execute
+from interp.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,6 @@ class Config(asking.Config):
 def run(config: Config) -> None:
     """Answer the questions and print the counts."""
     from interp.answers import summary
-    from interp.errors import InputError
     from interp.models import Sampling
 
     asking.require_usable(config)
@@ -39,7 +38,7 @@ def run(config: Config) -> None:
         raise InputError("--temperature is of --samples; leave it out, or give that")
     questions = asking.questions_of(config)
     source = asking.source_of(config)
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     answers, folder = asking.answers_of(config, source, questions, model)
     for label, count in summary(answers, questions).items():
         print(f"{count:6d}  {label}")

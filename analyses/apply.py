@@ -9,10 +9,8 @@ and .png, and the scores of every answer.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +21,8 @@ from analyses.capturing import DEFAULT_POSITIONS
 from analyses.command import execute
 from analyses.probing import CORRECTNESS
 from analyses.runs import Identity, provenance, publish, require_publishable, reusable, run_folder, table_of_values
+from interp.errors import InputError
+from interp.files import sha256, write_netcdf
 
 if TYPE_CHECKING:
     from interp.heatmap import Heatmap
@@ -58,7 +58,7 @@ def run(config: Config) -> None:
     require_same_model(config, source, probes)
     trained_on = str(probes.record["identity"]["dataset"])
     identity = asking.identity_of(config, source, questions) | capturing.settings_of(config)
-    identity |= {"probes": hashlib.sha256(config.probes.read_bytes()).hexdigest(), "trained_on": trained_on}
+    identity |= {"probes": sha256(config.probes), "trained_on": trained_on}
     identity |= procedures.REFITS
     name = f"probe-from-{trained_on}"
     work = run_folder(config.runs / source.name / questions.name, name, identity)
@@ -72,8 +72,7 @@ def run(config: Config) -> None:
     if bool(heatmap.data["value"].isnull().all()):
         print("no cell has 20 judged answers of either class: the answers are scored, and there is no AUC to map")
         return
-    for path in publish(work / "probe.nc", published, overwrite=config.overwrite):
-        print(path)
+    print(*publish(work / "probe.nc", published, overwrite=config.overwrite), sep="\n")
     print("", table_of_values(heatmap), sep="\n")
 
 
@@ -90,8 +89,6 @@ def with_cells_of(config: Config, probes: LinearProbes) -> Config:
 
 def require_of_errors(config: Config, probes: LinearProbes) -> None:
     """Raise an `InputError` if the probes were trained to tell something else than errors."""
-    from interp.errors import InputError
-
     labels = probes.record["identity"]["labels"]
     if labels != CORRECTNESS:
         raise InputError(
@@ -101,8 +98,6 @@ def require_of_errors(config: Config, probes: LinearProbes) -> None:
 
 def require_same_model(config: Config, source: ModelSource, probes: LinearProbes) -> None:
     """Raise an `InputError` if the probes are of another model, or of the same one run otherwise."""
-    from interp.errors import InputError
-
     trained: Identity = probes.record["identity"]
     here = asking.model_identity(config, source)
     keys = ("model", "revision", "backend", "weights")
@@ -117,20 +112,20 @@ def applied(config: Config, source: ModelSource, questions: QuestionSet, probes:
     import numpy as np
     import xarray as xr
 
-    from interp.files import write_netcdf
+    from interp.means import numbered
     from interp.positions import resolved_mask
     from interp.transfer import transferred_map
 
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     site = str(probes.record["identity"]["site"])
     captured = capturing.captured(config, source, questions, model, [site])
     answers = captured.answers
     store, mask = captured.of(site, range(len(answers))), resolved_mask(captured.table)
     wrong = np.array([answer.correct is False for answer in answers], dtype=bool)
     judged = np.array([answer.correct is not None for answer in answers], dtype=bool)
-    _, group = np.unique([answer.question.group for answer in answers], return_inverse=True)
+    group = numbered([answer.question.group for answer in answers])
     used = probes.for_questions({answer.question.id: answer.question for answer in answers}, questions.name)
-    heatmap, scores = transferred_map(used, store, mask, wrong, group.reshape(-1), judged=judged)
+    heatmap, scores = transferred_map(used, store, mask, wrong, group, judged=judged)
     of_examples = xr.Dataset(
         {
             "score": (("layer", "position", "example"), scores.astype(np.float32)),

@@ -6,11 +6,14 @@ import shutil
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from analyses import procedures
 from analyses.runs import Identity, computing_versions, run_folder
+from interp.errors import InputError, TooFewQuestions
+from interp.files import make_folder
 
 if TYPE_CHECKING:
     from interp.examples import Answer
@@ -128,8 +131,6 @@ def require_usable(config: Config) -> None:
 
 def require_least(config: object, least: Mapping[str, int]) -> None:
     """Raise an `InputError` for a flag whose number is too small; none is not."""
-    from interp.errors import InputError
-
     for flag, number in least.items():
         value = getattr(config, flag)
         if value is not None and value < number:
@@ -138,8 +139,6 @@ def require_least(config: object, least: Mapping[str, int]) -> None:
 
 def require_no_questions(config: Config, also: Sequence[str], *, of: str) -> None:
     """Raise an `InputError` for flags of a set of questions, `OF_QUESTIONS` and those that an analysis has besides."""
-    from interp.errors import InputError
-
     unused = [flag for flag in (*OF_QUESTIONS, *also) if getattr(config, flag) != getattr(type(config)(), flag)]
     if unused:
         named = ", ".join(f"--{flag.replace('_', '-')}" for flag in unused)
@@ -171,10 +170,13 @@ def questions_of(config: Config, kept: Sequence[str] = ()) -> QuestionSet:
     )
 
 
+def listed(flag: str) -> list[str]:
+    """The names that a flag has, separated by commas."""
+    return [name.strip() for name in flag.split(",")]
+
+
 def at_most(config: C, questions: Callable[[C], QuestionSet]) -> tuple[C, QuestionSet]:
     """The flags and the questions: as many as --n, or all that the set has."""
-    from interp.errors import TooFewQuestions
-
     try:
         return config, questions(config)
     except TooFewQuestions as too_few:
@@ -291,8 +293,6 @@ def are_answered(config: Config, source: ModelSource, questions: QuestionSet) ->
 
 def require_answers(config: Config, source: ModelSource, questions: QuestionSet) -> None:
     """Raise an `InputError` if the questions have not been answered yet, as the jobs of an array need them to be."""
-    from interp.errors import InputError
-
     if not are_answered(config, source, questions):
         path = _answers_path(config, source, questions)
         raise InputError(
@@ -316,7 +316,6 @@ def answer_into(
     """Ask the questions, and write the answers to a file; `sampled` are the arguments for samples."""
     from interp.answer_files import save_answers
     from interp.answers import summary
-    from interp.files import make_folder
 
     journals = make_folder(path.parent / f"{path.stem}.journals")
     answers = asked(config, questions, model, journals, **sampled)
@@ -360,6 +359,13 @@ def source_of(config: Config, spec: str | None = None) -> ModelSource:
     )
 
 
+def n_layers_of(source: ModelSource, model: Callable[[], HookedModel]) -> int:
+    """How many layers the model has; it is loaded only if its configuration does not say."""
+    from interp import model_sources
+
+    return model_sources.n_layers_of(source) or int(model().cfg.n_layers)
+
+
 def loaded(config: Config, source: ModelSource) -> HookedModel:
     """The model, as the flags say."""
     from interp.devices import parse_device_map
@@ -375,6 +381,11 @@ def loaded(config: Config, source: ModelSource) -> HookedModel:
         n_devices=config.n_devices,
         trust_remote_code=config.trust_remote_code,
     )
+
+
+def once_loaded(config: Config, source: ModelSource) -> Callable[[], HookedModel]:
+    """The model, which is loaded when it is first asked for."""
+    return cache(lambda: loaded(config, source))
 
 
 def _reader_of(config: Config, questions: QuestionSet, journals: Path) -> Respondent | None:
@@ -398,8 +409,6 @@ def _reader_identity(config: Config, questions: QuestionSet) -> dict[str, str] |
 
 
 def _columns(config: Config) -> dict[str, str]:
-    from interp.errors import InputError
-
     pairs = [pair.partition("=") for pair in config.columns]
     for ours, _, theirs in pairs:
         if not (ours.strip() and theirs.strip()):

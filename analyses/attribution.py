@@ -13,14 +13,14 @@ import json
 import math
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from analyses import asking, capturing
 from analyses.capturing import DEFAULT_SITE
 from analyses.command import execute
-from analyses.runs import provenance, publish, require_publishable, reusable, run_folder, value_in_words
+from analyses.runs import cell_in_words, provenance, publish, require_publishable, reusable, run_folder, value_in_words
+from interp.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,15 +78,12 @@ def run(config: Config) -> None:
         for writer, heatmap in maps.items():
             heatmap.with_attributes(provenance(identity)).save(work / names[writer])
     for writer, name in names.items():
-        for path in publish(work / name, published[writer], overwrite=config.overwrite):
-            print(path)
+        print(*publish(work / name, published[writer], overwrite=config.overwrite), sep="\n")
     print(in_words(maps))
 
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
-    from interp.errors import InputError
-
     capturing.require_usable(config)
     asking.require_least(config, {"bootstraps": 1})
     if config.layers != "all":
@@ -95,14 +92,13 @@ def require_usable(config: Config) -> None:
 
 def measured_maps(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Heatmap]:
     """The maps of this configuration, by what writes."""
-    import numpy as np
-
     from interp.answers import summary
     from interp.attribution_map import attribution_maps
     from interp.direct_attribution import SITES
+    from interp.means import numbered
     from interp.positions import resolved_mask
 
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     captured = capturing.captured(config, source, questions, model, list(SITES))
     contrasts = contrasts_of(config, model(), captured.answers)
     table = captured.table.isel(example=list(contrasts.rows))
@@ -110,7 +106,7 @@ def measured_maps(config: Config, source: ModelSource, questions: QuestionSet) -
     maps = attribution_maps(
         contributions_of(model(), captured, contrasts),
         resolved_mask(table),
-        np.unique(groups, return_inverse=True)[1],
+        numbered(groups),
         positions=capturing.positions_of(config),
         foil=config.foil,
         draws=config.bootstraps,
@@ -197,7 +193,7 @@ def share_in_words(part: float, whole: float) -> str:
 
 def largest_in_words(maps: dict[str, Heatmap]) -> str:
     """The largest parts where the answer is read, whichever way they write, with their intervals."""
-    positions = next(iter(maps.values())).data["position"].values.tolist()
+    positions = next(iter(maps.values())).positions
     position = READ_AT if READ_AT in positions else positions[0]
     parts = [
         (writer, layer, heatmap.data.sel(position=position, layer=layer))
@@ -209,9 +205,7 @@ def largest_in_words(maps: dict[str, Heatmap]) -> str:
     )
     lines = [f"the largest parts at {position}, in logits [95 % interval]"]
     for writer, layer, cell in told[:N_PRINTED]:
-        lines.append(
-            f"{writer:>6} {layer:<4}{value_in_words(float(cell.value), float(cell.low), float(cell.high)):>24}"
-        )
+        lines.append(f"{writer:>6} {layer:<4}{cell_in_words(cell):>24}")
     return "\n".join(lines)
 
 

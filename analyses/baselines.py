@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,8 +67,7 @@ def run(config: Config) -> None:
         made = measured(config, source, questions, work)
         estimates = made.with_attributes(provenance(identity) | {"beside": "probe.nc"})
         estimates.save(work / "baselines.nc")
-    for path in publish(work / "baselines.nc", folder / "baselines.nc", overwrite=config.overwrite):
-        print(path)
+    print(*publish(work / "baselines.nc", folder / "baselines.nc", overwrite=config.overwrite), sep="\n")
     print(in_words(estimates))
 
 
@@ -88,14 +87,15 @@ def measured(config: Config, source: ModelSource, questions: QuestionSet, work: 
 
     from interp.answers import summary
     from interp.baselines import baseline_estimates
+    from interp.means import numbered
 
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     answers, _ = asking.answers_of(config, source, questions, model)
     judged = [answer for answer in answers if answer.correct is not None]
     wrong = np.array([answer.correct is False for answer in judged], dtype=bool)
-    _, group = np.unique([answer.question.group for answer in judged], return_inverse=True)
+    group = numbered([answer.question.group for answer in judged])
     scores = baseline_scores(judged, model, work, p_true=config.p_true)
-    estimates = baseline_estimates(scores, wrong, group.reshape(-1))
+    estimates = baseline_estimates(scores, wrong, group)
     record = asking.record_of(config, source)
     record |= {"dataset": questions.name, "credit": questions.credit}
     return estimates.with_attributes(record | {"counts": json.dumps(summary(answers, questions))})

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated
 
 import tyro
@@ -40,10 +39,9 @@ def run(config: Config) -> None:
         parse_share(config.share)
     questions = asking.questions_of(config)
     source = asking.source_of(config)
-    model = cache(lambda: asking.loaded(config, source))
-    captured = capturing.captured(
-        config, source, questions, model, [site.strip() for site in config.sites.split(",")], share=config.share
-    )
+    model = asking.once_loaded(config, source)
+    sites = asking.listed(config.sites)
+    captured = capturing.captured(config, source, questions, model, sites, share=config.share)
     for store in captured.stores.values():
         print(store.folder)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from analyses import asking
 from analyses.runs import run_folder
+from interp.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -78,7 +80,6 @@ class Captured:
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
-    from interp.errors import InputError
     from interp.positions import require_known
 
     asking.require_usable(config)
@@ -92,7 +93,7 @@ def require_usable(config: Config) -> None:
 
 def positions_of(config: Config) -> list[str]:
     """The columns."""
-    return [name.strip() for name in config.positions.split(",")]
+    return asking.listed(config.positions)
 
 
 def settings_of(config: Config) -> dict[str, Any]:
@@ -121,8 +122,6 @@ def record_of(
 
     `table` is of the answers that the map is made from, and `store` where its activations are kept.
     """
-    import json
-
     from interp.answers import summary
     from interp.positions import coinciding_pairs, missing_by_reason, replaced_shares
 
@@ -225,7 +224,6 @@ def _stores(
 ) -> dict[str, ActivationStore]:
     from interp.capture import default_token_budget, planned_stores
     from interp.devices import resolve_device
-    from interp.model_sources import n_layers_of
     from interp.sites import require_by_token
     from interp.stores import part_folder
 
@@ -248,7 +246,7 @@ def _stores(
         identities,
         answers,
         table,
-        layers=layer_numbers(config.layers, n_layers_of(source) or model().cfg.n_layers),
+        layers=layer_numbers(config.layers, asking.n_layers_of(source, model)),
         token_budget=config.token_budget or default_token_budget(resolve_device(config.device)),
     )
 
@@ -269,8 +267,6 @@ def _executor(config: Config) -> Executor:
 
 def layer_numbers(text: str, n_layers: int | None) -> tuple[int, ...]:
     """The layers that a flag names, ascending; without the number of layers only its form is checked."""
-    from interp.errors import InputError
-
     if text == "all":
         return tuple(range(n_layers or 0))
     numbers: set[int] = set()

@@ -13,7 +13,6 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +22,7 @@ from analyses import asking, capturing, probing, procedures
 from analyses.capturing import DEFAULT_SITE
 from analyses.command import execute
 from analyses.runs import (
+    cell_in_words,
     kept_arrays,
     provenance,
     publish,
@@ -32,6 +32,8 @@ from analyses.runs import (
     table_of_values,
     value_in_words,
 )
+from interp.errors import InputError
+from interp.files import make_folder
 
 if TYPE_CHECKING:
     from interp.contrast_pairs import ContrastPair
@@ -89,8 +91,7 @@ def run(config: Config) -> None:
     if heatmap is None:
         heatmap = measured_map(config, source, questions, work).with_attributes(provenance(identity))
         heatmap.save(work / "ccs.nc")
-    for path in publish(work / "ccs.nc", published, overwrite=config.overwrite):
-        print(path)
+    print(*publish(work / "ccs.nc", published, overwrite=config.overwrite), sep="\n")
     print(in_words(heatmap))
 
 
@@ -112,9 +113,8 @@ def measured_map(config: Config, source: ModelSource, questions: QuestionSet, wo
     from interp.contrast_map import contrast_map
     from interp.contrast_pairs import contrast_pairs
     from interp.contrast_probes import Contrasting, contrast_scores
-    from interp.files import make_folder
 
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     answers, _ = asking.answers_of(config, source, questions, model)
     judged = [answer for answer in answers if answer.correct is not None]
     labels = labels_of(config, judged)
@@ -131,7 +131,6 @@ def measured_map(config: Config, source: ModelSource, questions: QuestionSet, wo
 def labels_of(config: Config, judged: Sequence[Answer]) -> Labels:
     """Which answers are wrong, and their folds."""
     from interp.answer_columns import MIN_PER_CLASS
-    from interp.errors import InputError
     from interp.labels import Split
 
     wrong = [answer.correct is False for answer in judged]
@@ -192,7 +191,7 @@ def in_words(heatmap: Heatmap) -> str:
             table_of_values(heatmap),
             "",
             f"{'highest, and so too high':26}{'':24}{'':10}  with the other sign   layers {data.attrs['mark']}",
-            *(highest_in_words(heatmap, name) for name in data["position"].values.tolist()),
+            *(highest_in_words(heatmap, name) for name in heatmap.positions),
             "",
             f"{'its own Yes or No':26}{own:>24}   Yes to {data.attrs['says_yes']:.0%} of {n} answers",
             f"{'loss of CCS out of fold':26}{range_in_words(heatmap, 'ccs'):>24}   of shuffled pairs "
@@ -210,9 +209,8 @@ def highest_in_words(heatmap: Heatmap, name: str) -> str:
     if not np.isfinite(column["value"]).any():
         return f"{name:26}{'–':>24}"
     cell = column.isel(layer=int(np.nanargmax(column["value"])))
-    interval = value_in_words(float(cell.value), float(cell.low), float(cell.high))
-    place, other = f"layer {int(cell.layer)}", 1 - float(cell.value)
-    return f"{name:26}{interval:>24}{place:>10}{other:21.3f}{int(column['marked'].sum()):9d} of {len(heatmap.layers)}"
+    place, other, n_marked = f"layer {int(cell.layer)}", 1 - float(cell.value), int(column["marked"].sum())
+    return f"{name:26}{cell_in_words(cell):>24}{place:>10}{other:21.3f}{n_marked:9d} of {len(heatmap.layers)}"
 
 
 def range_in_words(heatmap: Heatmap, name: str) -> str:

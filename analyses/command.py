@@ -1,4 +1,4 @@
-"""How a script becomes a command: flags from its config, errors in one line, results that say what made them."""
+"""How a script becomes a command: flags from its config, errors in one line, results that know what was typed."""
 
 from __future__ import annotations
 

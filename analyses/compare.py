@@ -24,6 +24,7 @@ from analyses.command import execute
 from analyses.compared_maps import HASHES, sources_of
 from analyses.comparison_summary import in_words
 from analyses.runs import digest, draw, load_result, provenance, require_publishable, reusable_result
+from interp.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,6 @@ def run(config: Config) -> None:
     """Compare, draw, tell."""
     from interp.comparable import require_comparable
     from interp.comparison import Comparison
-    from interp.errors import InputError
 
     asking.require_least(config, {"seed": 0, "draws": 2})
     if len(config.paths) < 2:
@@ -86,8 +86,7 @@ def run(config: Config) -> None:
     if comparison is None or not sources.items() <= comparison.data.attrs.items():
         comparison = measured(config, operands).with_attributes(provenance(identity) | sources)
         comparison.save(path)
-    for written in (path, *draw(path, path)):
-        print(written)
+    print(path, *draw(path, path), sep="\n")
     print("", in_words(comparison), sep="\n")
 
 
@@ -135,7 +134,6 @@ def operands_of(paths: Sequence[Path]) -> list[Operand]:
 
 def map_of(path: Path) -> Heatmap:
     """The heatmap of a file; an `InputError` says so if it is of another kind."""
-    from interp.errors import InputError
     from interp.heatmap import Heatmap
 
     result = load_result(path)
@@ -154,7 +152,6 @@ def is_clipped(heatmap: Heatmap) -> bool:
 
 def examples_of(heatmap: Heatmap, path: Path) -> ExampleValues | None:
     """What every example gives in a map's cells, if the map names a file of that and it is there."""
-    from interp.errors import InputError
     from interp.example_values import EVERYONE, FILE, SUBSET, ExampleValues
 
     attributes = heatmap.data.attrs

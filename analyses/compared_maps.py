@@ -50,7 +50,7 @@ def _beside(comparison: Path, name: str) -> str:
     return next(iter(there), f"{name}.nc")
 
 
-def changed_maps(result: Path, hashed: Callable[[Path], str] = sha256) -> list[str]:
+def changed_maps(result: Path, hashed: Callable[[Path], str]) -> list[str]:
     """The names of the maps of a comparison that are there, and are not what was compared; none of other results.
 
     One that is not there any more has not changed: published maps may be anywhere, and the comparison is as it was.

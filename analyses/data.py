@@ -10,11 +10,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING
 
 from analyses import asking
 from analyses.command import execute
+from interp.errors import unknown_name
 
 if TYPE_CHECKING:
     from interp.model_sources import ModelSource
@@ -36,7 +36,6 @@ class Config(asking.Config):
 def run(config: Config) -> None:
     """Print the table of the sets that come with the suite, then the list of the paper's."""
     from interp.datasets import BUILT_IN
-    from interp.errors import unknown_name
 
     asking.require_usable(config)
     asking.require_least(config, {"n": 1})
@@ -47,7 +46,7 @@ def run(config: Config) -> None:
     names = BUILT_IN if config.dataset == "all" else (config.dataset,)
     if not config.list_only:
         source = asking.source_of(config)
-        model = cache(lambda: asking.loaded(config, source))
+        model = asking.once_loaded(config, source)
         rows = [_row(replace(config, dataset=name), source, model) for name in names]
         print(f"{source.name}\n{'set':12}{'asked':>6}{'cut':>5}  {'exact answer found':24}{'of these correct':24}")
         print(*rows, sep="\n", end="\n\n")

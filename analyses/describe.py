@@ -21,6 +21,8 @@ import tyro
 from analyses.command import execute
 from analyses.comparison_summary import in_words
 from analyses.runs import load_result
+from interp.errors import InputError
+from interp.files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +54,6 @@ class Config:
 
 def run(config: Config) -> None:
     """Load, describe, print or write."""
-    from interp.errors import InputError
     from interp.json_text import json_text
 
     if not config.paths:
@@ -75,8 +76,6 @@ def run(config: Config) -> None:
 
 def write_page(config: Config, sentences: Sequence[Sequence[str]]) -> None:
     """A page with the figure of every result and its sentences, printed or written."""
-    from interp.files import whole_file
-
     folder = Path() if config.out is None else config.out.parent
     root = os.path.commonpath([path.resolve().parent for path in config.paths])
     sections = [

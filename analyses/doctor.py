@@ -51,7 +51,7 @@ def run(config: Config) -> int:
     from interp.positions import position_table, require_known
 
     asking.require_usable(config)
-    positions = [name.strip() for name in config.positions.split(",")]
+    positions = asking.listed(config.positions)
     require_known(positions)
     asking.require_least(config, {"sample": 1})
     questions = asking.questions_of(config)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from analyses import sampled
 from analyses.command import execute
 from analyses.runs import require_publishable
+from interp.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +37,6 @@ class Config(sampled.Config):
 def run(config: Config) -> None:
     """Sample, count, probe."""
     from interp.error_types import FEWEST_SAMPLES, by_name, counts_of, disjoint_types, overlapping_types
-    from interp.errors import InputError
 
     setting = sampled.setting_of(config)
     if config.samples < FEWEST_SAMPLES:
@@ -54,8 +54,7 @@ def run(config: Config) -> None:
     captured = setting.greedy()
     probes = probes_of(setting, captured, questions)
     record = sampled.record_of(setting, captured, identity)
-    for written in sampled.published(path, estimates_of(questions, disjoint, probes, record)):
-        print(written)
+    print(*sampled.published(path, estimates_of(questions, disjoint, probes, record)), sep="\n")
     print(f"{len(counts):6d}  asked, {config.samples} samples each at temperature {config.temperature:g}")
     print(f"{int((~overlapping.any(1)).sum()):6d}  of no type by the rules of the {config.rules}")
     print(f"        {thresholds_in_words(config.samples, config.rules)}")
@@ -91,6 +90,7 @@ def estimates_of(
     """The AUCs, with how many questions are of each type, and why an AUC is missing."""
     from interp.cell_probe import NoValue
     from interp.estimates import Estimates
+    from interp.results import meanings_of
 
     return Estimates.named(
         {name: (probe.auc, probe.n) for name, probe in probes.items()},
@@ -98,7 +98,7 @@ def estimates_of(
         metric="AUC of a probe for questions of the type",
         scale=(0.5, 1.0),
         reference=0.5,
-        attributes={**record, "why_missing_meanings": " ".join(reason.name.lower() for reason in NoValue)},
+        attributes={**record, **meanings_of(NoValue)},
         extra={
             "n_of_type": [probe.n_of_type for probe in probes.values()],
             "questions": [int(of_type.sum()) for of_type in questions.values()],

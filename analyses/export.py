@@ -17,6 +17,8 @@ import tyro
 
 from analyses.command import execute
 from analyses.runs import load_result
+from interp.errors import InputError
+from interp.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,6 @@ class Config:
 
 def run(config: Config) -> None:
     """Load, convert, write."""
-    from interp.files import whole_file
-
     text = exported(config)
     if config.out is None:
         sys.stdout.write(text)
@@ -74,8 +74,6 @@ def exported(config: Config) -> str:
 
 def _require_used(config: Config) -> None:
     """Raise an `InputError` for a flag that would do nothing."""
-    from interp.errors import InputError
-
     if config.wide and config.format != "csv":
         raise InputError(f"--wide is for --format csv, not {config.format}; leave it out")
     if config.variable is not None and not config.wide:

@@ -23,6 +23,7 @@ from analyses.command import execute
 from analyses.drawings import Drawing, drawings_below, drawings_of_list
 from analyses.figure_check import findings, in_words
 from analyses.runs import draw
+from interp.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,6 @@ class Config:
 
 def run(config: Config) -> int:
     """Draw and print what was written, or check; the exit status."""
-    from interp.errors import InputError
-
     require_usable(config)
     if config.paths:
         for path in config.paths:
@@ -67,8 +66,6 @@ def run(config: Config) -> int:
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for flags that would do nothing, and for two results of one name."""
-    from interp.errors import InputError
-
     results = [path for path in config.paths if path.suffix != ".toml"]
     if config.paths and config.check:
         raise InputError("--check is of all figures below --figures; leave the paths out")

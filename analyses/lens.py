@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,8 @@ from analyses import asking, capturing, lens_missing, lens_prompt, lens_summary,
 from analyses.command import execute
 from analyses.lens_summary import SETTLED
 from analyses.runs import provenance, publish, require_publishable, reusable, run_folder
+from interp.errors import InputError, unknown_name
+from interp.files import make_folder, write_netcdf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,16 +66,15 @@ class Config(lens_prompt.Config):
 def run(config: Config) -> None:
     """Answer, capture, read, draw."""
     from interp.heatmap import Heatmap
-    from interp.model_sources import n_layers_of
 
     require_usable(config)
     source = asking.source_of(config)
     lens_prompt.require_lens_of(config, source)
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     if config.prompt is not None:
         lens_prompt.run(config, source, model)
         return
-    require_layers(config, n_layers_of(source) or model().cfg.n_layers)
+    require_layers(config, asking.n_layers_of(source, model))
     questions = asking.questions_of(config)
     of_values = identity_of(config, source, questions)
     identity = of_values | {"bootstraps": config.bootstraps}
@@ -92,15 +92,13 @@ def run(config: Config) -> None:
         for name, heatmap in made.items():
             heatmap.with_attributes(provenance(of_maps[name])).save(maps / f"{name}.nc")
     for name, path in published.items():
-        for written in publish(maps / f"{name}.nc", path, overwrite=config.overwrite):
-            print(written)
+        print(*publish(maps / f"{name}.nc", path, overwrite=config.overwrite), sep="\n")
     shown = {name: Heatmap.load(maps / f"{name}.nc") for name in names}
     print(lens_summary.in_words(shown, maps, draws=config.bootstraps, seed=config.seed))
 
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
-    from interp.errors import unknown_name
     from interp.lens_map import MIN_EXAMPLES, QUANTITIES, SUBSETS
 
     capturing.require_usable(config)
@@ -109,22 +107,20 @@ def require_usable(config: Config) -> None:
         asking.require_no_questions(config, OF_QUESTIONS, of="one --prompt")
     asking.require_least(config, {"bootstraps": 1, "first": MIN_EXAMPLES})
     for kind, text, known in (("quantity", config.quantities, QUANTITIES), ("subset", config.of, SUBSETS)):
-        for name in names_in(text):
+        for name in asking.listed(text):
             if name not in known:
                 raise unknown_name(kind, name, known)
 
 
 def require_layers(config: Config, n_layers: int) -> None:
     """Raise an `InputError` for layers that a map cannot be made of, before anything is asked or captured."""
-    from interp.errors import InputError
-
     layers = capturing.layer_numbers(config.layers, n_layers)
     if layers[-1] != n_layers - 1:
         raise InputError(
             f"a lens is held against the model's output, and --layers ends at {layers[-1]}, not {n_layers - 1}; take "
             "--layers with the last one"
         )
-    if SETTLED in names_in(config.quantities) and len(layers) != n_layers - layers[0]:
+    if SETTLED in asking.listed(config.quantities) and len(layers) != n_layers - layers[0]:
         raise InputError(
             f"{SETTLED} is of a layer and all above it, and --layers {config.layers} leaves some of these out; give "
             f"--layers {layers[0]}-{n_layers - 1}, or --quantities without it"
@@ -150,11 +146,6 @@ def identity_of_quantity(quantity: str) -> dict[str, str]:
     return procedures.SHARES if QUANTITIES[quantity].statistic == "share" else {}
 
 
-def names_in(text: str) -> list[str]:
-    """The names that a flag lists."""
-    return [name.strip() for name in text.split(",")]
-
-
 def variants_of(config: Config) -> list[str]:
     """What in the name of a map tells it from that of the logit lens at the default positions."""
     kind = lens_prompt.lens_name(config)
@@ -166,8 +157,8 @@ def names_of_maps(config: Config) -> dict[str, tuple[str, str]]:
     """The quantity and the subset of each map, by its name."""
     return {
         "-".join(["lens", quantity, *([subset] if subset != "all" else []), *variants_of(config)]): (quantity, subset)
-        for quantity in names_in(config.quantities)
-        for subset in names_in(config.of)
+        for quantity in asking.listed(config.quantities)
+        for subset in asking.listed(config.of)
     }
 
 
@@ -188,7 +179,7 @@ def measured_maps(
     answers, table = [captured.answers[row] for row in rows], captured.table.isel(example=list(rows))
     made_from = (answers, captured.of(SITE, rows), table["token"].values)
     values = values_of(*made_from, model, lambda: lens_prompt.lens_of(config, source, model()), folder)
-    lens_missing.require_targets(names_in(config.quantities), values)
+    lens_missing.require_targets(asking.listed(config.quantities), values)
     record = capturing.record_of(config, source, questions, answers, table, captured.stores[SITE])
     examples = examples_of(answers)
     maps = {}
@@ -237,7 +228,6 @@ def values_of(
     folder: Path,
 ) -> xr.Dataset:
     """What the lens reads off every cell of every answer: from its file, or from the activations."""
-    from interp.files import make_folder, write_netcdf
     from interp.lens import finished, lens_values, require_own_output
     from interp.lens_targets import target_tokens, without_token
 
@@ -261,11 +251,11 @@ def examples_of(answers: Sequence[Answer]) -> Examples:
     import numpy as np
 
     from interp.lens_map import Examples
+    from interp.means import numbered
 
-    _, group = np.unique([answer.question.group for answer in answers], return_inverse=True)
     correct = np.array([answer.correct is True for answer in answers])
     wrong = np.array([answer.correct is False for answer in answers])
-    return Examples(group.reshape(-1).astype(np.int64), correct, wrong)
+    return Examples(numbered([answer.question.group for answer in answers]), correct, wrong)
 
 
 if __name__ == "__main__":

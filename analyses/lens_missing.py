@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from interp.errors import InputError
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -17,7 +19,6 @@ UNTOLD = "without_token"
 
 def require_targets(quantities: Sequence[str], values: xr.Dataset) -> None:
     """Raise an `InputError` for quantities of a token that no answer has."""
-    from interp.errors import InputError
     from interp.lens_readings import UNASKED
 
     for quantity in quantities:
@@ -42,8 +43,7 @@ def missing_of(record: Mapping[str, str], values: xr.Dataset, quantity: str) -> 
 
 def untold(values: xr.Dataset, target: str) -> list[dict[str, int]]:
     """Of each position how many answers have no token of a target there, by reason; empty where that is not known."""
-    found: list[dict[str, int]] = json.loads(values.attrs.get(UNTOLD, "{}")).get(target, [])
-    return found
+    return json.loads(values.attrs.get(UNTOLD, "{}")).get(target, [])
 
 
 def target_of(quantity: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from analyses import asking, capturing, procedures
 from analyses.capturing import layer_numbers
 from analyses.runs import Identity, prompt_name, provenance, publish, require_publishable, reusable_result, run_folder
+from interp.errors import InputError
 
 if TYPE_CHECKING:
     from interp.lenses import Lens
@@ -62,7 +63,6 @@ class Config(capturing.Config):
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for flags that no prompt can be shown with, before anything is loaded or written."""
-    from interp.errors import InputError
     from interp.prompts import require_text
 
     asking.require_usable(config)
@@ -123,8 +123,7 @@ def run(config: Config, source: ModelSource, model: Callable[[], HookedModel]) -
         values = values_of(config, source, model, of_values)
         shown = values.coloured(config.colour).with_attributes(provenance(identity))
         shown.save(path)
-    for written in publish(path, published / f"{name}.nc", overwrite=config.overwrite):
-        print(written)
+    print(*publish(path, published / f"{name}.nc", overwrite=config.overwrite), sep="\n")
     depth = depth_of(os.environ, is_terminal=sys.stdout.isatty())
     width = shutil.get_terminal_size((PRINTED_COLUMNS, 0)).columns
     print("", prompt_lens_text(shown, width=width, depth=depth), sep="\n")
@@ -132,7 +131,6 @@ def run(config: Config, source: ModelSource, model: Callable[[], HookedModel]) -
 
 def values_of(config: Config, source: ModelSource, model: Callable[[], HookedModel], identity: Identity) -> PromptMap:
     """What the lens says, whatever it is coloured by: from its file, or from the model."""
-    from interp.model_sources import n_layers_of
     from interp.models import context_length
     from interp.prompt_lens import prompt_map
     from interp.prompt_map import PromptMap
@@ -141,7 +139,7 @@ def values_of(config: Config, source: ModelSource, model: Callable[[], HookedMod
     path = run_folder(config.runs / source.name / "texts", "lens-values", identity) / "values.nc"
     values = reusable_result(PromptMap, path, identity)
     if values is None:
-        layers = layer_numbers(config.layers, n_layers_of(source) or model().cfg.n_layers)
+        layers = layer_numbers(config.layers, asking.n_layers_of(source, model))
         most, tokenizer = context_length(model()), model().tokenizer
         tokens = text_tokens(tokenizer, str(config.prompt), flag="--prompt", style=config.prompt_style, most=most)
         values = prompt_map(model(), lens_of(config, source, model()), tokens, places_of(config, len(tokens)), layers)
@@ -173,8 +171,6 @@ def variants_of(config: Config) -> list[str]:
 
 def places_of(config: Config, n_tokens: int) -> list[int]:
     """The tokens that are the columns, by their number from 0."""
-    from interp.errors import InputError
-
     if config.tokens is None:
         last = n_tokens - 1
         first = max(last - (COLUMNS - 1) * config.stride, 0)
@@ -195,8 +191,6 @@ def places_of(config: Config, n_tokens: int) -> list[int]:
 
 def window_of(text: str) -> tuple[int, int]:
     """The first and the last token that a flag names; below 0 from the end."""
-    from interp.errors import InputError
-
     window = WINDOW.fullmatch(text.strip())
     if window is None:
         raise InputError(f"--tokens has {text!r}; write a range such as 0-40 or 12-, or --tokens=-20- for the last 20")

@@ -14,7 +14,6 @@ import json
 import shutil
 import sys
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from analyses.runs import (
     reusable,
     run_folder,
 )
+from interp.files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,12 +46,11 @@ class Config(patching.Config):
 
 def run(config: Config) -> None:
     """Answer, pair, patch, draw."""
-    from interp.model_sources import n_layers_of
     from interp.patch_files import load_patched
 
     patch_flags.require_usable(config)
     source = asking.source_of(config)
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     if config.clean is not None or config.corrupt is not None:
         patch_texts.run(config, source, model)
         return
@@ -69,9 +68,8 @@ def run(config: Config) -> None:
         heatmap = measured_map(config, source, questions, model, kept).with_attributes(provenance(identity))
         heatmap.save(work / "patch.nc")
     written = publish(work / "patch.nc", published, overwrite=config.overwrite)
-    for path in [*written, copied(values, published.with_name(f"{name}-pairs.nc"))]:
-        print(path)
-    n_layers = n_layers_of(source) or model().cfg.n_layers
+    print(*written, copied(values, published.with_name(f"{name}-pairs.nc")), sep="\n")
+    n_layers = asking.n_layers_of(source, model)
     print(patch_summary.in_words(config, heatmap, n_layers, lambda: load_patched(values)))
     if config.screen:
         print(patch_screen.agreement_in_words(heatmap, config.verify))
@@ -174,8 +172,6 @@ def parts_of(values: Path) -> Path:
 
 def copied(path: Path, published: Path) -> Path:
     """A run's file of pairs, beside its map."""
-    from interp.files import whole_file
-
     with whole_file(published) as temporary:
         shutil.copyfile(path, temporary)
     return published

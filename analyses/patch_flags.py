@@ -7,6 +7,8 @@ import math
 from analyses import asking, patching
 from analyses.capturing import layer_numbers
 from analyses.patching import Config, metric_of, positions_of
+from interp.errors import InputError
+from interp.interventions import ABLATIONS
 
 OF_QUESTIONS = ("positions", "pairs", "pair_column", "only_said", "sigmas", "draws", "bootstraps")
 """Flags of this analysis that say nothing of one pair of texts."""
@@ -14,8 +16,6 @@ OF_QUESTIONS = ("positions", "pairs", "pair_column", "only_said", "sigmas", "dra
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for flags that no run can use, before anything is loaded or written."""
-    from interp.errors import InputError
-    from interp.interventions import ABLATIONS
     from interp.positions import require_known
 
     asking.require_usable(config)
@@ -43,9 +43,6 @@ def require_usable(config: Config) -> None:
 
 def _require_of_use(config: Config) -> None:
     """Raise an `InputError` for a flag that would do nothing beside the others."""
-    from interp.errors import InputError
-    from interp.interventions import ABLATIONS
-
     of_noise = config.corruption == "noise" or config.clean is not None  # Of a pair of texts it is refused as such.
     for flag, is_taken, why in (
         ("steps", config.screen, "is of --screen"),
@@ -70,7 +67,6 @@ def n_verified(config: Config) -> float:
     InputError
         If the flag says something else, nothing is screened, or too few pairs are asked for.
     """
-    from interp.errors import InputError
     from interp.patch_map import MIN_PAIRS
 
     if config.verify is None:
@@ -92,8 +88,6 @@ def n_verified(config: Config) -> float:
 
 def _require_screenable(config: Config) -> None:
     """Raise an `InputError` for what attribution patching cannot estimate: it is the gradient of a logit difference."""
-    from interp.errors import InputError
-
     if config.readout == "whole" or config.corruption != "question" or metric_of(config) not in ("recovery", "score"):
         raise InputError("--screen estimates logit differences of two questions; leave --corruption and --metric out")
     if config.window > 1 or config.site == "head_z" or config.clean is not None:
@@ -104,7 +98,6 @@ def _require_screenable(config: Config) -> None:
 
 def _require_usable_texts(config: Config) -> None:
     """Raise an `InputError` for flags of one pair of texts, or of questions, that do not go together."""
-    from interp.errors import InputError
     from interp.prompts import require_text
 
     answers = (config.clean_answer, config.corrupt_answer)

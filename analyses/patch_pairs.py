@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from analyses import asking, patching
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Sequence
 
     import numpy as np
@@ -46,8 +46,6 @@ def usable_answers(
     config: patching.Config, questions: QuestionSet, model: HookedModel, judged: Sequence[Answer]
 ) -> tuple[Sequence[Answer], Counter[str]]:
     """The answers with their lead, if there is one, and how many the model does not say after it."""
-    from collections import Counter
-
     from interp import readouts
     from interp.questions import seeded_order
 

@@ -82,7 +82,7 @@ def mean_effects(config: patching.Config, patched: PatchedPairs) -> np.ndarray:
     return mean_of_examples(patching.effects(config, patched).values)
 
 
-def agreement_in_words(screened: Heatmap, verify: str | None = None) -> str:
+def agreement_in_words(screened: Heatmap, verify: str | None) -> str:
     """How well the estimates of the cells that were patched exactly, if any were to be, agree with what that gave."""
     import numpy as np
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from analyses import patching
 from analyses.capturing import DEFAULT_SITE
-from analyses.runs import table_of_values, value_in_words
+from analyses.runs import cell_in_words, table_of_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,13 +52,12 @@ def in_words(config: patching.Config, heatmap: Heatmap, n_layers: int, patched: 
         "",
         "largest mean effect of each position, and the layers where single pairs have theirs:",
     ]
-    for column, name in enumerate(data["position"].values.tolist()):
+    for column, name in enumerate(heatmap.positions):
         if np.isfinite(away[:, column]).any():
             row = int(np.nanargmax(away[:, column]))
             cell = data.isel(layer=row, position=column)
-            interval = value_in_words(float(cell.value), float(cell.low), float(cell.high))
             told = peaks_in_words(heatmap.layers, peaks[:, column])
-            lines.append(f"{name:26}{interval:>24} at layer {heatmap.layers[row]}, {told}")
+            lines.append(f"{name:26}{cell_in_words(cell):>24} at layer {heatmap.layers[row]}, {told}")
     if given.any():
         names = ", ".join(str(name) for name in data["position"].values[given.any(0)])
         first = heatmap.layers[int(given.any(1).argmax())]
@@ -93,8 +92,7 @@ def given_cells(config: patching.Config, heatmap: Heatmap, n_layers: int) -> np.
             for column in by_column
         ]
     )
-    found: np.ndarray = rows[:, None] & columns
-    return found
+    return rows[:, None] & columns
 
 
 def peaks_without(config: patching.Config, heatmap: Heatmap, given: np.ndarray, patched: PatchedPairs) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyses import asking, patching, procedures
 from analyses.runs import prompt_name, provenance, publish, require_publishable, reusable, run_folder, table_of_values
+from interp.errors import InputError
 
 if TYPE_CHECKING:
     from interp.model_sources import ModelSource
@@ -44,8 +45,7 @@ def run(config: patching.Config, source: ModelSource, model: Callable[[], Hooked
         heatmap = pair_map(patched, patching.effects(config, patched), layers=layers, positions=columns)
         heatmap = heatmap.with_attributes(record | provenance(identity))
         heatmap.save(folder / "patch.nc")
-    for path in publish(folder / "patch.nc", published, overwrite=config.overwrite):
-        print(path)
+    print(*publish(folder / "patch.nc", published, overwrite=config.overwrite), sep="\n")
     print(table_of_values(heatmap))
     print(f"read at the end: {read_in_words(config, json.loads(heatmap.data.attrs['answers']))}")
 
@@ -77,7 +77,6 @@ def identity_of(config: patching.Config, source: ModelSource) -> dict[str, Any]:
 
 def text_pair_of(config: patching.Config, model: HookedModel) -> TextPair:
     """The pair of texts, as it is run."""
-    from interp.errors import InputError
     from interp.models import context_length
     from interp.prompts import text_tokens
     from interp.text_pairs import text_pair

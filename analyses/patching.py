@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from analyses import asking, procedures
 from analyses.capturing import DEFAULT_POSITIONS, DEFAULT_SITE, layer_numbers
-from interp.interventions import Corruption, Direction
+from interp.interventions import ABLATIONS, Corruption, Direction, Intervention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from interp.interventions import Intervention
     from interp.model_sources import ModelSource
     from interp.models import HookedModel
     from interp.patch_map import Effects
@@ -118,13 +117,11 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
 def positions_of(config: Config) -> list[str]:
     """The columns."""
     default = DEFAULT_POSITIONS if config.readout == "verdict" else BEFORE_ANSWER
-    return [name.strip() for name in (default if config.positions is None else config.positions).split(",")]
+    return asking.listed(default if config.positions is None else config.positions)
 
 
 def metric_of(config: Config) -> str:
     """What is drawn."""
-    from interp.interventions import ABLATIONS
-
     if config.metric != "auto":
         return config.metric
     return "logprob" if config.corruption in ABLATIONS else "recovery"
@@ -161,8 +158,6 @@ def variant_in_words(config: Config) -> str:
 
 def intervention_of(config: Config) -> Intervention:
     """What is patched into what."""
-    from interp.interventions import Intervention
-
     return Intervention(
         site=config.site,
         direction=config.direction,
@@ -179,9 +174,7 @@ def intervention_of(config: Config) -> Intervention:
 
 def layers_of(config: Config, source: ModelSource, model: Callable[[], HookedModel]) -> list[int]:
     """The rows of the map."""
-    from interp.model_sources import n_layers_of
-
-    return list(layer_numbers(config.layers, n_layers_of(source) or model().cfg.n_layers))
+    return list(layer_numbers(config.layers, asking.n_layers_of(source, model)))
 
 
 def units_of_rows(config: Config, source: ModelSource, model: HookedModel) -> tuple[list[int], list[Unit]]:

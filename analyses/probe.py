@@ -31,6 +31,8 @@ from analyses.runs import (
     reusable,
     run_folder,
 )
+from interp.errors import InputError
+from interp.files import write_netcdf
 
 if TYPE_CHECKING:
     from interp.heatmap import Heatmap
@@ -97,7 +99,7 @@ def run(config: Config) -> None:
     for published, planned in results.items():
         require_publishable(folder / f"{published}.nc", planned.identity, overwrite=config.overwrite)
 
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     material = cache(lambda: probing.material_of(config, source, questions, model, parts))
     classes = cache(lambda: probing.two_classes(config, material()))
     if not is_measured(config, work, identity):
@@ -134,16 +136,13 @@ def show(results: Mapping[str, Planned], folder: Path, *, overwrite: bool) -> No
     """Publish the results that were made, by their names, and say what they say."""
     made = {name: planned for name, planned in results.items() if planned.path.is_file()}
     for name, planned in made.items():
-        for written in publish(planned.path, folder / f"{name}.nc", overwrite=overwrite):
-            print(written)
+        print(*publish(planned.path, folder / f"{name}.nc", overwrite=overwrite), sep="\n")
     heatmaps = [reusable(*planned) for planned in made.values()]
     print("\n".join(in_words(heatmap) for heatmap in heatmaps if heatmap is not None))
 
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that cannot be used, before anything is loaded or written."""
-    from interp.errors import InputError
-
     probing.require_usable(config)
     asking.require_least(config, LEAST)
     if 0 < config.permutations < FEWEST_PERMUTATIONS:
@@ -184,8 +183,6 @@ def measured_maps(
     config: Config, material: Material, classes: Callable[[], TwoClasses], work: Path
 ) -> dict[str, Heatmap]:
     """The maps of this configuration, by the name of their file; what is behind them is left in `work`."""
-    from interp.files import write_netcdf
-
     write_netcdf(work / "positions.nc", material.table)
     if material.target.kind == "number":
         maps = {"probe.nc": number_map(config, material, work)}
@@ -243,7 +240,6 @@ def names_of_sides(labels: Labels, groups: Sequence[str]) -> list[str]:
 def map_of_classes(config: Config, material: Material, work: Path) -> Heatmap:
     """The mean AUC of each class against the rest."""
     from interp.class_probe import class_map, class_scores, example_class_scores
-    from interp.files import write_netcdf
 
     store, mask = material.store, material.mask
     names, sides = [str(value) for value in material.target.values], probing.sides_of(config, material)
@@ -255,7 +251,6 @@ def map_of_classes(config: Config, material: Material, work: Path) -> Heatmap:
 
 def number_map(config: Config, material: Material, work: Path) -> Heatmap:
     """R² of ridge regression."""
-    from interp.files import write_netcdf
     from interp.number_probe import example_numbers, number_scores
     from interp.number_probe import number_map as map_of_numbers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from analyses.runs import table_of_values, value_in_words
+from analyses.runs import cell_in_words, table_of_values, value_in_words
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -42,7 +42,7 @@ def _controls_in_words(heatmap: Heatmap) -> list[str]:
         "AUC of the controls [95 % interval]; *: the strongest there, which the map is beyond",
         " " * 26 + "".join(f"{name:>22} " for name in which).rstrip(),
     ]
-    for position in data["position"].values:
+    for position in heatmap.positions:
         row = data.sel(position=position)
         cells = zip(row["control"].values, row["control_low"].values, row["control_high"].values, strict=True)
         told = [value_in_words(*map(float, cell)) for cell in cells]
@@ -78,7 +78,7 @@ def _classes_in_words(heatmap: Heatmap) -> list[str]:
     n_classes, of = heatmap.data["n_classes"].max("layer"), heatmap.data.sizes["class"]
     return [
         f"{name}: of {int(n)} of {of} classes, the others have too few answers there"
-        for name, n in zip(heatmap.data["position"].values, n_classes.values, strict=True)
+        for name, n in zip(heatmap.positions, n_classes.values, strict=True)
         if 0 < n < of
     ]
 
@@ -109,8 +109,7 @@ def _best_in_words(heatmap: Heatmap) -> list[str]:
     if best is None:
         return []
     where = f"layer {int(best.layer)}, {best.position.item()}"
-    interval = value_in_words(float(best.value), float(best.low), float(best.high))
-    lines = [f"best cell: {where}: {interval}, chosen on the answers that it is scored on"]
+    lines = [f"best cell: {where}: {cell_in_words(best)}, chosen on the answers that it is scored on"]
     if "best_nested" in heatmap.data.attrs:
         nested = json.loads(heatmap.data.attrs["best_nested"])
         chosen = ", ".join(sorted({f"layer {layer} {position}" for layer, position in nested["cells"]}))

@@ -7,13 +7,14 @@ import json
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from analyses import asking, capturing, procedures
 from analyses.capturing import DEFAULT_SITE
 from analyses.runs import Identity
+from interp.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,8 +100,6 @@ class Config(capturing.Config):
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no probe can use, before anything is loaded or written."""
-    from interp.errors import InputError
-
     capturing.require_usable(config)
     for flag, values in (("c", strengths_of(config)), ("alpha", config.alpha)):
         if not values or not all(math.isfinite(value) and value > 0 for value in values):
@@ -122,7 +121,6 @@ def require_usable(config: Config) -> None:
 def _require_of_probe(config: Config) -> None:
     """Raise an `InputError` for a flag of another probe, or a probe that cannot be fitted here."""
     from interp.classifiers import fit_sparse_probe
-    from interp.errors import InputError
 
     if config.probe == "sparse":
         fit_sparse_probe()
@@ -134,8 +132,6 @@ def _require_of_probe(config: Config) -> None:
 
 def require_usable_for_numbers(config: Config) -> None:
     """Raise an `InputError` for a flag that ridge regression cannot use."""
-    from interp.errors import InputError
-
     if (config.probe, config.solver, config.c) != ("logistic", "newton", None):
         raise InputError("a number is probed by ridge regression, with --alpha; leave --probe, --solver and --c out")
     if len(config.alpha) > 1 and (config.split == "paper" or config.folds < FOLDS_TO_NEST):
@@ -252,7 +248,6 @@ def material_of(
     """Answer and capture, as far as that has not been done; `parts` is a folder that belongs to this identity."""
     from interp.cell_probe import Probing
     from interp.devices import fitting_device
-    from interp.errors import InputError
     from interp.labels import Split
     from interp.positions import resolved_mask
 
@@ -286,8 +281,6 @@ def material_of(
 
 def labelled(config: Config, answers: Sequence[Answer], questions: QuestionSet) -> Target:
     """What is to be predicted, of which answers."""
-    from dataclasses import replace
-
     import numpy as np
 
     from interp.answer_columns import Target, answer_column, target_of
@@ -367,7 +360,5 @@ def _fitted_probes(
 
 def require_two_classes(material: Material, flag: str) -> None:
     """Raise an `InputError` if what is predicted is not one of two classes."""
-    from interp.errors import InputError
-
     if material.target.kind != "binary":
         raise InputError(f"{flag} is for labels of two classes, and {material.target.name} is not one; leave it out")

@@ -28,6 +28,7 @@ from interp.files import make_folder, sha256, whole_file, write_if_other
 
 if TYPE_CHECKING:
     import numpy as np
+    import xarray as xr
     from matplotlib.figure import Figure
 
     from interp.comparison import Comparison
@@ -293,22 +294,24 @@ def given_by_each(dimensions: Collection[Hashable]) -> str:
 def table_of_values(heatmap: Heatmap) -> str:
     """The values with their intervals, for every position at four depths; and why some of these have none."""
     data, reasons = heatmap.data, heatmap.reasons
-    kept = data["layer"].values.tolist()
-    layers = sorted({kept[0], kept[len(kept) // 3], kept[2 * len(kept) // 3], kept[-1]})
+    n_layers = len(heatmap.layers)
+    rows = sorted({0, n_layers // 3, 2 * n_layers // 3, n_layers - 1})
     has_intervals = bool(data["low"].notnull().any())
     lines = [
         f"{data.attrs['metric']}{' [95 % interval]' if has_intervals else ''}",
-        f"{'':26}{'n':>5}" + "".join(f"{f'layer {layer}':>25}" for layer in layers),
+        f"{'':26}{'n':>5}" + "".join(f"{f'layer {heatmap.layers[row]}':>25}" for row in rows),
     ]
-    rows = [kept.index(layer) for layer in layers]
-    for number, name in enumerate(data["position"].values):
-        column = data.sel(position=name)
-        values = [column.isel(layer=row) for row in rows]
-        shown = [value_in_words(float(v.value), float(v.low), float(v.high)) for v in values]
+    for number, name in enumerate(heatmap.positions):
+        column = data.isel(position=number)
+        told = "".join(f"{cell_in_words(column.isel(layer=row)):>25}" for row in rows)
         why = ", ".join(dict.fromkeys(filter(None, reasons[rows, number])))
-        told = "".join(f"{cell:>25}" for cell in shown) + (f"  ({why})" if why else "")
-        lines.append(f"{name:26}{int(column.n.max()):5d}{told}")
+        lines.append(f"{name:26}{int(column.n.max()):5d}{told}" + (f"  ({why})" if why else ""))
     return "\n".join(lines)
+
+
+def cell_in_words(cell: xr.Dataset) -> str:
+    """The value of one cell of a result, with its interval, if it has one."""
+    return value_in_words(*(float(cell[name]) for name in ("value", "low", "high")))
 
 
 def value_in_words(value: float, low: float, high: float) -> str:

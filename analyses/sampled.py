@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from analyses import asking, capturing, probing, procedures, sampling
 from analyses.capturing import DEFAULT_SITE
 from analyses.runs import Identity, draw, provenance
+from interp.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -73,10 +74,7 @@ class Setting:
     @property
     def layer(self) -> int:
         """The layer that is probed; raises an `InputError` if the model does not have it."""
-        from interp.errors import InputError
-        from interp.model_sources import n_layers_of
-
-        n_layers = n_layers_of(self.source) or self.model().cfg.n_layers
+        n_layers = asking.n_layers_of(self.source, self.model)
         layer = 2 * n_layers // 3 if self.config.layer is None else self.config.layer
         if not 0 <= layer < n_layers:
             raise InputError(f"--layer is {layer}, and the model has the layers 0 to {n_layers - 1}")
@@ -120,9 +118,6 @@ class Setting:
 
 def setting_of(config: Config) -> Setting:
     """What a run is about; raises an `InputError` for a flag that it cannot use, before anything is written."""
-    from functools import cache
-
-    from interp.errors import InputError
     from interp.models import Sampling
     from interp.positions import require_known
 
@@ -135,7 +130,7 @@ def setting_of(config: Config) -> Setting:
     Sampling(config.temperature, config.seed)
     require_known([config.position])
     questions, source = asking.questions_of(config), asking.source_of(config)
-    return Setting(config, source, questions, cache(lambda: asking.loaded(config, source)))
+    return Setting(config, source, questions, asking.once_loaded(config, source))
 
 
 def record_of(setting: Setting, captured: capturing.Captured, identity: Identity) -> dict[str, str]:

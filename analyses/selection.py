@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from analyses import sampled
 from analyses.command import execute
 from analyses.runs import require_publishable
+from interp.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,8 +62,7 @@ def run(config: Config) -> None:
         Estimates.named(results[1], metric=METRICS[1], scale=Scale(-0.5, 0.5, centre=0.0), reference=0.0, **about),
     ]
     for path, each in zip(paths, estimates, strict=True):
-        for written in sampled.published(path, each):
-            print(written)
+        print(*sampled.published(path, each), sep="\n")
     can_matter = (chosen["oracle"] == 1) & (chosen["random answering"] < 1)
     print(f"{len(samples):6d}  asked, {config.samples} samples each at temperature {config.temperature:g}")
     print(f"{int(can_matter.sum()):6d}  where it matters which sample with an exact answer is chosen")
@@ -75,7 +75,6 @@ def scores_of(setting: sampled.Setting, captured: Captured, draws: list[list[Ans
     """By what the probe knows, and by what names alone tell, how likely correct each sample is (question × sample)."""
     from interp.cell_probe import Probing, why_no_value
     from interp.controls import STRENGTHS
-    from interp.errors import InputError
     from interp.labels import Split
     from interp.linear_probes import cell_probes
     from interp.positions import resolved_mask
@@ -131,14 +130,13 @@ def means_of(
     values: Mapping[str, np.ndarray], subsets: Mapping[str, np.ndarray], groups: list[str]
 ) -> dict[str, tuple[Interval, int]]:
     """The mean of each value over the questions of each subset, with its interval and their number."""
-    import numpy as np
-
     from interp.estimates import IN_GROUP
+    from interp.means import numbered
     from interp.selection import mean_interval
 
-    _, group = np.unique(groups, return_inverse=True)
+    group = numbered(groups)
     return {
-        f"{subset}{IN_GROUP}{name}": (mean_interval(each[rows], group.reshape(-1)[rows]), int(rows.sum()))
+        f"{subset}{IN_GROUP}{name}": (mean_interval(each[rows], group[rows]), int(rows.sum()))
         for subset, rows in subsets.items()
         for name, each in values.items()
     }

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from analyses.command import execute
+from interp.errors import InputError
 
 if TYPE_CHECKING:
-    from interp.errors import InputError
     from interp.store import ActivationStore
 
 Paths = Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -153,7 +153,6 @@ def _remove(store: ActivationStore, going: Sequence[Path]) -> None:
 
 
 def _merge(config: Merge) -> int:
-    from interp.errors import InputError
     from interp.store import ActivationStore
     from interp.stores import merged, named, parts_beside, whole_folder
 
@@ -174,7 +173,6 @@ def _merge(config: Merge) -> int:
 
 
 def _export(config: Export) -> int:
-    from interp.errors import InputError
     from interp.export import export
     from interp.store import ActivationStore
     from interp.stores import named
@@ -189,7 +187,6 @@ def _export(config: Export) -> int:
 
 def _stores(paths: Sequence[Path]) -> tuple[list[ActivationStore], list[InputError]]:
     """The stores that can be read, and what is wrong with the others."""
-    from interp.errors import InputError
     from interp.stores import stores_below
 
     stores: list[ActivationStore] = []

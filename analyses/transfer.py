@@ -19,7 +19,8 @@ import tyro
 
 from analyses import asking, baselines, capturing, probing
 from analyses.command import execute
-from analyses.runs import draw, provenance, require_publishable, run_folder, value_in_words
+from analyses.runs import cell_in_words, draw, provenance, require_publishable, run_folder
+from interp.errors import InputError
 
 if TYPE_CHECKING:
     from interp.matrix import Matrix
@@ -53,14 +54,13 @@ class Config(probing.Config):
 
 def run(config: Config) -> None:
     """Probe every set, test every pair, draw."""
-    from interp.model_sources import n_layers_of
     from interp.transfer import transfer_matrices
 
     require_usable(config)
     source = asking.source_of(config)
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     if config.layer is not None:
-        require_layer(config, n_layers_of(source) or model().cfg.n_layers)
+        require_layer(config, asking.n_layers_of(source, model))
     sets = [asking.at_most(replace(config, dataset=dataset), probing.questions_of) for dataset in config.datasets]
     require_unlike_names([questions.name for _, questions in sets])
     for each, questions in sets:
@@ -80,14 +80,12 @@ def run(config: Config) -> None:
     record = provenance(identity) | asking.record_of(config, source) | {"site": config.site}
     for path, matrix in zip(paths, matrices, strict=True):
         matrix.with_attributes(record).save(path)
-        for written in (path, *draw(path, path)):
-            print(written)
+        print(path, *draw(path, path), sep="\n")
     print("\n".join(map(in_words, matrices)))
 
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that cannot be used, before anything is loaded or written."""
-    from interp.errors import InputError
     from interp.positions import require_known
 
     probing.require_usable(config)
@@ -112,8 +110,6 @@ def require_usable(config: Config) -> None:
 
 def require_layer(config: Config, n_layers: int | None) -> None:
     """Raise an `InputError` if the layer that is given is none of those that are probed, as far as these are known."""
-    from interp.errors import InputError
-
     if config.layer is None or (n_layers is None and config.layers == "all"):
         return
     if config.layer not in capturing.layer_numbers(config.layers, n_layers):
@@ -123,8 +119,6 @@ def require_layer(config: Config, n_layers: int | None) -> None:
 
 def require_unlike_names(names: Sequence[str]) -> None:
     """Raise an `InputError` if two sets go by one name, as files of two folders may."""
-    from interp.errors import InputError
-
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"two of --datasets go by the name {twice}; rename one of the files")
@@ -164,12 +158,11 @@ def in_words(matrix: Matrix) -> str:
         lines.append(f"{train}: layer {int(row['train_layer'])}, {place}" if place else f"{train}: no cell has a value")
         for why, test in zip(of_row, data["test"].values, strict=True):
             cell = row.sel(test=test)
-            interval = value_in_words(float(cell["value"]), float(cell["low"]), float(cell["high"]))
             has_baseline = "baseline" in cell and cell["baseline"].item()
             beyond = f"   {cell['baseline'].item()} {float(cell['baseline_auc']):.3f}" if has_baseline else ""
             n, n_of_fold = int(cell["n"]), int(cell["n_of_fold"])
             seen = f", {n_of_fold} by the probe that has not seen them" if n_of_fold and train != test else ""
-            lines.append(f"    {test:28}{interval:>24}   n {n}{seen}{beyond}{f'   ({why})' if why else ''}")
+            lines.append(f"    {test:28}{cell_in_words(cell):>24}   n {n}{seen}{beyond}{f'   ({why})' if why else ''}")
     return "\n".join(lines)
 
 

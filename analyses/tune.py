@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,13 +18,15 @@ from analyses import asking
 from analyses.command import execute
 from analyses.runs import (
     Identity,
+    cell_in_words,
     provenance,
     publish,
     require_publishable,
     reusable,
     run_folder,
-    value_in_words,
 )
+from interp.errors import InputError
+from interp.files import sha256
 
 if TYPE_CHECKING:
     from interp.heatmap import Heatmap
@@ -85,15 +86,12 @@ def run(config: Config) -> None:
     if heatmap is None or not (work / LENS).is_file():
         heatmap = trained_map(config, source, questions, identity, work)
     print(work / LENS)
-    for path in publish(work / "tuned-lens.nc", published, overwrite=config.overwrite):
-        print(path)
+    print(*publish(work / "tuned-lens.nc", published, overwrite=config.overwrite), sep="\n")
     print(in_words(heatmap))
 
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
-    from interp.errors import InputError
-
     asking.require_usable(config)
     asking.require_least(config, {"length": 2, "steps": 1, "tokens": 1, "measure_every": 1, "patience": 1})
     if not config.learning_rate > 0:
@@ -117,8 +115,6 @@ def text_name(config: Config, questions: QuestionSet | None) -> str:
 
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet | None) -> dict[str, Any]:
     """All that decides the lens."""
-    from interp.files import sha256
-
     if questions is not None:
         of_text = asking.identity_of(config, source, questions)
     else:
@@ -151,7 +147,7 @@ def trained_map(
     """Train the lens into the folder of the run, and map how good it is on the text that is held out."""
     from interp.lens_training import trained_lens
 
-    model = cache(lambda: asking.loaded(config, source))
+    model = asking.once_loaded(config, source)
     text = text_of(config, source, questions, model)
     trained = trained_lens(model(), text, schedule_of(config), work / CHECKPOINT)
     record = asking.record_of(config, source)
@@ -168,7 +164,6 @@ def text_of(
     config: Config, source: ModelSource, questions: QuestionSet | None, model: Callable[[], HookedModel]
 ) -> TrainingText:
     """What is trained on, and what is set aside."""
-    from interp.errors import InputError
     from interp.models import context_length
     from interp.training_text import answer_sequences, file_sequences, training_text
 
@@ -216,24 +211,21 @@ def described(model: HookedModel, text: TrainingText, trained: Trained, heatmap:
         "steps": max(trained.curve),
         "best_step": trained.best_step,
         "stopping_kl": trained.curve,
-        "held_out_kl": {
-            name: heatmap.data["value"].sel(position=name).values.tolist() for name in heatmap.data["position"].values
-        },
+        "held_out_kl": {name: heatmap.data["value"].sel(position=name).values.tolist() for name in heatmap.positions},
     }
 
 
 def in_words(heatmap: Heatmap) -> str:
     """The divergence of both lenses in every layer."""
     data = heatmap.data
-    names = [str(name) for name in data["position"].values]
+    names = heatmap.positions
     lines = [
         f"{data.attrs['metric']} [95 % interval], {int(data['n'].max())} sequences, {data.attrs['n_tokens']} tokens",
         f"{'layer':6}" + "".join(f"{name:>26}" for name in names),
     ]
     for layer in heatmap.layers:
         cells = [data.sel(layer=layer, position=name) for name in names]
-        shown = [value_in_words(float(cell.value), float(cell.low), float(cell.high)) for cell in cells]
-        lines.append(f"{layer:<6}" + "".join(f"{value:>26}" for value in shown))
+        lines.append(f"{layer:<6}" + "".join(f"{cell_in_words(cell):>26}" for cell in cells))
     return "\n".join(lines)
 
 

@@ -6,7 +6,6 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,7 @@ def city_answers(runs: Path, n: int) -> tuple[ModelSource, list[Answer]]:
 
     config = asking.Config(model=MODEL, dtype="float32", runs=runs)
     source, questions = asking.source_of(config), asking.questions_of(config)
-    answers, _ = asking.answers_of(config, source, questions, cache(lambda: asking.loaded(config, source)))
+    answers, _ = asking.answers_of(config, source, questions, asking.once_loaded(config, source))
     again = [
         replace(answer, question=replace(answer.question, id=f"{answer.question.id}-{turn}"))
         for turn in range(1 + n // len(answers))

@@ -23,7 +23,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,7 +68,7 @@ def main(config: Config) -> int:
     """Compare, print tables, and one JSON object as the last line."""
     defaults = capturing.Config(dtype="float32", runs=config.runs)
     source, questions = asking.source_of(defaults), asking.questions_of(defaults)
-    model = cache(lambda: asking.loaded(defaults, source))
+    model = asking.once_loaded(defaults, source)
     captured = capturing.captured(defaults, source, questions, model, ["resid_post"])
     judged = [captured.answers[row] for row in captured.judged]
     store = captured.of("resid_post", captured.judged)

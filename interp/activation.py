@@ -33,6 +33,7 @@ from interp.auc import Interval
 from interp.heatmap import Heatmap
 from interp.means import LEVEL
 from interp.progress import progress
+from interp.results import meanings_of
 from interp.scales import Scale, cosine_scale, log_scale, ratio_scale, share_scale
 from interp.store import Cells
 
@@ -91,8 +92,7 @@ class Activations:
     @cached_property
     def norms(self) -> Float[np.ndarray, " example"]:
         """The Euclidean norm of each."""
-        norms: np.ndarray = self.vectors.norm(dim=1).numpy()
-        return norms
+        return self.vectors.norm(dim=1).numpy()
 
     @property
     def are_finite(self) -> bool:
@@ -102,8 +102,7 @@ class Activations:
     def cosines(self, other: Activations) -> Float[np.ndarray, " example"]:
         """The cosine of each with the same example's in another cell."""
         products = torch.linalg.vecdot(self.vectors, other.vectors).numpy()
-        cosines: np.ndarray = np.clip(products / (self.norms * other.norms), -1, 1)
-        return cosines
+        return np.clip(products / (self.norms * other.norms), -1, 1)
 
 
 def activation_maps(
@@ -285,20 +284,12 @@ def _heatmap(
         for name in ("value", "low", "high", *extra, "why_missing")
     }
     value = arrays["value"]
-    return Heatmap.build(
-        value,
-        arrays["low"],
-        arrays["high"],
-        n,
-        layers=store.layers,
-        positions=list(store.positions),
+    return Heatmap.of(
+        (value, arrays["low"], arrays["high"], n),
+        names=(store.layers, store.positions),
         kind="activation",
         metric=metric.format(site=SITE_WORDS.get(site, site)),
         scale=scale_of(value[np.isfinite(value)]),
         extra={name: arrays[name] for name in extra} | {"why_missing": arrays["why_missing"].astype(np.int8)},
-        attributes={
-            "quantity": quantity,
-            "site": site,
-            "why_missing_meanings": " ".join(member.name.lower() for member in NoValue),
-        },
+        attributes={"quantity": quantity, "site": site} | meanings_of(NoValue),
     )

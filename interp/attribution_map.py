@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from interp.direct_attribution import Contributions
 from interp.heatmap import Heatmap
 from interp.means import drawn_means, group_draws, mean_of_examples, percentile_interval
+from interp.results import meanings_of
 from interp.scales import centred_scale
 
 WRITERS = {"attn": "attention", "mlp": "the MLP"}
@@ -22,7 +23,6 @@ FOIL_WORDS = {"mean": "the mean of the other answers'", "gold": "that of the cor
 DIFFERENCE = "logit difference"
 MIN_EXAMPLES = 8
 """Over fewer examples a cell has no value."""
-BOOTSTRAPS = 2_000
 
 
 class NoValue(IntEnum):
@@ -92,17 +92,14 @@ def attribution_maps(
     drawn = means.value[: 2 * n_layers]
     n = np.broadcast_to(mask.sum(0), (n_layers, len(positions))).astype(np.int64)
     return {
-        name: Heatmap.build(
-            each.value,
-            each.low,
-            each.high,
-            n,
-            positions=list(positions),
+        name: Heatmap.of(
+            (each.value, each.low, each.high, n),
+            names=(range(len(each.value)), positions),
             kind="attribution",
             metric=f"Mean contribution of {WRITERS[name]} to the answer's logit less {FOIL_WORDS[foil]}, logits",
             scale=centred_scale(drawn, 0.0),
             extra={"why_missing": np.broadcast_to(why, n.shape)} | of_parts,
-            attributes={"why_missing_meanings": " ".join(member.name.lower() for member in NoValue)},
+            attributes=meanings_of(NoValue),
         )
         for name, each in of_writers.items()
     }

@@ -209,7 +209,7 @@ def bootstrap_interval(
     positive
         Which examples are of the positive class.
     weights
-        How often each draw has each example, as `group_draws` gives them.
+        How often each draw has each example, as `interp.means.group_draws` gives them.
     variance_factor
         By how much the variance is larger than that of the draws.
     """
@@ -260,8 +260,7 @@ def _drawn_aucs_of_alike(
     of_positive, of_negative = weights[:, above], weights[:, below]
     pairs = of_positive.sum(1) * of_negative.sum(1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        drawn: np.ndarray = ((of_positive @ rightly) * of_negative).sum(1) / pairs
-    return drawn
+        return ((of_positive @ rightly) * of_negative).sum(1) / pairs
 
 
 def refitting_factor(folds: int) -> float:

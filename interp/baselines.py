@@ -31,6 +31,7 @@ from interp.activations import Prefix, hooks_of_sites, prefix_of
 from interp.answer_columns import MIN_PER_CLASS
 from interp.auc import NO_INTERVAL, Interval, auc_interval
 from interp.batches import in_halves_if_need_be
+from interp.cell_probe import both_classes
 from interp.estimates import Estimates
 from interp.examples import Answer
 from interp.models import HookedModel, padded, takes_prefixes
@@ -168,7 +169,7 @@ def baseline_estimates(
     found: dict[str, tuple[Interval, int]] = {}
     for name, confidence in scores.items():
         known = np.isfinite(confidence)
-        enough = min((known & wrong).sum(), (known & ~wrong).sum()) >= MIN_PER_CLASS
+        enough = both_classes(known, wrong, MIN_PER_CLASS)
         interval = auc_interval(-confidence, wrong, group=group) if enough else NO_INTERVAL
         found[name] = (interval, int(known.sum()))
     return Estimates.named(found, kind="baselines", metric=METRIC, scale=SCALE, reference=0.5)

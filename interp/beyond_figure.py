@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from interp.cell_colours import ink_of
@@ -14,12 +12,12 @@ from interp.plot import (
     BELOW_INCHES,
     MISSING_COLOUR,
     SEQUENTIAL,
-    STYLE,
     draw_heatmap,
     name_columns,
     normalised,
     settle,
     size_of,
+    styled_figure,
 )
 from interp.scales import Scale
 
@@ -46,9 +44,7 @@ def beyond_figure(heatmap: Heatmap, *, with_n: bool = False) -> Figure:
     """
     width, height = size_of(heatmap, with_n=with_n)
     room = ROW_INCHES * heatmap.data.sizes["which"]
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height + room), layout="constrained")
-        FigureCanvasAgg(figure)
+    with styled_figure(width, height + room) as figure:
         upper, lower = figure.subplots(2, 1, height_ratios=[height - BELOW_INCHES, room])
         notes = draw_heatmap(upper, heatmap, with_n=with_n)
         _draw_controls(lower, heatmap)

@@ -54,7 +54,7 @@ class CCSProbe(NamedTuple):
     ) -> Float[np.ndarray, " n"]:
         """(p⁺ + 1 - p⁻) / 2 of pairs that are normalised as those that the probe was fitted to."""
         first, second = (expit(half @ self.weight + self.intercept) for half in (yes, no))
-        return np.asarray((first + 1 - second) / 2)
+        return (first + 1 - second) / 2
 
     def loss_on(self, yes: Float[np.ndarray, "n d_model"], no: Float[np.ndarray, "n d_model"]) -> float:
         """The paper's loss on such pairs, without the penalty; a probe that knows nothing, p = 1/2, has .25."""

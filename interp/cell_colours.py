@@ -19,8 +19,7 @@ def cell_colours(heatmap: Heatmap) -> Float[np.ndarray, "layer position rgb"]:
     """The colour of every cell, as `interp.plot` draws it."""
     value = np.ma.masked_invalid(heatmap.data["value"].values)
     colours = matplotlib.colormaps[colours_of(heatmap)].with_extremes(bad=to_rgb(MISSING_COLOUR))
-    rgb: np.ndarray = colours(normalised(heatmap.scale)(value))[..., :3]
-    return rgb
+    return colours(normalised(heatmap.scale)(value))[..., :3]
 
 
 def ink_of(mesh: QuadMesh, value: float) -> tuple[float, ...]:

@@ -60,7 +60,7 @@ class Probing:
     standardise: bool = True
     """Whether the features are divided by their deviation."""
     nested: bool = True
-    """Whether each cell is also scored within the training folds, for `best_cell`."""
+    """Whether each cell is also scored within the training folds, for `interp.probe.best_cell`."""
     k: int = K
     """Coordinates of the sparse probe."""
 
@@ -172,10 +172,10 @@ def no_scores(labels: Labels, probing: Probing) -> Scores:
 
 
 def both_classes(
-    these: Bool[np.ndarray, "*set example"], positive: Bool[np.ndarray, "*#set example"]
+    these: Bool[np.ndarray, "*set example"], positive: Bool[np.ndarray, "*#set example"], least: int = 1
 ) -> Bool[np.ndarray, "*set"]:
-    """Whether some of these examples are positive and some are not."""
-    return np.asarray((these & positive).any(-1) & (these & ~positive).any(-1))
+    """Whether at least so many of these examples are positive, and so many are not."""
+    return np.asarray(np.minimum((these & positive).sum(-1), (these & ~positive).sum(-1)) >= least)
 
 
 def why_no_value(labels: Labels, present: Bool[np.ndarray, " example"]) -> NoValue:
@@ -186,21 +186,17 @@ def why_no_value(labels: Labels, present: Bool[np.ndarray, " example"]) -> NoVal
         return NoValue.NO_EXAMPLE
     if len(set(wrong.tolist())) < 2:
         return NoValue.ONE_CLASS_ONLY
-    if any(_fewest(wrong[of_seed != NEVER]) < MIN_PER_CLASS for of_seed in fold):
+    if not both_classes(fold != NEVER, wrong, MIN_PER_CLASS).all():
         return NoValue.TOO_FEW_OF_A_CLASS
     of_classes = [labels.side[present & of_class] for of_class in (labels.wrong, ~labels.wrong)]
     if min(len(np.unique(sides)) for sides in of_classes) < MIN_GROUPS:
         return NoValue.TOO_FEW_GROUPS_OF_A_CLASS
     for of_seed in fold:
-        if any(len(set(wrong[of_seed != number].tolist())) < 2 for number in set(of_seed.tolist()) - {NEVER}):
+        if not all(both_classes(of_seed != number, wrong) for number in set(of_seed.tolist()) - {NEVER}):
             return NoValue.A_FOLD_TRAINS_ON_ONE_CLASS
-        if len(set(wrong[of_seed != NEVER].tolist())) < 2:
+        if not both_classes(of_seed != NEVER, wrong):
             return NoValue.ONE_CLASS_IS_SCORED
     return NoValue.HAS_VALUE
-
-
-def _fewest(wrong: Bool[np.ndarray, " example"]) -> int:
-    return min(int(wrong.sum()), int((~wrong).sum()))
 
 
 def why_not_usable(features: Float[torch.Tensor, "n d_model"]) -> NoValue:
@@ -268,7 +264,7 @@ def converged_fits(
 def log_losses(scores: Float[np.ndarray, "row n"], positive: Bool[np.ndarray, " n"]) -> Float[np.ndarray, "row n"]:
     """The log-loss of log-odds on examples of either class; NaN where there is no score."""
     with np.errstate(invalid="ignore"):  # Of a fold's own examples there is no inner score.
-        return np.asarray(np.logaddexp(0, np.where(positive, -scores, scores)))
+        return np.logaddexp(0, np.where(positive, -scores, scores))
 
 
 class CellFits:
@@ -301,8 +297,7 @@ class CellFits:
             features = self.features.cpu().numpy()
             scored = [self._classifier(each).decision_function(features) for each in cost]
             return np.stack(scored).astype(np.float64)
-        scores: np.ndarray = self._fits(self.gram, cost, positive).scores(self.gram).cpu().numpy()
-        return scores
+        return self._fits(self.gram, cost, positive).scores(self.gram).cpu().numpy()
 
     def rough_scores(
         self,
@@ -321,8 +316,7 @@ class CellFits:
         labels, device = self.positive if positive is None else positive, self.gram.device
         of_fits = torch.from_numpy(labels).to(device).expand(trained.shape)
         made_on = torch.from_numpy(trained).to(device)
-        scores: np.ndarray = rough_log_odds(self.gram, of_fits, made_on, costs, self.solver).cpu().numpy()
-        return scores
+        return rough_log_odds(self.gram, of_fits, made_on, costs, self.solver).cpu().numpy()
 
     def losses(self, scores: Float[np.ndarray, "row n"]) -> Float[np.ndarray, "row n"]:
         """The log-loss of each score; NaN where there is none."""

@@ -32,6 +32,7 @@ from interp.heatmap import Heatmap
 from interp.labels import Labels
 from interp.means import group_draws
 from interp.probe import scores_of_cells, why_not_scored
+from interp.results import meanings_of
 from interp.store import Cells
 
 MIN_CLASSES = 2
@@ -122,18 +123,14 @@ def class_map(
             ends = macro_bootstrap_interval(of_known, positive[known], weights)
             of_map["low_bootstrap"][cell], of_map["high_bootstrap"][cell] = ends
     bootstrapped = {name: of_map[name] for name in ("low_bootstrap", "high_bootstrap")} if draws else {}
-    heatmap = Heatmap.build(
-        of_map["value"],
-        of_map["low"],
-        of_map["high"],
-        n,
-        layers=store.layers,
-        positions=list(store.positions),
+    heatmap = Heatmap.of(
+        (of_map["value"], of_map["low"], of_map["high"], n),
+        names=(store.layers, store.positions),
         kind="probe",
         metric=metric,
         scale=(0.5, 1.0),
         extra={"n_classes": n_classes, "why_missing": reason} | bootstrapped,
-        attributes={"why_missing_meanings": " ".join(member.name.lower() for member in NoValue)},
+        attributes=meanings_of(NoValue),
     )
     cells = ("layer", "position", "class")
     variables = {name: (cells, array) for name, array in (of_class | {"class_n": class_n}).items()}

@@ -66,7 +66,7 @@ class MassMean:
 
     def decision_function(self, features: Float[np.ndarray, "m d_model"]) -> Float[np.ndarray, " m"]:
         """How far along the direction, from the middle."""
-        return np.asarray((features - self.middle) @ self.direction)
+        return (features - self.middle) @ self.direction
 
 
 class OneHiddenLayer:
@@ -91,7 +91,7 @@ class OneHiddenLayer:
     def decision_function(self, features: Float[np.ndarray, "m d_model"]) -> Float[np.ndarray, " m"]:
         """Log-odds."""
         probability = np.clip(self.network.predict_proba(features)[:, 1], 1e-12, 1 - 1e-12)
-        return np.asarray(np.log(probability) - np.log1p(-probability))
+        return np.log(probability) - np.log1p(-probability)
 
 
 class Sparse:
@@ -144,7 +144,7 @@ class Sparse:
 
     def decision_function(self, features: Float[np.ndarray, "m d_model"]) -> Float[np.ndarray, " m"]:
         """Log-odds."""
-        return np.asarray(features @ self.direction + self.intercept)
+        return features @ self.direction + self.intercept
 
 
 def fit_sparse_probe() -> Callable[..., Any]:

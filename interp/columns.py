@@ -60,8 +60,7 @@ class Columns:
 
     def donor_cells(self, pair: int) -> Int[np.ndarray, " position"]:
         """The tokens of a pair's donor."""
-        cells: np.ndarray = self.cells[1 if self.intervention.gives_other else 0][pair]
-        return cells
+        return self.cells[1 if self.intervention.gives_other else 0][pair]
 
     def places(self, trial: Trial, position: int) -> tuple[int, int]:
         """The receiver's token and the donor's at a position."""

@@ -12,9 +12,7 @@ from interp.errors import InputError
 PUBLISHED = "published"
 """The kind of a map that says nothing of what it was made of."""
 MODEL, DATASET = "model", "dataset"
-METHODS = "method"
-AXES = (METHODS, MODEL, DATASET)
-"""What the maps may differ in."""
+"""What the maps may differ in, beside the method."""
 
 
 class Trait(NamedTuple):
@@ -24,7 +22,7 @@ class Trait(NamedTuple):
     attribute: str
     in_identity: bool
     may_differ: str | None
-    """Of `AXES`: by what comparison it may; None if it must not in any."""
+    """`MODEL` or `DATASET`, by which comparison it may; None if it must not in any."""
 
 
 TRAITS = (
@@ -113,5 +111,4 @@ def _trait(operand: Operand, trait: Trait) -> object:
     if operand.heatmap.data.attrs["kind"] == PUBLISHED:
         return None
     source = operand.heatmap.identity if trait.in_identity else operand.heatmap.data.attrs
-    value: object = source.get(trait.attribute)
-    return value
+    return source.get(trait.attribute)

@@ -77,7 +77,7 @@ class Grid:
         chosen = values[..., [list(positions).index(name) for name in self.positions]]
         if self.by_depth:
             return at_depths(chosen, layers, depths(self.layers))
-        return np.asarray(chosen[..., [list(layers).index(layer) for layer in self.layers], :])
+        return chosen[..., [list(layers).index(layer) for layer in self.layers], :]
 
 
 def compared(

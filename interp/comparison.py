@@ -97,13 +97,9 @@ class Comparison(Result):
     def _heatmap(self, value: np.ndarray, attributes: dict[str, str], scale: Scale) -> Heatmap:
         unknown = np.full_like(value, np.nan)
         others = {name: text for name, text in attributes.items() if name not in ("kind", "metric")}
-        return Heatmap.build(
-            value,
-            unknown,
-            unknown,
-            np.isfinite(value).astype(np.int64),
-            layers=self.layers,
-            positions=self.positions,
+        return Heatmap.of(
+            (value, unknown, unknown, np.isfinite(value).astype(np.int64)),
+            names=(self.layers, self.positions),
             kind=attributes["kind"],
             metric=attributes["metric"],
             scale=scale,

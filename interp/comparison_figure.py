@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 
-import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from interp.comparison import Comparison
 from interp.heatmap import Heatmap
-from interp.plot import STYLE, draw_heatmap, settle, size_of
+from interp.plot import draw_heatmap, settle, size_of, styled_figure
 
 TITLE_SIZE = 9
 MOST_COLUMNS = 4
@@ -30,9 +28,7 @@ def comparison_figure(comparison: Comparison) -> Figure:
     n_columns = min(3 if len(maps) < 4 else MOST_COLUMNS, len(panels))
     n_rows = math.ceil(len(panels) / n_columns)
     width, height = size_of(next(iter(maps.values())), with_n=False)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width * n_columns, height * n_rows), layout="constrained")
-        FigureCanvasAgg(figure)
+    with styled_figure(width * n_columns, height * n_rows) as figure:
         notes: list[str] = []
         for number, (name, heatmap) in enumerate(panels.items(), start=1):
             axes = figure.add_subplot(n_rows, n_columns, number)

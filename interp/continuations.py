@@ -209,8 +209,7 @@ def _generated(
             use_past_kv_cache=not ignores_caches(model),
             **drawn,
         )
-    words: list[list[int]] = output[:, tokens.shape[1] :].tolist()
-    return words
+    return output[:, tokens.shape[1] :].tolist()
 
 
 def _until_end(generated: Sequence[int], ends: Collection[int]) -> tuple[int, ...]:

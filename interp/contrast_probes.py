@@ -184,7 +184,7 @@ def top_component(gram: Float[np.ndarray, "n n"], trained: Bool[np.ndarray, " n"
     """
     last = int(trained.sum()) - 1
     (largest,), vectors = eigh(gram[np.ix_(trained, trained)], subset_by_index=[last, last])
-    return np.asarray(gram[:, trained] @ vectors[:, 0] / np.sqrt(max(largest, np.finfo(float).tiny)))
+    return gram[:, trained] @ vectors[:, 0] / np.sqrt(max(largest, np.finfo(float).tiny))
 
 
 def _log_odds(
@@ -193,7 +193,7 @@ def _log_odds(
     fits = fit_each(gram, torch.from_numpy(wrong)[None], C * torch.from_numpy(trained)[None].double())
     if not bool(fits.converged.all()):
         raise RuntimeError(f"a logistic regression did not converge in {fits.steps} steps (n {len(wrong)})")
-    return np.asarray(fits.scores(gram)[0].numpy())
+    return fits.scores(gram)[0].numpy()
 
 
 def turned(

@@ -33,7 +33,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from interp.auc import Interval, auc_above_chance, auc_difference, auc_interval, refitting_factor
-from interp.cell_probe import NoValue, Probing, Scores, cell_scores
+from interp.cell_probe import NoValue, Probing, Scores, both_classes, cell_scores
 from interp.examples import Answer
 from interp.few_features import non_negative_coefficients
 from interp.heatmap import Heatmap
@@ -185,13 +185,9 @@ def beyond_map(
                 parts[layer, column] = _parts_beyond(together, alone, labels)
     why = heatmap.data["why_missing"].values
     lacking = np.isnan(value) & (why == NoValue.HAS_VALUE)
-    beyond = Heatmap.build(
-        value,
-        low,
-        high,
-        heatmap.data["n"].values,
-        layers=heatmap.layers,
-        positions=[str(name) for name in heatmap.data["position"].values],
+    beyond = Heatmap.of(
+        (value, low, high, heatmap.data["n"].values),
+        names=(heatmap.layers, heatmap.positions),
         kind="probe beyond controls",
         metric=f"{'AUC' if metric == METRIC else metric} beyond the strongest control ({_told(values)})",
         scale=beyond_scale(value),
@@ -233,7 +229,7 @@ def beyond_scale(value: Float[np.ndarray, "layer position"]) -> Scale:
 def _at_least_chance(scores: Float[np.ndarray, " example"], labels: Labels) -> Float[np.ndarray, " example"]:
     """Scores as they are, or all the same where they order the examples worse than that."""
     scored = np.isfinite(scores)
-    if len(set(labels.wrong[scored].tolist())) == 2 and auc_interval(scores, labels.wrong).value < 0.5:
+    if both_classes(scored, labels.wrong) and auc_interval(scores, labels.wrong).value < 0.5:
         return np.where(scored, 0.0, np.nan)
     return scores
 
@@ -242,7 +238,7 @@ def _beyond(
     together: Float[np.ndarray, " example"], alone: Float[np.ndarray, " example"], labels: Labels
 ) -> Interval | None:
     """What a probe adds to a control: the difference of two AUCs on the same examples; None if one has no scores."""
-    if len(set(labels.wrong[np.isfinite(together) & np.isfinite(alone)].tolist())) < 2:
+    if not both_classes(np.isfinite(together) & np.isfinite(alone), labels.wrong):
         return None
     factor = refitting_factor(labels.n_folds)
     return auc_difference(together, alone, labels.wrong, group=labels.side, variance_factor=factor)
@@ -253,7 +249,7 @@ def _parts_beyond(
 ) -> Float[np.ndarray, " group"]:
     """What each group adds to the difference of the two AUCs: the sum is that."""
     more, less = (auc_above_chance(each[None], labels.wrong, labels.side)[1] for each in (together, alone))
-    return np.asarray(more - less)
+    return more - less
 
 
 def _with_marks(
@@ -281,7 +277,7 @@ def _combined(scores: Sequence[Scores], labels: Labels) -> Float[np.ndarray, "la
     ).reshape(n_layers, n_folds, n_scores + 1)
     of_examples = fitted[:, labels.fold[0]]
     held_out = np.stack([each.held_out[:, 0] for each in scores], axis=-1)
-    return np.asarray((held_out * of_examples[..., :-1]).sum(-1) + of_examples[..., -1])
+    return (held_out * of_examples[..., :-1]).sum(-1) + of_examples[..., -1]
 
 
 def _standardised(
@@ -291,4 +287,4 @@ def _standardised(
     if not present.any():
         return features
     deviation = features[present].std(0)
-    return np.asarray((features - features[present].mean(0)) / np.where(deviation > 0, deviation, 1.0))
+    return (features - features[present].mean(0)) / np.where(deviation > 0, deviation, 1.0)

@@ -62,7 +62,7 @@ def costs_of_folds(
 ) -> Float[np.ndarray, "fit n"]:
     """For each seed and fold what an example counts in the probe that is trained on the other folds."""
     trained = np.stack([fold != number for number in range(costs.shape[1])], axis=1)
-    return np.asarray((costs[:, :, None] * trained).reshape(-1, fold.shape[1]))
+    return (costs[:, :, None] * trained).reshape(-1, fold.shape[1])
 
 
 def held_out(scores: Float[np.ndarray, "fit n"], fold: Int[np.ndarray, "seed n"]) -> Float[np.ndarray, "seed n"]:

@@ -69,7 +69,7 @@ def load_questions(
     strict
         Refuse a file for its first bad row, in place of leaving the row out.
     columns
-        For a file or the hub: a column of `interp.question_files.COLUMNS` -> what it is called there. A field within a
+        For a file or the hub: a column of `interp.cells.COLUMNS` -> what it is called there. A field within a
         column is ``column.field``.
     subset, split
         Of a hub's data set; `split` also of a set of the paper (``"train"``, ``"test"``).

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import textwrap
 
-import matplotlib
 import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from interp.heatmap import Heatmap
-from interp.plot import MARK_COLOUR, OUTLINE_COLOUR, STYLE, settle
+from interp.plot import MARK_COLOUR, OUTLINE_COLOUR, settle, styled_figure
 
 SIZE_INCHES = (5.2, 3.4)
 LABEL_CHARACTERS = 38
@@ -31,9 +29,7 @@ def depth_figure(heatmap: Heatmap, *, title: str | None = None) -> Figure:
     is left out. A value that has none beside it, as that of the only layer, is a point, with its interval as a bar.
     A title stands above.
     """
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=SIZE_INCHES, layout="constrained")
-        FigureCanvasAgg(figure)
+    with styled_figure(*SIZE_INCHES) as figure:
         axes = figure.add_subplot()
         notes = draw_lines(axes, heatmap)
         settle(figure, notes, share_of_notes=0.0, title=title)
@@ -75,5 +71,4 @@ def draw_lines(axes: Axes, heatmap: Heatmap) -> list[str]:
 def _alone(value: Float[np.ndarray, " layer"]) -> Bool[np.ndarray, " layer"]:
     """Which values have none in the row before or after, so that no line goes through them."""
     framed = np.pad(np.isfinite(value), 1)
-    alone: np.ndarray = framed[1:-1] & ~framed[:-2] & ~framed[2:]
-    return alone
+    return framed[1:-1] & ~framed[:-2] & ~framed[2:]

@@ -126,14 +126,15 @@ class Description:
 def description_of(heatmap: Heatmap) -> Description:
     """Describe a heatmap of any kind, with any cells missing."""
     value, scale = heatmap.data["value"].values.astype(np.float64), heatmap.scale
-    names = [str(name) for name in heatmap.data["position"].values]
+    names = heatmap.positions
     cells = Cells(heatmap.layers, names, value, *ends_of(heatmap))
     means, layers = _means_over_layers(scale.placed(value))
+    shown = np.exp(means) if scale.kind == "log" else means
     below, above = scale.outside(value)
     return Description(
         subject=subject_of(heatmap),
         layers=tuple(heatmap.layers),
-        columns=_columns(heatmap, cells, np.exp(means) if scale.kind == "log" else means),
+        columns=tuple(_column(heatmap, cells, *each) for each in enumerate(shown.tolist())),
         scale=(scale.low, scale.high),
         is_log=scale.kind == "log",
         centre=scale.centre,
@@ -184,10 +185,6 @@ def _compared(
         weakest=min(known, key=lambda name: (known[name], name)),
         layers=None if rows is None else tuple(heatmap.layers[row] for row in rows),
     )
-
-
-def _columns(heatmap: Heatmap, cells: Cells, means: Float[np.ndarray, " position"]) -> tuple[Column, ...]:
-    return tuple(_column(heatmap, cells, column, float(mean)) for column, mean in enumerate(means))
 
 
 def _column(heatmap: Heatmap, cells: Cells, column: int, mean: float) -> Column:
@@ -250,11 +247,10 @@ def _controls(heatmap: Heatmap) -> tuple[Control, ...]:
         ends = of_control[["control", "control_low", "control_high"]].to_array().values.T
         if np.isfinite(ends[:, 0]).any():
             least, most = (int(pick(ends[:, 0])) for pick in (np.nanargmin, np.nanargmax))
-            column = str(heatmap.data["position"].values[most])
+            column = heatmap.positions[most]
             found.append(Control(name, Interval(*ends[least].tolist()), Interval(*ends[most].tolist()), column))
     return tuple(found)
 
 
 def _of_json(heatmap: Heatmap, attribute: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(heatmap.data.attrs.get(attribute) or "{}")
-    return found
+    return json.loads(heatmap.data.attrs.get(attribute) or "{}")

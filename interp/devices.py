@@ -86,12 +86,11 @@ def parse_device_map(text: str | None) -> str | dict[str, Any] | None:
     if not text.lstrip().startswith("{"):
         raise unknown_name("device map", text, DEVICE_MAPS, 'Or give a JSON object, such as {"model": 0, "lm_head": 1}')
     try:
-        places: dict[str, Any] = json.loads(text)
+        return json.loads(text)
     except ValueError as error:
         raise InputError(
             f"the device map {text!r} is not JSON ({error}); write module names and devices in double quotes"
         ) from error
-    return places
 
 
 def placement(device: str, device_map: str | Mapping[str, Any] | None, n_devices: int | None) -> dict[str, Any]:

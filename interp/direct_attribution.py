@@ -85,8 +85,7 @@ class Reading:
         """What vectors of the examples that are present contribute; NaN for the others."""
         read = torch.full(present.shape, torch.nan, dtype=torch.float64)
         read[present] = torch.linalg.vecdot(vectors.double(), self.directions[present]) / scales
-        contributed: np.ndarray = read.numpy()
-        return contributed
+        return read.numpy()
 
 
 def reading_of(model: HookedModel, contrasts: Contrasts) -> Reading:

@@ -43,7 +43,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from interp.auc import Interval, auc_interval, refitting_factor
+from interp.auc import NO_INTERVAL, Interval, auc_interval, refitting_factor
 from interp.cell_probe import NoValue, Probing, cell_scores, why_no_value, why_not_usable
 from interp.errors import unknown_name
 from interp.examples import Answer
@@ -180,7 +180,7 @@ def overlapping_types(counts: Sequence[Counts], rules: str = "code") -> Bool[np.
 def disjoint_types(overlapping: Bool[np.ndarray, "question type"]) -> Bool[np.ndarray, "question type"]:
     """Of the types that each question has the first, in the order of `TYPES`; none where it has none."""
     first = overlapping.cumsum(1) == 1
-    return np.asarray(overlapping & first)
+    return overlapping & first
 
 
 def by_name(types: Bool[np.ndarray, "question type"]) -> dict[str, Bool[np.ndarray, " question"]]:
@@ -234,7 +234,7 @@ def type_probe(
     n, n_of_type = int(present.sum()), int((present & of_type).sum())
     why = why_no_value(labels, present) or why_not_usable(activations[torch.from_numpy(present)])
     if why:
-        return TypeProbe(Interval(np.nan, np.nan, np.nan), n, n_of_type, why)
+        return TypeProbe(NO_INTERVAL, n, n_of_type, why)
     scores = cell_scores(activations, present, labels, probing).held_out
     factor = refitting_factor(labels.n_folds)
     return TypeProbe(

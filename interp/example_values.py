@@ -72,8 +72,7 @@ class ExampleValues:
         else:
             drawn = {MEAN: drawn_means, MEDIAN: drawn_medians}[self.statistic]
             maps = [drawn(each, weights) for each in self.values]
-        mean: np.ndarray = np.mean(maps, axis=0)
-        return mean
+        return np.mean(maps, axis=0)
 
     def gives(self, values: Float[np.ndarray, "layer position"]) -> bool:
         """Whether a map's values are those that all examples give, so that these are the map's own."""

@@ -6,7 +6,6 @@ what comes back is small. Nothing here knows what the tasks are.
 
 from __future__ import annotations
 
-import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from interp.errors import InputError
-
-log = logging.getLogger(__name__)
 
 Computed = TypeVar("Computed")
 Result = TypeVar("Result")

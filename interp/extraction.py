@@ -26,7 +26,6 @@ from interp.questions import QuestionSet
 from interp.replies import Reader
 from interp.vocabulary import Vocabulary, whole_words
 
-EXTRACTIONS = ("names", "number", "prompted")
 COLUMN = "column"
 EMPTY = "empty answer"
 NOTHING_NAMED = "names no known answer"

@@ -65,7 +65,7 @@ def fitted(
 
     def objective(at: Float[np.ndarray, "fit coefficient"]) -> Float[np.ndarray, " fit"]:
         losses = np.logaddexp(0.0, -sign * (rows @ at[..., None])[..., 0])
-        return np.asarray((cost * losses).sum(-1) + 0.5 * (penalty * at**2).sum(-1))
+        return (cost * losses).sum(-1) + 0.5 * (penalty * at**2).sum(-1)
 
     found = np.zeros((len(rows), rows.shape[-1]))
     value = objective(found)

@@ -10,15 +10,13 @@ import json
 from textwrap import fill
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from interp.estimates import IN_GROUP, Estimates
 from interp.heatmap import Heatmap
-from interp.plot import MARK_COLOUR, OUTLINE_COLOUR, STYLE, draw_heatmap, settle, size_of
+from interp.plot import MARK_COLOUR, OUTLINE_COLOUR, draw_heatmap, settle, size_of, styled_figure
 
 ROW_INCHES = 0.17
 AXIS_INCHES, CHARACTER_INCHES = 1.9, 0.062
@@ -52,18 +50,14 @@ def forest_figure(estimates: Estimates, *, beside: Heatmap | None = None, title:
     if panels is not None:
         return _panelled_figure(estimates, panels, title)
     rows = rows_of(estimates, beside)
-    with matplotlib.rc_context(STYLE):
-        longest = max((len(line) for name, *_ in rows for line in name.split("\n")), default=0)
-        width, height = AXIS_INCHES + CHARACTER_INCHES * longest, AROUND_INCHES + ROW_INCHES * len(rows)
+    longest = max((len(line) for name, *_ in rows for line in name.split("\n")), default=0)
+    width, height = AXIS_INCHES + CHARACTER_INCHES * longest, AROUND_INCHES + ROW_INCHES * len(rows)
+    of_map = (0.0, 0.0) if beside is None else size_of(beside, with_n=False)
+    with styled_figure(of_map[0] + width, max(of_map[1], height)) as figure:
         notes: list[str] = []
         if beside is None:
-            figure = Figure(figsize=(width, height), layout="constrained")
-            FigureCanvasAgg(figure)
             axes = figure.add_subplot()
         else:
-            of_map = size_of(beside, with_n=False)
-            figure = Figure(figsize=(of_map[0] + width, max(of_map[1], height)), layout="constrained")
-            FigureCanvasAgg(figure)
             left, axes = figure.subplots(1, 2, width_ratios=[of_map[0], AXIS_INCHES + 0.7])
             notes = draw_heatmap(left, beside)
         draw_rows(axes, rows, estimates)
@@ -116,9 +110,7 @@ def _panelled_figure(estimates: Estimates, panels: Panels, title: str | None) ->
     n_rows = max(map(len, panels.rows.values()))
     labels = [name for rows in panels.rows.values() for name, *_ in rows]
     width = CHARACTER_INCHES * max(map(len, labels), default=0) + PANEL_INCHES * len(panels.rows)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, AROUND_INCHES + ROW_INCHES * n_rows), layout="constrained")
-        FigureCanvasAgg(figure)
+    with styled_figure(width, AROUND_INCHES + ROW_INCHES * n_rows) as figure:
         all_axes = figure.subplots(1, len(panels.rows), sharex=True, squeeze=False)[0]
         for number, (axes, (name, rows)) in enumerate(zip(all_axes, panels.rows.items(), strict=True)):
             draw_rows(axes, rows, estimates)

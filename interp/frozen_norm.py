@@ -88,8 +88,7 @@ def frozen_norm(model: HookedModel) -> FrozenNorm:
 
     def norm(stream: torch.Tensor) -> torch.Tensor:
         # With an axis of tokens, which the norms of some families expect.
-        normed: torch.Tensor = own(stream.to(device)[:, None])[:, 0]
-        return normed
+        return own(stream.to(device)[:, None])[:, 0]
 
     name = type(getattr(own, "original_component", None) or own).__name__
     return probed_norm(norm, name, model.cfg.d_model, parts.unembed.W_U.dtype)

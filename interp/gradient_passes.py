@@ -120,8 +120,7 @@ class GradientPasses:
         logits = output_logits(self.model, rearrange(read, "row place d_model -> (row place) d_model")).float()
         place, token = target_table(runs).unbind(-1)
         targets = rearrange(logits, "(row place) vocab -> row place vocab", row=len(runs))[rows, place, token]
-        metric: torch.Tensor = (targets * self.weights.to(targets)).sum()
-        return metric
+        return (targets * self.weights.to(targets)).sum()
 
 
 @contextmanager

@@ -28,7 +28,6 @@ from interp.extraction import number_of
 from interp.replies import Reader
 from interp.vocabulary import fold
 
-GRADINGS = ("named", "match", "contains", "number", "judged")
 NO_VERDICT = "the judge gave no verdict"
 REQUEST = """\
 Compare an answer with the true answer to a question. Write 1 if it says the same, and 0 if it does not.
@@ -65,7 +64,7 @@ _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
 def graded(answers: Sequence[Answer], rule: str, judge: Reader) -> list[Answer]:
-    """The answers with their verdicts, by a rule of `GRADINGS`.
+    """The answers with their verdicts, by a rule of the module's table.
 
     Parameters
     ----------

@@ -37,6 +37,7 @@ from interp.cell_probe import (
     CellFits,
     Probing,
     Scores,
+    both_classes,
     gram_matrix,
     present_features,
     scaled_features,
@@ -163,13 +164,13 @@ def halved(
     goes = rng.random((len(size) + 1) // 2) < 0.5
     is_first = np.empty(len(size), dtype=bool)
     is_first[order] = np.stack([goes, ~goes], axis=1).reshape(-1)[: len(size)]
-    return np.asarray(is_first[unit])
+    return is_first[unit]
 
 
 def _can_be_probed(wrong: Bool[np.ndarray, " n"], fold: Int[np.ndarray, "seed n"]) -> bool:
     """Whether both classes are scored with every seed, and among what the probe of every fold is trained on."""
     left_out = [of_seed == number for of_seed in fold for number in {NEVER, *of_seed.tolist()}]
-    return all(len(set(wrong[~each].tolist())) == 2 for each in left_out)
+    return all(both_classes(~each, wrong) for each in left_out)
 
 
 def _cross_fitted(

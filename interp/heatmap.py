@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from interp.errors import InputError
 from interp.number_words import counted
 from interp.results import Result
-from interp.scales import Scale
 
 MORE_IS, LOW = "more_is", "low"
 """The attribute of a map, and its value, where small values are more of what the map shows: ranks, say."""
@@ -35,46 +34,6 @@ class Heatmap(Result):
     def _other_problems(self) -> list[str]:
         order = [f"layers that do not ascend: {self.layers}"] if sorted(set(self.layers)) != self.layers else []
         return [*super()._other_problems(), *order]
-
-    @classmethod
-    def build(
-        cls,
-        value: Float[np.ndarray, "layer position"],
-        low: Float[np.ndarray, "layer position"],
-        high: Float[np.ndarray, "layer position"],
-        n: Int[np.ndarray, "layer position"],
-        *,
-        positions: list[str],
-        kind: str,
-        metric: str,
-        scale: Scale | tuple[float, float],
-        layers: Sequence[int] | None = None,
-        extra: Mapping[str, Any] | None = None,
-        attributes: Mapping[str, str | float | int] | None = None,
-    ) -> Heatmap:
-        """Put arrays together, as `Result.of`.
-
-        Parameters
-        ----------
-        value, low, high, n
-            The variables.
-        positions
-            Names of the columns.
-        layers
-            The model's numbers of the rows, ascending; None means that they are all there, from 0.
-        kind, metric, scale, extra, attributes
-            As for `Result.of`.
-        """
-        numbers = np.arange(value.shape[0]) if layers is None else np.array(layers, dtype=np.int64)
-        return cls.of(
-            (value, low, high, n),
-            names=(numbers, positions),
-            kind=kind,
-            metric=metric,
-            scale=scale,
-            extra=extra,
-            attributes=attributes,
-        )
 
     @property
     def layers(self) -> list[int]:

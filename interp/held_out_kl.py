@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from interp.heatmap import DRAWN_AS, LINES, Heatmap
-from interp.means import group_draws, percentile_interval
+from interp.means import group_draws, numbered, percentile_interval
 from interp.scales import log_scale
 
 DRAWS = 2_000
@@ -31,18 +31,14 @@ def held_out_map(
     groups
         What each sequence belongs to; groups are drawn whole by the bootstrap, the same for all lenses and layers.
     """
-    _, group = np.unique(list(groups), return_inverse=True)
-    times = group_draws(group.reshape(-1), DRAWS, np.random.default_rng(0)).astype(np.float64)
+    times = group_draws(numbered(groups), DRAWS, np.random.default_rng(0)).astype(np.float64)
     drawn_tokens = (times @ n_tokens)[:, None]
     value = np.stack([of_lens.sum(1) for of_lens in sums.values()], axis=1) / n_tokens.sum()
     ends = [percentile_interval(times @ of_lens.T / drawn_tokens) for of_lens in sums.values()]
     low, high = (np.stack(each, axis=1) for each in zip(*ends, strict=True))
-    return Heatmap.build(
-        value,
-        low,
-        high,
-        np.full(value.shape, len(n_tokens), dtype=np.int64),
-        positions=list(sums),
+    return Heatmap.of(
+        (value, low, high, np.full(value.shape, len(n_tokens), dtype=np.int64)),
+        names=(range(len(value)), sums),
         kind="lens quality",
         metric=METRIC,
         scale=log_scale(value[np.isfinite(value)]),

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from interp.answer_columns import MIN_PER_CLASS
 from interp.errors import InputError
+from interp.means import numbered
 
 NEVER = -1
 """The fold of examples that are only ever trained on."""
@@ -31,7 +32,7 @@ class Folded:
     @property
     def scored(self) -> Bool[np.ndarray, "seed example"]:
         """Which examples are scored."""
-        return np.asarray(self.fold != NEVER)
+        return self.fold != NEVER
 
     def require_of(self, present: Bool[np.ndarray, " example"]) -> None:
         """Raise an `InputError` if there is not one label for each example of a mask."""
@@ -115,9 +116,10 @@ class Split:
 
         The folds are the same for every class, and stratified by all of them.
         """
-        names, number = np.unique(np.array(classes, dtype=str), return_inverse=True)
-        folded = self._folded(number.reshape(-1), groups, sides)
-        return {str(name): Labels(number.reshape(-1) == index, *folded, "positive") for index, name in enumerate(names)}
+        number = numbered(classes)
+        folded = self._folded(number, groups, sides)
+        names = sorted(set(classes))
+        return {name: Labels(number == index, *folded, "positive") for index, name in enumerate(names)}
 
     def numbers(self, values: Sequence[float], groups: Sequence[str], sides: Sequence[str] | None = None) -> Numbers:
         """Numbers with their folds, as for `labels`; the folds are stratified by fifths of the numbers, or halves."""
@@ -132,8 +134,8 @@ class Split:
         """The folds, and the numbers of groups and sides."""
         if {len(groups), len(groups if sides is None else sides)} != {len(stratum)}:
             raise InputError(f"there are {len(stratum)} labels and {len(groups)} groups; give each example both")
-        group = _numbers(groups)
-        side = group if sides is None or not len(group) else connected(group, _numbers(sides))
+        group = numbered(groups)
+        side = group if sides is None or not len(group) else connected(group, numbered(sides))
         n_sides = len(set(side.tolist()))
         can_be_split = len(stratum) > 1 if self.as_published else n_sides >= self.folds
         if self.folds < 2 or not can_be_split:
@@ -177,10 +179,6 @@ def _one_fifth(n: int, seed: int) -> Int[np.ndarray, " example"]:
     _, test = train_test_split(np.arange(n), test_size=PAPER_TEST_SHARE, random_state=seed)
     fold[test] = 0
     return fold
-
-
-def _numbers(names: Sequence[str]) -> Int[np.ndarray, " example"]:
-    return np.unique(np.array(names, dtype=str), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def connected(these: Int[np.ndarray, " example"], those: Int[np.ndarray, " example"]) -> Int[np.ndarray, " example"]:

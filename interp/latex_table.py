@@ -1,4 +1,4 @@
-r"""Results as LaTeX tables: plain LaTeX and the package booktabs, with the numbers as `interp.wording` writes them."""
+r"""Results as LaTeX tables: plain LaTeX with booktabs, and numbers as `interp.number_words` writes them."""
 
 from __future__ import annotations
 

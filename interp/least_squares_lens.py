@@ -61,5 +61,4 @@ def _solved(
     covariance: Float[torch.Tensor, "d_model d_model"], products: Float[torch.Tensor, "d_model d_model"]
 ) -> Float[torch.Tensor, "d_model d_model"]:
     ridge = RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance), dtype=covariance.dtype)
-    solution: torch.Tensor = torch.linalg.solve_ex(covariance + ridge, products).result
-    return solution
+    return torch.linalg.solve_ex(covariance + ridge, products).result

@@ -148,8 +148,7 @@ def require_own_output(
 def first_columns(tokens: Int[np.ndarray, "example position"]) -> Int[np.ndarray, "example position"]:
     """For each position the first one of the same example that is the same token."""
     same = tokens[:, :, None] == tokens[:, None, :]
-    first: np.ndarray = same.argmax(2)
-    return first
+    return same.argmax(2)
 
 
 def column_values(

@@ -47,6 +47,7 @@ from interp.means import (
     median_of_examples,
     percentile_interval,
 )
+from interp.results import meanings_of
 from interp.scales import Scale, centred_scale, log_scale, ratio_scale, share_scale
 
 MIN_EXAMPLES = 20
@@ -151,8 +152,7 @@ class Examples:
     def of(self, subset: str) -> Bool[np.ndarray, " example"]:
         """Those of all, correct or wrong ones."""
         if subset == "all":
-            everyone: np.ndarray = np.ones_like(self.correct)
-            return everyone
+            return np.ones_like(self.correct)
         return self.correct if subset == "correct" else self.wrong
 
 
@@ -199,13 +199,9 @@ def lens_map(
     why = np.where(n == 0, NoValue.NO_EXAMPLE_HAS_BOTH_POSITION_AND_TOKEN, NoValue.TOO_FEW_EXAMPLES)
     shown = np.logical_or.reduce([examples.of(side) for side in sides])
     why = np.where(np.isinf(of_examples[shown]).any(0), NoValue.LENS_NOT_FINITE, why)
-    return Heatmap.build(
-        value,
-        low,
-        high,
-        n,
-        layers=values["layer"].values.tolist(),
-        positions=[str(name) for name in values["position"].values],
+    return Heatmap.of(
+        (value, low, high, n),
+        names=(values["layer"].values, values["position"].values),
         kind="lens",
         metric=_metric(words, statistic, subset),
         scale=scale_of(value[~missing], statistic, subset),
@@ -214,7 +210,7 @@ def lens_map(
             "quantity": quantity,
             "subset": subset,
             **({MORE_IS: LOW} if quantity in LESS_IS_MORE else {}),
-            "why_missing_meanings": " ".join(member.name.lower() for member in NoValue),
+            **meanings_of(NoValue),
             **({"colours": RANK_COLOURS[subset == "difference"]} if statistic == "median" else {}),
         },
     )

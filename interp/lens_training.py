@@ -228,8 +228,7 @@ def sequence_divergences(
     for batch in batched(text, at_once):
         kl = divergences(streams.model, lens, streams.after_blocks(batch), precision=precision).double()
         sums += [part.sum(1) for part in torch.split(kl, [each.n_counted for each in batch], dim=1)]
-    found: np.ndarray = torch.stack(sums, dim=1).numpy()
-    return found
+    return torch.stack(sums, dim=1).numpy()
 
 
 def _begin(training: _Training, streams: TextStreams, text: TrainingText, schedule: Schedule) -> None:
@@ -274,5 +273,4 @@ def _resume(training: _Training, checkpoint: Path, of: dict[str, Any]) -> None:
 
 @lru_cache(maxsize=4)
 def _order(seed: int, epoch: int, n: int) -> Sequence[int]:
-    order: list[int] = np.random.default_rng([seed, epoch]).permutation(n).tolist()
-    return order
+    return np.random.default_rng([seed, epoch]).permutation(n).tolist()

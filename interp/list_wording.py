@@ -1,4 +1,4 @@
-"""What estimates and matrices show, in sentences; the words are those of `interp.wording`."""
+"""What estimates and matrices show, in sentences; their words are those of `interp.{number,subject}_words`."""
 
 from __future__ import annotations
 

@@ -318,8 +318,7 @@ def _objective(problem: _Problem, state: _State) -> Float[torch.Tensor, "*cell f
     logits = state.logits
     # Not softplus, which above 20 gives its argument back: that is wrong in the ninth digit.
     losses = torch.logaddexp(logits, torch.zeros_like(logits)) - problem.target * logits
-    objective: torch.Tensor = vecdot(problem.cost, losses) + 0.5 * vecdot(state.alpha, state.gram_alpha)
-    return objective
+    return vecdot(problem.cost, losses) + 0.5 * vecdot(state.alpha, state.gram_alpha)
 
 
 @torch.inference_mode()

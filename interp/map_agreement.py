@@ -142,8 +142,7 @@ def centre_of_mass(values: Map, layers: Sequence[int]) -> Float[np.ndarray, " po
     lowest = np.where(known, values, np.inf).min(0)
     weight = np.where(known, values - np.where(known.any(0), lowest, 0.0), 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        centre: np.ndarray = (weight * np.asarray(layers)[:, None]).sum(0) / weight.sum(0)
-    return centre
+        return (weight * np.asarray(layers)[:, None]).sum(0) / weight.sum(0)
 
 
 def column_peaks(values: Map) -> Float[np.ndarray, " position"]:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import re
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from interp.cell_colours import ink_of
 from interp.matrix import Matrix
-from interp.plot import DIVERGING, MISSING_COLOUR, OUTLINE_COLOUR, SEQUENTIAL, STYLE, add_colour_bar, normalised, settle
+from interp.plot import (
+    DIVERGING,
+    MISSING_COLOUR,
+    OUTLINE_COLOUR,
+    SEQUENTIAL,
+    add_colour_bar,
+    normalised,
+    settle,
+    styled_figure,
+)
 
 CELL_INCHES = (0.92, 0.46)
 AROUND_INCHES = (3.0, 1.6)
@@ -30,13 +37,8 @@ def matrix_figure(matrix: Matrix, *, title: str | None = None) -> Figure:
     """
     data = matrix.data
     tests = [str(name) for name in data["test"].values]
-    with matplotlib.rc_context(STYLE):
-        size = [
-            side * n + around
-            for side, n, around in zip(CELL_INCHES, data["value"].shape[::-1], AROUND_INCHES, strict=True)
-        ]
-        figure = Figure(figsize=(size[0], size[1]), layout="constrained")
-        FigureCanvasAgg(figure)
+    sides = zip(CELL_INCHES, data["value"].shape[::-1], AROUND_INCHES, strict=True)
+    with styled_figure(*(side * n + around for side, n, around in sides)) as figure:
         axes = figure.add_subplot()
         notes = draw_matrix(axes, matrix)
         axes.set_xticks(axes.get_xticks(), _with_baselines(matrix, tests), rotation=30, ha="right")

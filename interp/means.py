@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,8 +17,7 @@ def mean_of_examples(values: Float[np.ndarray, "example ..."]) -> Float[np.ndarr
     """The mean of the finite values of each cell; NaN where there is none."""
     known = np.isfinite(values)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean: np.ndarray = np.where(known, values, 0.0).sum(0) / known.sum(0)
-    return mean
+        return np.where(known, values, 0.0).sum(0) / known.sum(0)
 
 
 def median_of_examples(values: Float[np.ndarray, "example ..."]) -> Float[np.ndarray, "*cell"]:
@@ -26,6 +26,11 @@ def median_of_examples(values: Float[np.ndarray, "example ..."]) -> Float[np.nda
     some = np.isfinite(values).any(0)
     median[some] = np.nanmedian(values[:, some], axis=0)
     return median
+
+
+def numbered(names: Sequence[str]) -> Int[np.ndarray, " example"]:
+    """A number for the name of each example's group, the same for the same name."""
+    return np.unique(np.array(names, dtype=str), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def group_draws(
@@ -39,8 +44,7 @@ def group_draws(
     if len(numbers) < 2:
         return np.full((n_draws, len(group)), np.nan, dtype=np.float32)
     times = rng.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)), size=n_draws)
-    drawn: np.ndarray = times[:, of_example.reshape(-1)].astype(np.float32)
-    return drawn
+    return times[:, of_example.reshape(-1)].astype(np.float32)
 
 
 def drawn_means(

@@ -77,10 +77,9 @@ def config_of(folder: Path) -> dict[str, Any]:
     """The model's configuration, read as JSON: transformers takes seconds to import, and may not be needed."""
     path = folder / "config.json"
     try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {first_line(error)}; give a complete model folder") from error
-    return config
 
 
 def architectures_of(source: ModelSource) -> list[str]:

@@ -140,8 +140,7 @@ def load_model(
         # Whatever transformers or TransformerLens raises here, the reason is in the files that the user named.
         raise _not_loaded(source, error, trust_remote_code) from error
     loaded.eval()
-    model: HookedModel = loaded
-    return model
+    return loaded
 
 
 def _bridge(

@@ -55,5 +55,4 @@ def _is_watched(norm: Any, points: Collection[int]) -> bool:
 
 def _passed_on(norm: Any, hidden_states: torch.Tensor, **_: Any) -> torch.Tensor:
     stream = norm.hook_in(hidden_states)
-    normed: torch.Tensor = norm.hook_out(norm.original_component(stream).to(stream.dtype))
-    return normed
+    return norm.hook_out(norm.original_component(stream).to(stream.dtype))

@@ -34,6 +34,7 @@ from interp.means import group_draws
 from interp.probe import scores_of_cells
 from interp.r_squared import r_squared_bootstrap, r_squared_interval
 from interp.rank_agreement import spearman
+from interp.results import meanings_of
 from interp.ridge import ridge_predictions
 from interp.store import Cells
 
@@ -65,8 +66,7 @@ class NumberProblem:
     def scores(self, cost: Float[np.ndarray, "fit n"]) -> Float[np.ndarray, "fit n"]:
         """What each probe predicts; the cost is 1 / penalty, or 0 for what is not trained on."""
         value, costs = (torch.from_numpy(array).to(self.gram.device) for array in (self.value, cost))
-        predicted: np.ndarray = ridge_predictions(self.gram, value, costs).cpu().numpy()
-        return predicted
+        return ridge_predictions(self.gram, value, costs).cpu().numpy()
 
     def rough_scores(
         self, trained: Bool[np.ndarray, "fit n"], costs: Sequence[float]
@@ -78,7 +78,7 @@ class NumberProblem:
 
     def losses(self, scores: Float[np.ndarray, "row n"]) -> Float[np.ndarray, "row n"]:
         """The squared error of each prediction."""
-        return np.asarray((self.value - scores) ** 2)
+        return (self.value - scores) ** 2
 
     def can_train(self, trained: Bool[np.ndarray, " n"]) -> bool:
         """Whether there is anything to train on."""
@@ -165,18 +165,14 @@ def number_map(
             ends = r_squared_bootstrap(errors, of_mean, weights)
             found["low_bootstrap"][cell], found["high_bootstrap"][cell] = ends
     kept = ["spearman", *(["sd_of_seeds"] if len(seeds) > 1 else []), *(names[3:5] if draws else [])]
-    return Heatmap.build(
-        found["value"],
-        found["low"],
-        found["high"],
-        n,
-        layers=store.layers,
-        positions=list(store.positions),
+    return Heatmap.of(
+        (found["value"], found["low"], found["high"], n),
+        names=(store.layers, store.positions),
         kind="probe",
         metric=metric,
         scale=(0.0, 1.0),
         extra={name: found[name] for name in kept} | {"why_missing": reason},
-        attributes={"why_missing_meanings": " ".join(member.name.lower() for member in NoNumber)},
+        attributes=meanings_of(NoNumber),
     )
 
 

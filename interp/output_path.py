@@ -39,8 +39,7 @@ def unembedded(model: HookedModel, stream: Float[torch.Tensor, "row d_model"]) -
     """The logits of rows of the residual stream after the last block, before a family caps or scales them."""
     parts: Any = model
     # With an axis of tokens, which the norms of some families expect.
-    logits: torch.Tensor = parts.unembed(parts.ln_final(stream[:, None]))[:, 0]
-    return logits
+    return parts.unembed(parts.ln_final(stream[:, None]))[:, 0]
 
 
 def unembedding_of(model: HookedModel, tokens: Sequence[int]) -> Unembedding:
@@ -69,8 +68,7 @@ def _as_the_family_does(
     """What a family does to its logits: Gemma 2 caps them, Cohere and Granite scale them, most leave them alone."""
     if hasattr(model, "adapter"):
         adapter: Any = model.adapter
-        transformed: torch.Tensor = adapter.apply_output_logits_transform(logits)
-        return transformed
+        return adapter.apply_output_logits_transform(logits)
     cap = getattr(model.cfg, "output_logits_soft_cap", None) or 0.0
     return cap * torch.tanh(logits / cap) if cap > 0 else logits
 

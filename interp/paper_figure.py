@@ -105,8 +105,9 @@ def paper_figure(planned: PaperFigure, results: Mapping[Path, Result], settings:
     """
     _require_mathematics(planned)
     shown = shown_in_panels(planned, results)
+    height = planned.height or GUESSED_INCHES * len(planned.panels)
     with matplotlib.rc_context(dict(settings)), glyphs_required():
-        figure = Figure(figsize=(planned.width, _first_height(planned)), dpi=LAYOUT_DPI, layout="constrained")
+        figure = Figure(figsize=(planned.width, height), dpi=LAYOUT_DPI, layout="constrained")
         FigureCanvasAgg(figure)
         rows = _axes_of(figure, planned, shown)
         notes = _draw_panels(planned, rows, shown)
@@ -141,10 +142,6 @@ def _require_mathematics(planned: PaperFigure) -> None:
 def _first_of(told: list[str], what: str) -> list[str]:
     """The first few warnings, and how many more there are."""
     return [*told[:MOST_TOLD], f"{len(told) - MOST_TOLD} more {what}"] if len(told) > MOST_TOLD else told
-
-
-def _first_height(planned: PaperFigure) -> float:
-    return planned.height or GUESSED_INCHES * len(planned.panels)
 
 
 def _axes_of(figure: Figure, planned: PaperFigure, shown: Mapping[Panel, Shown]) -> list[list[Axes]]:

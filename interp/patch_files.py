@@ -14,7 +14,8 @@ import xarray as xr
 from interp.errors import InputError
 from interp.files import write_netcdf
 from interp.pair_runs import READINGS
-from interp.patched import MEANINGS, PatchedPairs
+from interp.patched import NoValue, PatchedPairs
+from interp.results import meanings_of
 
 
 def save_patched(
@@ -33,7 +34,7 @@ def save_patched(
             "why_missing": (("pair", "row", "position"), patched.why_missing.astype(np.int8)),
         },
         coords={"reading": list(READINGS), "pair": list(patched.ids), "row": list(rows), "position": list(positions)},
-        attrs=dict(attributes) | {"dropped": json.dumps(patched.dropped), "why_missing_meanings": MEANINGS},
+        attrs=dict(attributes) | {"dropped": json.dumps(patched.dropped)} | meanings_of(NoValue),
     )
     # Models compute in float32 at most. All in one precision: a patch that changes nothing is to read as one.
     encoding: dict[str, dict[str, Any]] = {name: {"dtype": "float32"} for name in ("values", "clean", "corrupt")}

@@ -32,14 +32,14 @@ from interp.means import (
     percentile_interval,
 )
 from interp.pair_runs import READINGS
-from interp.patched import MEANINGS, NoValue, PatchedPairs
+from interp.patched import NoValue, PatchedPairs
 from interp.permutations import FAMILY_WISE_ERROR
+from interp.results import meanings_of
 from interp.scales import Scale, centred_scale
 
 METRICS = ("recovery", "score", "logprob", "probability", "kl")
 MIN_PAIRS = 8
 """Over fewer pairs a cell of a data set has no value."""
-BOOTSTRAPS = 2_000
 
 
 class Effects(NamedTuple):
@@ -132,13 +132,9 @@ def patch_map(
     drawn = drawn_means(kept, group_draws(group, draws, rng))
     low, high = percentile_interval(drawn, groups_of_cells(kept, group))
     p, corrected = sign_flip_p_values(kept - effects.unpatched, draws=draws, rng=rng, group=group)
-    return Heatmap.build(
-        mean_of_examples(kept),
-        low,
-        high,
-        n,
-        layers=layers,
-        positions=positions,
+    return Heatmap.of(
+        (mean_of_examples(kept), low, high, n),
+        names=(layers, positions),
         kind="patch",
         metric=f"{effects.words}, mean",
         scale=symmetric_scale(mean_of_examples(kept), effects),
@@ -154,7 +150,7 @@ def patch_map(
         attributes={
             "unpatched": effects.unpatched,
             "mark": f"other than unpatched ({draws} sign flips, family-wise error {100 * FAMILY_WISE_ERROR:g} %)",
-            "why_missing_meanings": MEANINGS,
+            **meanings_of(NoValue),
         },
     )
 
@@ -172,21 +168,14 @@ def pair_map(patched: PatchedPairs, effects: Effects, *, layers: list[int], posi
     value = effects.values[0]
     unknown = np.full_like(value, np.nan)
     n = np.isfinite(value).astype(np.int64)
-    return Heatmap.build(
-        value,
-        unknown,
-        unknown,
-        n,
-        layers=layers,
-        positions=positions,
+    return Heatmap.of(
+        (value, unknown, unknown, n),
+        names=(layers, positions),
         kind="patch",
         metric=effects.words,
         scale=symmetric_scale(value, effects),
         extra={"why_missing": np.where(n > 0, NoValue.HAS_VALUE, why_missing(patched, n)).astype(np.int8)},
-        attributes={
-            "unpatched": effects.unpatched,
-            "why_missing_meanings": MEANINGS,
-        },
+        attributes={"unpatched": effects.unpatched, **meanings_of(NoValue)},
     )
 
 
@@ -235,8 +224,7 @@ def peak_shares(effects: Float[np.ndarray, "pair layer position"]) -> Float[np.n
     has_effect = filled.max(1) > 0
     peaks = (filled.argmax(1)[:, None] == np.arange(effects.shape[1])[:, None]) & has_effect[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares: np.ndarray = peaks.sum(0) / has_effect.sum(0)
-    return shares
+        return peaks.sum(0) / has_effect.sum(0)
 
 
 def past_half_way(

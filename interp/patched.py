@@ -30,10 +30,6 @@ class NoValue(IntEnum):
     """The two runs read the same."""
 
 
-MEANINGS = " ".join(member.name.lower() for member in NoValue)
-"""Of the codes, in words."""
-
-
 @dataclass(frozen=True)
 class PatchedPairs:
     """What every patch gives, pair by pair."""

@@ -54,14 +54,14 @@ class Null:
     @property
     def deviation(self) -> Float[np.ndarray, " cell"]:
         """By how much each cell deviates by chance from what is expected."""
-        return np.asarray(self.inflation * np.sqrt(np.nanmean((self.values - self.expected) ** 2, axis=0)))
+        return self.inflation * np.sqrt(np.nanmean((self.values - self.expected) ** 2, axis=0))
 
     @property
     def largest(self) -> Float[np.ndarray, " draw"]:
         """The largest z of each permutation, over all cells."""
         varying = self.deviation > 0  # A perfect order has no deviation of its own, and is above whatever chance gives.
         away = (self.values - self.expected) * self.inflation
-        return np.asarray(np.nanmax(np.where(varying, away / np.where(varying, self.deviation, 1.0), -np.inf), axis=1))
+        return np.nanmax(np.where(varying, away / np.where(varying, self.deviation, 1.0), -np.inf), axis=1)
 
     def thresholds(self) -> Float[np.ndarray, " cell"]:
         """The value above which each cell is marked; NaN for one that never varies."""
@@ -128,7 +128,7 @@ def permutations(
 
 def ranks_of(scores: Float[np.ndarray, "... example"]) -> Float[np.ndarray, "... example"]:
     """The mid-rank of every example among those that are scored in its row; 0 for the others."""
-    return np.asarray(np.nan_to_num(rankdata(scores, axis=-1, nan_policy="omit")))
+    return np.nan_to_num(rankdata(scores, axis=-1, nan_policy="omit"))
 
 
 def null_aucs(
@@ -136,7 +136,7 @@ def null_aucs(
 ) -> Float[np.ndarray, "draw cell"]:
     """The AUC of every cell, the mean over the seeds, against each permutation, from `ranks_of` its scores."""
     positive = permuted.astype(np.float64)
-    return np.asarray(np.mean([_null_aucs_of_seed(of_seed, positive) for of_seed in ranks], axis=0))
+    return np.mean([_null_aucs_of_seed(of_seed, positive) for of_seed in ranks], axis=0)
 
 
 def _null_aucs_of_seed(
@@ -159,7 +159,7 @@ def flipped_sums(
     Of AUCs above .5 the parts are those of `interp.auc.auc_above_chance`.
     """
     signs = rng.choice([-1.0, 1.0], size=(n_draws, parts.shape[1]))
-    return np.asarray(signs @ parts.T)
+    return signs @ parts.T
 
 
 def inflation_of(refits: Sequence[float], null: Float[np.ndarray, "draw cell"]) -> float:

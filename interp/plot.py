@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +87,19 @@ def heatmap_figure(
     title
         What to write above the map, in a figure that is higher by as much; by default nothing.
     """
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=size_of(heatmap, with_n=with_n), layout="constrained")
-        FigureCanvasAgg(figure)
+    with styled_figure(*size_of(heatmap, with_n=with_n)) as figure:
         notes = draw_heatmap(figure.add_subplot(), heatmap, colours=colours, with_n=with_n)
         settle(figure, notes, title=title)
     return figure
+
+
+@contextmanager
+def styled_figure(width: float, height: float) -> Iterator[Figure]:
+    """A figure of so many inches with nothing on it, to be drawn on and settled in the suite's own style."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
 
 
 def draw_heatmap(axes: Axes, heatmap: Heatmap, *, colours: str | None = None, with_n: bool = False) -> list[str]:

@@ -117,15 +117,12 @@ def position_table(
     strict = token
     if policy == "paper":
         token, reason = _resolved(answers, names, _paper_resolver)
+    codes = {"flag_values": [*map(int, Reason)], "flag_meanings": " ".join(each.name.lower() for each in Reason)}
     cells = ("example", "position")
     return xr.Dataset(
         {
             "token": (cells, token),
-            "reason": (
-                cells,
-                reason,
-                {"flag_values": [int(value) for value in Reason], "flag_meanings": " ".join(_meanings())},
-            ),
+            "reason": (cells, reason, codes),
             "replaced": (cells, token != strict),
         },
         coords={"example": [answer.question.id for answer in answers], "position": list(names)},
@@ -156,8 +153,7 @@ def coincidence(table: xr.Dataset) -> xr.DataArray:
     token = table["token"]
     other = token.rename(position="other_position")
     both = (token != MISSING) & (other != MISSING)
-    same: xr.DataArray = ((token == other) & both).sum("example") / both.sum("example").where(lambda n: n > 0)
-    return same
+    return ((token == other) & both).sum("example") / both.sum("example").where(lambda n: n > 0)
 
 
 def coinciding_pairs(table: xr.Dataset) -> dict[str, float]:
@@ -174,8 +170,7 @@ def coinciding_pairs(table: xr.Dataset) -> dict[str, float]:
 
 def resolved_mask(table: xr.Dataset) -> Bool[np.ndarray, "example position"]:
     """Where the table has a token."""
-    mask: Bool[np.ndarray, "example position"] = table["token"].values != MISSING
-    return mask
+    return table["token"].values != MISSING
 
 
 def require_known(names: Sequence[str]) -> None:
@@ -330,7 +325,3 @@ def _paper_resolver(name: str) -> Resolver:
     if match := _FROM_END.fullmatch(name):
         return partial(_paper_from_end, k=int(match[1]))
     return _PAPER_RESOLVERS.get(name) or _strict_resolver(name)
-
-
-def _meanings() -> list[str]:
-    return [reason.name.lower() for reason in Reason]

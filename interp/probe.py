@@ -16,7 +16,6 @@ leave out two folds: one that the choice will be scored on, and one that it is m
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +31,7 @@ from interp.cell_probe import (
     NoValue,
     Probing,
     Scores,
+    both_classes,
     cell_scores,
     scores_of_labellings,
     why_no_value,
@@ -44,10 +44,9 @@ from interp.heatmap import Heatmap
 from interp.labels import Labels
 from interp.means import group_draws
 from interp.progress import progress
+from interp.results import meanings_of
 from interp.store import Cells
 from interp.threads import each_on, in_single_threads
-
-log = logging.getLogger(__name__)
 
 METRIC = "AUC of error detection"
 
@@ -249,20 +248,14 @@ def probe_map(
     extra = {f"n_{labels.called}": n_wrong, "why_missing": reason, "variance_factor": factor}
     extra |= {"sd_of_seeds": spread} if labels.fold.shape[0] > 1 else {}
     extra |= {"low_bootstrap": low_bootstrap, "high_bootstrap": high_bootstrap} if draws else {}
-    return Heatmap.build(
-        value,
-        low,
-        high,
-        n,
-        layers=store.layers,
-        positions=list(store.positions),
+    return Heatmap.of(
+        (value, low, high, n),
+        names=(store.layers, store.positions),
         kind="probe",
         metric=metric,
         scale=(0.5, 1.0),
         extra=extra,
-        attributes={
-            "why_missing_meanings": " ".join(member.name.lower() for member in NoValue),
-        },
+        attributes=meanings_of(NoValue),
     )
 
 
@@ -312,7 +305,7 @@ def best_cell(scores: Scores, labels: Labels, store: Cells) -> Best | None:
         values = {
             index: auc_interval(scores.inner[(*index, fold)], labels.wrong).value
             for index in np.ndindex(scores.inner.shape[:2])
-            if _both_classes(scores.inner[(*index, fold)], labels.wrong)
+            if both_classes(np.isfinite(scores.inner[(*index, fold)]), labels.wrong)
         }
         if not values:
             return None
@@ -320,14 +313,10 @@ def best_cell(scores: Scores, labels: Labels, store: Cells) -> Best | None:
         cells.append((store.layers[best[0]], store.positions[best[1]]))
         own = labels.fold[0] == fold
         chosen[0, own] = scores.held_out[best][0][own]
-    if not _both_classes(chosen[0], labels.wrong):
+    if not both_classes(np.isfinite(chosen[0]), labels.wrong):
         return None
     auc = auc_interval(chosen, labels.wrong, group=labels.side, variance_factor=refitting_factor(n_folds))
     return Best(cells, auc, chosen)
-
-
-def _both_classes(scores: Float[np.ndarray, " example"], wrong: Bool[np.ndarray, " example"]) -> bool:
-    return len(set(wrong[np.isfinite(scores)].tolist())) == 2
 
 
 def why_not_scored(

@@ -129,7 +129,7 @@ def assembled(
     nothing = np.full(cells["top_token"].shape, np.nan)
     return PromptMap.of(
         (nothing, nothing, nothing, np.ones(nothing.shape, dtype=np.int64)),
-        names=(np.array(layers), [f"{place} {whole_label(token, texts[token])}" for place, token in named]),
+        names=(layers, [f"{place} {whole_label(token, texts[token])}" for place, token in named]),
         kind=KIND,
         metric="",
         scale=(0.0, 1.0),

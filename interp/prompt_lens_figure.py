@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal
 from matplotlib.text import Text
 
 from interp.cell_colours import cell_colours, ink_on
 from interp.glyphs import Font, font_for
-from interp.plot import MISSING_COLOUR, STYLE, add_colour_bar, colours_of, normalised, outline_marked, settle
+from interp.plot import MISSING_COLOUR, add_colour_bar, colours_of, normalised, outline_marked, settle, styled_figure
 from interp.prompt_map import PromptMap
 from interp.token_labels import labels_of, legend
 
@@ -42,10 +40,8 @@ def prompt_lens_figure(heatmap: PromptMap) -> Figure:
     widest = max(font.width(label) for label in labels.values()) / 72 + BESIDE_TOKEN_INCHES
     column = min(max(widest, COLUMN_INCHES[0]), COLUMN_INCHES[1])
     n_layers, n_columns = heatmap.data["value"].shape
-    with matplotlib.rc_context(STYLE):
-        size = (AROUND_INCHES[0] + column * n_columns, AROUND_INCHES[1] + ROW_INCHES * max(n_layers, 8))
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
+    size = (AROUND_INCHES[0] + column * n_columns, AROUND_INCHES[1] + ROW_INCHES * max(n_layers, 8))
+    with styled_figure(*size) as figure:
         axes = figure.add_subplot()
         facts = [*heatmap.facts, *draw_cells(axes, heatmap, labels, font)]
         notes = [BETWEEN_NOTES.join(each) for each in (facts, legend(labels.values())) if each]

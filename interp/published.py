@@ -160,6 +160,10 @@ _OPEN = {"extraction": "prompted", "grading": "contains"}
 _QUESTION_AFTER_CONTEXT = dict.fromkeys(("chat", "base"), "{context} {question}")
 _CLASSIFY = 'Classify the following movie reviews as either "positive" or "negative".'
 _HOTPOT_CREDIT = "HotpotQA (Yang et al. 2018), CC BY-SA 4.0"
+_HOTPOT_HUB = {
+    "train": HubSource("hotpotqa/hotpot_qa", "distractor", "train"),
+    "test": HubSource("hotpotqa/hotpot_qa", "distractor", "validation"),
+}
 
 PUBLISHED: dict[str, PublishedSet] = {
     "triviaqa": PublishedSet(
@@ -180,20 +184,14 @@ PUBLISHED: dict[str, PublishedSet] = {
         about="questions in two steps",
         credit=_HOTPOT_CREDIT,
         forms=((("question", "answer"), plain_cells),),
-        hub={
-            "train": HubSource("hotpotqa/hotpot_qa", "distractor", "train"),
-            "test": HubSource("hotpotqa/hotpot_qa", "distractor", "validation"),
-        },
+        hub=_HOTPOT_HUB,
         options=_OPEN,
     ),
     "hotpotqa-with-context": PublishedSet(
         about="the same, with ten paragraphs to read",
         credit=_HOTPOT_CREDIT,
         forms=((("question", "answer", "context"), hotpot_cells),),
-        hub={
-            "train": HubSource("hotpotqa/hotpot_qa", "distractor", "train"),
-            "test": HubSource("hotpotqa/hotpot_qa", "distractor", "validation"),
-        },
+        hub=_HOTPOT_HUB,
         options={**_OPEN, "templates": {"chat": "{context}\n{question}", "base": "Q: {context}\n{question}\nA:"}},
     ),
     "movies": PublishedSet(

@@ -1,4 +1,4 @@
-"""How far a screening is to be trusted: whether estimates order cells as the exact effects do."""
+"""Whether two lists of numbers order the same things alike: how far a screening is to be trusted."""
 
 from __future__ import annotations
 

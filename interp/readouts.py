@@ -31,7 +31,6 @@ from interp.patching import Run, Target
 from interp.prompts import STAND_IN, rendered
 from interp.tokens import encoded_after, encoded_text
 
-READOUTS = ("answer", "whole", "verdict")
 ANSWERS_AT_ONCE = 32
 VERDICT_QUESTION = "Is this answer correct? Answer with Yes or No."
 ASKED = f"\nQ: {VERDICT_QUESTION}\nA:"

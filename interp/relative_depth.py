@@ -21,7 +21,7 @@ def depths(layers: Sequence[int]) -> Float[np.ndarray, " layer"]:
     if len(layers) < 2:
         raise InputError("layers are matched by relative depth, and a map of one layer has none; leave it out")
     numbers = np.array(layers, dtype=np.float64)
-    return np.asarray(numbers / numbers[-1])
+    return numbers / numbers[-1]
 
 
 def at_depths(
@@ -40,4 +40,4 @@ def at_depths(
     share = np.where(np.abs(share - share.round()) < 1e-9, share.round(), share)[:, None]
     below, above = values[..., upper - 1, :], values[..., upper, :]
     between = np.where(share == 0, below, np.where(share == 1, above, (1 - share) * below + share * above))
-    return np.asarray(np.where((share >= 0) & (share <= 1), between, np.nan))
+    return np.where((share >= 0) & (share <= 1), between, np.nan)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -22,6 +23,11 @@ VARIABLES = ("value", "low", "high", "n")
 ATTRIBUTES = ("kind", "metric", "scale_low", "scale_high")
 NO_REASON = "no value"
 """Why there is no value, where the result does not say."""
+
+
+def meanings_of(reasons: Iterable[IntEnum]) -> dict[str, str]:
+    """The attribute of a result that says what its codes of ``why_missing`` mean: these, in their order, from 0."""
+    return {"why_missing_meanings": " ".join(reason.name.lower() for reason in reasons)}
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Result:
         cls: type[R],
         values: Sequence[np.ndarray],
         *,
-        names: Sequence[Any],
+        names: Sequence[Iterable[object]],
         kind: str,
         metric: str,
         scale: Scale | tuple[float, float],
@@ -76,7 +82,7 @@ class Result:
         values
             The variables, in the order of `VARIABLES`.
         names
-            For each axis the names along it.
+            For each axis the names along it: of layers the model's numbers, ascending.
         kind, metric
             What the result is of, and what its values are, in words.
         scale
@@ -93,7 +99,7 @@ class Result:
         return cls(
             xr.Dataset(
                 {name: (cls.axes, array) for name, array in zip(VARIABLES, values, strict=True)} | others,
-                coords=dict(zip(cls.axes, names, strict=True)),
+                coords=dict(zip(cls.axes, map(list, names), strict=True)),
                 attrs={"kind": kind, "metric": metric} | colours.attributes | dict(attributes or {}),
             )
         )
@@ -162,5 +168,4 @@ class Result:
     @property
     def identity(self) -> dict[str, Any]:
         """What decided the values, as the run recorded it; empty for what was published."""
-        identity: dict[str, Any] = json.loads(self.data.attrs.get("identity", "{}"))
-        return identity
+        return json.loads(self.data.attrs.get("identity", "{}"))

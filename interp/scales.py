@@ -56,8 +56,7 @@ class Scale:
         """Values as the colours are spaced: their logarithms if it is a log scale, NaN where there is none."""
         if self.kind == "linear":
             return values
-        placed: np.ndarray = np.log(values, where=values > 0, out=np.full_like(values, np.nan))
-        return placed
+        return np.log(values, where=values > 0, out=np.full_like(values, np.nan))
 
 
 def log_scale(values: Float[np.ndarray, " cell"]) -> Scale:

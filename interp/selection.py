@@ -34,7 +34,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from interp.auc import Interval
+from interp.auc import NO_INTERVAL, Interval
 from interp.error_types import cluster_of
 from interp.examples import Answer
 from interp.grading import names_in
@@ -91,7 +91,7 @@ def expected_of_best(
 ) -> Float[np.ndarray, " question"]:
     """The share of correct samples among those of the highest score: what choosing one of them is expected to give."""
     best = score == score.max(1, keepdims=True)
-    return np.asarray((correct * best).sum(1) / best.sum(1))
+    return (correct * best).sum(1) / best.sum(1)
 
 
 def _votes(samples: Sequence[Answer]) -> list[int]:
@@ -159,7 +159,7 @@ def mean_interval(values: Float[np.ndarray, " question"], group: Int[np.ndarray,
     NaN, as with a single group; with fewer than `FEWEST` questions the value is, too.
     """
     if len(values) < FEWEST:
-        return Interval(np.nan, np.nan, np.nan)
+        return NO_INTERVAL
     n_groups = len(set(group.tolist()))
     if np.ptp(values) == 0 or n_groups < 2:
         return Interval(float(values.mean()), np.nan, np.nan)

@@ -48,8 +48,9 @@ from interp.auc import Interval, auc_and_influence, auc_interval, refitting_fact
 from interp.cell_probe import NoValue, Probing, Scores
 from interp.heatmap import Heatmap
 from interp.labels import NEVER, Labels
-from interp.means import LEVEL
+from interp.means import LEVEL, numbered
 from interp.probe import out_of_fold_scores
+from interp.results import meanings_of
 from interp.scales import Scale
 from interp.store import Cells
 
@@ -63,7 +64,7 @@ SELECTIVITY_SCALE = Scale(-0.4, 0.4, centre=0.0)
 
 
 class NoSelectivity(IntEnum):
-    """Why a cell that has an AUC has no selectivity; the codes go on from those of `interp.probe.NoValue`."""
+    """Why a cell that has an AUC has no selectivity; the codes go on from those of `interp.cell_probe.NoValue`."""
 
     ONE_TYPE_ONLY = len(NoValue)
     NO_TYPE_IS_TRAINED_AND_SCORED = len(NoValue) + 1
@@ -115,7 +116,7 @@ def control_tasks(labels: Labels, types: Sequence[str], n_tasks: int, *, seed: i
     """
     if n_tasks < MIN_TASKS:
         raise ValueError(f"{n_tasks} control tasks do not tell how far they differ; give {MIN_TASKS} or more")
-    type_of = np.unique(np.array(types, dtype=str), return_inverse=True)[1].reshape(-1).astype(np.int64)
+    type_of = numbered(types)
     drawn = [_random_labels(labels.wrong, type_of, np.random.default_rng([seed, task])) for task in range(n_tasks)]
     return ControlTasks(type_of, tuple(replace(labels, wrong=wrong) for wrong in drawn))
 
@@ -127,7 +128,7 @@ def _random_labels(
     sizes = np.bincount(type_of)
     draws = rng.random((TRIES, len(sizes))) < wrong.mean()
     nearest = np.abs(draws @ sizes - wrong.sum()).argmin()
-    return np.asarray(draws[nearest][type_of])
+    return draws[nearest][type_of]
 
 
 def control_task_scores(
@@ -236,13 +237,9 @@ def selectivity_map(
             value[layer, column], low[layer, column], high[layer, column] = cell.selectivity
             control[layer, column], control_low[layer, column], control_high[layer, column] = cell.control
             spread[layer, column] = cell.sd_of_tasks
-    return Heatmap.build(
-        value,
-        low,
-        high,
-        heatmap.data["n"].values,
-        layers=heatmap.layers,
-        positions=[str(name) for name in heatmap.data["position"].values],
+    return Heatmap.of(
+        (value, low, high, heatmap.data["n"].values),
+        names=(heatmap.layers, heatmap.positions),
         kind="probe selectivity",
         metric="AUC minus that of control tasks (types with random labels)",
         scale=SELECTIVITY_SCALE,
@@ -256,7 +253,7 @@ def selectivity_map(
             "type_trained": trained,
         },
         attributes={
-            "why_missing_meanings": " ".join(member.name.lower() for member in (*NoValue, *NoSelectivity)),
+            **meanings_of((*NoValue, *NoSelectivity)),
             "n_types": controls.n_types,
             "share_wrong": float(labels.wrong.mean()),
             "shares_positive_of_tasks": json.dumps([float(task.wrong.mean()) for task in controls.tasks]),

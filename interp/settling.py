@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from interp.example_values import ExampleValues
 from interp.lens_map import BOOTSTRAPS, MIN_EXAMPLES
-from interp.means import drawn_medians, group_draws, median_of_examples, percentile_interval
+from interp.means import drawn_medians, group_draws, median_of_examples, numbered, percentile_interval
 
 
 class Settling(NamedTuple):
@@ -36,8 +36,8 @@ def settling(examples: ExampleValues, *, draws: int = BOOTSTRAPS, seed: int = 0)
     layer = settling_layers(settled, examples.layers)
     known, settles = np.isfinite(settled).all(1), np.isfinite(layer)
     kept = np.where(settles.sum(0) >= MIN_EXAMPLES, layer, np.nan)
-    group = np.unique(examples.groups, return_inverse=True)[1].reshape(-1).astype(np.int64)
-    low, high = percentile_interval(drawn_medians(kept, group_draws(group, draws, np.random.default_rng(seed))))
+    weights = group_draws(numbered(examples.groups), draws, np.random.default_rng(seed))
+    low, high = percentile_interval(drawn_medians(kept, weights))
     n = known.sum(0)
     never = np.divide(n - settles.sum(0), n, out=np.full(len(n), np.nan), where=n > 0)
     columns = zip(
@@ -51,5 +51,4 @@ def settling_layers(
 ) -> Float[np.ndarray, "example position"]:
     """The layer at which each example settles; NaN where it does not, or where that is not known of every layer."""
     first = np.array(layers)[(settled == 1).argmax(1)]
-    found: np.ndarray = np.where(np.isfinite(settled).all(1) & (settled[:, -1] == 1), first, np.nan)
-    return found
+    return np.where(np.isfinite(settled).all(1) & (settled[:, -1] == 1), first, np.nan)

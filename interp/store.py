@@ -193,8 +193,7 @@ class ActivationStore:
     def shard(self, number: int) -> Float[torch.Tensor, "layer position example width"]:
         """Every cell of the examples of one shard, in the order of the plan."""
         with safe_open(self._path(number), framework="pt") as file:
-            tensor: torch.Tensor = file.get_tensor(TENSOR)
-        return tensor
+            return file.get_tensor(TENSOR)
 
     def of_examples(self, examples: Sequence[str]) -> ExamplesOfStore:
         """The same cells of some of the examples, in the order given.

@@ -50,8 +50,7 @@ def csv_text(table: pd.DataFrame) -> str:
 
     Lines end as RFC 4180 has it, by which a name with a line break in it is quoted.
     """
-    text: str = table.to_csv(index=table.index.name is not None, lineterminator="\r\n")
-    return text
+    return table.to_csv(index=table.index.name is not None, lineterminator="\r\n")
 
 
 def json_of(result: Result) -> str:

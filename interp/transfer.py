@@ -17,27 +17,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.answer_columns import MIN_PER_CLASS
 from interp.auc import Interval, auc_difference, auc_interval, refitting_factor
-from interp.cell_probe import NoValue, Scores
+from interp.cell_probe import NoValue, Scores, both_classes
 from interp.examples import Question
 from interp.heatmap import Heatmap
 from interp.labels import Labels
 from interp.linear_probes import LinearProbes
 from interp.matrix import Matrix
 from interp.probe import METRIC, best_cell
+from interp.results import meanings_of
 from interp.scales import Scale
 from interp.store import Cells
 
 SCALE = (0.5, 1.0)
 DIFFERENCE_SCALE = Scale(-0.4, 0.4, centre=0.0)
-NO_PROBE = len(NoValue)
-"""Why a cell has no value, beside those of a probe map: it had none where the probe was trained."""
-MEANINGS = " ".join([*(member.name.lower() for member in NoValue), "no_probe"])
+
+
+class NoTransfer(IntEnum):
+    """Why a cell has no value; the code goes on from those of a probe map."""
+
+    NO_PROBE = len(NoValue)
+    """It had no value where the probe was trained."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,7 @@ class Probed:
 
     def is_enough(self, scored: Bool[np.ndarray, " example"]) -> bool:
         """Whether there are enough answers of either class."""
-        wrong = self.labels.wrong
-        return bool(min((scored & wrong).sum(), (scored & ~wrong).sum()) >= MIN_PER_CLASS)
+        return bool(both_classes(scored, self.labels.wrong, MIN_PER_CLASS))
 
     def _factor(self, refits: bool) -> float:
         return refitting_factor(self.labels.n_folds) if refits else 1.0
@@ -157,11 +162,11 @@ def transferred_map(
     for row, column in np.ndindex(shape):
         layer, position = store.layers[row], store.positions[column]
         if not probes.has_cell(layer, position):
-            reason[row, column] = NO_PROBE
+            reason[row, column] = NoTransfer.NO_PROBE
             continue
         scores[row, column] = transferred_scores(probes, store, mask, layer, position)
         known_here = np.isfinite(scores[row, column]) & known
-        if min((known_here & wrong).sum(), (known_here & ~wrong).sum()) < MIN_PER_CLASS:
+        if not both_classes(known_here, wrong, MIN_PER_CLASS):
             reason[row, column] = NoValue.TOO_FEW_OF_A_CLASS
             continue
         factor = refitting_factor(probes.n_folds) if (by_fold & known_here).any() else 1.0
@@ -169,18 +174,14 @@ def transferred_map(
         interval = auc_interval(of_known, wrong, group=group, variance_factor=factor)
         value[row, column], low[row, column], high[row, column] = interval
     scored = np.isfinite(scores) & known
-    heatmap = Heatmap.build(
-        value,
-        low,
-        high,
-        scored.sum(2).astype(np.int64),
-        layers=store.layers,
-        positions=list(store.positions),
+    heatmap = Heatmap.of(
+        (value, low, high, scored.sum(2).astype(np.int64)),
+        names=(store.layers, store.positions),
         kind="transferred probe",
         metric=METRIC,
         scale=SCALE,
         extra={"n_wrong": (scored & wrong).sum(2).astype(np.int64), "why_missing": reason},
-        attributes={"why_missing_meanings": MEANINGS},
+        attributes=meanings_of((*NoValue, *NoTransfer)),
     )
     return heatmap, scores
 
@@ -234,7 +235,7 @@ def _own_scores(probed: Probed, place: tuple[int, str] | None) -> Float[np.ndarr
         best = best_cell(probed.scores, probed.labels, probed.store)
         return np.full((1, len(probed.labels.wrong)), np.nan) if best is None else best.scores
     row, column = probed.store.layers.index(place[0]), probed.store.positions.index(place[1])
-    return np.asarray(probed.scores.held_out[row, column])
+    return probed.scores.held_out[row, column]
 
 
 def _scores_elsewhere(probes: LinearProbes, test: Probed, place: tuple[int, str]) -> Float[np.ndarray, "row example"]:

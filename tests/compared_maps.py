@@ -34,12 +34,9 @@ def operand(
         drawn = values + noise - noise.mean(1, keepdims=True)
         of = ExampleValues(drawn, MEAN, ids, ids, tuple(range(len(values))), tuple(columns))
     unknown = np.full_like(values, np.nan)
-    heatmap = Heatmap.build(
-        values,
-        unknown,
-        unknown,
-        np.where(np.isfinite(values), N, 0),
-        positions=columns,
+    heatmap = Heatmap.of(
+        (values, unknown, unknown, np.where(np.isfinite(values), N, 0)),
+        names=(range(len(values)), columns),
         kind="probe",
         metric=f"value of {name}",
         scale=scale or Scale(-5.0, 5.0),

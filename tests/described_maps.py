@@ -29,16 +29,12 @@ def map_of(
     missing = np.isnan(value)
     extra: dict[str, Any] = {"why_missing": np.where(missing, 2, 0).astype(np.int8)}
     extra |= {} if marked is None else {"marked": marked.astype(np.int8)}
-    return Heatmap.build(
-        value,
-        value - half,
-        value + half,
-        np.where(missing, 3, 100),
-        positions=list(names) or [f"column {place}" for place in range(value.shape[1])],
+    return Heatmap.of(
+        (value, value - half, value + half, np.where(missing, 3, 100)),
+        names=(layers or range(len(value)), list(names) or [f"column {place}" for place in range(value.shape[1])]),
         kind="probe",
         metric=metric,
         scale=scale,
-        layers=layers,
         extra=extra,
         attributes={"model": "tiny", "dataset": "cities", "site": "resid_post", "why_missing_meanings": MEANINGS}
         | ({} if marked is None else {"mark": mark})

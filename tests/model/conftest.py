@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -11,6 +12,12 @@ from interp.hooked_transformers import is_installed
 from interp.model_sources import ModelSource
 from interp.models import HookedModel, load_model
 from tests.tiny_models import CONFIGS, HOOKED, saved_model, trained_tokenizer
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test that runs commands, which write to the folder that they are run in."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from interp.heatmap import Heatmap
 from interp.model_sources import ModelSource
 from interp.output_path import Unembedding, unembedding_of
 from tests.row_files import written
+from tests.stored import contents
 
 N = 30
 COUNTRIES = ("France", "Brazil", "Lyon")
@@ -43,10 +44,6 @@ def attribution(source: ModelSource, *flags: str, status: int = 0) -> None:
 
 def folder_of(source: ModelSource) -> Path:
     return Path("figures") / source.name / "asked"
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_two_maps_are_drawn_and_made_once(

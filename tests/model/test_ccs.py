@@ -25,6 +25,8 @@ from interp.store import ActivationStore
 from tests.random_answers import random_answers
 from tests.row_files import written
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 END = 1
 FLAGS = ["--folds", "3", "--starts", "2", "--directions", "10"]
 
@@ -91,11 +93,6 @@ def ccs(source: ModelSource, *flags: str, n: int = 90, status: int = 0) -> None:
     path = answers_that_are_there(Path(), n)
     common = ["--model", str(source.folder), "--dataset", str(path), "--n", str(n), "--dtype", "float32"]
     assert cli.main(["ccs", *common, "--max-new-tokens", "6", *FLAGS, *flags]) == status
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def test_a_map_of_methods_is_drawn_and_made_once(

@@ -29,6 +29,7 @@ from interp.patch_map import MIN_PAIRS
 from interp.patched import PatchedPairs
 from interp.patcher import Patcher
 from tests.row_files import written
+from tests.stored import contents
 from tests.tiny_models import trained_tokenizer
 
 N = 40
@@ -83,10 +84,6 @@ def patch(
 
 def folder_of(source: ModelSource, dataset: str = "asked") -> Path:
     return Path("figures") / source.name / dataset
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_a_map_is_drawn_with_its_pairs_and_made_once(

@@ -25,6 +25,7 @@ from interp.prompt_lens_text import prompt_lens_text
 from interp.prompt_map import COLOURS, PromptMap
 from interp.prompts import rendered, text_tokens
 from interp.token_labels import token_text
+from tests.stored import contents
 
 TEXT = "In which country is the city of São Paulo?\n\t東京は"
 
@@ -182,11 +183,6 @@ def test_a_text_begins_with_the_token_that_begins_texts(model: HookedModel, sour
     assert text_tokens(model.tokenizer, "Lyon", flag="--prompt") == with_bos
 
 
-@pytest.fixture
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 def lens(source: ModelSource, *flags: str, status: int = 0) -> None:
     assert cli.main(["lens", "--model", str(source.folder), "--dtype", "float32", *flags]) == status
 
@@ -195,11 +191,7 @@ def folder_of(source: ModelSource) -> Path:
     return Path("figures") / source.name / "texts"
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-@pytest.mark.usefixtures("_elsewhere")
+@pytest.mark.usefixtures("elsewhere")
 def test_a_prompt_is_read_once_drawn_and_printed(
     source: ModelSource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -238,7 +230,7 @@ def test_a_prompt_is_read_once_drawn_and_printed(
     assert "is the result of another run (prompt: " in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("_elsewhere")
+@pytest.mark.usefixtures("elsewhere")
 def test_every_prompt_has_a_picture_of_its_own(source: ModelSource) -> None:
     lens(source, "--prompt", TEXT)
     first = contents(folder_of(source))
@@ -247,7 +239,7 @@ def test_every_prompt_has_a_picture_of_its_own(source: ModelSource) -> None:
     assert contents(folder_of(source)).items() >= first.items()
 
 
-@pytest.mark.usefixtures("_elsewhere")
+@pytest.mark.usefixtures("elsewhere")
 def test_windows_strides_and_layers_have_pictures_of_their_own(source: ModelSource) -> None:
     lens(source, "--prompt", TEXT, "--tokens=-9-", "--stride", "4", "--layers", "0,2")
     shown = PromptMap.load(folder_of(source) / f"lens-{prompt_name(TEXT)}-tokens-9--stride4-0_2.nc")
@@ -255,7 +247,7 @@ def test_windows_strides_and_layers_have_pictures_of_their_own(source: ModelSour
     assert shown.places == [shown.n_tokens - 9, shown.n_tokens - 5, shown.n_tokens - 1]
 
 
-@pytest.mark.usefixtures("_elsewhere")
+@pytest.mark.usefixtures("elsewhere")
 def test_a_prompt_may_be_a_turn_of_a_chat(source: ModelSource) -> None:
     lens(source, "--prompt", "Lyon?", "--prompt-style", "chat")
     shown = PromptMap.load(folder_of(source) / f"lens-{prompt_name('Lyon?')}.nc")
@@ -263,7 +255,7 @@ def test_a_prompt_may_be_a_turn_of_a_chat(source: ModelSource) -> None:
     assert "".join(texts).endswith("<|im_end|>\n<|im_start|>assistant\n")
 
 
-@pytest.mark.usefixtures("_elsewhere")
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

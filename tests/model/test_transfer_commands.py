@@ -18,10 +18,7 @@ N = 96
 FLAGS = ["--n", str(N), "--folds", "3", "--positions=last_q,-1", "--dtype", "float32"]
 QUICK = ["--permutations", "0", "--bootstraps", "0", "--no-controls"]
 
-
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def answers_file(name: str, wrong_word: str, ids: str) -> Path:

@@ -77,12 +77,9 @@ def test_strengths_are_chosen_among_where_there_are_folds_to_choose_on(flags: di
 
 def test_a_map_without_any_value_says_why() -> None:
     nothing, codes = np.full((2, 3), np.nan), np.array([[3, 3, 1], [3, 3, 1]], dtype=np.int8)
-    heatmap = Heatmap.build(
-        nothing,
-        nothing,
-        nothing,
-        np.full((2, 3), 39),
-        positions=list("abc"),
+    heatmap = Heatmap.of(
+        (nothing, nothing, nothing, np.full((2, 3), 39)),
+        names=(range(len(nothing)), "abc"),
         kind="probe",
         metric="AUC",
         scale=(0.5, 1.0),
@@ -116,12 +113,9 @@ def test_the_metrics_of_the_best_cell_are_told_as_far_as_it_has_them(
     assert tuple(of_cells) == METRICS
     extra = {name: np.full((2, 2), np.nan) if name in missing else array for name, array in of_cells.items()}
     counts = np.full((2, 2), 100)
-    heatmap = Heatmap.build(
-        value,
-        value,
-        value,
-        counts,
-        positions=list("ab"),
+    heatmap = Heatmap.of(
+        (value, value, value, counts),
+        names=(range(len(value)), "ab"),
         kind="probe",
         metric="AUC",
         scale=(0.5, 1.0),
@@ -135,12 +129,9 @@ def test_the_metrics_of_the_best_cell_are_told_as_far_as_it_has_them(
 
 def test_of_cells_that_tie_for_the_best_one_is_told_as_it_is() -> None:
     value = np.array([[0.6, 1.0], [1.0, 0.7]])
-    heatmap = Heatmap.build(
-        value,
-        value - 0.1,
-        value,
-        np.full((2, 2), 100),
-        positions=list("ab"),
+    heatmap = Heatmap.of(
+        (value, value - 0.1, value, np.full((2, 2), 100)),
+        names=(range(len(value)), "ab"),
         kind="probe",
         metric="AUC",
         scale=(0.5, 1.0),

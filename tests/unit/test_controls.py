@@ -67,12 +67,9 @@ def beyond_data(
     scores = Scores(*(np.stack(each)[:, None] for each in zip(*cells, strict=True)))
     values = control_values(of_controls, split, ["-1"])
     ones = np.ones((len(cells), 1))
-    heatmap = Heatmap.build(
-        ones,
-        ones,
-        ones,
-        np.full((len(cells), 1), N),
-        positions=["-1"],
+    heatmap = Heatmap.of(
+        (ones, ones, ones, np.full((len(cells), 1), N)),
+        names=(range(len(ones)), ["-1"]),
         kind="probe",
         metric="AUC",
         scale=(0.5, 1.0),
@@ -367,12 +364,9 @@ def test_a_cell_has_its_own_marks_and_keeps_its_own_reason() -> None:
     why = np.zeros((3, 2), dtype=np.int8)
     why[0, 0] = NoValue.ACTIVATIONS_NOT_FINITE
     value = np.where(why == 0, 0.5, np.nan)
-    heatmap = Heatmap.build(
-        value,
-        value,
-        value,
-        (tokens != MISSING).sum(0)[None].repeat(3, axis=0),
-        positions=["last_q", "-1"],
+    heatmap = Heatmap.of(
+        (value, value, value, (tokens != MISSING).sum(0)[None].repeat(3, axis=0)),
+        names=(range(len(value)), ["last_q", "-1"]),
         kind="probe",
         metric="AUC",
         scale=(0.5, 1.0),

@@ -20,16 +20,12 @@ def heatmap_of(
     layers: list[int] | None = None,
     scale: Scale | tuple[float, float] = (0.5, 1.0),
 ) -> Heatmap:
-    return Heatmap.build(
-        value,
-        value - 0.05,
-        value + 0.05,
-        np.full(value.shape, 100),
-        positions=positions or [f"-{k}" for k in range(value.shape[1], 0, -1)],
+    return Heatmap.of(
+        (value, value - 0.05, value + 0.05, np.full(value.shape, 100)),
+        names=(layers or range(len(value)), positions or [f"-{k}" for k in range(value.shape[1], 0, -1)]),
         kind="probe",
         metric="AUC of error detection",
         scale=scale,
-        layers=layers,
         extra={"n_wrong": np.full(value.shape, 40)},
         attributes={"model": "tiny", "identity": '{"seed": 0}'},
     )
@@ -66,9 +62,6 @@ def test_what_is_no_heatmap_is_refused() -> None:
 def test_layers_keep_the_models_numbers(tmp_path: Path) -> None:
     heatmap_of(np.full((3, 2), 0.7), layers=[2, 5, 6]).save(tmp_path / "some.nc")
     assert Heatmap.load(tmp_path / "some.nc").layers == [2, 5, 6]
-    for name, layers in (("all.nc", [0, 1, 2]), ("default.nc", None)):
-        heatmap_of(np.full((3, 2), 0.7), layers=layers).save(tmp_path / name)
-    assert (tmp_path / "all.nc").read_bytes() == (tmp_path / "default.nc").read_bytes()
     with pytest.raises(ValueError, match=r"layers that do not ascend: \[2, 5, 5\]"):
         heatmap_of(np.full((3, 2), 0.7), layers=[2, 5, 5])
 
@@ -217,12 +210,9 @@ def test_what_has_no_logarithm_is_missing_on_a_log_scale() -> None:
     values = np.array([[0.0, -1.0, 1.0, np.e]])
     np.testing.assert_allclose(Scale(0.1, 10.0, "log").placed(values), [[np.nan, np.nan, 0, 1]])
     unknown = np.full_like(values, np.nan)
-    heatmap = Heatmap.build(
-        values,
-        unknown,
-        unknown,
-        np.ones(values.shape, dtype=np.int64),
-        positions=list("abcd"),
+    heatmap = Heatmap.of(
+        (values, unknown, unknown, np.ones(values.shape, dtype=np.int64)),
+        names=(range(len(values)), "abcd"),
         kind="norm",
         metric="ratio",
         scale=Scale(0.1, 10.0, "log"),

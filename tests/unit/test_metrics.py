@@ -62,8 +62,8 @@ def test_scores_that_know_no_share_of_errors_have_no_calibration_error(kind: str
     features = torch.from_numpy(np.random.default_rng(3).normal(size=(100, 4)))
     of_cell = cell_scores(features, np.ones(100, dtype=bool), labels, Probing(kind=kind, k=2))
     cell = np.full((1, 1), 0.5)
-    names = {"layers": [0], "positions": ["-1"], "kind": "probe", "metric": "AUC", "scale": (0.5, 1.0)}
-    heatmap = Heatmap.build(cell, cell, cell, np.full((1, 1), 100), **names)
+    values, names = (cell, cell, cell, np.full((1, 1), 100)), ([0], ["-1"])
+    heatmap = Heatmap.of(values, names=names, kind="probe", metric="AUC", scale=(0.5, 1.0))
     found = with_metrics(heatmap, Scores(*(each[None, None] for each in of_cell)), labels, kind=kind)
     missing = set(METRICS) - set(found.data)
     assert missing == (set() if has_log_odds else {"calibration_error"})

@@ -25,7 +25,7 @@ from interp.matrix import Matrix
 from interp.matrix_figure import matrix_figure
 from interp.plot import save_figure
 from interp.probe import best_cell, out_of_fold_scores, probe_map
-from interp.transfer import NO_PROBE, Probed, transfer_matrices, transferred_map, transferred_scores
+from interp.transfer import NoTransfer, Probed, transfer_matrices, transferred_map, transferred_scores
 from tests.row_files import written
 from tests.stored import store_of
 
@@ -206,8 +206,8 @@ def test_where_nothing_was_probed_there_is_no_value(sets: list[Probed]) -> None:
     probes = type(probes_of(a))(probes_of(a).layers, probes_of(a).positions, probes_of(a).fold, arrays, {})
     heatmap, _ = transferred_map(probes, b.store, b.mask, b.labels.wrong, b.labels.side)
     assert np.isnan(heatmap.data["value"].values[0, 0])
-    assert heatmap.data["why_missing"].values[0, 0] == NO_PROBE
-    assert heatmap.data.attrs["why_missing_meanings"].split()[NO_PROBE] == "no_probe"
+    assert heatmap.data["why_missing"].values[0, 0] == NoTransfer.NO_PROBE
+    assert heatmap.data.attrs["why_missing_meanings"].split()[NoTransfer.NO_PROBE] == "no_probe"
     heatmap, _ = transferred_map(probes_of(a), b.store, b.mask, np.zeros(N, dtype=bool), b.labels.side)
     assert np.isnan(heatmap.data["value"].values).all()
 
