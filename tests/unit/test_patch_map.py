@@ -24,7 +24,9 @@ from interp.patch_map import (
     MIN_PAIRS,
     Effects,
     effects_of,
+    pair_examples,
     pair_map,
+    past_half_way,
     patch_map,
     peak_shares,
     sign_flip_p_values,
@@ -159,6 +161,14 @@ def test_what_goes_the_other_way_is_not_past_half_way(receives_clean: bool, beyo
     assert set(mapped(away, receives_clean=receives_clean).data["over_half"].values.flat) == {0.0}
 
 
+@pytest.mark.parametrize("unpatched", [0.0, 1.0])
+def test_half_way_is_not_past_it(unpatched: float) -> None:
+    values = np.full((2, 1, 3), 0.5)
+    values[0, 0, 1:] = 0.5 - 1e-9, 0.5 + 1e-9
+    past = past_half_way(Effects(values, unpatched, "Recovery of score"), values)["over_half"]
+    assert past.tolist() == [[0.0, *([0.0, 0.5] if unpatched == 0 else [0.5, 0.0])]]
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_only_recovery_has_a_half(metric: str) -> None:
     assert ("over_half" in mapped(patched_pairs(), metric).data) == (metric == "recovery")
@@ -250,6 +260,30 @@ def test_what_restores_all_does_not_hide_what_restores_a_fifth() -> None:
     assert (corrected[4:, 3] <= 0.05).all()
     assert (corrected[:3, 1] <= 0.05).all()
     assert (corrected <= 0.05).sum() == 5
+
+
+def test_the_same_mean_by_other_rounding_is_the_same() -> None:
+    """Sums of tenths are off by rounding, those of whole numbers are not: each is as likely as the other by chance."""
+    whole = np.random.default_rng(1).integers(-3, 9, size=(8, 3, 4)).astype(np.float64)
+    exact, rounded = (
+        sign_flip_p_values(each, draws=2_000, rng=np.random.default_rng(2)) for each in (whole, 0.1 * whole)
+    )
+    np.testing.assert_array_equal(exact, rounded)
+
+
+def test_what_is_as_likely_as_one_in_twenty_anywhere_in_the_map_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, corrected = np.full((3, 2), 0.01), np.array([[0.04, 0.05], [0.0501, 0.3], [1.0, np.nan]])
+    monkeypatch.setattr("interp.patch_map.sign_flip_p_values", lambda *_, **__: (alone, corrected))
+    assert mapped(patched_pairs()).data["marked"].values.tolist() == [[1, 1], [0, 0], [0, 0]]
+
+
+def test_examples_of_a_map_are_what_every_pair_gives() -> None:
+    found = effects(patched_pairs())
+    ids, groups = patched_pairs().ids, [f"group {row}" for row in range(N_PAIRS)]
+    examples = pair_examples(found, ids, groups, layers=LAYERS, positions=POSITIONS)
+    np.testing.assert_array_equal(examples.values[0], found.values)
+    assert (examples.ids, list(examples.groups)) == (ids, groups)
+    assert (list(examples.layers), list(examples.positions)) == (LAYERS, POSITIONS)
 
 
 def test_an_effect_is_marked_and_beside_it_no_more_than_chance_gives() -> None:

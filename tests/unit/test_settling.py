@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from interp.example_values import MEAN, ExampleValues
+from interp.lens_map import MIN_EXAMPLES
+from interp.means import drawn_medians, group_draws, percentile_interval
 from interp.settling import settling, settling_layers
 
 LAYERS, POSITIONS, N = (4, 5, 6, 7), ("last_q", "-1", "-2"), 80
@@ -44,6 +48,29 @@ def test_the_median_is_of_those_that_settle_and_the_share_of_those_that_never_do
 def test_what_is_not_known_of_every_layer_has_no_layer() -> None:
     settled = np.array([[np.nan, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1]])[..., None]
     np.testing.assert_array_equal(settling_layers(settled, LAYERS)[:, 0], [np.nan, 6, np.nan, 4])
+
+
+def test_intervals_are_over_groups_of_examples() -> None:
+    of = examples()
+    groups = tuple(f"group {index // 4:02d}" for index in range(N))
+    found = settling(replace(of, groups=groups), draws=200, seed=3)
+    numbers, rng = np.arange(N) // 4, np.random.default_rng(3)
+    drawn = drawn_medians(settling_layers(of.values[0], LAYERS), group_draws(numbers, 200, rng))
+    low, high = percentile_interval(drawn)
+    for column, name in enumerate(POSITIONS[:2]):
+        assert (found[name].low, found[name].high) == (low[column], high[column])
+
+
+@pytest.mark.parametrize("n", [MIN_EXAMPLES - 1, MIN_EXAMPLES])
+def test_so_many_examples_have_a_median_and_fewer_have_none(n: int) -> None:
+    settled = np.zeros((N, len(LAYERS), 1))
+    settled[:n, 1:] = 1.0
+    ids = tuple(map(str, range(N)))
+    (found,) = settling(ExampleValues(settled[None], MEAN, ids, ids, LAYERS, ("-1",)), draws=20).values()
+    assert found.n == N
+    assert found.never == pytest.approx(1 - n / N)
+    assert np.isnan([found.layer, found.low, found.high]).all() == (n < MIN_EXAMPLES)
+    assert n < MIN_EXAMPLES or found.layer == LAYERS[1]
 
 
 def test_intervals_cover() -> None:
