@@ -125,6 +125,15 @@ def test_recovery_is_missing_where_the_runs_do_not_differ() -> None:
     assert np.isfinite(np.delete(found, 4, axis=0)).all()
 
 
+@pytest.mark.parametrize("receives_clean", [False, True])
+def test_recovery_is_the_same_from_below_and_from_above(receives_clean: bool) -> None:
+    """Where the clean run's score is below the corrupted one's, as a margin below 0 allows."""
+    patched = patched_pairs()
+    turned = replace(patched, values=-patched.values, clean=-patched.clean, corrupt=-patched.corrupt)
+    found, expected = (effects(each, receives_clean=receives_clean).values for each in (turned, patched))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_what_is_drawn_says_what_it_is_of() -> None:
     patched = patched_pairs()
     words = {metric: effects(patched, metric).words for metric in METRICS}
@@ -300,9 +309,10 @@ def test_an_effect_is_marked_and_beside_it_no_more_than_chance_gives() -> None:
     assert sum(others) <= 4
 
 
-def test_what_changes_nothing_at_all_is_not_marked() -> None:
-    patched = reading_as(patched_pairs(), patched_pairs().corrupt)
-    data = mapped(patched).data
+@pytest.mark.parametrize("receives_clean", [False, True])
+def test_what_changes_nothing_at_all_is_not_marked(receives_clean: bool) -> None:
+    own = patched_pairs().clean if receives_clean else patched_pairs().corrupt
+    data = mapped(reading_as(patched_pairs(), own), receives_clean=receives_clean).data
     assert not data["marked"].any()
     assert (data["p"] == 1).all()
     assert (data["p_corrected"] == 1).all()

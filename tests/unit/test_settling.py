@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -51,14 +49,25 @@ def test_what_is_not_known_of_every_layer_has_no_layer() -> None:
 
 
 def test_intervals_are_over_groups_of_examples() -> None:
-    of = examples()
-    groups = tuple(f"group {index // 4:02d}" for index in range(N))
-    found = settling(replace(of, groups=groups), draws=200, seed=3)
-    numbers, rng = np.arange(N) // 4, np.random.default_rng(3)
-    drawn = drawn_medians(settling_layers(of.values[0], LAYERS), group_draws(numbers, 200, rng))
+    layers = tuple(range(60))
+    at = np.random.default_rng(5).integers(0, 50, size=(N, 1))
+    settled = (np.array(layers)[:, None] >= at[:, None]).astype(float)
+    ids, groups = (tuple(f"{name} {number:02d}" for number in range(N)) for name in ("q", "group"))
+    groups = tuple(groups[number // 4] for number in range(N))
+    (found,) = settling(ExampleValues(settled[None], MEAN, ids, groups, layers, ("-1",)), draws=200, seed=3).values()
+    drawn = drawn_medians(at.astype(float), group_draws(np.arange(N) // 4, 200, np.random.default_rng(3)))
     low, high = percentile_interval(drawn)
-    for column, name in enumerate(POSITIONS[:2]):
-        assert (found[name].low, found[name].high) == (low[column], high[column])
+    assert (found.low, found.high) == (low[0], high[0])
+
+
+def test_an_example_counts_where_every_layer_of_it_is_known() -> None:
+    settled = np.array([[0, 0, 1, 1], [np.nan, 0, 1, 1], [np.nan] * 4])[..., None]
+    for n, never in ((1, 0.0), (0, np.nan)):
+        values = settled[1 - n :]
+        ids = tuple(map(str, range(len(values))))
+        (found,) = settling(ExampleValues(values[None], MEAN, ids, ids, LAYERS, ("-1",)), draws=20).values()
+        assert found.n == n
+        np.testing.assert_equal(found.never, never)
 
 
 @pytest.mark.parametrize("n", [MIN_EXAMPLES - 1, MIN_EXAMPLES])
