@@ -271,6 +271,18 @@ def test_what_restores_all_does_not_hide_what_restores_a_fifth() -> None:
     assert (corrected <= 0.05).sum() == 5
 
 
+def test_what_no_draw_reaches_is_as_likely_as_the_map_itself_among_all_draws() -> None:
+    for each in sign_flip_p_values(np.ones((60, 2, 3)), draws=99, rng=np.random.default_rng(0)):
+        assert (each == 1 / 100).all()
+
+
+def test_effects_below_0_are_as_likely_as_those_above() -> None:
+    effects = np.random.default_rng(0).normal(0.2, 1.0, size=(20, 3, 4)) * np.array([1, -1, 1, -1])
+    above, below = (sign_flip_p_values(each, draws=99, rng=np.random.default_rng(1)) for each in (effects, -effects))
+    np.testing.assert_array_equal(above, below)
+    assert (above[0] < 1).any(1).all()
+
+
 def test_the_same_mean_by_other_rounding_is_the_same() -> None:
     """Sums of tenths are off by rounding, those of whole numbers are not: each is as likely as the other by chance."""
     whole = np.random.default_rng(1).integers(-3, 9, size=(8, 3, 4)).astype(np.float64)
@@ -323,6 +335,7 @@ def test_what_changes_nothing_at_all_is_not_marked(receives_clean: bool) -> None
     ("pairs", "why", "reason", "n"),
     [
         *((slice(None), why, why, 0) for why in OF_PAIRS),
+        (slice(1, None), NoValue.AFTER_THE_READ_OUT, NoValue.TOO_FEW_PAIRS, 1),
         (slice(MIN_PAIRS - 1, None), NoValue.NO_PAIR_HAS_THE_POSITION, NoValue.TOO_FEW_PAIRS, MIN_PAIRS - 1),
         (slice(MIN_PAIRS, None), NoValue.AFTER_THE_READ_OUT, NoValue.HAS_VALUE, MIN_PAIRS),
     ],
