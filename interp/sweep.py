@@ -71,7 +71,7 @@ def patched_readings(
     else:
         passes = shared_passes(
             columns,
-            depth=sum(model.cfg.n_layers - unit.first for unit in units) / model.cfg.n_layers,
+            depth=_depth(units, model.cfg.n_layers),
             pass_tokens=pass_tokens(model),
             most=lambda width: max(budget // (len(units) * width), 1),
         )
@@ -93,6 +93,12 @@ def patched_readings(
     return [
         Readings(*(each[start : start + len(units)] for each in readings)) for start in range(0, len(own), len(units))
     ]
+
+
+def _depth(units: Sequence[Unit], n_layers: int) -> float:
+    """How many times through all blocks a column's tokens go: each row from its first layer on, one up to there too."""
+    firsts = [unit.first for unit in units]
+    return (sum(n_layers - first for first in firsts) + min(firsts)) / n_layers
 
 
 def shared_passes(

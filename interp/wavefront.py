@@ -15,8 +15,9 @@ A patch at layer l and token p can change nothing below block l and nothing befo
 5. After the last block the streams at the places that are read go through the output path; nothing else does.
 
 The rows that are patched at layer l run through blocks l … L-1 for tokens p … T-1: L (L + 1) / 2 × (T - p) block-tokens
-for a column, where a sweep of whole forward passes runs L² × T. Columns of several receivers and of neighbouring tokens
-share a pass that begins at the first of them. Every patched run is exact: no step is an approximation.
+for a column, where a sweep of whole forward passes runs L² × T. Below the first layer that is patched one row runs all
+the same. Columns of several receivers and of neighbouring tokens share a pass that begins at the first of them. Every
+patched run is exact: no step is an approximation.
 """
 
 from __future__ import annotations

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from jaxtyping import Float
 
+from interp import gradient_passes
 from interp.activations import site_activations
 from interp.attribution_patching import attributed_effects
 from interp.errors import InputError
@@ -243,6 +244,50 @@ def test_receivers_that_share_a_pass_do_not_touch_each_other(
     torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
 
 
+def test_rows_that_do_not_fit_together_are_run_in_halves(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    units, receivers = layers_of(model), recordings(model, RUNS[:2])
+    jobs = jobs_of(own_and_donors(model, "resid_pre")[1])
+    together = attributed_effects(model, "resid_pre", units, receivers, jobs, WEIGHTS, steps=2)
+    whole = gradient_passes.run_until
+
+    def little(model: HookedModel, tokens: torch.Tensor, *given: Any, **passed: Any) -> None:
+        if len(tokens) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        whole(model, tokens, *given, **passed)
+
+    monkeypatch.setattr(gradient_passes, "run_until", little)
+    halves = attributed_effects(model, "resid_pre", units, receivers, jobs, WEIGHTS, steps=2)
+    torch.testing.assert_close(halves, together, rtol=1e-3, atol=1e-4)
+
+
+def test_a_pass_has_no_more_tokens_than_its_budget(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    units, receivers = layers_of(model), recordings(model, RUNS[:2])
+    jobs, seen, whole = jobs_of(own_and_donors(model, "resid_pre")[1]), [], gradient_passes.run_until
+
+    def counted(model: HookedModel, tokens: torch.Tensor, *given: Any, **passed: Any) -> None:
+        seen.append(tokens.numel())
+        whole(model, tokens, *given, **passed)
+
+    monkeypatch.setattr(gradient_passes, "run_until", counted)
+    for budget in (12, 24, 33, 36, 60):
+        seen.clear()
+        monkeypatch.setitem(gradient_passes.TOKEN_BUDGETS, "cpu", budget)
+        attributed_effects(model, "resid_pre", units, receivers, jobs, WEIGHTS, steps=2)
+        assert max(seen) <= budget
+
+
+def test_recordings_are_left_as_they_were(model: HookedModel) -> None:
+    receivers = recordings(model, RUNS[:2])
+    before = [receiver.stream.clone() for receiver in receivers]
+    donors = own_and_donors(model, "resid_pre")[1]
+    for embeddings in (None, [donor[0] for donor in donors]):
+        attributed_effects(
+            model, "resid_pre", layers_of(model), receivers, jobs_of(donors), WEIGHTS, steps=2, embeddings=embeddings
+        )
+    for receiver, stream in zip(receivers, before, strict=True):
+        assert torch.equal(receiver.stream, stream)
+
+
 def test_a_corrupted_run_is_differentiated_where_it_is(model: HookedModel) -> None:
     def corruption(stream: Float[torch.Tensor, "run pos d_model"]) -> torch.Tensor:
         stream[:, 1:3] += torch.linspace(-1, 1, stream.shape[-1])
@@ -283,6 +328,8 @@ def test_the_model_is_left_as_it_was(model: HookedModel) -> None:
 def test_no_jobs_have_no_effects(model: HookedModel) -> None:
     effects = attributed_effects(model, "resid_pre", layers_of(model), recordings(model, RUNS[:1]), [], WEIGHTS)
     assert effects.shape == (0, model.cfg.n_layers)
+    jobs = jobs_of(own_and_donors(model, "resid_pre")[1])
+    assert attributed_effects(model, "resid_pre", [], recordings(model, RUNS[:2]), jobs, WEIGHTS).shape == (6, 0)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from analyses import cli
+from interp import contrast_pairs as contrast_pairs_module
 from interp.contrast_pairs import ContrastPair, contrast_pairs, verdict_logits
 from interp.contrast_probes import METHODS, RANDOM
 from interp.errors import InputError
+from interp.examples import Span
 from interp.heatmap import Heatmap
 from interp.model_sources import ModelSource
 from interp.models import HookedModel
@@ -33,7 +36,10 @@ FLAGS = ["--folds", "3", "--starts", "2", "--directions", "10"]
 
 @pytest.fixture(scope="module")
 def pairs(tokenizer: PreTrainedTokenizerFast) -> list[ContrastPair]:
-    answers = [replace(answer, token_ids=(*answer.token_ids, END)) for answer in random_answers(5)]
+    answers = [
+        replace(answer, token_ids=(*answer.token_ids, END), prompt=answer.generated, spans={"question": Span(0, 1)})
+        for answer in random_answers(5)
+    ]
     return contrast_pairs(tokenizer, answers, {END}, "chat")
 
 
@@ -48,6 +54,8 @@ def test_a_pair_is_the_conversation_with_either_reply(
             assert half.token_ids == (*conversation, *tokenizer(word)["input_ids"])
             assert half.text == word
             assert half.question == answer.question
+            assert (half.n_prompt, half.ended) == (len(conversation), False)
+            assert (half.exact, half.prompt, half.spans) == (None, None, {}), "those of the answer are not its own"
             assert position_table([half], ["-1"])["token"].item() == len(half.token_ids) - 1
 
 
@@ -74,6 +82,21 @@ def test_the_models_own_verdict_is_the_difference_of_its_logits(
             logits = network(torch.tensor([pair.asked.tokens])).logits[0, -1]
         expected.append(float(logits[yes] - logits[no]))
     np.testing.assert_allclose(verdict_logits(model, [pair.asked for pair in pairs]), expected, atol=1e-4)
+
+
+def test_verdicts_that_do_not_fit_together_are_read_in_halves(
+    model: HookedModel, pairs: list[ContrastPair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [pair.asked for pair in pairs]
+    expected, whole = verdict_logits(model, asked), contrast_pairs_module.batch_activations
+
+    def little(model: HookedModel, sequences: Sequence[Sequence[int]], *rest: Any) -> Any:
+        if len(sequences) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return whole(model, sequences, *rest)
+
+    monkeypatch.setattr(contrast_pairs_module, "batch_activations", little)
+    np.testing.assert_allclose(verdict_logits(model, asked), expected, atol=1e-5)
 
 
 def answers_that_are_there(folder: Path, n: int = 90) -> Path:

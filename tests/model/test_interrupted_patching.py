@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 
 from interp import patch
+from interp.interventions import Intervention
 from interp.models import HookedModel
+from interp.pairs import Pair
 from interp.patched import PatchedPairs
 from interp.patched_parts import PatchedParts
 from interp.patcher import Patcher
-from tests.made_pairs import PAIRS, patched
+from interp.patching import units_of
+from tests.made_pairs import ENTERS, N_LAYERS, PAIRS, candidates_of, cells_of, patched
 
 POSITIONS = ["subject_last", "last_q"]
 
@@ -88,6 +91,44 @@ def test_so_many_pairs_are_so_many_over_all_parts(model: HookedModel, handfuls: 
     handfuls.forget()
     assert len(sweep(model, tmp_path, margin=margin, n=3).ids) == 3
     assert handfuls.seen[0] == (0,), "parts of a sweep of two pairs are none of a sweep of three"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"pairs": PAIRS[::-1]},
+        {"readout": "whole"},
+        {"positions": POSITIONS[::-1]},
+        {"layers": [0, 2]},
+        {"at_once": 2},
+        {"margin": -1000.0},
+        {"direction": "noise"},
+    ],
+    ids=lambda changed: "-".join(changed),
+)
+def test_parts_of_a_sweep_that_differs_in_anything_are_none_of_it(
+    model: HookedModel, handfuls: Handfuls, tmp_path: Path, changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swept(
+        kept: PatchedParts | None,
+        *,
+        pairs: Sequence[Pair] = PAIRS,
+        readout: str = "answer",
+        positions: Sequence[str] = POSITIONS,
+        layers: Sequence[int] = (0, 1, 2),
+        at_once: int = 1,
+        **settings: Any,
+    ) -> PatchedPairs:
+        monkeypatch.setattr(patch, "PAIRS_AT_ONCE", at_once)
+        candidates, cells = candidates_of(pairs, model, readout), cells_of(pairs, positions)
+        units, intervention = units_of(layers, n_layers=N_LAYERS), Intervention(**ENTERS | settings)
+        return patch.patched_pairs(model, candidates, cells, units, intervention, n=100, kept=kept)
+
+    swept(PatchedParts(tmp_path, "tiny"))
+    expected = swept(None, **changed)
+    handfuls.forget()
+    assert_equal(swept(PatchedParts(tmp_path, "tiny"), **changed), expected)
+    assert len(handfuls.seen) == -(-len(PAIRS) // changed.get("at_once", 1))
 
 
 def test_damaged_and_foreign_parts_are_done_again(

@@ -14,15 +14,18 @@ import torch
 from jaxtyping import Float
 from transformers import PreTrainedTokenizerFast
 
-from interp import patch, patching, readouts
+from interp import patch, patcher, patching, readouts
+from interp.attribution_patching import attributed_effects
 from interp.errors import InputError
 from interp.examples import Answer, Span, TokenizedText
 from interp.interventions import Intervention
 from interp.models import HookedModel
-from interp.pair_runs import trials_of
+from interp.pair_runs import Noise as RunNoise
+from interp.pair_runs import Side, recorded_sides, trials_of
 from interp.pairs import Pair
 from interp.patched import NoValue, PatchedPairs, heads_as_columns
-from interp.patching import units_of
+from interp.patching import Job, Run, Target, units_of
+from interp.recordings import recorded
 from interp.sites import HOOKS, hook_names
 from interp.text_pairs import text_pair
 from tests.made_pairs import (
@@ -335,6 +338,64 @@ def test_noise_on_the_subject_is_restored_as_by_hooks(model: HookedModel, readou
     assert effect > CLEAR
 
 
+def test_noise_is_on_the_runs_that_have_it_whatever_runs_beside_them(model: HookedModel) -> None:
+    run, other = (Run(made_answer.before, (Target(5, 9),)) for made_answer in MADE[1])
+    sides = [Side(run), Side(run, RunNoise(2, 3, seed=1)), Side(other), Side(run, RunNoise(2, 3, seed=2))]
+    together = recorded_sides(model, sides, with_cache=False, deviation=2.0)
+    for side in sides:
+        alone = recorded_sides(model, [side], with_cache=False, deviation=2.0)[side]
+        torch.testing.assert_close(together[side].last, alone.last, rtol=0, atol=1e-5)
+        added = (
+            together[side].stream[0]
+            - recorded_sides(model, [Side(side.run)], with_cache=False)[Side(side.run)].stream[0]
+        )
+        assert added.abs().sum(1).nonzero().flatten().tolist() == ([] if side.noise is None else [2, 3])
+
+
+def test_noise_is_as_large_as_the_first_pairs_subjects_say(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of as many as are held at a time, so that it is the same for every handful of them."""
+    monkeypatch.setattr(patcher, "PAIRS_AT_ONCE", 2)
+    settings = {"corruption": "noise", "draws": 1, "positions": ["last_q"]}
+    of_two, of_four = patched(model, PAIRS[:2], **settings), patched(model, PAIRS, **settings)
+    np.testing.assert_allclose(of_four.corrupt[:, :2], of_two.corrupt, atol=TOLERANCE)
+    turned = patched(model, PAIRS[::-1], **settings)
+    assert np.abs(turned.corrupt[0, ::-1][:2] - of_two.corrupt[0]).min() > CLEAR
+
+
+@pytest.mark.parametrize("direction", ["denoise", "noise"])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_estimates_are_those_of_attribution_patching(model: HookedModel, direction: str, steps: int) -> None:
+    """Of all columns of a run together, each from the donor's token to the receiver's, wherever these are."""
+    positions = ["subject_last", "last_q", "exact_answer_before_first"]
+    found = patched(model, positions=positions, direction=direction, screen_steps=steps)
+    assert np.isnan(found.values[1:]).all(), "nothing but the score is estimated"
+    units, first_stream = units_of(range(N_LAYERS), n_layers=N_LAYERS), ("blocks.0.hook_resid_pre",)
+    names = tuple(hook_names(model, "resid_post"))
+    for row, (clean, corrupt) in enumerate(MADE):
+        receiver, donor = (corrupt, clean) if direction == "denoise" else (clean, corrupt)
+        place = len(receiver.before) - 1
+        run = Run(receiver.before, (Target(place, clean.spelt[0]), Target(place, corrupt.spelt[0])))
+        streams, (embedded,) = (
+            torch.stack(activations(model, donor.before, names)),
+            activations(model, donor.before, first_stream),
+        )
+        effects = attributed_effects(
+            model,
+            "resid_post",
+            units,
+            recorded(model, [run], with_cache=False),
+            [Job(0, receiver.places[name], streams[:, donor.places[name]]) for name in positions],
+            torch.tensor([1.0, -1.0]),
+            steps=steps,
+            embeddings=[embedded[donor.places[name]] for name in positions],
+        )
+        own = direct(model, clean, corrupt, "answer", receiver=receiver, donor=donor, cell=None)[0]
+        known = found.why_missing[row] == NoValue.HAS_VALUE
+        assert known.sum() >= N_LAYERS
+        np.testing.assert_array_equal(np.isfinite(found.values[0, row]), known)
+        np.testing.assert_allclose(found.values[0, row][known], (own + effects.numpy().T)[known], atol=TOLERANCE)
+
+
 @pytest.mark.parametrize(
     ("corruption", "readout", "site"),
     [
@@ -522,6 +583,25 @@ def test_only_pairs_whose_answers_the_model_says_enter_and_the_others_are_counte
     assert len(patched(model, pairs, only_said=False, positions=["last_q"]).ids) == len(pairs)
 
 
+@pytest.mark.parametrize("first", ["best", "other"])
+@pytest.mark.parametrize("side", ["clean", "corrupt"])
+def test_a_whole_answer_is_said_if_its_first_token_is(model: HookedModel, side: str, first: str) -> None:
+    """Of two tokens, of which the model says the one and, where it is put first, the other."""
+    sides = {}
+    for name, subject in (("clean", [150, 151]), ("corrupt", [250, 151])):
+        best = best_token(model, made(name, subject, [50, 51], [200]))
+        other = (best + 1) % 300 + 2
+        spelt = [other, best] if name == side and first == "other" else [best, other]
+        sides[name] = made(name, subject, [50, 51], spelt).answer
+    settings = {"readout": "whole", "only_said": True, "positions": ["last_q"]}
+    pair = Pair(sides["clean"], sides["corrupt"])
+    if first == "best":
+        assert patched(model, [pair], **settings).ids == (pair.id,)
+    else:
+        with pytest.raises(InputError, match=r"the model says another answer \(1\)"):
+            patched(model, [pair], **settings)
+
+
 @pytest.mark.parametrize("readout", ["answer", "whole"])
 def test_only_pairs_whose_scores_differ_by_the_margin_enter(model: HookedModel, readout: str) -> None:
     every = patched(model, readout=readout, positions=["last_q"])
@@ -554,6 +634,23 @@ def test_a_run_that_is_longer_than_the_context_is_refused_by_name(
     told = f"pair c / d has a run of {length} tokens, and the model reads at most {length - 1}; shorten the questions"
     with pytest.raises(InputError, match=told):
         patched(model)
+
+
+@pytest.mark.parametrize("readout", ["answer", "whole"])
+@pytest.mark.parametrize("turned", [False, True], ids=["as-made", "turned-round"])
+@pytest.mark.parametrize("index", range(len(PAIRS)))
+def test_the_longest_of_a_pairs_runs_decides_whether_it_fits(
+    model: HookedModel, index: int, turned: bool, readout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean, corrupt = MADE[index]
+    pairs = turned_round(PAIRS[index : index + 1]) if turned else PAIRS[index : index + 1]
+    spelt = max(len(clean.spelt), len(corrupt.spelt)) - 1 if readout == "whole" else 0
+    longest = max(len(clean.before), len(corrupt.before)) + spelt
+    monkeypatch.setattr(model.cfg, "n_ctx", longest)
+    assert len(patched(model, pairs, readout=readout, positions=["last_q"]).ids) == 1
+    monkeypatch.setattr(model.cfg, "n_ctx", longest - 1)
+    with pytest.raises(InputError, match=f"has a run of {longest} tokens, and the model reads at most {longest - 1};"):
+        patched(model, pairs, readout=readout, positions=["last_q"])
 
 
 @pytest.mark.parametrize(("call", "what"), [(0, "its clean run"), (1, "its corrupted run"), (2, "a patched run")])

@@ -431,8 +431,8 @@ def test_a_name_of_one_row_is_of_no_pair(source: ModelSource, capsys: pytest.Cap
 
 def test_the_first_row_of_a_pair_is_the_clean_one(source: ModelSource) -> None:
     rows = [
-        {"id": name, "question": f"{name}?", "answer": name, "model_answer": name, "pair": f"pair {place // 2}"}
-        for place, name in enumerate(COUNTRIES)
+        {"id": name, "question": f"{name}?", "answer": name, "model_answer": name, "pair": f"pair {place // 2}{space}"}
+        for place, (name, space) in enumerate(zip(COUNTRIES, ("", " ", "  ", ""), strict=True))
     ]
     turned = [rows[place] for place in (1, 0, 3, 2)]
     flags = [*PATCHED, "--pair-column", "pair", "--positions", "last_q", "--overwrite"]

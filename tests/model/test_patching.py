@@ -71,6 +71,12 @@ def site(request: pytest.FixtureRequest, family_source: ModelSource) -> str:
 each_site = pytest.mark.parametrize("site", SITES, indirect=True)
 
 
+@pytest.fixture
+def fresh(source: ModelSource) -> HookedModel:
+    """A model of which nothing is known yet, and whose hooks are its own."""
+    return load_model(source, device="cpu", dtype="float32", backend="bridge")
+
+
 def column_by_column(
     model: HookedModel, site: str, donor: Float[torch.Tensor, "layer pos width"], run: Run
 ) -> Float[torch.Tensor, "place unit target"]:
@@ -101,6 +107,61 @@ def test_a_wavefront_that_is_not_the_plain_sweep_is_not_taken(
         found = why_plain(fresh)
         assert found is not None
         assert re.search(why, found)
+
+
+OFF: dict[str, Callable[[Unit, int, int], bool]] = {
+    "shorter runs": lambda _, place, length: length < 7,
+    "longer runs": lambda _, place, length: length == 7,
+    "the first layer": lambda unit, place, length: unit.first == 0,
+    "a deeper layer": lambda unit, place, length: unit.first > 0,
+    "a later token": lambda _, place, length: place > 2,
+}
+
+
+@pytest.mark.parametrize("where", OFF)
+def test_a_wavefront_that_is_off_in_some_cells_alone_is_not_taken(
+    fresh: HookedModel, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def off(*given: Any) -> torch.Tensor:
+        *_, units, receivers, jobs = given
+        found = wavefront(*given)
+        lengths = [len(receivers[job.receiver].run.tokens) for job in jobs]
+        for row, unit in enumerate(units):
+            for column, (job, length) in enumerate(zip(jobs, lengths, strict=True)):
+                found[row, column] += OFF[where](unit, job.place, length)
+        return found
+
+    monkeypatch.setattr(sweep_choice, "wavefront", off)
+    assert "off by" in (why_plain(fresh) or "")
+
+
+def test_a_wavefront_that_takes_rows_for_heads_is_not_taken(
+    fresh: HookedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def off(*given: Any) -> torch.Tensor:
+        return wavefront(*given) + float(len(given[-1]) == fresh.cfg.n_heads)
+
+    monkeypatch.setattr(sweep_choice, "wavefront", off)
+    assert "off by" in (why_plain(fresh) or "")
+
+
+def test_every_site_is_tried_once_and_patched_as_it_turned_out(
+    fresh: HookedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+    taken: list[str] = []
+
+    def off_at_mlps(model: HookedModel, site: str, *given: Any) -> torch.Tensor:
+        tried.append(site)
+        return wavefront(model, site, *given) + float(site == "mlp_out")
+
+    monkeypatch.setattr(sweep_choice, "wavefront", off_at_mlps)
+    monkeypatch.setattr(sweep, "wavefront", lambda *given: taken.append(given[1]) or wavefront(*given))
+    receivers = records(fresh, [read_at(OTHER, 9)])
+    for site in ("attn_out", "mlp_out", "resid_post", "mlp_out", "attn_out"):
+        patched_readings(fresh, site, [Unit(0, 0)], receivers, [Job(0, 4, of_run(fresh, CLEAN, site)[:, 4])])
+    assert taken == ["attn_out", "resid_post", "attn_out"]
+    assert sorted(tried) == ["attn_out", "mlp_out", "resid_post"]
 
 
 def test_as_many_columns_in_a_pass_as_heads_are_the_plain_sweep(family_model: HookedModel) -> None:
@@ -303,14 +364,95 @@ def test_a_patch_takes_the_noise_from_its_token(family_model: HookedModel) -> No
         assert_same_effect(each.logit[0], noisy_logits([name for name in names if name != place]), baseline)
 
 
-def test_logits_are_read_some_rows_at_a_time(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rows", [1, 2])
+def test_logits_are_read_some_rows_at_a_time(model: HookedModel, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     receivers = records(model, RUNS)
     stream, runs = torch.stack([each.final for each in receivers]), [each.run for each in receivers]
-    together = readings_of(model, stream, runs)
-    monkeypatch.setattr(patching, "LOGIT_VALUES", 1)
-    for ours, expected in zip(readings_of(model, stream, runs), together, strict=True):
-        torch.testing.assert_close(ours, expected, rtol=0, atol=TOLERANCE, equal_nan=True)
-    assert together.kl.isnan().all(), "nothing was given to measure it from"
+    assert readings_of(model, stream, runs).kl.isnan().all(), "nothing was given to measure it from"
+    drawn = torch.randn(len(runs), model.cfg.d_vocab, generator=torch.Generator().manual_seed(0))
+    references = list(drawn.log_softmax(1))
+    together = readings_of(model, stream, runs, references)
+    read, whole = [], patching.output_logits
+    monkeypatch.setattr(patching, "output_logits", lambda *given: read.append(len(given[1])) or whole(*given))
+    n_places = len(runs[0].places)
+    monkeypatch.setattr(patching, "LOGIT_VALUES", rows * n_places * model.cfg.d_vocab)
+    for ours, expected in zip(readings_of(model, stream, runs, references), together, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=0, atol=TOLERANCE)
+    assert (sum(read), max(read)) == (len(runs) * n_places, rows * n_places)
+
+
+class BlockTokens:
+    """How many tokens each call of each block sees, through all rows."""
+
+    def __init__(self, model: HookedModel) -> None:
+        self.seen: list[int] = []
+        for layer in range(model.cfg.n_layers):
+            model.hook_dict[f"blocks.{layer}.hook_resid_pre"].register_forward_pre_hook(self._count)
+
+    def _count(self, _: torch.nn.Module, given: tuple[torch.Tensor]) -> None:
+        self.seen.append(given[0].shape[0] * given[0].shape[1])
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_no_block_sees_more_tokens_than_its_budget(
+    fresh: HookedModel, plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    donor, receivers = of_run(fresh, tokens_of(13, seed=5), "resid_post"), records(fresh, RUNS)
+    units = [Unit(0, 0), Unit(2, 2)]
+    jobs = [Job(receiver, place, donor[:, place]) for receiver, place in COLUMNS]
+    patched = partial(patched_readings, fresh, "resid_post", units, receivers, jobs, plain=plain)
+    expected, tokens = patched(), BlockTokens(fresh)
+    monkeypatch.setitem(patching.PASS_TOKENS, "cpu", 1e6)
+    for budget in range(26, 300, 12):
+        tokens.seen.clear()
+        monkeypatch.setitem(sweep.TOKEN_BUDGETS, "cpu", budget)
+        for ours, own in zip(patched(), expected, strict=True):
+            assert_near(ours.logit, own.logit)
+        assert max(tokens.seen) <= budget
+
+
+def test_columns_share_passes_by_what_they_cost(fresh: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many tokens run through blocks as the plan of the passes reckons with."""
+    donor, (receiver,) = of_run(fresh, CLEAN, "mlp_out"), records(fresh, [read_at(OTHER, 9)])
+    depths: list[float] = []
+    whole = sweep.shared_passes
+    monkeypatch.setattr(sweep, "shared_passes", lambda *given, **of: depths.append(of["depth"]) or whole(*given, **of))
+    for units in ([Unit(0, 0)], [Unit(2, 2)], [Unit(0, 0), Unit(2, 2)], [Unit(0, 1), Unit(0, 2), Unit(1, 2)]):
+        assert why_plain(fresh, "mlp_out") is None
+        tokens = BlockTokens(fresh)
+        patched_readings(fresh, "mlp_out", units, [receiver], [Job(0, 4, donor[:, 4])])
+        assert sum(tokens.seen) == pytest.approx(depths.pop() * fresh.cfg.n_layers * (len(OTHER) - 4))
+
+
+def test_columns_that_do_not_fit_together_are_patched_in_halves(
+    model: HookedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    donor, receivers = of_run(model, LONG, "resid_post"), records(model, RUNS)
+    jobs = [Job(receiver, place, donor[:, place]) for receiver, place in COLUMNS]
+    patched = partial(patched_readings, model, "resid_post", rows_of(model, "resid_post"), receivers, jobs)
+    monkeypatch.setitem(patching.PASS_TOKENS, "cpu", 1e6)
+    expected, ran = patched(), []
+
+    def little(*given: Any) -> torch.Tensor:
+        if len(given[-1]) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        ran.append(len(given[-1]))
+        return wavefront(*given)
+
+    monkeypatch.setattr(sweep, "wavefront", little)
+    for ours, own in zip(patched(), expected, strict=True):
+        assert_near(ours.logit, own.logit)
+    assert ran == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("device", "kind"), [("cpu", "cpu"), ("cuda", "cuda"), ("cuda:1", "cuda"), ("mps", "mps"), ("xpu", "cpu")]
+)
+def test_what_a_pass_costs_is_that_of_the_kind_of_device(
+    model: HookedModel, device: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model.cfg, "device", device)
+    assert patching.pass_tokens(model) == patching.PASS_TOKENS[kind]
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["passes", "fails"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from random import Random
 from typing import NamedTuple
 
@@ -10,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analyses import patch_pairs, patching
 from interp.errors import InputError
 from interp.examples import Answer, Question, Span, TokenizedText
 from interp.pairs import Pair, given_pairs, groups_of_pairs, matched, subject_tokens
+from interp.questions import QuestionSet
+from interp.vocabulary import Vocabulary
 
 ENDS = tuple(range(1, 9))
 PROMPT = TokenizedText("x" * len(ENDS), ENDS, ENDS)
@@ -163,6 +167,30 @@ def test_given_pairs_are_two_rows_of_one_name_the_clean_one_first() -> None:
     pairs, dropped = given_pairs(answers, names, misfit=same_name)
     assert [pair.id for pair in pairs] == ["q0 / q2", "q1 / q3"]
     assert dropped == {"the same name": 1}
+
+
+PAIR_NAMES = ("a", "a b", "ab", "7", "É")
+around = st.sampled_from(["", " ", "  ", "\t", "\n", "\u00a0"])
+
+
+def pairs_of_column(names: Mapping[str, str | int], answers: list[Answer]) -> list[tuple[str, str]]:
+    """The questions that a column of a file pairs, for the verdict: a right answer and a wrong one."""
+    questions = QuestionSet("test", (), Vocabulary({}), "nobody", columns={"pair": names})
+    config = patching.Config(pair_column="pair", readout="verdict")
+    pairs, dropped = patch_pairs.pairs_of(config, questions, answers, lambda *_: None)
+    assert not dropped
+    return [(pair.clean.question.id, pair.corrupt.question.id) for pair in pairs]
+
+
+@given(rows=st.permutations(PAIR_NAMES * 2), data=st.data())
+def test_spaces_around_a_pairs_name_in_a_file_are_none_of_it(rows: list[str], data: st.DataObject) -> None:
+    """Within it they are; and a number is the name that it is written as."""
+    answers = [replace(answer(f"q{row}"), correct=name not in rows[:row]) for row, name in enumerate(rows)]
+    names = {f"q{row}": data.draw(around) + name + data.draw(around) for row, name in enumerate(rows)}
+    expected = [(f"q{rows.index(name)}", f"q{rows.index(name, rows.index(name) + 1)}") for name in dict.fromkeys(rows)]
+    assert pairs_of_column(names, answers) == expected
+    number = {identifier: 7 for identifier, name in names.items() if name == "7"}
+    assert pairs_of_column(names | number, answers) == expected
 
 
 def test_given_pairs_are_in_the_order_of_the_file_whatever_the_order_of_the_answers() -> None:

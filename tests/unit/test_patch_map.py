@@ -24,7 +24,9 @@ from interp.patch_map import (
     MIN_PAIRS,
     Effects,
     effects_of,
+    pair_examples,
     pair_map,
+    past_half_way,
     patch_map,
     peak_shares,
     sign_flip_p_values,
@@ -123,6 +125,15 @@ def test_recovery_is_missing_where_the_runs_do_not_differ() -> None:
     assert np.isfinite(np.delete(found, 4, axis=0)).all()
 
 
+@pytest.mark.parametrize("receives_clean", [False, True])
+def test_recovery_is_the_same_from_below_and_from_above(receives_clean: bool) -> None:
+    """Where the clean run's score is below the corrupted one's, as a margin below 0 allows."""
+    patched = patched_pairs()
+    turned = replace(patched, values=-patched.values, clean=-patched.clean, corrupt=-patched.corrupt)
+    found, expected = (effects(each, receives_clean=receives_clean).values for each in (turned, patched))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_what_is_drawn_says_what_it_is_of() -> None:
     patched = patched_pairs()
     words = {metric: effects(patched, metric).words for metric in METRICS}
@@ -157,6 +168,14 @@ def test_what_goes_the_other_way_is_not_past_half_way(receives_clean: bool, beyo
     patched = patched_pairs()
     away = reading_as(patched, beyond * patched.clean + (1 - beyond) * patched.corrupt)
     assert set(mapped(away, receives_clean=receives_clean).data["over_half"].values.flat) == {0.0}
+
+
+@pytest.mark.parametrize("unpatched", [0.0, 1.0])
+def test_half_way_is_not_past_it(unpatched: float) -> None:
+    values = np.full((2, 1, 3), 0.5)
+    values[0, 0, 1:] = 0.5 - 1e-9, 0.5 + 1e-9
+    past = past_half_way(Effects(values, unpatched, "Recovery of score"), values)["over_half"]
+    assert past.tolist() == [[0.0, *([0.0, 0.5] if unpatched == 0 else [0.5, 0.0])]]
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -252,6 +271,42 @@ def test_what_restores_all_does_not_hide_what_restores_a_fifth() -> None:
     assert (corrected <= 0.05).sum() == 5
 
 
+def test_what_no_draw_reaches_is_as_likely_as_the_map_itself_among_all_draws() -> None:
+    for each in sign_flip_p_values(np.ones((60, 2, 3)), draws=99, rng=np.random.default_rng(0)):
+        assert (each == 1 / 100).all()
+
+
+def test_effects_below_0_are_as_likely_as_those_above() -> None:
+    effects = np.random.default_rng(0).normal(0.2, 1.0, size=(20, 3, 4)) * np.array([1, -1, 1, -1])
+    above, below = (sign_flip_p_values(each, draws=99, rng=np.random.default_rng(1)) for each in (effects, -effects))
+    np.testing.assert_array_equal(above, below)
+    assert (above[0] < 1).any(1).all()
+
+
+def test_the_same_mean_by_other_rounding_is_the_same() -> None:
+    """Sums of tenths are off by rounding, those of whole numbers are not: each is as likely as the other by chance."""
+    whole = np.random.default_rng(1).integers(-3, 9, size=(8, 3, 4)).astype(np.float64)
+    exact, rounded = (
+        sign_flip_p_values(each, draws=2_000, rng=np.random.default_rng(2)) for each in (whole, 0.1 * whole)
+    )
+    np.testing.assert_array_equal(exact, rounded)
+
+
+def test_what_is_as_likely_as_one_in_twenty_anywhere_in_the_map_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, corrected = np.full((3, 2), 0.01), np.array([[0.04, 0.05], [0.0501, 0.3], [1.0, np.nan]])
+    monkeypatch.setattr("interp.patch_map.sign_flip_p_values", lambda *_, **__: (alone, corrected))
+    assert mapped(patched_pairs()).data["marked"].values.tolist() == [[1, 1], [0, 0], [0, 0]]
+
+
+def test_examples_of_a_map_are_what_every_pair_gives() -> None:
+    found = effects(patched_pairs())
+    ids, groups = patched_pairs().ids, [f"group {row}" for row in range(N_PAIRS)]
+    examples = pair_examples(found, ids, groups, layers=LAYERS, positions=POSITIONS)
+    np.testing.assert_array_equal(examples.values[0], found.values)
+    assert (examples.ids, list(examples.groups)) == (ids, groups)
+    assert (list(examples.layers), list(examples.positions)) == (LAYERS, POSITIONS)
+
+
 def test_an_effect_is_marked_and_beside_it_no_more_than_chance_gives() -> None:
     others = []
     for seed in range(20):
@@ -266,9 +321,10 @@ def test_an_effect_is_marked_and_beside_it_no_more_than_chance_gives() -> None:
     assert sum(others) <= 4
 
 
-def test_what_changes_nothing_at_all_is_not_marked() -> None:
-    patched = reading_as(patched_pairs(), patched_pairs().corrupt)
-    data = mapped(patched).data
+@pytest.mark.parametrize("receives_clean", [False, True])
+def test_what_changes_nothing_at_all_is_not_marked(receives_clean: bool) -> None:
+    own = patched_pairs().clean if receives_clean else patched_pairs().corrupt
+    data = mapped(reading_as(patched_pairs(), own), receives_clean=receives_clean).data
     assert not data["marked"].any()
     assert (data["p"] == 1).all()
     assert (data["p_corrected"] == 1).all()
@@ -279,6 +335,7 @@ def test_what_changes_nothing_at_all_is_not_marked() -> None:
     ("pairs", "why", "reason", "n"),
     [
         *((slice(None), why, why, 0) for why in OF_PAIRS),
+        (slice(1, None), NoValue.AFTER_THE_READ_OUT, NoValue.TOO_FEW_PAIRS, 1),
         (slice(MIN_PAIRS - 1, None), NoValue.NO_PAIR_HAS_THE_POSITION, NoValue.TOO_FEW_PAIRS, MIN_PAIRS - 1),
         (slice(MIN_PAIRS, None), NoValue.AFTER_THE_READ_OUT, NoValue.HAS_VALUE, MIN_PAIRS),
     ],

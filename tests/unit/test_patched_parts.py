@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,9 +94,11 @@ def test_a_cut_part_is_told_in_one_line_and_none(tmp_path: Path, kept: float, ca
 
 
 def test_parts_are_joined_in_order() -> None:
-    parts = [part_of(n) for n in (2, 0, 3)]
+    parts = [replace(part_of(n), corrupt=RNG.normal(size=(3, n))) for n in (2, 0, 3)]
     whole = joined(parts)
     assert whole.ids == (*parts[0].ids, *parts[2].ids)
-    np.testing.assert_array_equal(whole.values[:, 2:], parts[2].values)
-    np.testing.assert_array_equal(whole.why_missing[:2], parts[0].why_missing)
+    for name, pair_axis in (("values", 1), ("clean", 1), ("corrupt", 1), ("why_missing", 0)):
+        split = np.split(getattr(whole, name), [2, 2], axis=pair_axis)
+        for found, part in zip(split, parts, strict=True):
+            np.testing.assert_array_equal(found, getattr(part, name))
     assert whole.dropped == {"the model says another answer": 6, "no reason": 3}

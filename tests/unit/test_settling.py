@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from interp.example_values import MEAN, ExampleValues
+from interp.lens_map import MIN_EXAMPLES
+from interp.means import drawn_medians, group_draws, percentile_interval
 from interp.settling import settling, settling_layers
 
 LAYERS, POSITIONS, N = (4, 5, 6, 7), ("last_q", "-1", "-2"), 80
@@ -44,6 +46,40 @@ def test_the_median_is_of_those_that_settle_and_the_share_of_those_that_never_do
 def test_what_is_not_known_of_every_layer_has_no_layer() -> None:
     settled = np.array([[np.nan, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1]])[..., None]
     np.testing.assert_array_equal(settling_layers(settled, LAYERS)[:, 0], [np.nan, 6, np.nan, 4])
+
+
+def test_intervals_are_over_groups_of_examples() -> None:
+    layers = tuple(range(60))
+    at = np.random.default_rng(5).integers(0, 50, size=(N, 1))
+    settled = (np.array(layers)[:, None] >= at[:, None]).astype(float)
+    ids, groups = (tuple(f"{name} {number:02d}" for number in range(N)) for name in ("q", "group"))
+    groups = tuple(groups[number // 4] for number in range(N))
+    (found,) = settling(ExampleValues(settled[None], MEAN, ids, groups, layers, ("-1",)), draws=200, seed=3).values()
+    drawn = drawn_medians(at.astype(float), group_draws(np.arange(N) // 4, 200, np.random.default_rng(3)))
+    low, high = percentile_interval(drawn)
+    assert (found.low, found.high) == (low[0], high[0])
+
+
+def test_an_example_counts_where_every_layer_of_it_is_known() -> None:
+    settled = np.array([[0, 0, 1, 1], [np.nan, 0, 1, 1], [np.nan] * 4])[..., None]
+    for n, never in ((1, 0.0), (0, np.nan)):
+        values = settled[1 - n :]
+        ids = tuple(map(str, range(len(values))))
+        (found,) = settling(ExampleValues(values[None], MEAN, ids, ids, LAYERS, ("-1",)), draws=20).values()
+        assert found.n == n
+        np.testing.assert_equal(found.never, never)
+
+
+@pytest.mark.parametrize("n", [MIN_EXAMPLES - 1, MIN_EXAMPLES])
+def test_so_many_examples_have_a_median_and_fewer_have_none(n: int) -> None:
+    settled = np.zeros((N, len(LAYERS), 1))
+    settled[:n, 1:] = 1.0
+    ids = tuple(map(str, range(N)))
+    (found,) = settling(ExampleValues(settled[None], MEAN, ids, ids, LAYERS, ("-1",)), draws=20).values()
+    assert found.n == N
+    assert found.never == pytest.approx(1 - n / N)
+    assert np.isnan([found.layer, found.low, found.high]).all() == (n < MIN_EXAMPLES)
+    assert n < MIN_EXAMPLES or found.layer == LAYERS[1]
 
 
 def test_intervals_cover() -> None:
