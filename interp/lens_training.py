@@ -181,8 +181,8 @@ def trained_lens(model: HookedModel, text: TrainingText, schedule: Schedule, che
     Raises
     ------
     InputError
-        If the model has one layer, the text is shorter than a step, or the checkpoint is of another training or
-        damaged.
+        If the model has one layer or an output path of which a part is not known here, the text is shorter than a step,
+        or the checkpoint is of another training or damaged.
     """
     if model.cfg.n_layers < 2:
         raise InputError("the model has one layer, above which there is nothing that a tuned lens could foresee")
@@ -195,6 +195,7 @@ def trained_lens(model: HookedModel, text: TrainingText, schedule: Schedule, che
     of = schedule.record | {"text": text.sha256}
     _resume(training, checkpoint, of)
     streams = TextStreams.of(model, text.everything)
+    streams.require_own_output(text.training[0])
     shown = progress("training the tuned lens", total=schedule.steps, done=training.step, unit="steps")
     with frozen_parameters(model), shown as bar:
         if not training.curve:
