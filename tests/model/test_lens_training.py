@@ -227,6 +227,24 @@ def test_what_gets_no_better_ends_early(model: HookedModel, tmp_path: Path) -> N
     assert found.lens.weight.isfinite().all()
 
 
+def test_a_layer_without_a_divergence_does_not_end_the_training_of_the_others(
+    model: HookedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overflowing(*arguments: Any, **named: Any) -> np.ndarray:
+        sums = sequence_divergences(*arguments, **named)
+        sums[0] = np.nan
+        return sums
+
+    impatient = replace(SCHEDULE, begin=IDENTITY, steps=8, patience=1)
+    expected = trained(model, tmp_path / "whole", impatient)
+    monkeypatch.setattr(lens_training, "sequence_divergences", overflowing)
+    found = trained(model, tmp_path, impatient)
+    assert sorted(found.curve) == sorted(expected.curve) == [BEFORE, 0, 4, 8]
+    assert found.best_step[1] == expected.best_step[1] > 0
+    assert not found.lens.weight[0].any()
+    assert torch.equal(found.lens.weight[1], expected.lens.weight[1])
+
+
 def test_blocks_that_only_add_a_vector_are_learned(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     model: Any = load_model(saved_model("gpt2", tokenizer, tmp_path), device="cpu", dtype="float32", backend="bridge")
     generator = torch.Generator().manual_seed(0)
