@@ -288,6 +288,8 @@ def test_a_text_shorter_than_a_step_is_refused(model: HookedModel, tmp_path: Pat
     with pytest.raises(InputError, match=r"has \d+ tokens, fewer than one step takes \(9999\); give more text"):
         trained(model, tmp_path, replace(SCHEDULE, tokens=9999))
     assert list(tmp_path.iterdir()) == []
+    enough = replace(SCHEDULE, tokens=n_counted(TEXT.training), steps=1)
+    assert max(trained(model, tmp_path, enough).curve) == 1
 
 
 @pytest.mark.parametrize(
