@@ -294,9 +294,9 @@ def test_a_shard_has_the_cells_of_its_own_examples_in_what_they_share(
     cells = np.array([rng.integers(0, len(each), 3) for each in sequences])
     cells[rng.random(cells.shape) < 0.1] = MISSING
     names = tuple(f"q{index}" for index in range(len(sequences)))
-    # The two beginnings are in one shard, and those of one beginning are in several.
-    plan = ((Batch((0, 2, 4), 12), Batch((1, 3, 5), 12)), (Batch(tuple(range(6, 22, 2)), 12),))
-    plan += ((Batch((7, 9), 12), Batch((11, 13), 12), Batch((15, 17, 19, 21), 12)),)
+    # The two beginnings are in one shard, and those of one beginning are in shards that follow each other.
+    plan = ((Batch((0, 2, 4), 12), Batch((1, 3, 5), 12)), (Batch((7, 9), 12), Batch((11, 13), 12)))
+    plan += ((Batch((15, 17, 19, 21), 12),), (Batch(tuple(range(6, 22, 2)), 12),))
     store = ActivationStore(tmp_path / "store", {}, tuple(range(model.cfg.n_layers)), ("a", "b", "c"), names, plan)
     capture(lambda: model, {"resid_post": store}, Examples(sequences, cells))
     expected = site_activations(model, sequences, cells)

@@ -21,6 +21,7 @@ from interp.example_values import ExampleValues
 from interp.examples import Answer, Question, Span
 from interp.heatmap import Heatmap
 from interp.lens import lens_values, require_own_output
+from interp.lens_readings import UNASKED
 from interp.lens_targets import TARGETS, NoTarget, gold_token, target_tokens, without_token
 from interp.lenses import LogitLens
 from interp.model_sources import ModelSource
@@ -245,6 +246,7 @@ def test_an_answer_that_has_no_position_is_left_out(model: HookedModel) -> None:
     require_own_output(model, ordered, tokens, store)
     found = lens_values(model, LogitLens(), store, tokens, random_targets(tokens))
     assert np.isnan(found["entropy"].values[:, 0, : len(answers)]).all()
+    assert (found["top"].values[:, 0, : len(answers)] == UNASKED).all(), "nor is it a lens that gives no numbers"
     assert np.isfinite(found["entropy"].values[:, 0, len(answers) :]).all()
 
 
