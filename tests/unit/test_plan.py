@@ -80,6 +80,16 @@ def test_shards_are_closed_at_their_size_and_equal_sequences_are_no_prefix_of_th
     assert {batch.shared for shard in plan for batch in shard} == {19}
 
 
+def test_a_group_within_a_group_spares_more_than_its_beginning_costs() -> None:
+    """Two sequences share 20 tokens more, or 70, than the 30 that all do, and would run all of these again."""
+    prompt = range(30)
+    for n_more, shared in ((20, {30}), (70, {30, 100})):
+        sequences = [(*prompt, 200 + k, 7) for k in range(40)]
+        sequences += [(*prompt, *range(1000, 1000 + n_more), 200 + k, 7) for k in range(2)]
+        plan = capture_plan(sequences, token_budget=256)
+        assert {batch.shared for shard in plan for batch in shard} == shared
+
+
 def test_what_is_just_worth_a_pass_of_its_own_has_one() -> None:
     for n_shared, expected in ((MIN_SHARED - 1, 0), (MIN_SHARED, MIN_SHARED)):
         sequences = [(*range(n_shared), 100 + k, 7) for k in range(50)]

@@ -295,6 +295,7 @@ def test_parts_become_one_store_and_their_faults_are_named(tmp_path: Path) -> No
     with pytest.raises(InputError, match=r"shard-0003\.safetensors is damaged; capture it again"):
         merged(parts[:2], tmp_path / "third")
     merged([parts[2], parts[0]], tmp_path / "store")
+    assert contents(merged(parts, folder).folder) == expected, "what is there is not taken from a damaged part"
 
 
 def parts_of(folder: Path, n: int) -> list[Store]:
@@ -347,6 +348,15 @@ def test_a_damaged_header_is_told_of_and_keeps_nothing_else_from_being_done(
     assert not (other.folder / "shard-0009.safetensors").exists()
     assert (tmp_path / "a-damaged" / "shard-0000.safetensors").is_file()
     assert part_folder(tmp_path / "torn", "1/1").is_dir()
+
+
+def test_a_shard_that_is_not_in_the_plan_is_cleared_away(tmp_path: Path) -> None:
+    store = whole_in(tmp_path / "store")
+    expected = contents(store.folder)
+    shutil.copyfile(store.folder / "shard-0000.safetensors", store.folder / "shard-0009.safetensors")
+    store.enter(9, store.entered()[0])
+    assert store.verified_shards() == set(range(len(PLAN)))
+    assert contents(whole_in(store.folder).folder) == expected
 
 
 def test_parts_of_another_store_are_not_merged_into_it(tmp_path: Path) -> None:
