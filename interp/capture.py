@@ -226,7 +226,7 @@ class CaptureWorker:
         self.job, self.model = job, model
         self.takes_prefixes = takes_prefixes(model)
         self._prefix: tuple[Any, Prefix] | None = None
-        self._has_foretold = False
+        self._bytes_of_example: dict[str, float] = {}
 
     def computed(self, task: int) -> SiteActivations:
         """Every site that is wanted of a shard, its examples in the order of the plan."""
@@ -239,7 +239,8 @@ class CaptureWorker:
                 began = time.monotonic()
                 for part in in_halves_if_need_be(partial(self.batch, shard, batch.shared, hooks), batch.examples):
                     start += _put(activations, part, start, len(examples_of(shard)))
-                if not self._has_foretold:
+                # Once more where a shard has a site that those before it did not lack.
+                if not activations.keys() <= self._bytes_of_example.keys():
                     self._foretell(activations, batch, time.monotonic() - began)
         return activations
 
@@ -264,14 +265,13 @@ class CaptureWorker:
 
     def _foretell(self, activations: SiteActivations, batch: Batch, seconds: float) -> None:
         """Say what is to come, from one batch, and check that the disk has room for it."""
-        self._has_foretold = True
+        self._bytes_of_example |= {site: each.nbytes / each.shape[2] for site, each in activations.items()}
         left = [shard for shard in self.job.todo if not self._is_written(shard)]
         sequences = self.job.examples.sequences
         tokens = sum(planned_tokens(sequences, self.job.plan[shard]) for shard in left)
         duration = seconds * tokens / planned_tokens(sequences, (batch,)) / self.job.n_workers
-        per_example = {site: each.nbytes / each.shape[2] for site, each in activations.items()}
         needed = sum(
-            per_example.get(site, 0.0) * len(examples_of(self.job.plan[shard]))
+            self._bytes_of_example.get(site, 0.0) * len(examples_of(self.job.plan[shard]))
             for shard in left
             for site in self.job.todo[shard]
         )

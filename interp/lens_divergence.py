@@ -28,7 +28,7 @@ from interp.activations import HooksOfSites, Prefix, batch_activations, hooks_of
 from interp.batches import in_halves_if_need_be
 from interp.lenses import Lens
 from interp.models import HookedModel, takes_prefixes
-from interp.output_path import output_logits
+from interp.output_path import output_logits, require_own_logits
 from interp.plan import MIN_SHARED
 from interp.positions import MISSING
 from interp.training_text import TextSequence, shared_tokens
@@ -36,6 +36,8 @@ from interp.tuned_lens import SITE, TunedLens
 
 LOGIT_VALUES = 2**23
 """So many logits are computed at once."""
+CHECKED = 8
+"""So many tokens of a text are run through the model before a training, to hold the output path to its output."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,13 @@ class TextStreams:
             return [found[:, : each.n_counted, row] for row, each in enumerate(batch)]
 
         return torch.cat(in_halves_if_need_be(run, tuple(text)), dim=1)
+
+    def require_own_output(self, sequence: TextSequence) -> None:
+        """Raise an `InputError` if the output path does not give the model's own output at the end of a sequence."""
+        last, device = self.after_blocks([sequence])[-1, -CHECKED:], self.model.cfg.device
+        with torch.inference_mode():
+            own = self.model(torch.tensor([sequence.tokens], device=device), return_type="logits")[0, -len(last) :]
+            require_own_logits(output_logits(self.model, last.to(device)), own)
 
 
 class Gradients(NamedTuple):

@@ -250,7 +250,9 @@ def _interval(found: Summary, statistic: str) -> Ends:
     if statistic == "share":
         squared = norm.ppf((1 + LEVEL) / 2) ** 2
         reach = squared / (found.n_groups + squared)
-        low, high = np.where(found.value == 1, 1 - reach, low), np.where(found.value == 0, reach, high)
+        alike = [found.value == 0, found.value == 1]
+        # Both ends: of a single group no draw gives the other one.
+        low, high = np.select(alike, [0.0, 1 - reach], low), np.select(alike, [reach, 1.0], high)
     return found.value, low, high
 
 

@@ -127,12 +127,14 @@ class _Training:
 
     def measured(self, kl: Float[torch.Tensor, " translator"]) -> None:
         """Keep the translators that are better than those kept before."""
-        before = float(self.best_kl.mean())
-        better = kl < self.best_kl
+        before, better = self.best_kl.clone(), kl < self.best_kl
         self.best.weight[better], self.best.bias[better] = self.lens.weight[better], self.lens.bias[better]
         self.best_kl[better], self.best_step[better] = kl[better], self.step
         self.curve[self.step] = kl.tolist()
-        self.stale = 0 if float(self.best_kl.mean()) < (1 - LEAST_GAIN) * before else self.stale + 1
+        # A layer whose streams are no numbers has no divergence that could fall; the others' may.
+        known = self.best_kl.isfinite()
+        has_gained = float(self.best_kl[known].mean()) < (1 - LEAST_GAIN) * float(before[known].mean())
+        self.stale = 0 if has_gained else self.stale + 1
 
     @property
     def contents(self) -> dict[str, Any]:
@@ -181,8 +183,8 @@ def trained_lens(model: HookedModel, text: TrainingText, schedule: Schedule, che
     Raises
     ------
     InputError
-        If the model has one layer, the text is shorter than a step, or the checkpoint is of another training or
-        damaged.
+        If the model has one layer or an output path of which a part is not known here, the text is shorter than a step,
+        or the checkpoint is of another training or damaged.
     """
     if model.cfg.n_layers < 2:
         raise InputError("the model has one layer, above which there is nothing that a tuned lens could foresee")
@@ -195,6 +197,7 @@ def trained_lens(model: HookedModel, text: TrainingText, schedule: Schedule, che
     of = schedule.record | {"text": text.sha256}
     _resume(training, checkpoint, of)
     streams = TextStreams.of(model, text.everything)
+    streams.require_own_output(text.training[0])
     shown = progress("training the tuned lens", total=schedule.steps, done=training.step, unit="steps")
     with frozen_parameters(model), shown as bar:
         if not training.curve:

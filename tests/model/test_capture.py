@@ -17,12 +17,12 @@ import xarray as xr
 from interp import capture as capture_module
 from interp import plan as plan_module
 from interp.activations import batch_activations, hooks_of_sites, prefix_of, site_activations
-from interp.capture import capture, default_token_budget, examples_to_capture, planned_stores
+from interp.capture import Examples, capture, default_token_budget, examples_to_capture, planned_stores
 from interp.errors import InputError
 from interp.examples import Answer
 from interp.model_sources import ModelSource
 from interp.models import HookedModel, ignores_caches, load_model, takes_prefixes
-from interp.plan import examples_of
+from interp.plan import Batch, examples_of
 from interp.positions import MISSING, position_table
 from interp.store import ActivationStore
 from interp.stores import merged, part_folder
@@ -30,6 +30,8 @@ from tests.model.conftest import Family
 from tests.random_answers import BEGINNING, POSITIONS, random_answers
 from tests.stored import contents
 from tests.tiny_models import IGNORES_CACHES
+
+Usage = namedtuple("Usage", ["total", "used", "free"])
 
 
 @pytest.fixture
@@ -236,13 +238,12 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     needed = 3 * len(POSITIONS) * len(answers) * 32 * 4
-    usage = namedtuple("usage", ["total", "used", "free"])
     room = capture_module.ROOM
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(0, 0, needed + room - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(0, 0, needed + room - 1))
     with pytest.raises(InputError, match=r"the activations need 0 MB and the disk of .* has 64 MB free; make room"):
         captured(model, answers, tmp_path)
     assert not list((tmp_path / "resid_post").glob("*shard*"))
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(0, 0, needed + room))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(0, 0, needed + room))
     caplog.clear()
     with caplog.at_level(logging.INFO, logger="interp"):
         captured(model, answers, tmp_path)
@@ -295,6 +296,106 @@ def test_keys_of_a_prefix_are_in_memory_once(family_model: HookedModel) -> None:
             assert once.shape[0] == 1
             assert of_all.shape[0] == 7
             assert of_all.untyped_storage().data_ptr() == once.untyped_storage().data_ptr()
+
+
+def test_a_shard_has_the_cells_of_its_own_examples_in_what_they_share(
+    model: HookedModel, tmp_path: Path, small_shards: None
+) -> None:
+    """Of two beginnings, at cells that are anywhere, and of which no shard has those of another."""
+    rng = np.random.default_rng(0)
+    sequences = tuple(
+        (*range(30 * begins, 30 * begins + 12), *rng.integers(2, 380, 1 + n % 4).tolist())
+        for n, begins in enumerate([1, 2] * 11)
+    )
+    cells = np.array([rng.integers(0, len(each), 3) for each in sequences])
+    cells[rng.random(cells.shape) < 0.1] = MISSING
+    names = tuple(f"q{index}" for index in range(len(sequences)))
+    # The two beginnings are in one shard, and those of one beginning are in shards that follow each other.
+    plan = ((Batch((0, 2, 4), 12), Batch((1, 3, 5), 12)), (Batch((7, 9), 12), Batch((11, 13), 12)))
+    plan += ((Batch((15, 17, 19, 21), 12),), (Batch(tuple(range(6, 22, 2)), 12),))
+    store = ActivationStore(tmp_path / "store", {}, tuple(range(model.cfg.n_layers)), ("a", "b", "c"), names, plan)
+    capture(lambda: model, {"resid_post": store}, Examples(sequences, cells))
+    expected = site_activations(model, sequences, cells)
+    for layer in store.layers:
+        for column, position in enumerate(store.positions):
+            cell = store.cell(layer, position)
+            torch.testing.assert_close(cell, expected[layer, column], rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+def test_a_batch_may_want_nothing_of_what_it_shares(model: HookedModel) -> None:
+    if not takes_prefixes(model):
+        pytest.skip("HookedTransformer runs every sequence whole")
+    sequences, cells = [(*BEGINNING, 5, 6), (*BEGINNING, 7, 8)], np.array([[12, 13], [13, MISSING]])
+    hooks = hooks_of_sites(model, ["resid_post"])
+    prefix = prefix_of(model, BEGINNING, cells, hooks)
+    found = batch_activations(model, sequences, cells, hooks, prefix)["resid_post"]
+    expected = batch_activations(model, sequences, cells, hooks)["resid_post"]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+def test_layers_are_not_counted_from_the_end(model: HookedModel) -> None:
+    with pytest.raises(InputError, match="this model has no layer -1; its layers are 0 to 2"):
+        hooks_of_sites(model, ["resid_post"], [-1, 0])
+
+
+def test_examples_are_known_by_their_tokens_and_their_cells() -> None:
+    cells = np.array([[0, 2], [1, MISSING]])
+    alike = Examples(((5, 6, 7), (5, 6)), cells)
+    assert alike.sha256() == Examples(((5, 6, 7), (5, 6)), cells.copy()).sha256()
+    others = (Examples(((5, 6, 8), (5, 6)), cells), Examples(alike.sequences, np.array([[0, 2], [0, MISSING]])))
+    assert len({each.sha256() for each in (alike, *others)}) == 3
+
+
+def test_a_whole_store_of_another_run_is_refused(model: HookedModel, answers: list[Answer], tmp_path: Path) -> None:
+    table = position_table(answers, POSITIONS)
+    for seed in (0, 1):
+        stores = planned_stores(
+            {"resid_post": tmp_path / "store"},
+            {"resid_post": {"seed": seed}},
+            answers,
+            table,
+            layers=range(3),
+            token_budget=100,
+        )
+        if seed == 0:
+            capture(lambda: model, stores, examples_to_capture(answers, table))
+    with pytest.raises(InputError, match=r"another run \(it differs in identity\); remove it"):
+        capture(lambda: model, stores, examples_to_capture(answers, table))
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_stores_that_were_begun_in_different_batches_are_ended_in_one_pass(
+    model: HookedModel, answers: list[Answer], tmp_path: Path
+) -> None:
+    sites = ("resid_post", "mlp_out")
+    whole = captured(model, answers, tmp_path / "whole", sites=sites)
+    for site, budget in zip(sites, (30, 4000), strict=True):
+        captured(model, answers, tmp_path / "begun", sites=(site,), token_budget=budget, shards=[0])
+    ended = captured(model, answers, tmp_path / "begun", sites=sites)
+    assert ended["resid_post"].plan != ended["mlp_out"].plan
+    for site in sites:
+        assert ended[site].is_whole()
+        assert_same(ended[site], whole[site])
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("finished", [0, 1])
+def test_what_is_on_the_disk_needs_no_room(
+    model: HookedModel, answers: list[Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: int
+) -> None:
+    """A shard of one of two sites is there: what is left is told once there is a shard of both."""
+    sites = ("resid_post", "mlp_out")
+    first = captured(model, answers, tmp_path, shards=[finished])["resid_post"]
+    n_finished, of_example = len(examples_of(first.plan[finished])), 3 * len(POSITIONS) * 32 * 4
+    needed = (2 * len(answers) - n_finished) * of_example + capture_module.ROOM
+    # The first shard may be written by the time that the second tells what is left.
+    for short in (n_finished * of_example + 1, 0):
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder, free=needed - short: Usage(0, 0, free))
+        if short:
+            with pytest.raises(InputError, match="make room"):
+                captured(model, answers, tmp_path, sites=sites)
+        else:
+            assert captured(model, answers, tmp_path, sites=sites)["mlp_out"].is_whole()
 
 
 @pytest.mark.parametrize("n_kept", [None, 1], ids=["finished", "begun"])

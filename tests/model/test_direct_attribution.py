@@ -167,7 +167,13 @@ def test_a_family_that_scales_its_logits_scales_what_is_read(
     monkeypatch.setattr(model.adapter, "apply_output_logits_transform", lambda logits: torch.tanh(logits / COHERE))
     assert logit_scale(model) == 1 / COHERE
     np.testing.assert_allclose(attributed(model).mlp, before.mlp / COHERE)
-    np.testing.assert_allclose(attributed(model).difference, before.difference / COHERE)
+    found = attributed(model)
+    np.testing.assert_allclose(found.difference, before.difference / COHERE)
+    # The forward pass of this model scales nothing.
+    monkeypatch.setattr("interp.direct_attribution.require_own_logits", lambda ours, own: None)
+    require_own_differences(model, CONTRASTS, stores_of(model)[-1], SEQUENCES, CELLS, found.difference)
+    with pytest.raises(InputError, match="is not the model's own"):
+        require_own_differences(model, CONTRASTS, stores_of(model)[-1], SEQUENCES, CELLS, before.difference)
 
 
 def test_bfloat16_adds_up_to_its_own_rounding(source: ModelSource, model: HookedModel) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from interp.continuations import continued, takes_padding
 from interp.errors import InputError
-from interp.generation import Respondent
+from interp.generation import PADDED, Respondent
 from interp.models import HookedModel, Sampling, context_length, takes_prefixes
 
 PROMPTS = {f"p{index}": (5 + index, 20, 30, *range(40, 40 + index % 3)) for index in range(9)}
@@ -77,6 +77,30 @@ def test_prompts_of_about_one_length_are_answered_together(
     monkeypatch.setattr("interp.generation.continued", noted)
     Respondent(model, 2, tmp_path).continuations("some", prompts, ends=(), max_new_tokens=1, sampling=sampling)
     assert batches == ([[4, 4], [5, 6], [7, 9]] if takes_padding(model) else [[4, 4], [5], [6], [7], [9]])
+
+
+def test_no_prompt_is_padded_to_much_more_than_its_length(
+    model: HookedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of lengths that grow by less than half from one to the next, which at last are far from the first."""
+    prompts = {f"p{row}": tuple(range(20, 20 + length)) for row, length in enumerate([4, 5, 6, 7, 9, 12])}
+    batches: list[list[int]] = []
+
+    def noted(model: HookedModel, batch: list[tuple[int, ...]], **how: Any) -> list[tuple[int, ...]]:
+        batches.append([len(prompt) for prompt in batch])
+        return continued(model, batch, **how)
+
+    monkeypatch.setattr("interp.generation.continued", noted)
+    Respondent(model, 9, tmp_path).continuations("some", prompts, ends=(), max_new_tokens=1)
+    assert all(max(each) <= PADDED * min(each) for each in batches)
+    assert len(batches) == 3 or not takes_padding(model)
+
+
+def test_what_a_journal_has_of_other_prompts_is_left_there(model: HookedModel, tmp_path: Path) -> None:
+    whole = drawn(model, tmp_path, None)
+    some = dict(list(PROMPTS.items())[:4])
+    found = Respondent(model, 2, tmp_path).continuations("sample", some, ends={1}, max_new_tokens=5)
+    assert found == {identifier: whole[identifier] for identifier in some}
 
 
 def test_what_is_drawn_does_not_depend_on_the_batch(model: HookedModel, tmp_path: Path) -> None:

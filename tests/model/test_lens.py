@@ -21,6 +21,7 @@ from interp.example_values import ExampleValues
 from interp.examples import Answer, Question, Span
 from interp.heatmap import Heatmap
 from interp.lens import lens_values, require_own_output
+from interp.lens_readings import UNASKED
 from interp.lens_targets import TARGETS, NoTarget, gold_token, target_tokens, without_token
 from interp.lenses import LogitLens
 from interp.model_sources import ModelSource
@@ -209,6 +210,31 @@ def test_stores_that_do_not_fit_are_refused(model: HookedModel) -> None:
         require_own_output(model, ANSWERS, tokens, other)
 
 
+@pytest.mark.parametrize("row", [0, len(ANSWERS) - 1])
+@pytest.mark.parametrize("value", [0.0, torch.nan])
+def test_answers_all_over_a_store_are_held_to_the_models_output(model: HookedModel, row: int, value: float) -> None:
+    store, tokens = captured(model)
+    broken = store.streams.clone()
+    broken[-1, :, row] = value
+    with pytest.raises(InputError, match=f"the stored activations of q{row} do not give this model's output"):
+        require_own_output(model, ANSWERS, tokens, replace(store, streams=broken))
+
+
+def test_of_few_answers_all_are_held_to_the_models_output(model: HookedModel) -> None:
+    store, tokens = captured(model)
+    require_own_output(model, ANSWERS[:2], tokens[:2], store)
+    with pytest.raises(InputError, match="the stored activations of q1 do not give"):
+        require_own_output(model, ANSWERS[:2], tokens[:2], replace(store, streams=store.streams[:, :, [0, 0]]))
+
+
+def test_an_output_path_that_is_not_the_models_is_refused(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, tokens = captured(model)
+    output_logits = lenses_of_sets.output_logits
+    monkeypatch.setattr(lenses_of_sets, "output_logits", lambda *args: output_logits(*args) / 2)
+    with pytest.raises(InputError, match="final norm and unembedding do not give this model's own output"):
+        require_own_output(model, ANSWERS, tokens, store)
+
+
 def test_an_answer_that_has_no_position_is_left_out(model: HookedModel) -> None:
     answers = [answer for answer in ANSWERS if answer.exact is None]
     assert answers, "the first that would be checked"
@@ -220,6 +246,7 @@ def test_an_answer_that_has_no_position_is_left_out(model: HookedModel) -> None:
     require_own_output(model, ordered, tokens, store)
     found = lens_values(model, LogitLens(), store, tokens, random_targets(tokens))
     assert np.isnan(found["entropy"].values[:, 0, : len(answers)]).all()
+    assert (found["top"].values[:, 0, : len(answers)] == UNASKED).all(), "nor is it a lens that gives no numbers"
     assert np.isfinite(found["entropy"].values[:, 0, len(answers) :]).all()
 
 

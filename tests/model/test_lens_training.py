@@ -11,16 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
 from interp import lens_training
+from interp.activations import batch_activations
 from interp.errors import InputError
 from interp.gradient_passes import frozen_parameters
+from interp.least_squares_lens import least_squares_lens
 from interp.lens_divergence import TextStreams, divergences, gradients
 from interp.lens_training import BEFORE, IDENTITY, Schedule, Trained, sequence_divergences, trained_lens
 from interp.lenses import LogitLens
 from interp.models import HookedModel, load_model
+from interp.output_path import output_logits
 from interp.training_text import TextSequence, TrainingText, answer_sequences, n_counted, training_text
 from interp.tuned_lens import TunedLens
 from tests.model.conftest import Family
@@ -32,6 +37,7 @@ SEQUENCES = (
     TextSequence((*BEGINNING, 51, 61, 71, 81, 91), "b", len(BEGINNING)),
     TextSequence((*BEGINNING, 51, 62), "c", len(BEGINNING) + 1),
 )
+SEQUENCES_OF_ONE_TOKEN = tuple(TextSequence((token,), str(token)) for token in range(9))
 TEXT = training_text(answer_sequences(random_answers(60)), share=0.2, seed=0)
 SCHEDULE = Schedule(steps=24, tokens=60, learning_rate=0.02, measure_every=4, patience=9, seed=0)
 
@@ -85,6 +91,35 @@ def test_products_in_bfloat16_give_the_same_gradients_but_for_rounding(model: Ho
         assert 0 < float((one - other).norm()) < 0.02 * float(one.norm())
 
 
+def test_sequences_that_do_not_fit_are_read_in_halves(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def small(model: HookedModel, sequences: list[tuple[int, ...]], *rest: object) -> dict[str, torch.Tensor]:
+        if len(sequences) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return batch_activations(model, sequences, *rest)
+
+    streams = TextStreams.of(model, SEQUENCES)
+    whole = streams.after_blocks(SEQUENCES)
+    monkeypatch.setattr("interp.lens_divergence.batch_activations", small)
+    torch.testing.assert_close(streams.after_blocks(SEQUENCES), whole, rtol=1e-5, atol=1e-5)
+
+
+@given(st.integers(1, 9), st.integers(1, 30), st.integers(0, 3))
+def test_the_text_is_gone_through_again_and_again(n: int, tokens: int, seed: int) -> None:
+    text, schedule = SEQUENCES_OF_ONE_TOKEN[:n], replace(SCHEDULE, tokens=tokens, seed=seed)
+    size = schedule.sequences_at_once(text)
+    assert size == tokens, "a step has as many tokens as it is to have"
+    taken = [each for step in range(3 * n) for each in schedule.sequences(text, step)]
+    assert len(taken) == 3 * n * size
+    for start in range(0, len(taken), n):
+        assert sorted(taken[start : start + n]) == sorted(text)
+
+
+def test_every_time_the_text_is_in_another_order() -> None:
+    schedule = replace(SCHEDULE, tokens=len(SEQUENCES_OF_ONE_TOKEN))
+    assert len({schedule.sequences(SEQUENCES_OF_ONE_TOKEN, step) for step in range(6)}) == 6
+    assert replace(schedule, tokens=1).sequences_at_once((TextSequence((5,) * 90, "long"),)) == 1
+
+
 def trained(model: HookedModel, folder: Path, schedule: Schedule = SCHEDULE, text: TrainingText = TEXT) -> Trained:
     return trained_lens(model, text, schedule, folder / "training.pt")
 
@@ -94,8 +129,42 @@ def test_a_lens_may_begin_at_the_identity(model: HookedModel, tmp_path: Path) ->
     assert found.curve[0] == found.curve[BEFORE]
     assert np.mean(found.curve[8]) < 0.95 * np.mean(found.curve[0])
     assert np.mean(found.curve[0]) > np.mean(trained(model, tmp_path / "usual").curve[0])
+    impatient = trained(model, tmp_path / "impatient", replace(SCHEDULE, begin=IDENTITY, steps=4, patience=1))
+    assert max(impatient.curve) == 4, "where it begins is no measurement without a gain"
     assert "begin" not in SCHEDULE.record
     assert replace(SCHEDULE, begin=IDENTITY).record["begin"] == IDENTITY
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_steps_are_adams_with_a_rate_that_falls_to_nothing(model: HookedModel, tmp_path: Path, precision: str) -> None:
+    """From least squares where that is closer than the logit lens, by torch's own schedule of the rate."""
+    schedule = replace(SCHEDULE, steps=5, measure_every=2, precision=precision)
+    found = trained(model, tmp_path, schedule)
+    streams, at_once = TextStreams.of(model, TEXT.everything), schedule.sequences_at_once(TEXT.training)
+
+    def measured(lens: TunedLens) -> np.ndarray:
+        sums = sequence_divergences(streams, lens, TEXT.stopping, at_once=at_once, precision=precision)
+        return sums.sum(1) / n_counted(TEXT.stopping)
+
+    logit = TunedLens.untrained(model.cfg.n_layers, model.cfg.d_model)
+    closest = least_squares_lens(streams, TEXT.training, at_once=at_once)
+    expected = {BEFORE: measured(logit), 0: measured(closest)}
+    is_better = torch.from_numpy(expected[0] < expected[BEFORE])
+    weight, bias = closest.weight * is_better[:, None, None], closest.bias * is_better[:, None]
+    adam = torch.optim.Adam([weight, bias], lr=schedule.learning_rate)
+    falling = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 0.0, total_iters=schedule.steps)
+    with frozen_parameters(model):
+        for step in range(schedule.steps):
+            lens, text = TunedLens(weight, bias, {}), schedule.sequences(TEXT.training, step)
+            by = gradients(model, lens, streams.after_blocks(text), precision=precision)
+            weight.grad, bias.grad = by.weight, by.bias
+            adam.step()
+            falling.step()
+            if step + 1 in (2, 4, 5):
+                expected[step + 1] = measured(lens)
+    assert found.curve.keys() == expected.keys(), "the last step is measured, whatever its number"
+    for step, kl in expected.items():
+        assert found.curve[step] == pytest.approx(kl.tolist(), rel=1e-5)
 
 
 def is_same(one: Trained, other: Trained) -> bool:
@@ -158,6 +227,24 @@ def test_what_gets_no_better_ends_early(model: HookedModel, tmp_path: Path) -> N
     assert found.lens.weight.isfinite().all()
 
 
+def test_a_layer_without_a_divergence_does_not_end_the_training_of_the_others(
+    model: HookedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overflowing(*arguments: Any, **named: Any) -> np.ndarray:
+        sums = sequence_divergences(*arguments, **named)
+        sums[0] = np.nan
+        return sums
+
+    impatient = replace(SCHEDULE, begin=IDENTITY, steps=8, patience=1)
+    expected = trained(model, tmp_path / "whole", impatient)
+    monkeypatch.setattr(lens_training, "sequence_divergences", overflowing)
+    found = trained(model, tmp_path, impatient)
+    assert sorted(found.curve) == sorted(expected.curve) == [BEFORE, 0, 4, 8]
+    assert found.best_step[1] == expected.best_step[1] > 0
+    assert not found.lens.weight[0].any()
+    assert torch.equal(found.lens.weight[1], expected.lens.weight[1])
+
+
 def test_blocks_that_only_add_a_vector_are_learned(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     model: Any = load_model(saved_model("gpt2", tokenizer, tmp_path), device="cpu", dtype="float32", backend="bridge")
     generator = torch.Generator().manual_seed(0)
@@ -187,10 +274,22 @@ def test_a_model_of_one_layer_is_refused(model: HookedModel, tmp_path: Path, mon
         trained(model, tmp_path)
 
 
+def test_an_output_path_that_is_not_the_models_is_refused(
+    model: HookedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a family that scales its logits by what is not known here: a lens would be brought closer to another."""
+    monkeypatch.setattr("interp.lens_divergence.output_logits", lambda *args: output_logits(*args) / 2)
+    with pytest.raises(InputError, match=r"do not give this model's own output: .* also multiplies its logits, by 2"):
+        trained(model, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_text_shorter_than_a_step_is_refused(model: HookedModel, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has \d+ tokens, fewer than one step takes \(9999\); give more text"):
         trained(model, tmp_path, replace(SCHEDULE, tokens=9999))
     assert list(tmp_path.iterdir()) == []
+    enough = replace(SCHEDULE, tokens=n_counted(TEXT.training), steps=1)
+    assert max(trained(model, tmp_path, enough).curve) == 1
 
 
 @pytest.mark.parametrize(
@@ -210,6 +309,15 @@ def test_a_checkpoint_that_is_damaged_or_of_another_training_is_refused(
     with pytest.raises(InputError, match=message) as raised:
         trained(model, tmp_path, replace(SCHEDULE, steps=4))
     assert "\n" not in str(raised.value)
+
+
+def test_a_checkpoint_of_another_text_or_schedule_is_refused(model: HookedModel, tmp_path: Path) -> None:
+    short = replace(SCHEDULE, steps=4)
+    trained(model, tmp_path, short)
+    other = training_text(answer_sequences(random_answers(60, seed=1)), share=0.2, seed=0)
+    for schedule, text in ((short, other), (replace(short, seed=1), TEXT)):
+        with pytest.raises(InputError, match="is of another training; remove it"):
+            trained(model, tmp_path, schedule, text)
 
 
 def test_a_lens_is_of_any_form_of_a_model(family: Family, tmp_path: Path) -> None:

@@ -140,7 +140,9 @@ def test_logits_that_are_not_numbers_are_no_answer(model: HookedModel, monkeypat
     if not takes_prefixes(model):
         pytest.skip("TransformerLens 3.9 has no cache of Hugging Face's")
     forward = type(model).forward
-    monkeypatch.setattr(type(model), "forward", lambda *args, **passed: forward(*args, **passed) * torch.nan)
+    some = torch.ones(2, 1, 1)
+    some[1] = torch.nan
+    monkeypatch.setattr(type(model), "forward", lambda *args, **passed: forward(*args, **passed) * some)
     with pytest.raises(InputError, match="logits are not numbers in float32 on cpu; take another --dtype or --device"):
         continued(model, [[20, 21], [20, 22]], max_new_tokens=3, ends=())
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +12,17 @@ import torch
 from interp.errors import InputError
 from interp.model_sources import ModelSource
 from interp.models import HookedModel
-from interp.output_path import largest_difference, output_logits, require_own_logits
+from interp.output_path import (
+    largest_difference,
+    logit_scale,
+    output_logits,
+    require_own_logits,
+    unembedded,
+    unembedding_of,
+)
 from interp.patching import Run, Target
 from interp.recordings import recorded
+from tests.respondents import Mute
 
 TOKENS = tuple(torch.randint(2, 380, (9,), generator=torch.Generator().manual_seed(0)).tolist())
 RUN = Run(TOKENS, tuple(Target(place, 5) for place in range(len(TOKENS))))
@@ -44,6 +54,42 @@ def test_logits_are_capped_where_a_family_caps_them(
     cap = f"also caps its logits, at {family_model.cfg.output_logits_soft_cap:g}$"
     with pytest.raises(InputError, match=f"do not give this model's own output: .* this family {cap}"):
         require_own_logits(uncapped, own)
+
+
+class Capped(Mute):
+    """A model without an adapter, which caps its logits by its configuration, as HookedTransformer does."""
+
+    def __init__(self, cap: float | None) -> None:
+        super().__init__()
+        self.cfg = SimpleNamespace(output_logits_soft_cap=cap, device="cpu")
+        self.ln_final, self.unembed = torch.nn.Identity(), torch.nn.Identity()
+        self.unembed.W_U = torch.eye(4)
+
+
+@pytest.mark.parametrize("cap", [None, 0.0, -1.0, 3.0])
+def test_a_model_without_an_adapter_caps_by_its_configuration(cap: float | None) -> None:
+    model, stream = Capped(cap), 9 * torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    expected = 3 * torch.tanh(stream / 3) if cap == 3 else stream
+    torch.testing.assert_close(output_logits(model, stream), expected)
+    assert logit_scale(model) == 1, "a cap does nothing to what is small"
+
+
+def test_the_unembedding_of_some_tokens_gives_their_logits(
+    family_model: HookedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: Any = family_model
+    stream = torch.randn(3, family_model.cfg.d_model, generator=torch.Generator().manual_seed(0))
+    tokens = [7, 300, 5]
+    with torch.inference_mode():
+        normed = parts.ln_final(stream[:, None])[:, 0].double()
+        expected = unembedded(family_model, stream)[:, tokens].double()
+    for scale in (1.0, 0.125):
+        if scale != 1:
+            if not hasattr(family_model, "adapter"):
+                return
+            monkeypatch.setattr(parts.adapter, "apply_output_logits_transform", lambda logits: logits / 8)
+        found = unembedding_of(family_model, tokens)
+        torch.testing.assert_close(normed @ found.vectors.T + found.biases, scale * expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_part_that_is_missing_shows_in_one_line(family_model: HookedModel) -> None:

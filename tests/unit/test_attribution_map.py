@@ -76,6 +76,10 @@ def test_the_parts_of_a_map_add_up_to_its_logit_difference() -> None:
     np.testing.assert_allclose(parts.sel(part="MLPs"), maps["mlp"].data["value"].sum("layer"))
     np.testing.assert_allclose(parts.sel(part="attention"), maps["attn"].data["value"].sum("layer"))
     np.testing.assert_allclose(parts.drop_sel(part=DIFFERENCE).sum("part"), parts.sel(part=DIFFERENCE), rtol=1e-4)
+    for each in maps.values():
+        ends = (each.data[name].drop_sel(part="constants") for name in ("parts_low", "parts", "parts_high"))
+        low, value, high = ends
+        assert ((low < value) & (value < high)).all()
     xr_equal = [maps["mlp"].data[name].identical(maps["attn"].data[name]) for name in ("parts", "parts_low")]
     assert all(xr_equal)
 
@@ -95,6 +99,24 @@ def test_what_is_missing_says_why() -> None:
         assert heatmap.data["parts"].isnull().all()
         assert heatmap.data.attrs["why_missing_meanings"].split()[3] == "activations_not_finite"
     assert "–" in parts_in_words(maps["attn"])
+
+
+@pytest.mark.parametrize("n", [0, 1, MIN_EXAMPLES - 1, MIN_EXAMPLES])
+def test_as_many_examples_as_are_needed_are_enough(n: int) -> None:
+    mask = everywhere()
+    mask[n:, 1] = False
+    data = mapped(contributions(*stores(), mask, reading()), mask)["attn"].data.isel(position=1)
+    few = NoValue.TOO_FEW_EXAMPLES if n else NoValue.NO_EXAMPLE
+    assert set(data["why_missing"].values.tolist()) == {NoValue.HAS_VALUE if n == MIN_EXAMPLES else few}
+    assert np.isfinite(data["value"]).all() == (n == MIN_EXAMPLES)
+
+
+def test_the_scale_has_room_for_both_maps() -> None:
+    found = contributions(*stores(), everywhere(), reading())
+    for larger in (found.attention, found.mlp):
+        larger[:] *= 50
+        scale = mapped(found, everywhere())["attn"].scale
+        assert scale.high >= np.abs(larger.mean(0)).max()
 
 
 def test_questions_of_one_group_are_drawn_together() -> None:

@@ -30,3 +30,13 @@ def test_a_token_without_probability_is_never_drawn(
     monkeypatch.setattr("interp.continuations.np.random.default_rng", lambda _: Stream(number))
     logits = torch.tensor([[-math.inf, 1.0, -math.inf, 2.0, -math.inf]], dtype=dtype)
     assert _drawn([Sampling(1.0, 0)])([0], logits).tolist() == [token]
+
+
+@pytest.mark.parametrize("n", [7, 400, 5000])
+def test_nor_where_probabilities_add_up_to_less_than_one(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    """But for rounding: of equal tokens the last is drawn by the largest number, and the first by the smallest."""
+    logits = torch.zeros(1, n + 1)
+    logits[0, n] = -math.inf
+    for number, token in ((0.0, 0), (math.nextafter(1.0, 0.0), n - 1)):
+        monkeypatch.setattr("interp.continuations.np.random.default_rng", lambda _, number=number: Stream(number))
+        assert _drawn([Sampling(1.0, 0)])([0], logits).tolist() == [token]

@@ -114,6 +114,21 @@ def test_a_norm_of_another_form_is_refused_by_its_name(formula: Formula) -> None
     assert "\n" not in str(raised.value)
 
 
+def test_every_stream_is_held_to_the_form() -> None:
+    """One row of six is off by three times the tolerance, or is made no number of."""
+    stream = streams(16, 0, 1.0)
+    for off in (1.2e-3, torch.nan):
+
+        def norm(rows: torch.Tensor, off: float = off) -> torch.Tensor:
+            normed = torch.nn.functional.rms_norm(rows, rows.shape[1:])
+            if len(rows) == len(stream):
+                normed[2, 3] += off
+            return normed
+
+        with pytest.raises(InputError, match="is no LayerNorm or RMSNorm"):
+            probed(norm, 16).scales(stream)
+
+
 def test_a_stream_that_has_overflowed_has_no_scale_and_refuses_nothing() -> None:
     norm, stream = rms_norm(16, 0, 1e-5), streams(16, 0, 1.0)
     expected = probed(norm, 16).scales(stream)

@@ -128,6 +128,33 @@ def test_over_few_examples_there_is_no_value_and_the_reason() -> None:
     assert set(found["why_missing"].values[:, 0].tolist()) == {NoValue.NO_EXAMPLE_HAS_BOTH_POSITION_AND_TOKEN}
 
 
+def test_as_many_examples_as_are_needed_are_enough() -> None:
+    for n in (MIN_EXAMPLES - 1, MIN_EXAMPLES):
+        data = values()
+        data["entropy"].values[:, 0, n:] = np.nan
+        found = lens_map(without_cells(data), "entropy", "all", examples(), draws=20).data.isel(position=0)
+        assert (found["n"] == n).all()
+        assert np.isfinite(found["value"]).all() == (n == MIN_EXAMPLES)
+
+
+@pytest.mark.parametrize("certain", ["correct", "wrong"])
+@pytest.mark.parametrize("quantity", ["kl", "answer-rank"])
+def test_either_side_of_a_contrast_makes_it_uncertain(quantity: str, certain: str) -> None:
+    """The examples of one side are all alike: what is uncertain is the other's."""
+    data, of = values(), examples()
+    data["rank"].values[..., of.of(certain)] = 2
+    data["divergence"].values[..., of.of(certain)] = 2.0
+    data["rank"].values[..., ~of.of(certain)] = np.random.default_rng(0).integers(1, 90, (~of.of(certain)).sum())
+    found = lens_map(data, quantity, "difference", of, draws=200).data
+    assert ((found["low"] < found["value"]) & (found["value"] < found["high"])).all()
+
+
+def test_a_seed_decides_the_draws() -> None:
+    one, same, other = (lens_map(values(), "kl", "all", examples(), draws=20, seed=seed).data for seed in (1, 1, 2))
+    assert (one["low"] == same["low"]).all()
+    assert (one["low"] != other["low"]).all()
+
+
 def with_unreadable(data: xr.Dataset, layer: int, row: int) -> xr.Dataset:
     """As where an answer's logits are no numbers in a layer, at the first position."""
     for name in ("log_probability", "entropy", "divergence"):
@@ -183,6 +210,17 @@ def test_a_share_of_all_of_few_groups_is_as_uncertain_as_they_are_few() -> None:
     found = lens_map(values(), "agreement", "all", grouped, draws=20).data.isel(layer=-1)
     np.testing.assert_allclose(found["low"], 5 / (5 + 1.959964**2), rtol=1e-6)
     np.testing.assert_array_equal(found["n"], N)
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_a_share_of_all_of_one_group_has_both_ends(share: int) -> None:
+    data, of = values(), examples()
+    data["rank"].values[:] = 1 - share
+    found = lens_map(data, "answer-settled", "all", Examples(np.zeros(N, dtype=int), of.correct, of.wrong)).data
+    reach = 1.959964**2 / (1 + 1.959964**2)
+    np.testing.assert_array_equal(found["value"], share)
+    np.testing.assert_allclose(found["low"], share * (1 - reach), rtol=1e-6)
+    np.testing.assert_allclose(found["high"], share + (1 - share) * reach, rtol=1e-6)
 
 
 def test_a_difference_of_shares_that_are_all_alike_has_an_interval() -> None:
@@ -273,6 +311,12 @@ def test_small_is_more_of_ranks_entropy_and_divergence_and_ranks_have_medians() 
         assert (attributes.get(MORE_IS) == LOW) == small
         of_examples = lens_examples(data, quantity, ["g"] * N)
         assert of_examples.statistic == (MEDIAN if quantity.endswith("-rank") else MEAN)
+
+
+def test_a_scale_of_means_begins_or_ends_at_nothing() -> None:
+    assert scale_of(np.array([2.5, 3.2]), "mean", "all") == Scale(0.0, 4.0)
+    assert scale_of(np.array([-3.5, -1.2]), "mean", "correct") == Scale(-4.0, 0.0)
+    assert scale_of(np.array([0.9, 1.4]), "median", "difference") == Scale(1 / 1.5, 1.5, "log", centre=1.0)
 
 
 def test_a_scale_of_nothing_has_a_length() -> None:

@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import PreTrainedTokenizerFast
 
 from interp import lens_targets
 from interp.errors import InputError
@@ -101,6 +105,17 @@ def test_wrong_answers_alone_are_contrasted_with_the_gold() -> None:
             "what it is told apart from begins with the same token": 1,
         }
     )
+
+
+def test_a_token_for_what_is_unknown_spells_nothing() -> None:
+    """A tokenizer of words has one token for all that it does not know."""
+    words = Tokenizer(WordLevel({"[UNK]": 0, "It": 1, "is": 2, "Lyon": 3, "Brazil": 4}, unk_token="[UNK]"))
+    words.pre_tokenizer = Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]")
+    answer = said(tokenizer, "It is Lyon", "Lyon", correct=False)
+    assert answer.exact is not None
+    assert token_in_place(tokenizer, answer, answer.exact, "Brazil") == 4
+    assert token_in_place(tokenizer, answer, answer.exact, "Ghana") is None
 
 
 def test_what_cannot_be_spelt_is_nobodys_foil(monkeypatch: pytest.MonkeyPatch) -> None:

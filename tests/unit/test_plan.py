@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.plan import MIN_SHARED, SHARD_EXAMPLES, capture_plan, examples_of, planned_tokens
+from interp.plan import BATCH_EXAMPLES, MIN_SHARED, SHARD_EXAMPLES, capture_plan, examples_of, planned_tokens
 
 TOKENS = st.integers(0, 3)
 BEGINNINGS = st.lists(TOKENS, max_size=40)
@@ -34,10 +34,11 @@ def test_every_example_runs_once_within_the_budget_with_what_it_shares(
     for batch in (batch for shard in plan for batch in shard):
         members = [sequences[example] for example in batch.examples]
         lengths = [len(sequence) for sequence in members]
-        assert lengths == sorted(lengths, reverse=True)
+        assert list(batch.examples) == sorted(batch.examples, key=lambda each: (-len(sequences[each]), each))
         assert len({sequence[: batch.shared] for sequence in members}) == 1
         assert batch.shared < min(lengths)
         assert batch.shared == 0 or (reuse and batch.shared >= MIN_SHARED)
+        assert batch.shared == 0 or sum(each[: batch.shared] == members[0][: batch.shared] for each in sequences) > 1
         assert len(members) == 1 or len(members) * (max(lengths) - batch.shared) <= budget
     assert plan == capture_plan(sequences, token_budget=budget, reuse_prefixes=reuse)
 
@@ -77,6 +78,29 @@ def test_shards_are_closed_at_their_size_and_equal_sequences_are_no_prefix_of_th
     plan = capture_plan(sequences, token_budget=16)
     assert [len(examples_of(shard)) for shard in plan] == [SHARD_EXAMPLES] * 3
     assert {batch.shared for shard in plan for batch in shard} == {19}
+
+
+def test_a_group_within_a_group_spares_more_than_its_beginning_costs() -> None:
+    """Two sequences share 20 tokens more, or 70, than the 30 that all do, and would run all of these again."""
+    prompt = range(30)
+    for n_more, shared in ((20, {30}), (70, {30, 100})):
+        sequences = [(*prompt, 200 + k, 7) for k in range(40)]
+        sequences += [(*prompt, *range(1000, 1000 + n_more), 200 + k, 7) for k in range(2)]
+        plan = capture_plan(sequences, token_budget=256)
+        assert {batch.shared for shard in plan for batch in shard} == shared
+
+
+def test_what_is_just_worth_a_pass_of_its_own_has_one() -> None:
+    for n_shared, expected in ((MIN_SHARED - 1, 0), (MIN_SHARED, MIN_SHARED)):
+        sequences = [(*range(n_shared), 100 + k, 7) for k in range(50)]
+        assert {batch.shared for shard in capture_plan(sequences, token_budget=512) for batch in shard} == {expected}
+
+
+def test_no_batch_has_more_examples_than_it_may() -> None:
+    (shard,) = capture_plan([(number,) for number in range(BATCH_EXAMPLES)], token_budget=10**6)
+    assert [len(batch.examples) for batch in shard] == [BATCH_EXAMPLES]
+    first, *_ = capture_plan([(number,) for number in range(BATCH_EXAMPLES + 1)], token_budget=10**6)
+    assert [len(batch.examples) for batch in first] == [BATCH_EXAMPLES]
 
 
 def test_no_sequences_no_shards() -> None:

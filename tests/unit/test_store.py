@@ -24,7 +24,7 @@ from analyses import cli
 from interp import files
 from interp import store as store_module
 from interp.errors import InputError
-from interp.store import KEPT_OPEN, Cells
+from interp.store import KEPT_OPEN, Cells, shards_in_words
 from interp.store import ActivationStore as Store
 from interp.stores import merged, merged_parts, part_folder, parts_beside, stores_below, whole_folder
 from tests.stored import WRITE_STEPS, contents, filled, plan_of, store_of
@@ -295,6 +295,7 @@ def test_parts_become_one_store_and_their_faults_are_named(tmp_path: Path) -> No
     with pytest.raises(InputError, match=r"shard-0003\.safetensors is damaged; capture it again"):
         merged(parts[:2], tmp_path / "third")
     merged([parts[2], parts[0]], tmp_path / "store")
+    assert contents(merged(parts, folder).folder) == expected, "what is there is not taken from a damaged part"
 
 
 def parts_of(folder: Path, n: int) -> list[Store]:
@@ -347,6 +348,58 @@ def test_a_damaged_header_is_told_of_and_keeps_nothing_else_from_being_done(
     assert not (other.folder / "shard-0009.safetensors").exists()
     assert (tmp_path / "a-damaged" / "shard-0000.safetensors").is_file()
     assert part_folder(tmp_path / "torn", "1/1").is_dir()
+
+
+def test_a_shard_that_is_not_in_the_plan_is_cleared_away(tmp_path: Path) -> None:
+    store = whole_in(tmp_path / "store")
+    expected = contents(store.folder)
+    shutil.copyfile(store.folder / "shard-0000.safetensors", store.folder / "shard-0009.safetensors")
+    store.enter(9, store.entered()[0])
+    assert store.verified_shards() == set(range(len(PLAN)))
+    assert contents(whole_in(store.folder).folder) == expected
+
+
+def test_parts_of_another_store_are_not_merged_into_it(tmp_path: Path) -> None:
+    """Whose folder has the name of the whole: nothing that it lacks may be taken for merged, and removed."""
+    parts = parts_of(tmp_path / "store", 2)
+    store_of(tmp_path / "store", ACTIVATIONS + 1, plan=PLAN, identity={"seed": 1})
+    assert merged_parts(parts) == []
+
+
+def test_parts_are_not_merged_into_what_was_begun_in_other_batches(tmp_path: Path) -> None:
+    filled(replace(unwritten(tmp_path / "store"), plan=plan_of(range(4), range(4, 7))), ACTIVATIONS)
+    with pytest.raises(InputError, match="was begun in other batches than"):
+        merged(parts_of(tmp_path / "store", 1), tmp_path / "store")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ([4], "shard 4"),
+        ([5, 1], "shards 1, 5"),
+        (range(8), "shards 0, 1, 2, 3, 4, 5, 6, 7"),
+        (range(9), "shards 0, 1, 2, 3, 4, 5, 6, 7, …"),
+    ],
+)
+def test_of_many_shards_the_first_are_named(numbers: list[int], words: str) -> None:
+    assert shards_in_words(list(numbers)) == words
+
+
+def test_a_store_of_more_shards_than_files_may_be_open_is_opened_for_every_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    safe_open = store_module.safe_open
+    monkeypatch.setattr(
+        store_module, "safe_open", lambda path, **how: opened.append(path.name) or safe_open(path, **how)
+    )
+    for kept_open, times in ((len(PLAN), 1), (len(PLAN) - 1, 3)):
+        monkeypatch.setattr(store_module, "KEPT_OPEN", kept_open)
+        store = whole_in(tmp_path / "store")
+        opened.clear()
+        for _ in range(3):
+            store.cell(0, "-1")
+        assert len(opened) == times * len(PLAN)
 
 
 def test_a_corrupt_header_is_refused(tmp_path: Path) -> None:
