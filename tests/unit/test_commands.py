@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +61,50 @@ def test_a_reader_that_has_seen_enough_is_no_error(asked: str) -> None:
     outcome = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert "Traceback" not in outcome.stderr
     assert "BrokenPipe" not in outcome.stderr
+
+
+ENDED = """
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from analyses.command import execute
+from interp.files import whole_file
+
+@dataclass(frozen=True)
+class Config:
+    pass
+
+def run(config):
+    with whole_file(Path("result.txt")) as temporary:
+        temporary.write_text("half")
+        os.kill(os.getpid(), int(sys.argv[1]))
+        temporary.write_text("whole")
+
+sys.exit(execute(Config, run, prog="ended", args=[]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 129, "terminated")],
+)
+def test_a_signal_ends_a_run_in_one_line_and_nothing_is_left_half_written(
+    tmp_path: Path, number: int, status: int, word: str
+) -> None:
+    command = [sys.executable, "-c", ENDED, str(int(number))]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == status, ended.stderr
+    assert ended.stderr.splitlines()[1:] == [f"{word}; the same command goes on from here"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_that_is_ignored_from_the_start_stays_so(tmp_path: Path) -> None:
+    ignored = partial(signal.signal, signal.SIGHUP, signal.SIG_IGN)
+    command = [sys.executable, "-c", ENDED, str(int(signal.SIGHUP))]
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, preexec_fn=ignored)  # As nohup does.
+    assert (tmp_path / "result.txt").read_text() == "whole"
 
 
 @pytest.mark.parametrize(
