@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -51,9 +52,9 @@ def whole_file(path: Path) -> Iterator[Path]:
             raise InputError(f"cannot write {path}: it is a folder; give the path of a file")
         os.replace(temporary, path)
         _flush(path.parent)
-    except OSError as error:
-        if error.errno in DISK_FAULTS:
-            raise cannot_write(path.parent, error) from error
+    except Exception as error:
+        if fault := disk_fault(error):
+            raise cannot_write(path.parent, fault) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -121,6 +122,18 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def disk_fault(error: BaseException | None) -> OSError | None:
+    """What the disk said, also where a library that writes files raises an error of its own after it; else None."""
+    while error is not None and not isinstance(error, InputError):
+        # Rust's libraries, such as safetensors, have the number in their text.
+        said = error.errno if isinstance(error, OSError) else re.search(r"\(os error (\d+)\)", str(error))
+        number = int(said[1]) if isinstance(said, re.Match) else said
+        if number in DISK_FAULTS:
+            return OSError(number, os.strerror(number))
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def cannot_write(folder: Path, error: OSError) -> InputError:

@@ -40,23 +40,33 @@ def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None
 FULL = """
 import resource
 from pathlib import Path
+from types import SimpleNamespace
 import numpy as np
 from interp.errors import InputError
 from interp.heatmap import Heatmap
+from interp.lens_training import _save, _Training
+from interp.tuned_lens import TunedLens
 
 values = [np.random.default_rng(0).random((40, 40)) for _ in range(4)]
 names = [range(40), [f"{number}" for number in range(40)]]
 heatmap = Heatmap.of(values, names=names, kind="tests", metric="m", scale=(0, 1))
+lens = TunedLens.untrained(4, 64)
+training = _Training.begun(SimpleNamespace(cfg=SimpleNamespace(n_layers=4, d_model=64, device="cpu")))
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
-    heatmap.save(Path("map.nc"))
+    %s
 except InputError as error:
     print(error)
 """
 
 
-def test_a_disk_that_becomes_full_under_a_result_is_one_clear_error(tmp_path: Path) -> None:
-    ended = subprocess.run([sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    "saved",
+    ["heatmap.save(Path('map.nc'))", "lens.save(Path('lens.safetensors'))", "_save(training, Path('training.pt'), {})"],
+)
+def test_a_disk_that_becomes_full_under_a_result_is_one_clear_error(tmp_path: Path, saved: str) -> None:
+    command = [sys.executable, "-c", FULL % saved]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith("cannot write to .: file too large; make room")
     assert list(tmp_path.iterdir()) == []
