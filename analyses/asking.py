@@ -281,6 +281,7 @@ def answers_of(
     path = _answers_path(config, source, questions)
     if not path.is_file():
         answer_into(path, config, questions, model, identity_of(config, source, questions))
+    remove_journals(path)
     return load_answers(path)[0], path.parent
 
 
@@ -318,7 +319,7 @@ def answer_into(
     from interp.answers import summary
     from interp.files import make_folder
 
-    journals = make_folder(path.parent / f"{path.stem}.journals")
+    journals = make_folder(journals_of(path))
     answers = asked(config, questions, model, journals, **sampled)
     counts = summary(answers, questions)
     save_answers(
@@ -326,8 +327,17 @@ def answer_into(
         path,
         {"identity": identity, "counts": counts, "credit": questions.credit, "excluded": questions.excluded},
     )
+
+
+def journals_of(path: Path) -> Path:
+    """Where what is generated is kept until a file of answers is there."""
+    return path.parent / f"{path.stem}.journals"
+
+
+def remove_journals(path: Path) -> None:
+    """Remove the journals of a file of answers that is there, by whichever run it was made."""
     # Another process that answered the same may have removed them first.
-    shutil.rmtree(journals, ignore_errors=True)
+    shutil.rmtree(journals_of(path), ignore_errors=True)
 
 
 def asked(
