@@ -39,8 +39,8 @@ class Ended(KeyboardInterrupt):
 def execute(config: type[C], run: Callable[[C], object], *, prog: str, args: Sequence[str] | None = None) -> int:
     """Read the flags of `config`, run, and return the exit status.
 
-    A run may return a status of its own. An `InputError` is one line on stderr and status 2; Ctrl-C says how to go
-    on and is status 130, SIGTERM too and 143.
+    A run may return a status of its own. An `InputError`, or a file that somebody else's rights keep from being read,
+    is one line on stderr and status 2; Ctrl-C says how to go on and is status 130, SIGTERM too and 143.
     """
     try:
         chosen = tyro.cli(config, prog=prog, args=args, config=(tyro.conf.OmitArgPrefixes,))
@@ -51,6 +51,10 @@ def execute(config: type[C], run: Callable[[C], object], *, prog: str, args: Seq
         sys.stdout.flush()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        return EXIT_INPUT
+    except PermissionError as error:
+        remedy = "change its rights, or choose another folder"
+        print(f"error: {error.filename}: permission denied; {remedy}", file=sys.stderr)
         return EXIT_INPUT
     except Ended as ended:
         print("terminated; the same command goes on from here", file=sys.stderr)

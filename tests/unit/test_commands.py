@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import signal
@@ -105,6 +106,19 @@ def test_a_signal_that_is_ignored_from_the_start_stays_so(tmp_path: Path) -> Non
     command = [sys.executable, "-c", ENDED, str(int(signal.SIGHUP))]
     subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, preexec_fn=ignored)  # As nohup does.
     assert (tmp_path / "result.txt").read_text() == "whole"
+
+
+def test_what_the_rights_of_files_keep_from_being_read_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def denied(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", denied)  # As of a folder of another user.
+    path = tmp_path / "theirs" / "probe.nc"
+    assert cli.main(["describe", str(path)]) == 2
+    told = f"error: {path}: permission denied; change its rights, or choose another folder"
+    assert capsys.readouterr().err.splitlines()[-1] == told
 
 
 @pytest.mark.parametrize(
