@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,16 +38,15 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     make_folder(path.parent)
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        temporary = _made_beside(path)
+        rights = temporary.stat().st_mode
     except OSError as error:
         raise cannot_write(path.parent, error) from error
-    os.close(descriptor)
-    temporary = Path(name)
     try:
         yield temporary
         _flush(temporary)
-        # mkstemp makes files private; a result should be as readable as any other file of its owner.
-        temporary.chmod(0o666 & ~_umask())
+        if temporary.stat().st_mode != rights:
+            temporary.chmod(rights)  # Some libraries, such as safetensors, put a private file of their own there.
         if path.is_dir():
             raise InputError(f"cannot write {path}: it is a folder; give the path of a file")
         os.replace(temporary, path)
@@ -118,10 +117,11 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _made_beside(path: Path) -> Path:
+    """A hidden file beside `path`, with the rights of any new file there: a group's folder may have its own."""
+    made = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
+    os.close(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    return made
 
 
 def disk_fault(error: BaseException | None) -> OSError | None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +12,7 @@ import pytest
 
 from interp.errors import InputError, unknown_name
 from interp.files import make_folder, sha256, whole_file
+from interp.tuned_lens import TunedLens
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -27,6 +31,25 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         fail()
     assert path.read_text() == "first"
     assert [child.name for child in path.parent.iterdir()] == ["result.txt"]
+
+
+def test_a_file_has_the_rights_of_any_other_there(tmp_path: Path) -> None:
+    entries = [(1, 7, -1), (4, 7, -1), (8, 7, 1), (16, 7, -1), (32, 5, -1)]
+    shared = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    try:
+        # As a cluster shares a folder: a list of its own says who may write to what is new in it, and no umask.
+        os.setxattr(tmp_path, "system.posix_acl_default", shared)
+    except (OSError, AttributeError):
+        pytest.skip("files have no such lists here")
+    with whole_file(tmp_path / "whole.txt") as temporary:
+        temporary.write_text("")
+    TunedLens.untrained(2, 3).save(tmp_path / "lens.safetensors")
+    (tmp_path / "any.txt").touch()
+    expected = (tmp_path / "any.txt").stat().st_mode
+    assert expected & stat.S_IWGRP
+    assert {path.name: path.stat().st_mode for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("any.txt", "lens.safetensors", "whole.txt"), expected
+    )
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
