@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -42,6 +43,7 @@ def execute(config: type[C], run: Callable[[C], object], *, prog: str, args: Seq
     A run may return a status of its own. An `InputError`, or a file that somebody else's rights keep from being read,
     is one line on stderr and status 2; Ctrl-C says how to go on and is status 130, SIGTERM too and 143.
     """
+    let_print()
     try:
         chosen = tyro.cli(config, prog=prog, args=args, config=(tyro.conf.OmitArgPrefixes,))
         _log_to_stderr()
@@ -67,6 +69,16 @@ def execute(config: type[C], run: Callable[[C], object], *, prog: str, args: Seq
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_UNREAD
     return status if isinstance(status, int) else 0
+
+
+def let_print() -> None:
+    """Print a question mark for a letter that the output's encoding lacks: a run that is done is not to fail there.
+
+    In UTF-8, which has every letter, names of files that are in another encoding are printed as they are.
+    """
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper) and out.errors in ("strict", "surrogateescape"):
+        out.reconfigure(errors="surrogateescape" if out.encoding.lower() == "utf-8" else "replace")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import signal
 import subprocess
@@ -54,6 +55,22 @@ def test_scripts_run_as_modules_too() -> None:
     command = [sys.executable, "-m", "analyses.figures", "--help"]
     outcome = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "python -m analyses.figures" in outcome.stdout
+
+
+@pytest.mark.parametrize("command", [[], ["probe", "--help"], ["describe", "gré.csv"]])
+def test_letters_that_the_output_lacks_are_no_error(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "gré.csv").write_text("layer,exact_answer_last\n0,0.5\n1,0.7\n")
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    told = subprocess.run(
+        [sys.executable, "-m", "analyses.cli", *command],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    assert "?" in told.stdout
 
 
 @pytest.mark.parametrize("asked", ["--list-only", "--help"])
