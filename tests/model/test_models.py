@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -474,13 +475,19 @@ def hub_error(kind: type[HfHubHTTPError]) -> HfHubHTTPError:
         (RuntimeError("odd"), "odd; check the name and the network"),
     ],
 )
-def test_why_a_model_of_the_hub_is_not_here(error: Exception, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_why_a_model_of_the_hub_is_not_here(
+    error: Exception, message: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
     def fetch(*args: object, **kwargs: object) -> None:
         raise error
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with pytest.raises(InputError) as told:
         resolve_model("org/name", revision="v9")
+    assert "asking the hub for org/name; if that hangs, HF_HUB_OFFLINE=1 takes what is in your cache" in caplog.text
     assert str(told.value).startswith(f"cannot fetch the model org/name from the hub: {message}")
     assert "\n" not in str(told.value)
 
