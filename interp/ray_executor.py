@@ -352,12 +352,17 @@ def _imported_ray() -> Any:
 @contextmanager
 def _own_end() -> Iterator[None]:
     """Keep what this process does at SIGTERM, if that is its own: Ray would have it exit without a word."""
-    before = signal.getsignal(signal.SIGTERM)
+    before, is_main = signal.getsignal(signal.SIGTERM), threading.current_thread() is threading.main_thread()
+    own = before if callable(before) and is_main else None
     try:
         yield
+    except SystemExit as stop:
+        if own is not None and stop.code == signal.SIGTERM:
+            own(signal.SIGTERM, None)
+        raise
     finally:
-        if callable(before) and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
+        if own is not None and signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+            signal.signal(signal.SIGTERM, own)
 
 
 def _losses(ray: Any) -> tuple[type[Exception], ...]:
