@@ -133,6 +133,8 @@ def _prune(config: Prune) -> int:
     merged = {store.folder for store in merged_parts(stores)}
     for store in stores:
         with store.taken_alone():
+            if not store.folder.is_dir():
+                continue  # Another prune has removed it first.
             whole = config.stores or store.folder in merged
             going = sorted(store.folder.iterdir()) if whole else store.leftovers()
             for path in going:

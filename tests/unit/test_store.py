@@ -365,6 +365,22 @@ def test_shards_without_a_header_are_told_of_and_captured_again(
     assert cli.main(["store", "verify", str(store.folder)]) == 0
 
 
+def test_a_store_that_another_prune_removes_first_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole_in(tmp_path / "store")
+    taken_alone = Store.taken_alone
+
+    @contextmanager
+    def taken_after_another(store: Store) -> Iterator[None]:
+        with taken_alone(store):
+            shutil.rmtree(store.folder)
+            yield
+
+    monkeypatch.setattr(Store, "taken_alone", taken_after_another)
+    assert cli.main(["store", "prune", "--yes", str(tmp_path)]) == 0
+
+
 def test_a_corrupt_header_is_refused(tmp_path: Path) -> None:
     (tmp_path / "store.json").write_text('{"identity": {}}')
     with pytest.raises(InputError, match="corrupt store"):
