@@ -283,6 +283,7 @@ def answers_of(
     path = _answers_path(config, source, questions)
     if not path.is_file():
         answer_into(path, config, questions, model, identity_of(config, source, questions))
+    remove_journals(path)
     return load_answers(path)[0], path.parent
 
 
@@ -317,7 +318,7 @@ def answer_into(
     from interp.answer_files import save_answers
     from interp.answers import summary
 
-    journals = make_folder(path.parent / f"{path.stem}.journals")
+    journals = make_folder(journals_of(path))
     answers = asked(config, questions, model, journals, **sampled)
     counts = summary(answers, questions)
     save_answers(
@@ -325,8 +326,17 @@ def answer_into(
         path,
         {"identity": identity, "counts": counts, "credit": questions.credit, "excluded": questions.excluded},
     )
+
+
+def journals_of(path: Path) -> Path:
+    """Where what is generated is kept until a file of answers is there."""
+    return path.parent / f"{path.stem}.journals"
+
+
+def remove_journals(path: Path) -> None:
+    """Remove the journals of a file of answers that is there, by whichever run it was made."""
     # Another process that answered the same may have removed them first.
-    shutil.rmtree(journals, ignore_errors=True)
+    shutil.rmtree(journals_of(path), ignore_errors=True)
 
 
 def asked(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
-from analyses.command import EXIT_INPUT, execute
+from analyses.command import EXIT_INPUT, execute, let_print
 from interp import __version__
 from interp.errors import unknown_name
 
@@ -47,6 +47,7 @@ def main(args: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     if not args or args[0] in ("-h", "--help"):
+        let_print()
         print(_overview())
         return 0
     name, *rest = args

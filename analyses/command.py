@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import TypeVar
 
 import tyro
@@ -18,24 +23,44 @@ C = TypeVar("C")
 EXIT_INPUT = 2
 EXIT_INTERRUPTED = 130
 EXIT_UNREAD = 141
+EXIT_SIGNALLED = 128
+"""To which comes the number of the signal."""
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""What a batch system sends to a job whose time is up, and a terminal that is closed to what runs in it."""
+
+
+class Ended(KeyboardInterrupt):
+    """A signal that ends the run, as Ctrl-C does: nothing is left half written."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def execute(config: type[C], run: Callable[[C], object], *, prog: str, args: Sequence[str] | None = None) -> int:
     """Read the flags of `config`, run, and return the exit status.
 
-    A run may return a status of its own. An `InputError` is one line on stderr and status 2; Ctrl-C says how to go
-    on and is status 130.
+    A run may return a status of its own. An `InputError`, or a file that somebody else's rights keep from being read,
+    is one line on stderr and status 2; Ctrl-C says how to go on and is status 130, SIGTERM too and 143.
     """
+    let_print()
     try:
         chosen = tyro.cli(config, prog=prog, args=args, config=(tyro.conf.OmitArgPrefixes,))
         _log_to_stderr()
         logging.getLogger("analyses").info("%s", chosen)
-        with typed(prog, sys.argv[1:] if args is None else args):
+        with _ended_by_signals(), typed(prog, sys.argv[1:] if args is None else args):
             status = run(chosen)
         sys.stdout.flush()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_INPUT
+    except PermissionError as error:
+        remedy = "change its rights, or choose another folder"
+        print(f"error: {error.filename}: permission denied; {remedy}", file=sys.stderr)
+        return EXIT_INPUT
+    except Ended as ended:
+        print("terminated; the same command goes on from here", file=sys.stderr)
+        return EXIT_SIGNALLED + ended.number
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -44,6 +69,38 @@ def execute(config: type[C], run: Callable[[C], object], *, prog: str, args: Seq
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_UNREAD
     return status if isinstance(status, int) else 0
+
+
+def let_print() -> None:
+    """Print a question mark for a letter that the output's encoding lacks: a run that is done is not to fail there.
+
+    In UTF-8, which has every letter, names of files that are in another encoding are printed as they are.
+    """
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper) and out.errors in ("strict", "surrogateescape"):
+        out.reconfigure(errors="surrogateescape" if out.encoding.lower() == "utf-8" else "replace")
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let signals that would end the process at once end it as Ctrl-C does, so that it tidies up."""
+    ours: list[signal.Signals] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        for each in ours:
+            signal.signal(each, signal.SIG_IGN)  # Some senders send it twice, and tidying up is to be left in peace.
+        raise Ended(number)
+
+    # Only the main thread may; and what is ignored already, as under nohup, stays so.
+    if threading.current_thread() is threading.main_thread():
+        ours += [each for each in ENDING if signal.getsignal(each) is signal.SIG_DFL]
+    for each in ours:
+        signal.signal(each, end)
+    try:
+        yield
+    finally:
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
 
 
 def _log_to_stderr() -> None:

@@ -232,17 +232,16 @@ def values_of(
     from interp.lens_targets import target_tokens, without_token
 
     path = folder / "values.nc"
-    known = finished(path)
-    if known is not None:
-        return known
-    require_own_output(model(), answers, tokens, store)
-    targets = target_tokens(model().tokenizer, answers, tokens)
-    make_folder(folder)
-    values = lens_values(model(), lens(), store, tokens, targets, parts=folder)
-    values = values.assign_attrs({lens_missing.UNTOLD: json.dumps(without_token(targets))})
-    write_netcdf(path, values)
+    values = finished(path)
+    if values is None:
+        require_own_output(model(), answers, tokens, store)
+        targets = target_tokens(model().tokenizer, answers, tokens)
+        make_folder(folder)
+        values = lens_values(model(), lens(), store, tokens, targets, parts=folder)
+        values = values.assign_attrs({lens_missing.UNTOLD: json.dumps(without_token(targets))})
+        write_netcdf(path, values)
     for part in folder.glob("position-*.nc"):
-        part.unlink()
+        part.unlink(missing_ok=True)  # Another process that reads the same may remove them too.
     return values
 
 

@@ -38,4 +38,5 @@ def sample_files(
     for path in paths:
         if not path.is_file():
             asking.answer_into(path, config, generated, model, identity, sampling=sampling, name=path.stem)
+        asking.remove_journals(path)
     return paths

@@ -27,7 +27,7 @@ RUNS = (Path("runs"),)
 class List:
     """What is there: model, site, dtype, cells, examples, shards and size of every store.
 
-    Status 1 if the header of one is damaged.
+    Status 1 if the header of one is lost or damaged.
     """
 
     paths: Paths = RUNS
@@ -46,7 +46,7 @@ class Verify:
 class Prune:
     """Remove what no map needs: leftovers of killed runs, damaged shards, parts that are merged. Or whole stores.
 
-    A store whose header is damaged is told of and left; the status is 1 then.
+    A store whose header is lost or damaged is told of and left; the status is 1 then.
     """
 
     paths: Paths = RUNS
@@ -133,6 +133,8 @@ def _prune(config: Prune) -> int:
     merged = {store.folder for store in merged_parts(stores)}
     for store in stores:
         with store.taken_alone():
+            if not store.folder.is_dir():
+                continue  # Another prune has removed it first.
             whole = config.stores or store.folder in merged
             going = sorted(store.folder.iterdir()) if whole else store.leftovers()
             for path in going:

@@ -85,6 +85,8 @@ def run(config: Config) -> None:
     heatmap = reusable(work / "tuned-lens.nc", identity)
     if heatmap is None or not (work / LENS).is_file():
         heatmap = trained_map(config, source, questions, identity, work)
+    if (checkpoint := work / CHECKPOINT).is_file():
+        checkpoint.unlink(missing_ok=True)  # Another process that trains the same may remove it too.
     print(work / LENS)
     print(*publish(work / "tuned-lens.nc", published, overwrite=config.overwrite), sep="\n")
     print(in_words(heatmap))
@@ -156,7 +158,6 @@ def trained_map(
     lens_record = record | described(model(), text, trained, heatmap) | {"identity": dict(identity)}
     replace(trained.lens, record=lens_record).save(work / LENS)
     heatmap.save(work / "tuned-lens.nc")
-    (work / CHECKPOINT).unlink(missing_ok=True)
     return heatmap
 
 

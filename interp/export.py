@@ -6,15 +6,17 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from jaxtyping import Float
 
 from interp.errors import InputError
-from interp.files import cannot_write, whole_file
+from interp.files import cannot_write, make_folder, whole_file
 from interp.store import ActivationStore, shards_in_words
 
 AXES = ("layer", "position", "example", "width")
@@ -36,8 +38,7 @@ def export(store: ActivationStore, to: str, path: Path) -> Path:
         raise InputError(
             f"{store.folder}: {shards_in_words(absent)} damaged or not captured; run the capture again, then export"
         )
-    if path.exists():
-        raise InputError(f"{path} is there already; remove it, or give another --out")
+    _require_new(path)
     formats: dict[str, Callable[[ActivationStore, Path], None]] = {"npz": _write_npz, "zarr": _write_zarr}
     formats[to](store, path)
     return path
@@ -72,10 +73,15 @@ def _write_npz(store: ActivationStore, path: Path) -> None:
 def _write_zarr(store: ActivationStore, path: Path) -> None:
     if find_spec("zarr") is None:
         raise InputError("zarr is not installed; pip install -e '.[zarr]' in the clone, or give --to npz")
+    with _exported_alone(path):
+        _require_new(path)
+        _write_zarr_into(path.with_name(f".{path.name}.unfinished"), store, path)
+
+
+def _write_zarr_into(unfinished: Path, store: ActivationStore, path: Path) -> None:
     import zarr
 
     shape, dtype = _shape_and_dtype(store)
-    unfinished = path.with_name(f".{path.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     names = {"layer": list(store.layers), "position": list(store.positions), "example": list(store.examples)}
     try:
@@ -91,5 +97,27 @@ def _write_zarr(store: ActivationStore, path: Path) -> None:
             array[row, column] = cell
         unfinished.rename(path)
     except OSError as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
         raise cannot_write(path.parent, error) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _require_new(path: Path) -> None:
+    if path.exists():
+        raise InputError(f"{path} is there already; remove it, or give another --out")
+
+
+@contextmanager
+def _exported_alone(path: Path) -> Iterator[None]:
+    """Let nobody else export to the folder meanwhile: of two, each would clear away what the other has written."""
+    make_folder(path.parent)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise InputError(f"another process exports to {path}; wait for it, or give another --out") from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import tempfile
+import re
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,23 +38,22 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     make_folder(path.parent)
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        temporary = _made_beside(path)
+        rights = temporary.stat().st_mode
     except OSError as error:
         raise cannot_write(path.parent, error) from error
-    os.close(descriptor)
-    temporary = Path(name)
     try:
         yield temporary
         _flush(temporary)
-        # mkstemp makes files private; a result should be as readable as any other file of its owner.
-        temporary.chmod(0o666 & ~_umask())
+        if temporary.stat().st_mode != rights:
+            temporary.chmod(rights)  # Some libraries, such as safetensors, put a private file of their own there.
         if path.is_dir():
             raise InputError(f"cannot write {path}: it is a folder; give the path of a file")
         os.replace(temporary, path)
         _flush(path.parent)
-    except OSError as error:
-        if error.errno in DISK_FAULTS:
-            raise cannot_write(path.parent, error) from error
+    except Exception as error:
+        if fault := disk_fault(error):
+            raise cannot_write(path.parent, fault) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -117,10 +117,23 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _made_beside(path: Path) -> Path:
+    """A hidden file beside `path`, with the rights of any new file there: a group's folder may have its own."""
+    made = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
+    os.close(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    return made
+
+
+def disk_fault(error: BaseException | None) -> OSError | None:
+    """What the disk said, also where a library that writes files raises an error of its own after it; else None."""
+    while error is not None and not isinstance(error, InputError):
+        # Rust's libraries, such as safetensors, have the number in their text.
+        said = error.errno if isinstance(error, OSError) else re.search(r"\(os error (\d+)\)", str(error))
+        number = int(said[1]) if isinstance(said, re.Match) else said
+        if number in DISK_FAULTS:
+            return OSError(number, os.strerror(number))
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def cannot_write(folder: Path, error: OSError) -> InputError:

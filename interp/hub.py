@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from interp.errors import InputError, first_line
 from interp.tables import Choice, Row, Table, column_key
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ def _loaded(source: HubSource) -> Any:
     import datasets
 
     datasets.disable_progress_bars()
+    if not datasets.config.HF_HUB_OFFLINE:
+        log.info("asking the hub for %s; if that hangs, HF_HUB_OFFLINE=1 takes what is in your cache", source.id)
     try:
         splits = datasets.get_dataset_split_names(source.id, source.subset)
         split = splits[0] if source.split is None and len(splits) == 1 else source.split

@@ -218,7 +218,8 @@ def finished(path: Path | None) -> xr.Dataset | None:
     if path is None or not path.is_file():
         return None
     try:
-        return xr.load_dataset(path, engine="h5netcdf")
+        # Without what says how it lay in its file: a file that it is written to is to be the same bytes.
+        return xr.load_dataset(path, engine="h5netcdf").drop_encoding()
     except (OSError, ValueError, KeyError):
         log.warning("%s is damaged, and is made again", path)
         return None

@@ -248,8 +248,9 @@ def _begin(training: _Training, streams: TextStreams, text: TrainingText, schedu
 
 
 def _save(training: _Training, checkpoint: Path, of: dict[str, Any]) -> None:
-    with whole_file(checkpoint) as temporary:
-        torch.save(training.contents | {"of": of}, temporary)
+    # Through a file of Python's: of one that it opens itself torch does not tell why it cannot be written.
+    with whole_file(checkpoint) as temporary, temporary.open("wb") as file:
+        torch.save(training.contents | {"of": of}, file)
 
 
 def _measure(training: _Training, streams: TextStreams, text: TrainingText, schedule: Schedule) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from interp.errors import InputError, first_line, unknown_name
 from interp.files import sha256
 from interp.gguf import WHEEL_MODELS, cache_folder, gguf_model_folder, wheel_model_folder
+
+log = logging.getLogger(__name__)
 
 HUB_FILES = ("*.json", "*.jinja", "*.model", "*.txt", "README.md")
 CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
@@ -136,8 +139,11 @@ def _require_weights(folder: Path, pickled_weights: bool) -> None:
 
 def _hub_source(spec: str, revision: str | None, pickled_weights: bool, remote_code: bool) -> ModelSource:
     name = _hub_id(spec)
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
 
+    if not constants.HF_HUB_OFFLINE:
+        # It waits without end for a network that takes a question and does not answer.
+        log.info("asking the hub for %s; if that hangs, HF_HUB_OFFLINE=1 takes what is in your cache", name)
     files = [*HUB_FILES, *(["*.py"] if remote_code else [])]
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*files, SAFE_WEIGHTS]))

@@ -6,12 +6,15 @@ import logging
 import math
 import os
 import secrets
+import signal
 import socket
 import sys
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from interp.errors import InputError, first_line
@@ -119,15 +122,8 @@ class Ray(Executor):
         if ray.is_initialized():
             return ray
         try:
-            if self.address is None:
-                # A token of its own keeps others on the network out of the cluster. Left alone, Ray would write one to
-                # the home folder, and ask it of every cluster that is started from then on.
-                os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-                n_cpus = None if self.workers is None else math.ceil(self.workers * self.cpus_per_worker)
-                ray.init(address="local", num_cpus=n_cpus, include_dashboard=False, logging_level=logging.ERROR)
-            else:
-                _require_listener(self.address)
-                ray.init(address=self.address, logging_level=logging.ERROR)
+            with _own_end():
+                self._connect(ray)
         except Exception as error:
             reason = first_line(error)
             if self.address is None:
@@ -137,6 +133,17 @@ class Ray(Executor):
             ) from error
         self._has_connected = True
         return ray
+
+    def _connect(self, ray: Any) -> None:
+        if self.address is None:
+            # A token of its own keeps others on the network out of the cluster. Left alone, Ray would write one to the
+            # home folder, and ask it of every cluster that is started from then on.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+            n_cpus = None if self.workers is None else math.ceil(self.workers * self.cpus_per_worker)
+            ray.init(address="local", num_cpus=n_cpus, include_dashboard=False, logging_level=logging.ERROR)
+        else:
+            _require_listener(self.address)
+            ray.init(address=self.address, logging_level=logging.ERROR)
 
     def _disconnect(self) -> None:
         if self._has_connected:
@@ -340,6 +347,22 @@ def _imported_ray() -> Any:
     except ImportError as error:
         raise InputError(f"--executor ray needs Ray: {INSTALL_RAY}") from error
     return ray
+
+
+@contextmanager
+def _own_end() -> Iterator[None]:
+    """Keep what this process does at SIGTERM, if that is its own: Ray would have it exit without a word."""
+    before, is_main = signal.getsignal(signal.SIGTERM), threading.current_thread() is threading.main_thread()
+    own = before if callable(before) and is_main else None
+    try:
+        yield
+    except SystemExit as stop:
+        if own is not None and stop.code == signal.SIGTERM:
+            own(signal.SIGTERM, None)
+        raise
+    finally:
+        if own is not None and signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+            signal.signal(signal.SIGTERM, own)
 
 
 def _losses(ray: Any) -> tuple[type[Exception], ...]:

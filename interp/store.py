@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 TENSOR = "activations"
 HEADER = "store.json"
 MANIFEST = "manifest.jsonl"
+SHARDS = "shard-*.safetensors"
+"""What the files of shards are called."""
 DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 """What safetensors calls the dtypes that models have."""
 KEPT_OPEN = 256
@@ -240,6 +242,9 @@ class ActivationStore:
     def _taken_up(self) -> ActivationStore:
         known = ActivationStore.read(self.folder)
         if known is None:
+            # Shards whose header is lost may be of other batches; without a line each they are captured again.
+            if (manifest := self.folder / MANIFEST).is_file():
+                manifest.unlink()
             with whole_file(self.folder / HEADER) as temporary:
                 temporary.write_text(self._header(), encoding="utf-8")
             return self

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from interp.errors import InputError
-from interp.store import HEADER, ActivationStore, shards_in_words
+from interp.store import HEADER, SHARDS, ActivationStore, shards_in_words
 
 PART = ".part-"
 """Between the name of a store and that of a part of it."""
@@ -34,16 +34,25 @@ def named(folder: Path) -> Path:
 
 
 def stores_below(path: Path) -> tuple[list[ActivationStore], list[InputError]]:
-    """The store in a folder and all below it, and what is wrong with those whose headers cannot be read."""
-    stores, damaged = [], []
-    for header in sorted(path.rglob(HEADER)):
+    """The store in a folder and all below it, and what is wrong with those whose headers are lost or damaged."""
+    stores: list[ActivationStore] = []
+    damaged: list[InputError] = []
+    for folder in sorted({file.parent for pattern in (HEADER, SHARDS) for file in path.rglob(pattern)}):
         try:
-            store = ActivationStore.read(named(header.parent))
+            store = ActivationStore.read(named(folder))
         except InputError as error:
             damaged.append(error)
         else:
             stores += [store] if store is not None else []
+            damaged += [_headless(folder)] if store is None else []
     return stores, damaged
+
+
+def _headless(folder: Path) -> InputError:
+    return InputError(
+        f"corrupt store of activations: {folder} has shards and no {HEADER}, which says of what they are; copy that "
+        "file there too, or remove the folder and capture again"
+    )
 
 
 def merged_parts(stores: Sequence[ActivationStore]) -> list[ActivationStore]:

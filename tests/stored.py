@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,14 @@ from typing import Any
 import torch
 from jaxtyping import Float
 
+from interp import files
 from interp.plan import Batch, Plan, examples_of
 from interp.store import ActivationStore
 
 WRITE_STEPS: tuple[tuple[Any, str], ...] = (
-    (tempfile, "mkstemp"),
+    (files, "_made_beside"),
     (os, "fsync"),
     (os, "replace"),
-    (Path, "chmod"),
     (Path, "unlink"),
     (Path, "write_text"),
     (os, "write"),

@@ -101,6 +101,8 @@ def test_samples_are_kept_beside_the_greedy_answers(
     assert len(found("sample-*.parquet")) == 3
     assert (first.read_bytes(), second.read_bytes()) == before, "only the third is new"
     monkeypatch.setattr("interp.models.load_model", None)
+    for path in (*found("answers.parquet"), first):
+        path.with_suffix(".journals").mkdir()  # As a run leaves them that is killed once the answers are there.
     asked(source, questions, "--n", "8", "--samples", "3")
     assert found("*.journals") == [], "what is finished leaves no journal"
 

@@ -22,5 +22,5 @@ def test_what_is_killed_again_and_again_ends_as_what_is_undisturbed(tmp_path: Pa
     assert found["same_after_step"] == found["steps"]
     assert found["killed"] >= KILLS
     assert found["ended"] == found["same"] >= 1
-    assert found["steps_of_patching"] > 20, "three parts, and what they are parts of"
+    assert found["steps_of_patching"] >= 20, "three parts, and what they are parts of"
     assert found["same_after_step_of_patching"] == found["steps_of_patching"]

@@ -192,7 +192,9 @@ def test_an_interrupted_run_goes_on_to_the_same_values(
     first, second = sorted(tmp_path.glob("*.nc"))
     second.write_bytes(second.read_bytes()[:100])
     before = first.stat().st_mtime_ns
-    xr.testing.assert_identical(lens_values(model, LogitLens(), store, tokens, targets, parts=tmp_path), whole)
+    resumed = lens_values(model, LogitLens(), store, tokens, targets, parts=tmp_path)
+    xr.testing.assert_identical(resumed, whole)
+    assert bytes(resumed.to_netcdf(engine="h5netcdf")) == bytes(whole.to_netcdf(engine="h5netcdf"))
     assert first.stat().st_mtime_ns == before, "what is finished is not read again"
     assert "is damaged, and is made again" in caplog.text
 
@@ -359,7 +361,18 @@ def test_the_command_draws_every_map_that_is_asked_for(
     assert [path.name for path in Path("runs").rglob("position-*.nc")] == [], "finished parts are cleared away"
 
     monkeypatch.setattr("interp.models.load_model", None)
+    (values,) = Path("runs").rglob("lens-values-*/values.nc")
+    left, unlink = values.with_name("position-00.nc"), Path.unlink
+    left.touch()  # As a run leaves it that is killed once the values are there.
+
+    def unlinked_by_two(path: Path, **how: bool) -> None:
+        if path == left:
+            unlink(path)
+        unlink(path, **how)
+
+    monkeypatch.setattr(Path, "unlink", unlinked_by_two)
     asked(source, drawn / "questions.csv", "--quantities", "entropy", "--of", "all", "--n", "120", command="lens")
+    assert not left.exists()
     assert "mean entropy, nats" in capsys.readouterr().out, "other maps are of the same readings"
     monkeypatch.undo()
     monkeypatch.chdir(drawn)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +20,22 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, CTRLConfig, LlamaConfig, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    CTRLConfig,
+    LlamaConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from interp.activations import site_activations
 from interp.continuations import continued, takes_padding
 from interp.errors import InputError
+from interp.files import sha256
+from interp.gguf import convert_gguf
 from interp.hooked_transformers import is_installed
 from interp.model_sources import ModelSource, resolve_model
 from interp.models import (
@@ -284,6 +297,43 @@ def test_a_gguf_file_that_lacks_weights_is_refused_and_not_kept(
             resolve_model(str(tmp_path / "part.gguf"))
 
 
+def test_processes_that_need_the_same_model_convert_it_once(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERP_CACHE", str(tmp_path / "cache"))
+    saved_gguf(tmp_path / "tiny.gguf", tokenizer)
+    left = tmp_path / "cache" / "models" / f".gguf-{sha256(tmp_path / 'tiny.gguf')[:16]}.killed"
+    left.mkdir(parents=True)
+    (left / "model.safetensors").write_bytes(b"half")
+    converted: list[Path] = []
+
+    def slowly(gguf: Path, folder: Path) -> None:
+        converted.append(folder)
+        time.sleep(0.2)
+        convert_gguf(gguf, folder)
+
+    monkeypatch.setattr("interp.gguf.convert_gguf", slowly)
+    with ThreadPoolExecutor(2) as processes:
+        first, second = processes.map(resolve_model, [str(tmp_path / "tiny.gguf")] * 2)
+    assert first == second
+    assert converted == [first.folder]
+    assert not left.exists(), "what a killed one left is cleared away"
+
+
+def test_a_disk_that_becomes_full_under_a_conversion_is_one_line(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved_gguf(tmp_path / "tiny.gguf", tokenizer)
+
+    def full(*_: Any) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
+    with pytest.raises(InputError, match=r"cannot write to .*models: no space left on device; make room"):
+        convert_gguf(tmp_path / "tiny.gguf", tmp_path / "models" / "tiny")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
 def test_the_tokenizer_of_a_gguf_file_is_its_own_whatever_is_beside_it(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -510,13 +560,19 @@ def hub_error(kind: type[HfHubHTTPError]) -> HfHubHTTPError:
         (RuntimeError("odd"), "odd; check the name and the network"),
     ],
 )
-def test_why_a_model_of_the_hub_is_not_here(error: Exception, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_why_a_model_of_the_hub_is_not_here(
+    error: Exception, message: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
     def fetch(*args: object, **kwargs: object) -> None:
         raise error
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with pytest.raises(InputError) as told:
         resolve_model("org/name", revision="v9")
+    assert "asking the hub for org/name; if that hangs, HF_HUB_OFFLINE=1 takes what is in your cache" in caplog.text
     assert str(told.value).startswith(f"cannot fetch the model org/name from the hub: {message}")
     assert "\n" not in str(told.value)
 

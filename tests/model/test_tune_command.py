@@ -106,6 +106,9 @@ def test_an_interrupted_run_goes_on_to_the_same_lens(
     assert [file.name for file in path.parent.iterdir()] == ["training.pt"]
     tuned(source, *of_questions(questions))
     assert path.read_bytes() == whole
+    path.with_name("training.pt").touch()  # As a run leaves it that is killed once the lens and its map are there.
+    tuned(source, *of_questions(questions))
+    assert sorted(file.name for file in path.parent.iterdir()) == ["lens.safetensors", "tuned-lens.nc"]
 
 
 def test_a_lens_is_trained_on_a_text(source: ModelSource, questions: Path, capsys: pytest.CaptureFixture) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -53,12 +57,85 @@ def test_scripts_run_as_modules_too() -> None:
     assert "python -m analyses.figures" in outcome.stdout
 
 
+@pytest.mark.parametrize("command", [[], ["probe", "--help"], ["describe", "gré.csv"]])
+def test_letters_that_the_output_lacks_are_no_error(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "gré.csv").write_text("layer,exact_answer_last\n0,0.5\n1,0.7\n")
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    told = subprocess.run(
+        [sys.executable, "-m", "analyses.cli", *command],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    assert "?" in told.stdout
+
+
 @pytest.mark.parametrize("asked", ["--list-only", "--help"])
 def test_a_reader_that_has_seen_enough_is_no_error(asked: str) -> None:
     command = f"{sys.executable} -m analyses.data {asked} | true"
     outcome = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert "Traceback" not in outcome.stderr
     assert "BrokenPipe" not in outcome.stderr
+
+
+ENDED = """
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from analyses.command import execute
+from interp.files import whole_file
+
+@dataclass(frozen=True)
+class Config:
+    pass
+
+def run(config):
+    with whole_file(Path("result.txt")) as temporary:
+        temporary.write_text("half")
+        os.kill(os.getpid(), int(sys.argv[1]))
+        temporary.write_text("whole")
+
+sys.exit(execute(Config, run, prog="ended", args=[]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 129, "terminated")],
+)
+def test_a_signal_ends_a_run_in_one_line_and_nothing_is_left_half_written(
+    tmp_path: Path, number: int, status: int, word: str
+) -> None:
+    command = [sys.executable, "-c", ENDED, str(int(number))]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == status, ended.stderr
+    assert ended.stderr.splitlines()[1:] == [f"{word}; the same command goes on from here"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_that_is_ignored_from_the_start_stays_so(tmp_path: Path) -> None:
+    ignored = partial(signal.signal, signal.SIGHUP, signal.SIG_IGN)
+    command = [sys.executable, "-c", ENDED, str(int(signal.SIGHUP))]
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, preexec_fn=ignored)  # As nohup does.
+    assert (tmp_path / "result.txt").read_text() == "whole"
+
+
+def test_what_the_rights_of_files_keep_from_being_read_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def denied(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", denied)  # As of a folder of another user.
+    path = tmp_path / "theirs" / "probe.nc"
+    assert cli.main(["describe", str(path)]) == 2
+    told = f"error: {path}: permission denied; change its rights, or choose another folder"
+    assert capsys.readouterr().err.splitlines()[-1] == told
 
 
 @pytest.mark.parametrize(

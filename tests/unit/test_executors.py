@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NoReturn
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from interp.errors import InputError
 from interp.executors import Local, Share, Worker, parse_share
-from interp.ray_executor import Ray
+from interp.ray_executor import Ray, _own_end
 
 LONG = 30.0
 """Seconds that nothing takes unless it waits for ever."""
@@ -214,3 +216,22 @@ def test_what_is_no_share_is_said(text: str) -> None:
     with pytest.raises(InputError) as error:
         parse_share(text)
     assert str(error.value) == f"--shard is {text!r}; write i/n with i from 1 to n, such as 1/16"
+
+
+def test_a_signal_ends_a_run_in_its_own_way_also_while_ray_starts() -> None:
+    def own(number: int, _: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    def of_ray(number: int, _: object) -> None:
+        sys.exit(number)
+
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        for is_sent in (False, True):
+            with pytest.raises(KeyboardInterrupt) if is_sent else nullcontext(), _own_end():
+                signal.signal(signal.SIGTERM, of_ray)
+                if is_sent:
+                    signal.raise_signal(signal.SIGTERM)
+            assert signal.getsignal(signal.SIGTERM) is own
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,5 +70,35 @@ def test_a_full_disk_under_an_export_is_one_line_and_leaves_nothing(
 
     monkeypatch.setattr(zarr, "create_array", full)
     with pytest.raises(InputError, match=r"cannot write to .*: no space left on device; make room"):
+        export(store, "zarr", tmp_path / "out.zarr")
+    assert list(tmp_path.glob("*.zarr*")) == []
+
+
+def test_of_two_exports_to_one_folder_the_second_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zarr = pytest.importorskip("zarr")
+    store, create, path = store_of(tmp_path / "store", ACTIVATIONS), zarr.create_array, tmp_path / "out.zarr"
+
+    def created(*arguments: Any, **how: Any) -> Any:
+        array = create(*arguments, **how)
+        with pytest.raises(InputError, match=r"another process exports to .*out\.zarr; wait for it, or give another"):
+            export(store, "zarr", path)
+        return array
+
+    monkeypatch.setattr(zarr, "create_array", created)
+    array = zarr.open_array(export(store, "zarr", path), mode="r")
+    np.testing.assert_array_equal(array[:], ACTIVATIONS.numpy())
+    assert list(tmp_path.glob(".out*")) == []
+
+
+def test_an_export_that_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zarr = pytest.importorskip("zarr")
+    store = store_of(tmp_path / "store", ACTIVATIONS)
+
+    def interrupted(folder: Path, **how: object) -> None:
+        folder.mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(zarr, "create_array", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         export(store, "zarr", tmp_path / "out.zarr")
     assert list(tmp_path.glob("*.zarr*")) == []

@@ -402,6 +402,38 @@ def test_a_store_of_more_shards_than_files_may_be_open_is_opened_for_every_read(
         assert len(opened) == times * len(PLAN)
 
 
+def test_shards_without_a_header_are_told_of_and_captured_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = whole_in(tmp_path / "store")
+    in_other_batches = replace(store, plan=plan_of(range(4), range(4, 7)))
+    expected = contents(filled(replace(in_other_batches, folder=tmp_path / "other"), ACTIVATIONS).folder)
+    (store.folder / "store.json").unlink()
+    for command in (["list"], ["verify"], ["prune", "--stores", "--yes"]):
+        assert cli.main(["store", *command, str(store.folder)]) == 1
+        assert f"{store.folder} has shards and no store.json, which says of what they are" in capsys.readouterr().out
+    assert (store.folder / "shard-0000.safetensors").is_file()
+    # In other batches a shard of the same number is of other examples.
+    assert contents(filled(in_other_batches, ACTIVATIONS).folder) == expected
+    assert cli.main(["store", "verify", str(store.folder)]) == 0
+
+
+def test_a_store_that_another_prune_removes_first_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole_in(tmp_path / "store")
+    taken_alone = Store.taken_alone
+
+    @contextmanager
+    def taken_after_another(store: Store) -> Iterator[None]:
+        with taken_alone(store):
+            shutil.rmtree(store.folder)
+            yield
+
+    monkeypatch.setattr(Store, "taken_alone", taken_after_another)
+    assert cli.main(["store", "prune", "--yes", str(tmp_path)]) == 0
+
+
 def test_a_corrupt_header_is_refused(tmp_path: Path) -> None:
     (tmp_path / "store.json").write_text('{"identity": {}}')
     with pytest.raises(InputError, match="corrupt store"):
