@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -52,6 +53,7 @@ from interp.whole_weights import blocks_beyond
 from tests.gguf_files import saved_gguf
 from tests.tiny_models import LLAMA_LIKE, TURNED_ALIKE, saved_model, trained_tokenizer
 
+FROM_16 = {"original_max_position_embeddings": 16}
 BACKENDS = ("bridge", "hooked") if is_installed() else ("bridge",)
 
 
@@ -170,6 +172,21 @@ def test_longrope_is_read_up_to_where_positions_depend_on_the_batch(
     for n_tokens, same in ((TURNED_ALIKE, True), (TURNED_ALIKE + 1, False)):
         beside = site_activations(model, [short, list(range(30, 30 + n_tokens))], cells)
         assert torch.allclose(beside[:, :, 0], alone[:, :, 0], atol=1e-5) == same, n_tokens
+
+
+@pytest.mark.parametrize(
+    ("n_ctx", "rope", "most"),
+    [
+        (64, {"sliding": {"rope_type": "default"}, "full": FROM_16 | {"rope_type": "longrope"}}, 16),
+        (64, FROM_16 | {"rope_type": "yarn"}, 64),
+        (None, None, None),
+    ],
+)
+def test_layers_may_have_positions_of_their_own_kinds(
+    n_ctx: int | None, rope: dict[str, object] | None, most: int | None
+) -> None:
+    original = SimpleNamespace(config=SimpleNamespace(rope_parameters=rope))
+    assert context_length(SimpleNamespace(cfg=SimpleNamespace(n_ctx=n_ctx), original_model=original)) == most
 
 
 def test_an_answer_is_cut_after_its_first_end_token(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
