@@ -183,10 +183,16 @@ def test_longrope_is_read_up_to_where_positions_depend_on_the_batch(
     ],
 )
 def test_layers_may_have_positions_of_their_own_kinds(
-    n_ctx: int | None, rope: dict[str, object] | None, most: int | None
+    model: HookedModel,
+    monkeypatch: pytest.MonkeyPatch,
+    n_ctx: int | None,
+    rope: dict[str, object] | None,
+    most: int | None,
 ) -> None:
+    monkeypatch.setattr(model.cfg, "n_ctx", n_ctx)
     original = SimpleNamespace(config=SimpleNamespace(rope_parameters=rope))
-    assert context_length(SimpleNamespace(cfg=SimpleNamespace(n_ctx=n_ctx), original_model=original)) == most
+    monkeypatch.setattr(model, "original_model", original, raising=False)
+    assert context_length(model) == most
 
 
 def test_an_answer_is_cut_after_its_first_end_token(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
