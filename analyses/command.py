@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -27,6 +29,9 @@ EXIT_SIGNALLED = 128
 """To which comes the number of the signal."""
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 """What a batch system sends to a job whose time is up, and a terminal that is closed to what runs in it."""
+SAME_SIGNAL = 2.0
+"""Seconds within which a signal that comes again is the same one: some senders send it twice, and tidying up is to be
+left in peace."""
 
 
 class Ended(KeyboardInterrupt):
@@ -84,16 +89,18 @@ def let_print() -> None:
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
     """Let signals that would end the process at once end it as Ctrl-C does, so that it tidies up."""
-    ours: list[signal.Signals] = []
+    last = -math.inf
 
     def end(number: int, _: FrameType | None) -> None:
-        for each in ours:
-            signal.signal(each, signal.SIG_IGN)  # Some senders send it twice, and tidying up is to be left in peace.
-        raise Ended(number)
+        nonlocal last
+        now = time.monotonic()
+        if now - last > SAME_SIGNAL:
+            last = now
+            raise Ended(number)
 
     # Only the main thread may; and what is ignored already, as under nohup, stays so.
-    if threading.current_thread() is threading.main_thread():
-        ours += [each for each in ENDING if signal.getsignal(each) is signal.SIG_DFL]
+    is_main = threading.current_thread() is threading.main_thread()
+    ours = [each for each in ENDING if is_main and signal.getsignal(each) is signal.SIG_DFL]
     for each in ours:
         signal.signal(each, end)
     try:

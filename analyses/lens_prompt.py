@@ -137,8 +137,7 @@ def values_of(config: Config, source: ModelSource, model: Callable[[], HookedMod
     from interp.prompts import text_tokens
 
     path = run_folder(config.runs / source.name / "texts", "lens-values", identity) / "values.nc"
-    values = reusable_result(PromptMap, path, identity)
-    if values is None:
+    if reusable_result(PromptMap, path, identity) is None:
         layers = layer_numbers(config.layers, asking.n_layers_of(source, model))
         most, tokenizer = context_length(model()), model().tokenizer
         tokens = text_tokens(tokenizer, str(config.prompt), flag="--prompt", style=config.prompt_style, most=most)
@@ -146,7 +145,8 @@ def values_of(config: Config, source: ModelSource, model: Callable[[], HookedMod
         record = asking.record_of(config, source)
         values = values.with_attributes(record | {"text": str(config.prompt)} | provenance(identity))
         values.save(path)
-    return values
+    # Always as it was read: what is made of it is to be the same bytes, whether a run was interrupted here or not.
+    return PromptMap(PromptMap.load(path).data)
 
 
 def identity_of(config: Config, source: ModelSource) -> dict[str, Any]:

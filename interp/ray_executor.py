@@ -361,7 +361,7 @@ def _own_end() -> Iterator[None]:
             own(signal.SIGTERM, None)
         raise
     finally:
-        if own is not None and signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+        if own is not None:
             signal.signal(signal.SIGTERM, own)
 
 

@@ -216,6 +216,10 @@ def test_a_prompt_is_read_once_drawn_and_printed(
     monkeypatch.setattr("interp.models.load_model", None)
     lens(source, "--prompt", TEXT)
     assert contents(folder) == before
+    (coloured,) = Path("runs").rglob("lens.nc")
+    coloured.unlink()  # As in a run that is killed once the lens has been read.
+    lens(source, "--prompt", TEXT)
+    assert contents(folder) == before
     for colour in COLOURS:
         lens(source, "--prompt", TEXT, "--colour", colour)
     assert {file for file in contents(folder) if file.endswith(".png")} == {

@@ -97,7 +97,11 @@ class Config:
 def run(config):
     with whole_file(Path("result.txt")) as temporary:
         temporary.write_text("half")
-        os.kill(os.getpid(), int(sys.argv[1]))
+        try:
+            os.kill(os.getpid(), int(sys.argv[1]))
+        finally:
+            if int(sys.argv[1]) != signal.SIGINT:
+                os.kill(os.getpid(), int(sys.argv[1]))  # As timeout sends it, to a process and then to its group.
         temporary.write_text("whole")
 
 sys.exit(execute(Config, run, prog="ended", args=[]))
