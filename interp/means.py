@@ -30,7 +30,7 @@ def median_of_examples(values: Float[np.ndarray, "example ..."]) -> Float[np.nda
 
 def numbered(names: Sequence[str]) -> Int[np.ndarray, " example"]:
     """A number for the name of each example's group, the same for the same name."""
-    return np.unique(np.array(names, dtype=str), return_inverse=True)[1].reshape(-1).astype(np.int64)
+    return np.unique(np.array(list(names), dtype=str), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def group_draws(
