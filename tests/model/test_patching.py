@@ -159,7 +159,9 @@ def test_every_site_is_tried_once_and_patched_as_it_turned_out(
     monkeypatch.setattr(sweep, "wavefront", lambda *given: taken.append(given[1]) or wavefront(*given))
     receivers = records(fresh, [read_at(OTHER, 9)])
     for site in ("attn_out", "mlp_out", "resid_post", "mlp_out", "attn_out"):
-        patched_readings(fresh, site, [Unit(0, 0)], receivers, [Job(0, 4, of_run(fresh, CLEAN, site)[:, 4])])
+        jobs = [Job(0, 4, of_run(fresh, CLEAN, site)[:, 4])]
+        for plain in (False, True):
+            patched_readings(fresh, site, [Unit(0, 0)], receivers, jobs, plain=plain)
     assert taken == ["attn_out", "resid_post", "attn_out"]
     assert sorted(tried) == ["attn_out", "mlp_out", "resid_post"]
 
