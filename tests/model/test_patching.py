@@ -17,6 +17,7 @@ from jaxtyping import Float
 from transformer_lens import patching as lens_patching
 
 from interp import patching, sweep, sweep_choice
+from interp.errors import InputError
 from interp.model_sources import ModelSource
 from interp.models import HookedModel, load_model
 from interp.patching import Job, Readings, Run, Unit, _divergence, readings_of
@@ -90,6 +91,14 @@ def test_only_a_bridge_takes_wavefronts_and_not_where_places_are_biases_of_whole
     is_bridge = type(family.model).__name__ == "TransformerBridge"
     is_entered = not family.source.name.endswith(ALIBI + IGNORES_CACHES)
     assert takes_wavefronts(family.model) == (is_bridge and is_entered)
+    why = why_plain(family.model) or ""
+    assert is_bridge or why == "the blocks of a HookedTransformer cannot be entered"
+    assert not (is_bridge and family.source.name.endswith(ALIBI)) or "ALiBi" in why
+
+
+def test_what_no_sweep_can_patch_is_no_reason_for_a_plain_one(model: HookedModel) -> None:
+    with pytest.raises(InputError, match="unknown site 'nowhere'"):
+        why_plain(model, "nowhere")
 
 
 def test_a_wavefront_that_is_not_the_plain_sweep_is_not_taken(
