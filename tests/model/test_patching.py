@@ -20,6 +20,7 @@ from interp import patching, sweep, sweep_choice
 from interp.errors import InputError
 from interp.model_sources import ModelSource
 from interp.models import HookedModel, load_model
+from interp.output_path import TOLERANCES
 from interp.patching import Job, Readings, Run, Unit, _divergence, readings_of
 from interp.sweep import patched_readings
 from interp.sweep_choice import takes_wavefronts, why_plain
@@ -94,6 +95,16 @@ def test_only_a_bridge_takes_wavefronts_and_not_where_places_are_biases_of_whole
     why = why_plain(family.model) or ""
     assert is_bridge or why == "the blocks of a HookedTransformer cannot be entered"
     assert not (is_bridge and family.source.name.endswith(ALIBI)) or "ALiBi" in why
+
+
+def test_what_rounding_explains_is_no_reason_for_a_plain_sweep(
+    source: ModelSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = TOLERANCES[torch.float32]
+    for difference, is_taken in ((most, True), (1.001 * most, False)):
+        monkeypatch.setattr(sweep_choice, "_difference", lambda *_, difference=difference: difference)
+        fresh = load_model(source, device="cpu", dtype="float32", backend="bridge")
+        assert takes_wavefronts(fresh) == is_taken
 
 
 def test_what_no_sweep_can_patch_is_no_reason_for_a_plain_one(model: HookedModel) -> None:
