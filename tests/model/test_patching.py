@@ -420,12 +420,13 @@ def test_no_block_sees_more_tokens_than_its_budget(
     fresh: HookedModel, plain: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     donor, receivers = of_run(fresh, tokens_of(13, seed=5), "resid_post"), records(fresh, RUNS)
-    units = [Unit(0, 0), Unit(2, 2)]
+    units = [Unit(0, 0), Unit(0, 1), Unit(1, 1), Unit(1, 2), Unit(2, 2)]
     jobs = [Job(receiver, place, donor[:, place]) for receiver, place in COLUMNS]
     patched = partial(patched_readings, fresh, "resid_post", units, receivers, jobs, plain=plain)
     expected, tokens = patched(), BlockTokens(fresh)
     monkeypatch.setitem(patching.PASS_TOKENS, "cpu", 1e6)
-    for budget in range(26, 300, 12):
+    least = len(LONG) if plain else len(LONG) * len(units)
+    for budget in range(least, 6 * least, least // 4):
         tokens.seen.clear()
         monkeypatch.setitem(sweep.TOKEN_BUDGETS, "cpu", budget)
         for ours, own in zip(patched(), expected, strict=True):
