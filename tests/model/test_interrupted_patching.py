@@ -93,6 +93,16 @@ def test_so_many_pairs_are_so_many_over_all_parts(model: HookedModel, handfuls: 
     assert handfuls.seen[0] == (0,), "parts of a sweep of two pairs are none of a sweep of three"
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_no_more_pairs_are_patched_than_were_asked_for(
+    model: HookedModel, n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the last handful too."""
+    every = sweep(model, None)
+    monkeypatch.setattr(patch, "PAIRS_AT_ONCE", 2)
+    assert sweep(model, None, n=n).ids == every.ids[:n]
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -670,6 +670,21 @@ def test_what_is_no_number_is_refused_by_name(
         patched(model)
 
 
+def test_an_estimate_that_is_no_number_is_refused_by_name(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = patcher.attributed_effects
+    monkeypatch.setattr(patcher, "attributed_effects", lambda *given, **flags: whole(*given, **flags) * torch.nan)
+    with pytest.raises(InputError, match="pair a / b: an estimate gives nan; take --dtype float32"):
+        patched(model, positions=["last_q"], screen_steps=1)
+
+
+@pytest.mark.parametrize("screen_steps", [0, 1])
+def test_where_no_cell_can_be_patched_pairs_have_none(model: HookedModel, screen_steps: int) -> None:
+    found = patched(model, PAIRS[:1], positions=["exact_answer_first"], screen_steps=screen_steps)
+    assert found.ids == (PAIRS[0].id,)
+    assert np.isnan(found.values).all()
+    assert (found.why_missing == NoValue.AFTER_THE_READ_OUT).all()
+
+
 def test_noise_needs_a_subject(model: HookedModel) -> None:
     pair = Pair(replace(PAIRS[0].clean, spans={}), PAIRS[0].corrupt)
     with pytest.raises(InputError, match="a / b: the question marks no subject to put noise on"):

@@ -17,8 +17,10 @@ from jaxtyping import Float
 from transformer_lens import patching as lens_patching
 
 from interp import patching, sweep, sweep_choice
+from interp.errors import InputError
 from interp.model_sources import ModelSource
 from interp.models import HookedModel, load_model
+from interp.output_path import TOLERANCES
 from interp.patching import Job, Readings, Run, Unit, _divergence, readings_of
 from interp.sweep import patched_readings
 from interp.sweep_choice import takes_wavefronts, why_plain
@@ -90,6 +92,24 @@ def test_only_a_bridge_takes_wavefronts_and_not_where_places_are_biases_of_whole
     is_bridge = type(family.model).__name__ == "TransformerBridge"
     is_entered = not family.source.name.endswith(ALIBI + IGNORES_CACHES)
     assert takes_wavefronts(family.model) == (is_bridge and is_entered)
+    why = why_plain(family.model) or ""
+    assert is_bridge or why == "the blocks of a HookedTransformer cannot be entered"
+    assert not (is_bridge and family.source.name.endswith(ALIBI)) or "ALiBi" in why
+
+
+def test_what_rounding_explains_is_no_reason_for_a_plain_sweep(
+    source: ModelSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = TOLERANCES[torch.float32]
+    for difference, is_taken in ((most, True), (1.001 * most, False)):
+        monkeypatch.setattr(sweep_choice, "_difference", lambda *_, difference=difference: difference)
+        fresh = load_model(source, device="cpu", dtype="float32", backend="bridge")
+        assert takes_wavefronts(fresh) == is_taken
+
+
+def test_what_no_sweep_can_patch_is_no_reason_for_a_plain_one(model: HookedModel) -> None:
+    with pytest.raises(InputError, match="unknown site 'nowhere'"):
+        why_plain(model, "nowhere")
 
 
 def test_a_wavefront_that_is_not_the_plain_sweep_is_not_taken(
@@ -159,7 +179,9 @@ def test_every_site_is_tried_once_and_patched_as_it_turned_out(
     monkeypatch.setattr(sweep, "wavefront", lambda *given: taken.append(given[1]) or wavefront(*given))
     receivers = records(fresh, [read_at(OTHER, 9)])
     for site in ("attn_out", "mlp_out", "resid_post", "mlp_out", "attn_out"):
-        patched_readings(fresh, site, [Unit(0, 0)], receivers, [Job(0, 4, of_run(fresh, CLEAN, site)[:, 4])])
+        jobs = [Job(0, 4, of_run(fresh, CLEAN, site)[:, 4])]
+        for plain in (False, True):
+            patched_readings(fresh, site, [Unit(0, 0)], receivers, jobs, plain=plain)
     assert taken == ["attn_out", "resid_post", "attn_out"]
     assert sorted(tried) == ["attn_out", "mlp_out", "resid_post"]
 
@@ -398,12 +420,13 @@ def test_no_block_sees_more_tokens_than_its_budget(
     fresh: HookedModel, plain: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     donor, receivers = of_run(fresh, tokens_of(13, seed=5), "resid_post"), records(fresh, RUNS)
-    units = [Unit(0, 0), Unit(2, 2)]
+    units = [Unit(0, 0), Unit(0, 1), Unit(1, 1), Unit(1, 2), Unit(2, 2)]
     jobs = [Job(receiver, place, donor[:, place]) for receiver, place in COLUMNS]
     patched = partial(patched_readings, fresh, "resid_post", units, receivers, jobs, plain=plain)
     expected, tokens = patched(), BlockTokens(fresh)
     monkeypatch.setitem(patching.PASS_TOKENS, "cpu", 1e6)
-    for budget in range(26, 300, 12):
+    least = len(LONG) if plain else len(LONG) * len(units)
+    for budget in range(least, 6 * least, least // 4):
         tokens.seen.clear()
         monkeypatch.setitem(sweep.TOKEN_BUDGETS, "cpu", budget)
         for ours, own in zip(patched(), expected, strict=True):

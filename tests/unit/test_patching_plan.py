@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.errors import InputError
-from interp.interventions import Intervention
+from interp.interventions import Corruption, Direction, Intervention
 from interp.models import padded
 from interp.patching import Run, Target, Unit, put, target_table, units_of
 from interp.sweep import Column, shared_passes
@@ -111,6 +111,25 @@ def test_an_intervention_that_is_not_known_is_refused(
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(InputError, match=f"unknown {setting} '{known.title()}'; nearest: {known}"):
         Intervention(**{setting: known.title()})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("corruption", "direction", "receives_clean", "gives_other"),
+    [
+        ("question", "denoise", False, False),
+        ("question", "noise", True, True),
+        ("noise", "denoise", False, False),
+        ("zero", "denoise", True, False),
+        ("mean", "denoise", True, False),
+        ("resample", "denoise", True, True),
+    ],
+)
+def test_an_intervention_says_which_run_receives_and_which_gives(
+    corruption: Corruption, direction: Direction, receives_clean: bool, gives_other: bool
+) -> None:
+    it = Intervention(corruption=corruption, direction=direction)
+    assert (it.receives_clean, it.gives_other) == (receives_clean, gives_other)
+    assert it.is_ablation == (corruption in ("zero", "mean", "resample"))
 
 
 def test_a_run_is_read_at_each_place_once_in_order() -> None:
