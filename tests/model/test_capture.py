@@ -346,6 +346,14 @@ def test_examples_are_known_by_their_tokens_and_their_cells() -> None:
     assert len({each.sha256() for each in (alike, *others)}) == 3
 
 
+@pytest.mark.usefixtures("small_shards")
+def test_a_share_has_no_shards_beyond_the_plan(model: HookedModel, answers: list[Answer], tmp_path: Path) -> None:
+    """As where the store was begun in larger batches than those by which its shards were dealt out."""
+    n_shards = len(captured(model, answers, tmp_path / "whole")["resid_post"].plan)
+    share = captured(model, answers, tmp_path / "share", shards=[n_shards - 1, n_shards])["resid_post"]
+    assert set(share.entered()) == {n_shards - 1}
+
+
 def test_a_whole_store_of_another_run_is_refused(model: HookedModel, answers: list[Answer], tmp_path: Path) -> None:
     table = position_table(answers, POSITIONS)
     for seed in (0, 1):
@@ -369,8 +377,9 @@ def test_stores_that_were_begun_in_different_batches_are_ended_in_one_pass(
 ) -> None:
     sites = ("resid_post", "mlp_out")
     whole = captured(model, answers, tmp_path / "whole", sites=sites)
-    for site, budget in zip(sites, (30, 4000), strict=True):
-        captured(model, answers, tmp_path / "begun", sites=(site,), token_budget=budget, shards=[0])
+    for site, budget in zip(sites, (30, 60), strict=True):
+        begun = captured(model, answers, tmp_path / "begun", sites=(site,), token_budget=budget, shards=[0])[site]
+        assert len(begun.entered()) == 1 < len(begun.plan)
     ended = captured(model, answers, tmp_path / "begun", sites=sites)
     assert ended["resid_post"].plan != ended["mlp_out"].plan
     for site in sites:

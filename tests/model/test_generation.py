@@ -53,7 +53,7 @@ def test_drawing_leaves_torch_as_it_was(model: HookedModel, tmp_path: Path) -> N
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_an_interrupted_run_draws_the_same(model: HookedModel, tmp_path: Path) -> None:
+def test_an_interrupted_run_draws_the_same(model: HookedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = drawn(model, tmp_path / "whole", Sampling(1.0, 0))
     lines = (tmp_path / "whole" / "sample.jsonl").read_text()
     for kept in range(0, len(lines), 61):
@@ -61,6 +61,9 @@ def test_an_interrupted_run_draws_the_same(model: HookedModel, tmp_path: Path) -
         journal.parent.mkdir()
         journal.write_text(lines[:kept])
         assert drawn(model, journal.parent, Sampling(1.0, 0)) == whole
+    monkeypatch.setattr("interp.generation.continued", None)
+    for journal in tmp_path.glob("cut-*"):
+        assert drawn(model, journal, Sampling(1.0, 0)) == whole, "a line that was cut short takes no other with it"
 
 
 @pytest.mark.parametrize("sampling", [None, Sampling(1.0, 0)], ids=["greedy", "drawn"])

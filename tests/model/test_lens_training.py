@@ -218,6 +218,26 @@ def test_a_training_that_is_killed_goes_on_to_the_same_translators(
     assert is_same(trained(model, tmp_path / "killed"), undisturbed), "what has ended is not trained again"
 
 
+def test_a_training_that_is_killed_has_no_more_patience(
+    model: HookedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after the first measurement without a gain, of the two that end it."""
+    stale, left = replace(SCHEDULE, learning_rate=1e-9, patience=2), SCHEDULE.measure_every + 1
+
+    def killed(*arguments: Any, **named: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+        return gradients(*arguments, **named)
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(lens_training, "gradients", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trained(model, tmp_path, stale)
+    assert max(trained(model, tmp_path, stale).curve) == 2 * SCHEDULE.measure_every
+
+
 def test_what_gets_no_better_ends_early(model: HookedModel, tmp_path: Path) -> None:
     found = trained(model, tmp_path, replace(SCHEDULE, learning_rate=1e-9, patience=2))
     assert max(found.curve) == 2 * SCHEDULE.measure_every

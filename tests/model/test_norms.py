@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -70,6 +72,27 @@ def test_hooks_that_were_there_before_are_kept(model: HookedModel) -> None:
     finally:
         model.reset_hooks()
     assert seen == ["seen"]
+
+
+def test_a_norm_with_a_way_of_its_own_is_left_alone(model: HookedModel) -> None:
+    if not hasattr(model, "original_model"):
+        pytest.skip("HookedTransformer's norms are computed from what they hook")
+    norm: Any = model.blocks[1].ln2  # type: ignore[attr-defined]
+    kind = type(norm)
+
+    class Doubling(kind):  # type: ignore[misc, valid-type]
+        def forward(self, hidden_states: torch.Tensor, **named: Any) -> torch.Tensor:
+            return 2 * super().forward(hidden_states, **named)
+
+    plain = model(TOKENS)
+    object.__setattr__(norm, "__class__", Doubling)
+    try:
+        expected = model(TOKENS)
+        with norms_run_once(model, []):
+            assert torch.equal(model(TOKENS), expected)
+    finally:
+        object.__setattr__(norm, "__class__", kind)
+    assert not torch.allclose(expected, plain)
 
 
 def test_an_error_leaves_the_norms_as_they_were(model: HookedModel) -> None:

@@ -111,7 +111,7 @@ def test_a_part_that_is_missing_shows_in_one_line(family_model: HookedModel) -> 
         (lambda logits: 30 * torch.tanh(logits / 30), "this family also caps its logits, at 30"),
         (lambda logits: logits + torch.linspace(-1, 1, logits.shape[1]), "this family also adds a bias to its logits"),
         (lambda logits: logits.flip(1), "this family does more than that, and it is no factor, cap or bias"),
-        (lambda logits: torch.where(logits > 2, -torch.inf, logits), "this family does more than that"),
+        (lambda logits: torch.where(logits > 2, -torch.inf, logits), "this family does more than that$"),
     ],
 )
 def test_the_part_that_is_missing_is_named(change: Callable[[torch.Tensor], torch.Tensor], words: str) -> None:

@@ -15,7 +15,7 @@ from interp.continuations import continued
 from interp.errors import InputError
 from interp.generation import Respondent
 from interp.model_sources import ModelSource
-from interp.models import HookedModel, load_model
+from interp.models import HookedModel, Sampling, load_model
 from interp.patching import Job
 from interp.sites import hook_names
 from interp.sweep import patched_readings
@@ -107,6 +107,22 @@ def test_it_answers_as_each_prompt_alone(recurrent: HookedModel, tmp_path: Path)
         for token in said[name]:
             assert token == int(logits_of(recurrent, tuple(sequence))[0, -1].argmax())
             sequence.append(token)
+
+
+def test_a_seed_decides_what_it_draws_and_torch_is_left_as_it_was(recurrent: HookedModel, tmp_path: Path) -> None:
+    prompts = {f"p{index}": CLEAN[: 5 + index % 3] for index in range(6)}
+
+    def drawn(folder: str, seed: int) -> dict[str, tuple[int, ...]]:
+        respondent = Respondent(recurrent, 4, tmp_path / folder)
+        return respondent.continuations("some", prompts, ends={1}, max_new_tokens=4, sampling=Sampling(1.0, seed))
+
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    first = drawn("first", 0)
+    assert torch.equal(torch.rand(3), expected)
+    assert drawn("again", 0) == first
+    assert drawn("other", 1) != first
 
 
 @pytest.mark.parametrize("site", ["resid_mid", "attn_out", "mlp_out", "head_z"])

@@ -20,7 +20,7 @@ from tests.respondents import Mute, Scripted
 TEXTS = {
     "a": "It is the old Danube, I think.",
     "b": "I do not know.",
-    "c": "It is 19 or the like.",
+    "c": "It is 19\n or the like.",
     "d": " \n ",
     "e": "Ångström, of course",
 }
@@ -53,7 +53,7 @@ def test_the_exact_answer_is_what_is_copied_as_whole_words(tokenizer: PreTrained
         {
             "a": [' "the old danube".\nBecause it is long.'],
             "b": ["No answer."],
-            "c": ["9", "about 19", " **19** "],
+            "c": ["9", ' "" ', " **19** "],
             "e": ["Short answer: angstrom"],
         },
     )
@@ -66,6 +66,7 @@ def test_the_exact_answer_is_what_is_copied_as_whole_words(tokenizer: PreTrained
         "e": "Ångström",
     }
     assert [answer.why_missing for answer in found] == [None, READ_AS_NONE, None, "empty answer", None]
+    assert [answer.named for answer in found] == [("the old Danube",), (), ("19",), (), ("Ångström",)]
     assert {answer.found_by for answer in found} == {"prompted"}
     attempts = [(name, identifier, sampling is None) for name, identifier, sampling in reader.asked]
     assert ("answers-exact-answers-1", "d", True) not in attempts, "an empty answer is not asked about"

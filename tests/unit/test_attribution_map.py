@@ -146,6 +146,36 @@ def test_streams_that_are_not_what_was_written_are_refused() -> None:
     assert "\n" not in str(raised.value)
 
 
+def test_parts_that_do_not_add_up_in_one_cell_alone_are_refused() -> None:
+    """By little more than rounding explains, where the parts are as large as those of other cells at most."""
+    (attention, mlp, stream), read = stores(), reading()
+    found = contributions(attention, mlp, stream, everywhere(), read)
+    sizes = np.abs(found.attention[:, :, 1]).sum(1) + np.abs(found.mlp[:, :, 1]).sum(1)
+    row = int(sizes.argmax())
+    assert sizes[row] > 4
+    scale, direction = read.norm.scales(stream.activations[-1, 1, row : row + 1]), read.directions[row]
+
+    def written(logits: float) -> InMemory:
+        activations = mlp.activations.double()
+        activations[2, 1, row] += logits * scale * direction / direction.square().sum()
+        return replace(mlp, activations=activations.float())
+
+    contributions(attention, written(5e-4), stream, everywhere(), read)
+    with pytest.raises(InputError, match=r"do not add up to the logit difference: by up to 0\.003 logits"):
+        contributions(attention, written(3e-3), stream, everywhere(), read)
+
+
+def test_large_parts_may_be_rounded_as_much_as_they_are_large() -> None:
+    """What attention writes the MLP takes away, in float32."""
+    attention, mlp, stream = stores()
+    size = 1e5 * torch.randn(LAYERS, len(POSITIONS), N, WIDTH, generator=torch.Generator().manual_seed(0)).double()
+    attention = replace(attention, activations=(attention.activations.double() + size).float())
+    mlp = replace(mlp, activations=(mlp.activations.double() - size).float())
+    found = contributions(attention, mlp, stream, everywhere(), reading())
+    over = np.sum(list(found.parts.values()), axis=0) - found.difference
+    assert np.abs(over).max() > 2e-3, "more than is allowed of small parts"
+
+
 def test_the_largest_parts_are_told_first_whatever_their_sign() -> None:
     found = contributions(*stores(), everywhere(), reading())
     found.attention[:, 1, 1] = 50.0

@@ -105,6 +105,11 @@ def test_what_the_lens_rules_out_and_the_model_does_not_is_infinitely_far() -> N
     ruled_out[0, 3] = -torch.inf
     found = readings_of(ruled_out, output_of(logits), torch.tensor([[3, 3]]))
     assert found.divergence.tolist() == [np.inf, pytest.approx(0, abs=1e-6)]
+    # Also where there is another token that both rule out.
+    for each in (logits, ruled_out):
+        each[:, 5] = -torch.inf
+    found = readings_of(ruled_out, output_of(logits), torch.tensor([[3, 3]]))
+    assert found.divergence.tolist() == [np.inf, pytest.approx(0, abs=1e-6)]
 
 
 def test_of_equal_logits_none_is_ahead() -> None:

@@ -54,6 +54,11 @@ def test_a_contrast_is_the_tokens_logit_less_the_mean_of_its_foils(found: list[C
         assert weights @ logits[list(whole.tokens)] == pytest.approx(logits[each.token] - np.mean(others))
 
 
+def test_why_most_have_none_is_said_first() -> None:
+    with pytest.raises(InputError, match=r"by its first token: right \(2\), no exact answer \(1\); take another"):
+        contrasts_of(["no exact answer", "right", "right"])
+
+
 def test_every_exact_answer_is_contrasted_with_the_others_once() -> None:
     """Two answers of one name are one; one without an exact part has no contrast, and is in nobody's."""
     named = ["France", "Brazil", "France", None, "Lyon"]

@@ -115,6 +115,12 @@ def test_what_is_left_out_is_said(wide: PromptMap) -> None:
     assert re.search(r"tokens \d to 3 of 0 to 3", " ".join(few.split()))
 
 
+@pytest.mark.parametrize("width", [1, HEAD, HEAD + 3])
+def test_the_last_column_is_shown_however_narrow_a_terminal_is(heatmap: PromptMap, width: int) -> None:
+    *_, below, number = rows_of(prompt_lens_text(heatmap, width=width))
+    assert (below.split(), number.split()) == (["token", "␣in"], ["3"])
+
+
 def test_colours_are_those_of_the_figure(heatmap: PromptMap) -> None:
     text = prompt_lens_text(heatmap, width=80, depth="24bit")
     grounds = re.findall(r"48;2;(\d+);(\d+);(\d+)m", text)

@@ -93,7 +93,9 @@ def test_whoever_writes_first_the_bytes_are_the_same(order: list[int]) -> None:
             for number in order:
                 rows = [row for batch in PLAN[number] for row in batch.examples]
                 store.enter(number, store.write(number, ACTIVATIONS[:, :, rows]))
+            assert not store.is_whole(), "its manifest is still in the order of the writing"
             store.put_in_order()
+        assert store.is_whole()
         assert contents(store.folder) == expected
 
 

@@ -227,6 +227,27 @@ def test_a_published_lens_is_read_as_tensors_and_never_as_code(tmp_path: Path) -
                 TunedLens.load(tmp_path / "lens")
 
 
+def test_a_published_lens_may_have_no_biases_and_none_for_the_embeddings(tmp_path: Path) -> None:
+    translators = published(tmp_path / "lens", bias=False)
+    params = tmp_path / "lens" / "params.pt"
+    state = torch.load(params)
+    torch.save({name: each for name, each in state.items() if name.endswith("weight") and name[0] != "0"}, params)
+    lens = TunedLens.load(tmp_path / "lens")
+    assert not lens.bias.any()
+    assert torch.equal(lens.weight, torch.stack([each.weight.detach() for each in translators[1:N_LAYERS]]))
+
+
+def test_a_published_lens_is_read_again_if_a_file_of_it_is_written_again(tmp_path: Path) -> None:
+    published(tmp_path / "lens")
+    params = tmp_path / "lens" / "params.pt"
+    first = named_lens(f"tuned:{tmp_path / 'lens'}")
+    folder = (tmp_path / "lens").stat()
+    torch.save({name: 2 * each for name, each in torch.load(params).items()}, params)
+    os.utime(params, ns=(folder.st_atime_ns + 10**9, folder.st_mtime_ns + 10**9))
+    os.utime(tmp_path / "lens", ns=(folder.st_atime_ns, folder.st_mtime_ns))
+    assert torch.equal(named_lens(f"tuned:{tmp_path / 'lens'}").weight, 2 * first.weight)
+
+
 def test_a_lens_is_read_again_only_if_it_is_written_again(tmp_path: Path) -> None:
     path, lens = tmp_path / "lens.safetensors", random_lens()
     lens.save(path)
