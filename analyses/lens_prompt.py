@@ -146,7 +146,7 @@ def values_of(config: Config, source: ModelSource, model: Callable[[], HookedMod
         values = values.with_attributes(record | {"text": str(config.prompt)} | provenance(identity))
         values.save(path)
     # Always as it was read: what is made of it is to be the same bytes, whether a run was interrupted here or not.
-    return PromptMap(PromptMap.load(path).data)
+    return PromptMap.load(path)
 
 
 def identity_of(config: Config, source: ModelSource) -> dict[str, Any]:

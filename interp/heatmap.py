@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ from jaxtyping import Float
 from interp.errors import InputError
 from interp.number_words import counted
 from interp.results import Result
+
+H = TypeVar("H", bound="Heatmap")
 
 MORE_IS, LOW = "more_is", "low"
 """The attribute of a map, and its value, where small values are more of what the map shows: ranks, say."""
@@ -54,7 +56,7 @@ class Heatmap(Result):
         return np.where(np.isfinite(turned), turned, np.nan)
 
     @classmethod
-    def load(cls, path: Path | str) -> Heatmap:
+    def load(cls: type[H], path: Path | str) -> H:
         """Read a heatmap: netCDF as `save` writes it, or a CSV with a ``layer`` column and one column per position.
 
         A CSV is a published map: it has values, which are taken for AUCs, and neither intervals nor n.
@@ -70,7 +72,7 @@ class Heatmap(Result):
         return cls._load_csv(path) if path.suffix.lower() == ".csv" else super().load(path)
 
     @classmethod
-    def _load_csv(cls, path: Path) -> Heatmap:
+    def _load_csv(cls: type[H], path: Path) -> H:
         positions, frame = _published_table(path)
         if frame.index.name != "layer" or frame.empty:
             raise InputError(f"{path}: the first column must be 'layer', then one column per position, with rows")
