@@ -146,7 +146,9 @@ class CityTask:
                 dropped[f"{self.area} has its share"] += 1
         if len(drawn) < n:
             of_areas = Counter(map(self.area_of, self.usable(cities, Counter())))
-            most = next(m for m in range(n, -1, -1) if sum(min(k, _cap(max_share, m)) for k in of_areas.values()) >= m)
+            # Of fewer questions no area may have more: there are not as many as were drawn.
+            fewer = range(len(drawn), -1, -1)
+            most = next(m for m in fewer if sum(min(k, _cap(max_share, m)) for k in of_areas.values()) >= m)
             found = f"{self.dataset} has {len(drawn)} questions at --n {n} (at most {cap} a {self.area})"
             raise TooFewQuestions(f"{found}; give --n {most}", most)
         dropped["not drawn"] = len(drawn) - n

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from interp.errors import InputError, first_line
 
 FILE_SUFFIXES = (".csv", ".json", ".jsonl", ".parquet")
@@ -233,6 +231,7 @@ def _parquet_row(number: int, batch: Any, index: int) -> Row:
 
 def _parquet_value(scalar: Any) -> object:
     """A value as it was written: .1 in single precision is .1, and not the .10000000149 next to it in double."""
+    import numpy as np
     import pyarrow as pa
 
     value: Any = scalar.as_py()

@@ -108,6 +108,8 @@ def test_what_rounding_explains_is_no_reason_for_a_plain_sweep(
 
 
 def test_what_no_sweep_can_patch_is_no_reason_for_a_plain_one(model: HookedModel) -> None:
+    if not takes_wavefronts(model):
+        pytest.skip("it takes no wavefronts")
     with pytest.raises(InputError, match="unknown site 'nowhere'"):
         why_plain(model, "nowhere")
 
@@ -450,6 +452,8 @@ def test_columns_share_passes_by_what_they_cost(fresh: HookedModel, monkeypatch:
 def test_columns_that_do_not_fit_together_are_patched_in_halves(
     model: HookedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if not takes_wavefronts(model):
+        pytest.skip("it takes no wavefronts")
     donor, receivers = of_run(model, LONG, "resid_post"), records(model, RUNS)
     jobs = [Job(receiver, place, donor[:, place]) for receiver, place in COLUMNS]
     patched = partial(patched_readings, model, "resid_post", rows_of(model, "resid_post"), receivers, jobs)

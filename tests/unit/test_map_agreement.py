@@ -215,7 +215,7 @@ def test_what_was_found_is_held_to_the_last_digit(found: float, deviation: float
 
 @pytest.mark.parametrize("form", ["rough", "smooth, columns differ"])
 def test_intervals_hold_the_correlation_of_the_maps_of_all_examples(form: str) -> None:
-    config = Config(pairs=60, layers=20, columns=8, examples=100, draws=100)
+    config = Config(pairs=60, layers=20, columns=8, examples=100, draws=50)
     found = covered(config, FORMS[form], noise=8.0)
     # Of 60 that hold it with 95 % fewer than 52 do with probability .004.
     assert found["all cells"][0] >= 52 / 60
