@@ -18,7 +18,7 @@ from typing import TypeVar
 import tyro
 
 from analyses.command_line import typed
-from interp.errors import InputError
+from interp.errors import InputError, first_line
 
 C = TypeVar("C")
 
@@ -60,8 +60,8 @@ def execute(config: type[C], run: Callable[[C], object], *, prog: str, args: Seq
         print(f"error: {error}", file=sys.stderr)
         return EXIT_INPUT
     except PermissionError as error:
-        remedy = "change its rights, or choose another folder"
-        print(f"error: {error.filename}: permission denied; {remedy}", file=sys.stderr)
+        what = f"{error.filename}: permission denied" if error.filename else first_line(error)
+        print(f"error: {what}; change its rights, or choose another folder", file=sys.stderr)
         return EXIT_INPUT
     except Ended as ended:
         print("terminated; the same command goes on from here", file=sys.stderr)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -135,14 +136,16 @@ def test_a_signal_that_is_ignored_from_the_start_stays_so(tmp_path: Path) -> Non
 def test_what_the_rights_of_files_keep_from_being_read_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def denied(path: Path) -> bool:
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))
-
-    monkeypatch.setattr(Path, "is_file", denied)  # As of a folder of another user.
     path = tmp_path / "theirs" / "probe.nc"
-    assert cli.main(["describe", str(path)]) == 2
-    told = f"error: {path}: permission denied; change its rights, or choose another folder"
-    assert capsys.readouterr().err.splitlines()[-1] == told
+    denied = {
+        f"{path}: permission denied": PermissionError(errno.EACCES, "Permission denied", str(path)),
+        "[Errno 1] Operation not permitted": PermissionError(errno.EPERM, "Operation not permitted"),
+    }
+    for told, error in denied.items():
+        monkeypatch.setattr(Path, "is_file", Mock(side_effect=error))  # As of a folder of another user.
+        assert cli.main(["describe", str(path)]) == 2
+        remedy = "change its rights, or choose another folder"
+        assert capsys.readouterr().err.splitlines()[-1] == f"error: {told}; {remedy}"
 
 
 @pytest.mark.parametrize(
