@@ -102,25 +102,30 @@ def run(config: List | Verify | Prune | Merge | Export) -> int:
 
 
 def _list(config: List) -> int:
+    from interp.stores import shards_due
+
     counted = f"{'layers':>7}{'columns':>8}{'examples':>9}{'shards':>10}"
     print(f"{'model':24}{'site':12}{'dtype':10}{counted}{'size':>10}  folder")
     stores, damaged = _stores(config.paths)
     for store in stores:
         model, site, dtype = (str(store.identity.get(name, "–")) for name in ("model", "site", "dtype"))
         counts = f"{len(store.layers):>7}{len(store.positions):>8}{len(store.examples):>9}"
-        shards = f"{len(store.entered())}/{len(store.plan)}"
+        shards = f"{len(store.entered())}/{len(shards_due(store))}"
         print(f"{model:24}{site:12}{dtype:10}{counts}{shards:>10}{_megabytes(store.folder):>10}  {store.folder}")
     return _told(damaged)
 
 
 def _verify(config: Verify) -> int:
+    from interp.stores import shards_due
+
     found, unreadable = _stores(config.paths)
     damaged = False
     for store in found:
         entered, verified = store.entered().keys(), store.verified_shards()
-        lost, absent = sorted(entered - verified), len(store.plan) - len(entered)
+        due = shards_due(store)
+        lost, absent = sorted(entered - verified), len(set(due) - entered)
         told = [f"damaged: {', '.join(f'shard {shard}' for shard in lost)}"] if lost else []
-        told += [f"{absent} of {len(store.plan)} shards not captured"] if absent else []
+        told += [f"{absent} of {len(due)} shards not captured"] if absent else []
         damaged = damaged or bool(told)
         print(f"{store.folder}: {'; '.join(told) or 'whole'}")
     return _told(unreadable) or int(damaged)

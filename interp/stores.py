@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from interp.errors import InputError
+from interp.executors import parse_share
 from interp.store import HEADER, SHARDS, ActivationStore, shards_in_words
 
 PART = ".part-"
@@ -16,6 +17,15 @@ PART = ".part-"
 def part_folder(folder: Path, share: str) -> Path:
     """Where a share, such as ``"3/16"``, of the shards of the store of a folder is kept."""
     return folder.with_name(f"{folder.name}{PART}{share.replace('/', '-of-')}")
+
+
+def shards_due(store: ActivationStore) -> list[int]:
+    """The shards that a store is to have: all, or, if it is a part by its folder's name, those of its share."""
+    n_shards = len(store.plan)
+    try:
+        return parse_share(store.folder.name.partition(PART)[2].replace("-of-", "/")).tasks(n_shards)
+    except InputError:  # It has another name.
+        return list(range(n_shards))
 
 
 def whole_folder(part: Path) -> Path:

@@ -315,6 +315,22 @@ def test_a_store_is_verified_once_however_many_parts_it_has(tmp_path: Path, monk
     assert verified == [tmp_path / "store"]
 
 
+def test_a_part_is_whole_with_the_shards_of_its_share(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    part = replace(unwritten(tmp_path / "store"), folder=part_folder(tmp_path / "store", "1/2"))
+    share = list(range(0, len(PLAN), 2))
+    with part.writing():
+        for number in share:
+            rows = [row for batch in PLAN[number] for row in batch.examples]
+            part.enter(number, part.write(number, ACTIVATIONS[:, :, rows]))
+    assert cli.main(["store", "verify", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{part.folder}: whole\n"
+    assert cli.main(["store", "list", str(tmp_path)]) == 0
+    assert f" {len(share)}/{len(share)} " in capsys.readouterr().out
+    part.folder.rename(tmp_path / "store.part-of-somebody")
+    assert cli.main(["store", "verify", str(tmp_path)]) == 1
+    assert f": {len(PLAN) - len(share)} of {len(PLAN)} shards not captured\n" in capsys.readouterr().out
+
+
 def test_a_store_is_known_in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = parts_of(tmp_path / "store", 2)
     store = whole_in(tmp_path / "store")
