@@ -7,16 +7,14 @@
 #   make test           all tests
 #   make test-hooked    the tests of models with TransformerLens 3.9, which has HookedTransformer, in .venv-hooked
 # Variables: PYTHON (the interpreter), MODEL (a name, folder, GGUF file or hub id), N (questions), FIGURES (folder of
-# results), DTYPE (float32: the same answers on every machine; auto: what this one is fast in), PAIRS (how many are
-# patched with a fixed question as their read-out, eight or more), JOBS (processes that test side by side, with one
-# thread and about 2 GB each).
+# results), DTYPE (float32: the same answers on every machine; auto: what this one is fast in), JOBS (processes that
+# test side by side, with one thread and about 2 GB each).
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MODEL ?= smollm2-135m
 N ?= 1000
 FIGURES ?= figures
 DTYPE ?= float32
-PAIRS ?= 40
 JOBS ?= 2
 # The words of this model's own answers; another model may say others, and has its own margin.
 LEAD := "The city is located in the country of"
@@ -30,7 +28,7 @@ endif
 run_of = --model $(MODEL) --n $(1) --dtype $(DTYPE) --figures $(FIGURES)
 RUN := $(call run_of,$(N))
 # Of 150 questions five pairs are apart by this margin, and a map needs eight; either takes five minutes of 1,000.
-VERDICT := patch $(RUN) --readout verdict --margin .2 --pairs $(PAIRS)
+VERDICT := patch $(RUN) --readout verdict --margin .2 --pairs 40
 TRANSFER := transfer $(RUN)
 PYTEST_ENV := OMP_NUM_THREADS=1
 # File by file in their order: the files of few and long tests come first.
