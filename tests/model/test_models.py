@@ -507,6 +507,12 @@ def test_a_model_that_says_something_else_through_transformer_lens_is_refused(
             load_model(biased, device="cpu", dtype="float32", backend="hooked", weights=weights)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_what_rounding_does_in_half_precision_is_no_other_model(source: ModelSource, dtype: str) -> None:
+    for backend in BACKENDS:
+        assert load_model(source, device="cpu", dtype=dtype, backend=backend, weights="processed")
+
+
 def biased_llama(tokenizer: PreTrainedTokenizerFast, parent: Path) -> ModelSource:
     network = AutoModelForCausalLM.from_config(LlamaConfig(**LLAMA_LIKE, attention_bias=True))
     for parameter in network.parameters():
