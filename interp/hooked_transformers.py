@@ -58,6 +58,8 @@ def left_out(config: Mapping[str, Any]) -> list[str]:
     width = config.get("head_dim")
     if family == "LlamaForCausalLM" and width and width * config["num_attention_heads"] != config["hidden_size"]:
         found.append("the width of its heads")
+    if family == "GPT2LMHeadModel" and "n_ctx" not in config:  # Newer versions of transformers no longer write it.
+        found.append("the length of its context")
     return found
 
 

@@ -467,6 +467,8 @@ def test_the_form_of_a_model_is_chosen_by_what_is_installed(
         ("LlamaForCausalLM", {"mlp_bias": True, "head_dim": 16}, "biases, the width of its heads"),
         ("Qwen3ForCausalLM", {"use_sliding_window": True}, "sliding windows"),
         ("LlamaForCausalLM", {"rope_parameters": {"rope_type": "llama3"}, "head_dim": 8, "rope_scaling": None}, None),
+        ("GPT2LMHeadModel", {}, "the length of its context"),
+        ("GPT2LMHeadModel", {"n_ctx": 256}, None),
         ("GPTNeoXForCausalLM", {"attention_bias": True}, None),
         ("MistralForCausalLM", {"sliding_window": 6, "head_dim": 16}, None),
     ],
