@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from jaxtyping import Float
 
 from interp.errors import InputError
-from interp.files import cannot_write, make_folder, whole_file
+from interp.files import cannot_write, lock_of, make_folder, whole_file
 from interp.store import ActivationStore, shards_in_words
 
 AXES = ("layer", "position", "example", "width")
@@ -111,7 +111,7 @@ def _require_new(path: Path) -> None:
 def _exported_alone(path: Path) -> Iterator[None]:
     """Let nobody else export to the folder meanwhile: of two, each would clear away what the other has written."""
     make_folder(path.parent)
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    lock = lock_of(path)
     try:
         lock.acquire(blocking=False)
     except Timeout as error:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from interp.errors import InputError
 
 if TYPE_CHECKING:
@@ -73,6 +75,11 @@ def write_netcdf(path: Path, dataset: xr.Dataset, encoding: Mapping[str, Any] | 
     contents = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
     with whole_file(path) as temporary:
         temporary.write_bytes(contents)
+
+
+def lock_of(path: Path) -> FileLock:
+    """The lock by which processes tell each other that they write a file or folder; hidden beside it."""
+    return FileLock(path.with_name(f".{path.name}.lock"))
 
 
 def make_folder(folder: Path) -> Path:

@@ -15,10 +15,10 @@ from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from interp.errors import InputError, first_line
-from interp.files import cannot_write, disk_fault, make_folder, sha256, whole_file
+from interp.files import cannot_write, disk_fault, lock_of, make_folder, sha256, whole_file
 from interp.whole_weights import loaded_whole
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def _made_once(folder: Path, make: Callable[[Path], None]) -> Path:
 def _one_at_a_time(folder: Path) -> Iterator[None]:
     """Wait until no other process makes the folder, as the jobs of an array would all at once."""
     make_folder(folder.parent)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    lock = lock_of(folder)
     try:
         lock.acquire(blocking=False)
     except Timeout:

@@ -49,7 +49,7 @@ def left_out(config: Mapping[str, Any]) -> list[str]:
     """What TransformerLens's own implementation leaves out of a model of its families, by the folder's config.json."""
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     kind = rope.get("rope_type") or rope.get("type") or "default"
-    (family,) = config["architectures"]
+    family = next(name for name in config["architectures"] if name in ARCHITECTURES)
     found = [] if kind in KINDS_OF_ROPE else [f"{kind} rotary positions"]
     if family in WITH_BIASES and (config.get("attention_bias") or config.get("mlp_bias")):
         found.append("biases")

@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from jaxtyping import Float
 from safetensors import safe_open
 
 from interp.errors import InputError
-from interp.files import cannot_write, make_folder, sha256, whole_file, written_sha256
+from interp.files import cannot_write, lock_of, make_folder, sha256, whole_file, written_sha256
 from interp.plan import Batch, Plan, examples_of
 
 log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class ActivationStore:
         """Let nobody else write to the folder; raises an `InputError` if another process does."""
         make_folder(self.folder.parent)
         # Beside the folder, which then holds the same files however often it was taken up.
-        lock = FileLock(self.folder.with_name(f".{self.folder.name}.lock"))
+        lock = lock_of(self.folder)
         try:
             lock.acquire(blocking=False)
         except Timeout as error:

@@ -482,7 +482,7 @@ def test_what_hooked_transformer_would_leave_out_goes_to_the_bridge(
     lost: str | None,
 ) -> None:
     config = json.loads((source.folder / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": [family]} | changes))
+    (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": ["ItsOwn", family]} | changes))
     other = replace(source, folder=tmp_path)
     monkeypatch.setattr("interp.models.is_installed", lambda: True)
     assert resolve_backend(other, "bridge") == "bridge"
