@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyses import asking, capturing
-from analyses.capturing import DEFAULT_SITE
-from analyses.command import execute
-from analyses.runs import provenance, publish, require_publishable, reusable, run_folder, table_of_values
+from analyses.parts import asking, capturing
+from analyses.parts.capturing import DEFAULT_SITE
+from analyses.parts.command import execute
+from analyses.parts.runs import provenance, publish, require_publishable, reusable, run_folder, table_of_values
 
 if TYPE_CHECKING:
-    from interp.heatmap import Heatmap
-    from interp.model_sources import ModelSource
-    from interp.questions import QuestionSet
+    from interp.models.model_sources import ModelSource
+    from interp.questions.question_set import QuestionSet
+    from interp.results.heatmap import Heatmap
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Config(capturing.Config):
 
 def run(config: Config) -> None:
     """Answer, capture, measure, draw."""
-    from interp.activation import QUANTITIES
+    from interp.activations.activation_map import QUANTITIES
 
     capturing.require_usable(config)
     questions = asking.questions_of(config)
@@ -67,7 +67,7 @@ def run(config: Config) -> None:
 
 def measured_maps(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Heatmap]:
     """The maps of this configuration, by quantity."""
-    from interp.activation import activation_maps
+    from interp.activations.activation_map import activation_maps
     from interp.positions import resolved_mask
 
     model = asking.once_loaded(config, source)

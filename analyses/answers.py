@@ -11,8 +11,8 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from analyses import asking, sampling
-from analyses.command import execute
+from analyses.parts import asking, sampling
+from analyses.parts.command import execute
 from interp.errors import InputError
 
 
@@ -28,8 +28,8 @@ class Config(asking.Config):
 
 def run(config: Config) -> None:
     """Answer the questions and print the counts."""
-    from interp.answers import summary
-    from interp.models import Sampling
+    from interp.answers.answers import summary
+    from interp.models.hooked_model import Sampling
 
     asking.require_usable(config)
     asking.require_least(config, {"samples": 0})

@@ -16,19 +16,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from analyses import asking, capturing, procedures
-from analyses.capturing import DEFAULT_POSITIONS
-from analyses.command import execute
-from analyses.probing import CORRECTNESS
-from analyses.runs import Identity, provenance, publish, require_publishable, reusable, run_folder, table_of_values
+from analyses.parts import asking, capturing, procedures
+from analyses.parts.capturing import DEFAULT_POSITIONS
+from analyses.parts.command import execute
+from analyses.parts.probing import CORRECTNESS
+from analyses.parts.runs import (
+    Identity,
+    provenance,
+    publish,
+    require_publishable,
+    reusable,
+    run_folder,
+    table_of_values,
+)
 from interp.errors import InputError
-from interp.files import sha256, write_netcdf
+from interp.work.files import sha256, write_netcdf
 
 if TYPE_CHECKING:
-    from interp.heatmap import Heatmap
-    from interp.linear_probes import LinearProbes
-    from interp.model_sources import ModelSource
-    from interp.questions import QuestionSet
+    from interp.models.model_sources import ModelSource
+    from interp.probes.linear_probes import LinearProbes
+    from interp.questions.question_set import QuestionSet
+    from interp.results.heatmap import Heatmap
 
 SCORES = "scores.nc"
 
@@ -48,7 +56,7 @@ class Config(capturing.Config):
 
 def run(config: Config) -> None:
     """Answer, capture, score, draw."""
-    from interp.linear_probes import LinearProbes
+    from interp.probes.linear_probes import LinearProbes
 
     probes = LinearProbes.load(config.probes)
     require_of_errors(config, probes)
@@ -112,9 +120,9 @@ def applied(config: Config, source: ModelSource, questions: QuestionSet, probes:
     import numpy as np
     import xarray as xr
 
-    from interp.means import numbered
     from interp.positions import resolved_mask
-    from interp.transfer import transferred_map
+    from interp.probes.transfer import transferred_map
+    from interp.statistics.groups import numbered
 
     model = asking.once_loaded(config, source)
     site = str(probes.record["identity"]["site"])

@@ -16,22 +16,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from analyses import asking, capturing
-from analyses.capturing import DEFAULT_SITE
-from analyses.command import execute
-from analyses.runs import cell_in_words, provenance, publish, require_publishable, reusable, run_folder, value_in_words
+from analyses.parts import asking, capturing
+from analyses.parts.capturing import DEFAULT_SITE
+from analyses.parts.command import execute
+from analyses.parts.runs import (
+    cell_in_words,
+    provenance,
+    publish,
+    require_publishable,
+    reusable,
+    run_folder,
+    value_in_words,
+)
 from interp.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from interp.direct_attribution import Contributions
     from interp.examples import Answer
-    from interp.heatmap import Heatmap
-    from interp.logit_contrasts import Contrasts
-    from interp.model_sources import ModelSource
-    from interp.models import HookedModel
-    from interp.questions import QuestionSet
+    from interp.lenses.direct_attribution import Contributions
+    from interp.lenses.logit_contrasts import Contrasts
+    from interp.models.hooked_model import HookedModel
+    from interp.models.model_sources import ModelSource
+    from interp.questions.question_set import QuestionSet
+    from interp.results.heatmap import Heatmap
 
 SITES_OF_MAPS = {"attn": "attn_out", "mlp": "mlp_out"}
 READ_AT = "exact_answer_before_first"
@@ -92,11 +100,11 @@ def require_usable(config: Config) -> None:
 
 def measured_maps(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Heatmap]:
     """The maps of this configuration, by what writes."""
-    from interp.answers import summary
-    from interp.attribution_map import attribution_maps
-    from interp.direct_attribution import SITES
-    from interp.means import numbered
+    from interp.answers.answers import summary
+    from interp.lenses.attribution_map import attribution_maps
+    from interp.lenses.direct_attribution import SITES
     from interp.positions import resolved_mask
+    from interp.statistics.groups import numbered
 
     model = asking.once_loaded(config, source)
     captured = capturing.captured(config, source, questions, model, list(SITES))
@@ -126,7 +134,7 @@ def measured_maps(config: Config, source: ModelSource, questions: QuestionSet) -
 
 def contributions_of(model: HookedModel, captured: capturing.Captured, contrasts: Contrasts) -> Contributions:
     """What every cell contributes, once it is held to the model's own output."""
-    from interp.direct_attribution import SITES, contributions, reading_of, require_own_differences
+    from interp.lenses.direct_attribution import SITES, contributions, reading_of, require_own_differences
     from interp.positions import resolved_mask
 
     rows = list(contrasts.rows)
@@ -141,7 +149,7 @@ def contributions_of(model: HookedModel, captured: capturing.Captured, contrasts
 
 def contrasts_of(config: Config, model: HookedModel, answers: Sequence[Answer]) -> Contrasts:
     """What is read of each answer."""
-    from interp import logit_contrasts
+    from interp.lenses import logit_contrasts
 
     against = logit_contrasts.against_the_gold if config.foil == "gold" else logit_contrasts.against_the_mean
     return logit_contrasts.contrasts_of(against(model.tokenizer, answers))

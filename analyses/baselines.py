@@ -17,9 +17,9 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses import asking
-from analyses.command import execute
-from analyses.runs import (
+from analyses.parts import asking
+from analyses.parts.command import execute
+from analyses.parts.runs import (
     Identity,
     kept_arrays,
     provenance,
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float
 
-    from interp.estimates import Estimates
     from interp.examples import Answer
-    from interp.model_sources import ModelSource
-    from interp.models import HookedModel
-    from interp.questions import QuestionSet
+    from interp.models.hooked_model import HookedModel
+    from interp.models.model_sources import ModelSource
+    from interp.questions.question_set import QuestionSet
+    from interp.results.estimates import Estimates
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Config(asking.Config):
 
 def run(config: Config) -> None:
     """Answer, read the probabilities, ask, draw."""
-    from interp.estimates import Estimates
+    from interp.results.estimates import Estimates
 
     asking.require_usable(config)
     questions, source = asking.questions_of(config), asking.source_of(config)
@@ -85,9 +85,9 @@ def measured(config: Config, source: ModelSource, questions: QuestionSet, work: 
     """The baselines of this configuration; every finished part is on disk in `work`."""
     import numpy as np
 
-    from interp.answers import summary
-    from interp.baselines import baseline_estimates
-    from interp.means import numbered
+    from interp.answers.answers import summary
+    from interp.probes.baselines import baseline_estimates
+    from interp.statistics.groups import numbered
 
     model = asking.once_loaded(config, source)
     answers, _ = asking.answers_of(config, source, questions, model)
@@ -105,8 +105,8 @@ def baseline_scores(
     answers: Sequence[Answer], model: Callable[[], HookedModel], work: Path, *, p_true: bool
 ) -> dict[str, Float[np.ndarray, " example"]]:
     """The confidence of every baseline in every answer, by its name."""
-    from interp.baselines import ORDERS, probability_scores, readings_of
-    from interp.baselines import p_true as asked_whether_true
+    from interp.probes.baselines import ORDERS, probability_scores, readings_of
+    from interp.probes.baselines import p_true as asked_whether_true
 
     def of_probabilities() -> dict[str, np.ndarray]:
         return probability_scores(answers, readings_of(model(), answers))
@@ -126,7 +126,7 @@ def _name(order: str, exact: bool) -> str:
 
 def in_words(estimates: Estimates) -> str:
     """Every baseline with its interval and its n, and what those without a value lack."""
-    from interp.answer_columns import MIN_PER_CLASS
+    from interp.questions.answer_columns import MIN_PER_CLASS
 
     data = estimates.data
     columns = zip(estimates.names, *(data[name].values.tolist() for name in ("value", "low", "high", "n")), strict=True)

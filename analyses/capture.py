@@ -13,9 +13,9 @@ from typing import Annotated
 
 import tyro
 
-from analyses import asking, capturing
-from analyses.capturing import DEFAULT_SITE
-from analyses.command import execute
+from analyses.parts import asking, capturing
+from analyses.parts.capturing import DEFAULT_SITE
+from analyses.parts.command import execute
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Config(capturing.Config):
 
 def run(config: Config) -> None:
     """Capture, and say where the stores are."""
-    from interp.executors import parse_share
+    from interp.work.executors import parse_share
 
     capturing.require_usable(config)
     if config.share is not None:

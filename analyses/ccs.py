@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from analyses import asking, capturing, probing, procedures
-from analyses.capturing import DEFAULT_SITE
-from analyses.command import execute
-from analyses.runs import (
+from analyses.parts import asking, capturing, probing, procedures
+from analyses.parts.capturing import DEFAULT_SITE
+from analyses.parts.command import execute
+from analyses.parts.runs import (
     cell_in_words,
     kept_arrays,
     provenance,
@@ -33,18 +33,18 @@ from analyses.runs import (
     value_in_words,
 )
 from interp.errors import InputError
-from interp.files import make_folder
+from interp.work.files import make_folder
 
 if TYPE_CHECKING:
-    from interp.contrast_pairs import ContrastPair
-    from interp.contrast_probes import ContrastCells
     from interp.examples import Answer
-    from interp.heatmap import Heatmap
-    from interp.labels import Labels
-    from interp.model_sources import ModelSource
-    from interp.models import HookedModel
-    from interp.patching import Run
-    from interp.questions import QuestionSet
+    from interp.models.hooked_model import HookedModel
+    from interp.models.model_sources import ModelSource
+    from interp.patching.patches import Run
+    from interp.probes.contrast_pairs import ContrastPair
+    from interp.probes.contrast_probes import ContrastCells
+    from interp.probes.labels import Labels
+    from interp.questions.question_set import QuestionSet
+    from interp.results.heatmap import Heatmap
 
 SETTINGS = ("site", "group", "folds", "seeds", "starts", "directions")
 """Flags that decide the map, beside those of the answers and of the capture."""
@@ -109,10 +109,10 @@ def variants_of(config: Config) -> list[str]:
 
 def measured_map(config: Config, source: ModelSource, questions: QuestionSet, work: Path) -> Heatmap:
     """The map of this configuration; every finished part is on disk."""
-    from interp.answers import answer_ends
-    from interp.contrast_map import contrast_map
-    from interp.contrast_pairs import contrast_pairs
-    from interp.contrast_probes import Contrasting, contrast_scores
+    from interp.answers.answers import answer_ends
+    from interp.probes.contrast_map import contrast_map
+    from interp.probes.contrast_pairs import contrast_pairs
+    from interp.probes.contrast_probes import Contrasting, contrast_scores
 
     model = asking.once_loaded(config, source)
     answers, _ = asking.answers_of(config, source, questions, model)
@@ -130,8 +130,8 @@ def measured_map(config: Config, source: ModelSource, questions: QuestionSet, wo
 
 def labels_of(config: Config, judged: Sequence[Answer]) -> Labels:
     """Which answers are wrong, and their folds."""
-    from interp.answer_columns import MIN_PER_CLASS
-    from interp.labels import Split
+    from interp.probes.labels import Split
+    from interp.questions.answer_columns import MIN_PER_CLASS
 
     wrong = [answer.correct is False for answer in judged]
     if min(sum(wrong), len(wrong) - sum(wrong)) < MIN_PER_CLASS:
@@ -153,7 +153,7 @@ def contrasted(
     pairs: Sequence[ContrastPair],
 ) -> tuple[ContrastCells, dict[str, str]]:
     """The activations at the end of both halves of each pair, and the attributes of a map of them."""
-    from interp.contrast_probes import ContrastCells
+    from interp.probes.contrast_probes import ContrastCells
 
     captured = [
         capturing.captured_at(config, source, questions, model, [config.site], half)
@@ -168,8 +168,8 @@ def own_verdict(
     labels: Labels, model: Callable[[], HookedModel], asked: Sequence[Run], work: Path
 ) -> dict[str, str | float]:
     """How well the model's own Yes or No tells right answers from wrong ones, and how often it says Yes."""
-    from interp.auc import auc_interval
-    from interp.contrast_pairs import verdict_logits
+    from interp.probes.contrast_pairs import verdict_logits
+    from interp.statistics.auc import auc_interval
 
     logit = kept_arrays(work / "verdict.npz", lambda: {"logit": verdict_logits(model(), asked)})["logit"]
     interval = auc_interval(-logit, labels.wrong, group=labels.side)

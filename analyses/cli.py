@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
-from analyses.command import EXIT_INPUT, execute, let_print
+from analyses.parts.command import EXIT_INPUT, execute, let_print
 from interp import __version__
 from interp.errors import unknown_name
 

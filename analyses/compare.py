@@ -19,20 +19,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from analyses import asking, procedures
-from analyses.command import execute
-from analyses.compared_maps import HASHES, sources_of
-from analyses.comparison_summary import in_words
-from analyses.runs import digest, draw, load_result, provenance, require_publishable, reusable_result
+from analyses.parts import asking, procedures
+from analyses.parts.command import execute
+from analyses.parts.compared_maps import HASHES, sources_of
+from analyses.parts.comparison_summary import in_words
+from analyses.parts.runs import digest, draw, load_result, provenance, require_publishable, reusable_result
 from interp.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from interp.compare import Operand
-    from interp.comparison import Comparison
-    from interp.example_values import ExampleValues
-    from interp.heatmap import Heatmap
+    from interp.comparisons.compare import Operand
+    from interp.results.comparison import Comparison
+    from interp.results.example_values import ExampleValues
+    from interp.results.heatmap import Heatmap
 
 
 MOST_BYTES = 200
@@ -61,8 +61,8 @@ class Config:
 
 def run(config: Config) -> None:
     """Compare, draw, tell."""
-    from interp.comparable import require_comparable
-    from interp.comparison import Comparison
+    from interp.comparisons.comparable import require_comparable
+    from interp.results.comparison import Comparison
 
     asking.require_least(config, {"seed": 0, "draws": 2})
     if len(config.paths) < 2:
@@ -92,8 +92,8 @@ def run(config: Config) -> None:
 
 def measured(config: Config, operands: Sequence[Operand]) -> Comparison:
     """The comparison of the maps."""
-    from interp.comparable import differences, layers_differ
-    from interp.compare import compared
+    from interp.comparisons.comparable import differences, layers_differ
+    from interp.comparisons.compare import compared
 
     by_depth = config.by == "model" or layers_differ(operands)
     return compared(
@@ -116,7 +116,7 @@ def subject_of(operands: Sequence[Operand]) -> dict[str, str]:
 
 def operands_of(paths: Sequence[Path]) -> list[Operand]:
     """The maps of these files, by names that tell them apart, with their examples' values where these are there."""
-    from interp.compare import Operand
+    from interp.comparisons.compare import Operand
 
     maps = [map_of(path) for path in paths]
     # A published map has no colours for what is below its scale, and says of such a cell that it is at its end.
@@ -134,7 +134,7 @@ def operands_of(paths: Sequence[Path]) -> list[Operand]:
 
 def map_of(path: Path) -> Heatmap:
     """The heatmap of a file; an `InputError` says so if it is of another kind."""
-    from interp.heatmap import Heatmap
+    from interp.results.heatmap import Heatmap
 
     result = load_result(path)
     if not isinstance(result, Heatmap):
@@ -152,7 +152,7 @@ def is_clipped(heatmap: Heatmap) -> bool:
 
 def examples_of(heatmap: Heatmap, path: Path) -> ExampleValues | None:
     """What every example gives in a map's cells, if the map names a file of that and it is there."""
-    from interp.example_values import EVERYONE, FILE, SUBSET, ExampleValues
+    from interp.results.example_values import EVERYONE, FILE, SUBSET, ExampleValues
 
     attributes = heatmap.data.attrs
     if FILE not in attributes or not (beside := path.with_name(attributes[FILE])).is_file():

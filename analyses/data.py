@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from analyses import asking
-from analyses.command import execute
+from analyses.parts import asking
+from analyses.parts.command import execute
 from interp.errors import unknown_name
 
 if TYPE_CHECKING:
-    from interp.model_sources import ModelSource
-    from interp.models import HookedModel
+    from interp.models.hooked_model import HookedModel
+    from interp.models.model_sources import ModelSource
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Config(asking.Config):
 
 def run(config: Config) -> None:
     """Print the table of the sets that come with the suite, then the list of the paper's."""
-    from interp.datasets import BUILT_IN
+    from interp.questions.datasets import BUILT_IN
 
     asking.require_usable(config)
     asking.require_least(config, {"n": 1})
@@ -55,7 +55,7 @@ def run(config: Config) -> None:
 
 def _row(config: Config, source: ModelSource, model: Callable[[], HookedModel]) -> str:
     """One set's counts."""
-    from interp.datasets import BUILT_IN
+    from interp.questions.datasets import BUILT_IN
 
     config, questions = asking.at_most(config, asking.questions_of)
     answers, _ = asking.answers_of(config, source, questions, model)
@@ -77,8 +77,8 @@ def _share(k: int, n: int) -> str:
 
 
 def _list_of_sets() -> str:
-    from interp.datasets import BUILT_IN
-    from interp.published import PUBLISHED
+    from interp.questions.datasets import BUILT_IN
+    from interp.questions.published import PUBLISHED
 
     own = [f"  {name:32}{known.about}" for name, known in BUILT_IN.items()]
     papers = [f"  {name:32}{known.about} ({known.whence})" for name, known in PUBLISHED.items()]

@@ -18,21 +18,21 @@ from urllib.parse import quote
 
 import tyro
 
-from analyses.command import execute
-from analyses.comparison_summary import in_words
-from analyses.runs import load_result
+from analyses.parts.command import execute
+from analyses.parts.comparison_summary import in_words
+from analyses.parts.runs import load_result
 from interp.errors import InputError
-from interp.files import whole_file
+from interp.work.files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from interp.comparison import Comparison, Numbers
-    from interp.description import Description
-    from interp.estimates import Estimates
-    from interp.heatmap import Heatmap
-    from interp.list_description import ListDescription
-    from interp.matrix import Matrix
+    from interp.results.comparison import Comparison, Numbers
+    from interp.results.estimates import Estimates
+    from interp.results.heatmap import Heatmap
+    from interp.results.matrix import Matrix
+    from interp.wording.heatmap_description import Description
+    from interp.wording.list_description import ListDescription
 
 
 PAGE = "# Figures\n\nWritten by `interp describe --format markdown`: what each result shows, with its numbers."
@@ -54,7 +54,7 @@ class Config:
 
 def run(config: Config) -> None:
     """Load, describe, print or write."""
-    from interp.json_text import json_text
+    from interp.wording.json_text import json_text
 
     if not config.paths:
         raise InputError("nothing to describe; give the path of a .nc or .csv file")
@@ -110,13 +110,13 @@ def described_result(
     result: Heatmap | Estimates | Matrix | Comparison, length: str
 ) -> tuple[Description | ListDescription | Numbers, tuple[str, ...]]:
     """The numbers of a description, and its sentences."""
-    from interp.comparison import Comparison
-    from interp.comparison_wording import short_words
-    from interp.description import description_of
-    from interp.heatmap import Heatmap
-    from interp.list_description import list_description_of
-    from interp.list_wording import list_sentences
-    from interp.wording import sentences
+    from interp.results.comparison import Comparison
+    from interp.results.heatmap import Heatmap
+    from interp.wording.comparison_wording import short_words
+    from interp.wording.heatmap_description import description_of
+    from interp.wording.heatmap_wording import sentences
+    from interp.wording.list_description import list_description_of
+    from interp.wording.list_wording import list_sentences
 
     if isinstance(result, Heatmap):
         description = description_of(result)

@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyses import asking
-from analyses.capturing import DEFAULT_POSITIONS
-from analyses.command import execute
+from analyses.parts import asking
+from analyses.parts.capturing import DEFAULT_POSITIONS
+from analyses.parts.command import execute
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from interp.examples import Answer
-    from interp.models import HookedModel
+    from interp.models.hooked_model import HookedModel
 
 SHOWN = 5
 SHOWN_CONTEXT = 200
@@ -46,8 +46,8 @@ class Config(asking.Config):
 
 def run(config: Config) -> int:
     """Ask the sample, show it, judge it; 1 if the run would be meaningless."""
-    from interp.answers import summary
-    from interp.checkup import findings
+    from interp.answers.answers import summary
+    from interp.answers.checkup import findings
     from interp.positions import position_table, require_known
 
     asking.require_usable(config)
@@ -124,8 +124,8 @@ def _show_cost(
     config: Config, model: HookedModel, answers: Sequence[Answer], table: xr.Dataset, answering: float
 ) -> None:
     """What the whole run would write, and how long it would ask and capture at the sample's speed."""
-    from interp.activations import site_activations
-    from interp.batches import batched
+    from interp.activations.batch_activations import site_activations
+    from interp.work.batches import batched
 
     started = time.monotonic()
     n_bytes = 0

@@ -12,17 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from analyses import sampled
-from analyses.command import execute
-from analyses.runs import require_publishable
+from analyses.parts import sampled
+from analyses.parts.command import execute
+from analyses.parts.runs import require_publishable
 from interp.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from analyses.capturing import Captured
-    from interp.error_types import TypeProbe
-    from interp.estimates import Estimates
+    from analyses.parts.capturing import Captured
+    from interp.probes.error_types import TypeProbe
+    from interp.results.estimates import Estimates
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Config(sampled.Config):
 
 def run(config: Config) -> None:
     """Sample, count, probe."""
-    from interp.error_types import FEWEST_SAMPLES, by_name, counts_of, disjoint_types, overlapping_types
+    from interp.probes.error_types import FEWEST_SAMPLES, by_name, counts_of, disjoint_types, overlapping_types
 
     setting = sampled.setting_of(config)
     if config.samples < FEWEST_SAMPLES:
@@ -66,10 +66,10 @@ def probes_of(
     setting: sampled.Setting, captured: Captured, questions: Mapping[str, np.ndarray]
 ) -> dict[str, TypeProbe]:
     """For each type a probe of the greedy answers; of all that have the position, whether judged or not."""
-    from interp.cell_probe import Probing
-    from interp.error_types import type_probe
-    from interp.labels import Split
     from interp.positions import resolved_mask
+    from interp.probes.cell_probe import Probing
+    from interp.probes.error_types import type_probe
+    from interp.probes.labels import Split
 
     config = setting.config
     activations = captured.stores[config.site].cell(setting.layer, config.position)
@@ -88,9 +88,9 @@ def estimates_of(
     record: Mapping[str, str],
 ) -> Estimates:
     """The AUCs, with how many questions are of each type, and why an AUC is missing."""
-    from interp.cell_probe import NoValue
-    from interp.estimates import Estimates
-    from interp.results import meanings_of
+    from interp.probes.cell_probe import NoValue
+    from interp.results.estimates import Estimates
+    from interp.results.result import meanings_of
 
     return Estimates.named(
         {name: (probe.auc, probe.n) for name, probe in probes.items()},

@@ -15,10 +15,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from analyses.command import execute
-from analyses.runs import load_result
+from analyses.parts.command import execute
+from analyses.parts.runs import load_result
 from interp.errors import InputError
-from interp.files import whole_file
+from interp.work.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def exported(config: Config) -> str:
     InputError
         If the file is no result, or a flag is for another form than is wanted.
     """
-    from interp.latex_table import latex_table
-    from interp.tabular import csv_text, json_of, long_table, wide_table
+    from interp.wording.latex_table import latex_table
+    from interp.wording.tabular import csv_text, json_of, long_table, wide_table
 
     _require_used(config)
     result = load_result(config.path)

@@ -19,10 +19,10 @@ from typing import Annotated
 
 import tyro
 
-from analyses.command import execute
-from analyses.drawings import Drawing, drawings_below, drawings_of_list
-from analyses.figure_check import findings, in_words
-from analyses.runs import draw
+from analyses.parts.command import execute
+from analyses.parts.drawings import Drawing, drawings_below, drawings_of_list
+from analyses.parts.figure_check import findings, in_words
+from analyses.parts.runs import draw
 from interp.errors import InputError
 
 

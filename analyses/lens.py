@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses import asking, capturing, lens_missing, lens_prompt, lens_summary, procedures
-from analyses.command import execute
-from analyses.lens_summary import SETTLED
-from analyses.runs import provenance, publish, require_publishable, reusable, run_folder
+from analyses.parts import asking, capturing, lens_missing, lens_prompt, lens_summary, procedures
+from analyses.parts.command import execute
+from analyses.parts.lens_summary import SETTLED
+from analyses.parts.runs import provenance, publish, require_publishable, reusable, run_folder
 from interp.errors import InputError, unknown_name
-from interp.files import make_folder, write_netcdf
+from interp.work.files import make_folder, write_netcdf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
+    from interp.activations.store import ExamplesOfStore
     from interp.examples import Answer
-    from interp.heatmap import Heatmap
-    from interp.lens_map import Examples
-    from interp.lenses import Lens
-    from interp.model_sources import ModelSource
-    from interp.models import HookedModel
-    from interp.questions import QuestionSet
-    from interp.store import ExamplesOfStore
+    from interp.lenses.lens import Lens
+    from interp.lenses.lens_map import Examples
+    from interp.models.hooked_model import HookedModel
+    from interp.models.model_sources import ModelSource
+    from interp.questions.question_set import QuestionSet
+    from interp.results.heatmap import Heatmap
 
 SITE = "resid_post"
 OF_QUESTIONS = ("quantities", "of", "first", "bootstraps", "positions", "policy")
@@ -65,7 +65,7 @@ class Config(lens_prompt.Config):
 
 def run(config: Config) -> None:
     """Answer, capture, read, draw."""
-    from interp.heatmap import Heatmap
+    from interp.results.heatmap import Heatmap
 
     require_usable(config)
     source = asking.source_of(config)
@@ -99,7 +99,7 @@ def run(config: Config) -> None:
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
-    from interp.lens_map import MIN_EXAMPLES, QUANTITIES, SUBSETS
+    from interp.lenses.lens_map import MIN_EXAMPLES, QUANTITIES, SUBSETS
 
     capturing.require_usable(config)
     lens_prompt.require_usable(config)
@@ -141,7 +141,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
 
 def identity_of_quantity(quantity: str) -> dict[str, str]:
     """What decides the maps of some quantities alone."""
-    from interp.lens_map import QUANTITIES
+    from interp.lenses.lens_map import QUANTITIES
 
     return procedures.SHARES if QUANTITIES[quantity].statistic == "share" else {}
 
@@ -172,7 +172,7 @@ def measured_maps(
     names: Sequence[str],
 ) -> dict[str, Heatmap]:
     """Maps of this configuration, by name; what the lens reads is kept in `folder`, what of it is mapped in `work`."""
-    from interp.lens_map import SUBSETS, lens_map
+    from interp.lenses.lens_map import SUBSETS, lens_map
 
     captured = capturing.captured(config, source, questions, model, [SITE])
     rows = range(len(captured.answers))[: config.first]
@@ -202,8 +202,8 @@ def kept_examples(
     config: Config, quantity: str, values: xr.Dataset, answers: Sequence[Answer], work: Path
 ) -> dict[str, str]:
     """Keep what every answer gives in the maps of a quantity; the attribute by which a map names the file."""
-    from interp.example_values import FILE
-    from interp.lens_map import lens_examples
+    from interp.lenses.lens_map import lens_examples
+    from interp.results.example_values import FILE
 
     path = work / ("-".join(["lens", quantity, *variants_of(config)]) + "-examples.nc")
     if not path.is_file():
@@ -228,8 +228,8 @@ def values_of(
     folder: Path,
 ) -> xr.Dataset:
     """What the lens reads off every cell of every answer: from its file, or from the activations."""
-    from interp.lens import finished, lens_values, require_own_output
-    from interp.lens_targets import target_tokens, without_token
+    from interp.lenses.lens_targets import target_tokens, without_token
+    from interp.lenses.lens_values import finished, lens_values, require_own_output
 
     path = folder / "values.nc"
     values = finished(path)
@@ -249,8 +249,8 @@ def examples_of(answers: Sequence[Answer]) -> Examples:
     """What the answers are to the maps."""
     import numpy as np
 
-    from interp.lens_map import Examples
-    from interp.means import numbered
+    from interp.lenses.lens_map import Examples
+    from interp.statistics.groups import numbered
 
     correct = np.array([answer.correct is True for answer in answers])
     wrong = np.array([answer.correct is False for answer in answers])

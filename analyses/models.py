@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analyses.command import execute
+from analyses.parts.command import execute
 
 if TYPE_CHECKING:
-    from interp.model_sources import KnownModel
+    from interp.models.model_sources import KnownModel
 
 ANOTHER = """\
 Another model is given to --model as
@@ -31,8 +31,8 @@ class Config:
 
 def run(config: Config) -> None:  # noqa: ARG001 (there is nothing to choose)
     """Print what is known, what is cached, and what else can be given."""
-    from interp.gguf import cache_folder
-    from interp.model_sources import known_models, official_names
+    from interp.models.gguf import cache_folder
+    from interp.models.model_sources import known_models, official_names
 
     print(_table(known_models()))
     print()

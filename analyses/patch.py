@@ -17,26 +17,35 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyses import asking, patch_flags, patch_pairs, patch_screen, patch_summary, patch_texts, patching, procedures
-from analyses.command import execute
-from analyses.runs import (
+from analyses.parts import (
+    asking,
+    patch_flags,
+    patch_pairs,
+    patch_screen,
+    patch_summary,
+    patch_texts,
+    patching,
+    procedures,
+)
+from analyses.parts.command import execute
+from analyses.parts.runs import (
     provenance,
     publish,
     require_publishable,
     reusable,
     run_folder,
 )
-from interp.files import whole_file
+from interp.work.files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from interp.examples import Answer
-    from interp.heatmap import Heatmap
-    from interp.model_sources import ModelSource
-    from interp.models import HookedModel
-    from interp.patched import PatchedPairs
-    from interp.questions import QuestionSet
+    from interp.models.hooked_model import HookedModel
+    from interp.models.model_sources import ModelSource
+    from interp.patching.patched_pairs import PatchedPairs
+    from interp.questions.question_set import QuestionSet
+    from interp.results.heatmap import Heatmap
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,7 @@ class Config(patching.Config):
 
 def run(config: Config) -> None:
     """Answer, pair, patch, draw."""
-    from interp.patch_files import load_patched
+    from interp.patching.patch_files import load_patched
 
     patch_flags.require_usable(config)
     source = asking.source_of(config)
@@ -85,10 +94,10 @@ def measured_map(
     config: Config, source: ModelSource, questions: QuestionSet, model: Callable[[], HookedModel], kept: Path
 ) -> Heatmap:
     """The map of this configuration; what every pair gives in it is kept in a file."""
-    from interp.answers import summary
-    from interp.example_values import FILE
-    from interp.pairs import groups_of_pairs
-    from interp.patch_map import pair_examples, patch_map
+    from interp.answers.answers import summary
+    from interp.patching.pairs import groups_of_pairs
+    from interp.patching.patch_map import pair_examples, patch_map
+    from interp.results.example_values import FILE
 
     answers, _ = asking.answers_of(config, source, questions, model)
     layers = patching.layers_of(config, source, model)
@@ -126,7 +135,7 @@ def patched_of(
     answers: Sequence[Answer],
 ) -> PatchedPairs:
     """What every patch gives, from its file if it is there."""
-    from interp.patch_files import load_patched
+    from interp.patching.patch_files import load_patched
 
     path = values_of(config, source, questions)
     if not path.is_file():
@@ -144,9 +153,9 @@ def patch_into(
     answers: Sequence[Answer],
 ) -> None:
     """Patch pairs of questions, and keep what every patch gives; on the way in parts, from which a next run goes on."""
-    from interp.patch import patched_pairs
-    from interp.patch_files import save_patched
-    from interp.patched_parts import PatchedParts
+    from interp.patching.pair_patching import patched_pairs
+    from interp.patching.patch_files import save_patched
+    from interp.patching.patched_parts import PatchedParts
 
     candidates, cells, alone = patch_pairs.candidates_of(config, questions, model, answers)
     _, units = patching.units_of_rows(config, source, model)

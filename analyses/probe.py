@@ -19,11 +19,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from analyses import asking, probing, procedures
-from analyses.command import execute
-from analyses.probe_summary import in_words
-from analyses.probing import Material, TwoClasses
-from analyses.runs import (
+from analyses.parts import asking, probing, procedures
+from analyses.parts.command import execute
+from analyses.parts.probe_summary import in_words
+from analyses.parts.probing import Material, TwoClasses
+from analyses.parts.runs import (
     Identity,
     provenance,
     publish,
@@ -32,18 +32,18 @@ from analyses.runs import (
     run_folder,
 )
 from interp.errors import InputError
-from interp.files import write_netcdf
+from interp.work.files import write_netcdf
 
 if TYPE_CHECKING:
-    from interp.heatmap import Heatmap
-    from interp.labels import Labels
+    from interp.probes.labels import Labels
+    from interp.results.heatmap import Heatmap
 
 BEYOND = "beyond.nc"
 """The map of what the probe knows beyond the controls."""
 OF_MAPS = ("permutations", "bootstraps", "halvings", "controls")
 """Flags that decide what is made of the scores."""
 FEWEST_PERMUTATIONS = 19
-"""`interp.permutations.FEWEST_DRAWS`, which would take a second to import for --help."""
+"""`interp.statistics.permutations.FEWEST_DRAWS`, which would take a second to import for --help."""
 LEAST = {"permutations": 0, "bootstraps": 0, "halvings": 0, "selectivity_tasks": 2}
 """The smallest number that each of these flags takes."""
 
@@ -195,12 +195,12 @@ def measured_maps(
 
 def binary_maps(config: Config, material: Material, classes: TwoClasses, work: Path) -> dict[str, Heatmap]:
     """The AUC of one class against the other, with what chance gives, and what it has beyond the controls."""
-    from interp.chance import with_marks
-    from interp.controls import beyond_map, control_scores, control_values, controls_of
-    from interp.example_values import FILE
-    from interp.halves import measured_widening
-    from interp.metrics import with_metrics
-    from interp.probe import METRIC, best_cell, example_scores, probe_map
+    from interp.probes.chance import with_marks
+    from interp.probes.controls import beyond_map, control_scores, control_values, controls_of
+    from interp.probes.halves import measured_widening
+    from interp.probes.metrics import with_metrics
+    from interp.probes.probe_map import METRIC, best_cell, example_scores, probe_map
+    from interp.results.example_values import FILE
 
     labels, scores = classes
     store, mask = material.store, material.mask
@@ -239,7 +239,7 @@ def names_of_sides(labels: Labels, groups: Sequence[str]) -> list[str]:
 
 def map_of_classes(config: Config, material: Material, work: Path) -> Heatmap:
     """The mean AUC of each class against the rest."""
-    from interp.class_probe import class_map, class_scores, example_class_scores
+    from interp.probes.class_probe import class_map, class_scores, example_class_scores
 
     store, mask = material.store, material.mask
     names, sides = [str(value) for value in material.target.values], probing.sides_of(config, material)
@@ -251,8 +251,8 @@ def map_of_classes(config: Config, material: Material, work: Path) -> Heatmap:
 
 def number_map(config: Config, material: Material, work: Path) -> Heatmap:
     """R² of ridge regression."""
-    from interp.number_probe import example_numbers, number_scores
-    from interp.number_probe import number_map as map_of_numbers
+    from interp.probes.number_probe import example_numbers, number_scores
+    from interp.probes.number_probe import number_map as map_of_numbers
 
     store, mask = material.store, material.mask
     values, sides = [float(value) for value in material.target.values], probing.sides_of(config, material)
@@ -272,8 +272,8 @@ def number_map(config: Config, material: Material, work: Path) -> Heatmap:
 
 def selectivity(config: Config, material: Material, classes: Callable[[], TwoClasses]) -> Heatmap:
     """What the probe's AUC has beyond that of the same probe on control tasks."""
-    from interp.probe import probe_map
-    from interp.selectivity import control_task_scores, control_tasks, selectivity_map
+    from interp.probes.probe_map import probe_map
+    from interp.probes.selectivity import control_task_scores, control_tasks, selectivity_map
 
     probing.require_two_classes(material, "--selectivity")
     labels, scores = classes()

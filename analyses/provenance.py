@@ -19,10 +19,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from analyses.command import execute
-from analyses.compared_maps import ComparedMap, compared_maps
-from analyses.runs import Identity, run_folder
-from interp.files import sha256
+from analyses.parts.command import execute
+from analyses.parts.compared_maps import ComparedMap, compared_maps
+from analyses.parts.runs import Identity, run_folder
+from interp.work.files import sha256
 
 NOT_RECORDED = "not recorded"
 COMPARED = "compared"
@@ -34,7 +34,7 @@ OF_ANSWERS = (
     *("prompt", "template", "templates", "shots", "extraction", "grading", "tries", "reader"),
     *("code", "signs", "words", "accents", "given"),
 )
-"""The keys of an identity that decide answers (`analyses.asking.identity_of`), beside the size of a batch."""
+"""The keys of an identity that decide answers (`analyses.parts.asking.identity_of`), beside the size of a batch."""
 OF_MODEL = {"model": "name", "revision": "revision", "backend": "backend", "weights": "weights", "dtype": "dtype"}
 OF_DATASET = {"dataset": "name", "n": "n", "questions": "sha256"}
 SHOWN = (*OF_MODEL, *OF_DATASET, "seed", "libraries", "sets")
@@ -68,7 +68,7 @@ def chain_of_result(config: Config) -> dict[str, Any]:
 
 def chain_of_figure(config: Config) -> dict[str, Any]:
     """The chain from a figure on."""
-    from interp.figure_metadata import figure_record
+    from interp.figures.figure_metadata import figure_record
 
     record = figure_record(config.path)
     folder = config.path.parent
@@ -100,7 +100,7 @@ def compared_map(config: Config, compared: ComparedMap) -> dict[str, Any]:
 
 def record_of_result(config: Config, path: Path, state: str | None = None) -> dict[str, Any]:
     """What a result says of how it was made; None for what it does not say."""
-    from analyses.runs import load_result
+    from analyses.parts.runs import load_result
 
     result = load_result(path)
     attributes, identity = result.data.attrs, result.identity

@@ -13,18 +13,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analyses import sampled
-from analyses.command import execute
-from analyses.runs import require_publishable
+from analyses.parts import sampled
+from analyses.parts.command import execute
+from analyses.parts.runs import require_publishable
 from interp.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from analyses.capturing import Captured
-    from interp.auc import Interval
+    from analyses.parts.capturing import Captured
     from interp.examples import Answer
+    from interp.statistics.auc import Interval
 
 EVERYTHING = "all questions"
 METRICS = ("accuracy of the chosen answer", "accuracy gained by the probe's choice")
@@ -37,9 +37,9 @@ class Config(sampled.Config):
 
 def run(config: Config) -> None:
     """Sample, capture, train on the greedy answers, choose, compare."""
-    from interp.estimates import Estimates
-    from interp.scales import Scale
-    from interp.selection import accuracies, gains
+    from interp.probes.selection import accuracies, gains
+    from interp.results.estimates import Estimates
+    from interp.results.scales import Scale
 
     setting = sampled.setting_of(config)
     identity = setting.identity()
@@ -73,12 +73,12 @@ def run(config: Config) -> None:
 
 def scores_of(setting: sampled.Setting, captured: Captured, draws: list[list[Answer]]) -> dict[str, np.ndarray]:
     """By what the probe knows, and by what names alone tell, how likely correct each sample is (question × sample)."""
-    from interp.cell_probe import Probing, why_no_value
-    from interp.controls import STRENGTHS
-    from interp.labels import Split
-    from interp.linear_probes import cell_probes
     from interp.positions import resolved_mask
-    from interp.selection import name_features, scores_of_samples, scoring_fold
+    from interp.probes.cell_probe import Probing, why_no_value
+    from interp.probes.controls import STRENGTHS
+    from interp.probes.labels import Split
+    from interp.probes.linear_probes import cell_probes
+    from interp.probes.selection import name_features, scores_of_samples, scoring_fold
 
     config = setting.config
     judged = [captured.answers[row] for row in captured.judged]
@@ -117,7 +117,7 @@ def subsets_of(samples: list[list[Answer]]) -> dict[str, np.ndarray]:
     """
     import numpy as np
 
-    from interp.error_types import FEWEST_SAMPLES, by_name, counts_of, overlapping_types
+    from interp.probes.error_types import FEWEST_SAMPLES, by_name, counts_of, overlapping_types
 
     subsets: dict[str, np.ndarray] = {EVERYTHING: np.ones(len(samples), dtype=bool)}
     if len(samples[0]) >= FEWEST_SAMPLES:
@@ -130,9 +130,9 @@ def means_of(
     values: Mapping[str, np.ndarray], subsets: Mapping[str, np.ndarray], groups: list[str]
 ) -> dict[str, tuple[Interval, int]]:
     """The mean of each value over the questions of each subset, with its interval and their number."""
-    from interp.estimates import IN_GROUP
-    from interp.means import numbered
-    from interp.selection import mean_interval
+    from interp.probes.selection import mean_interval
+    from interp.results.estimates import IN_GROUP
+    from interp.statistics.groups import numbered
 
     group = numbered(groups)
     return {
@@ -144,7 +144,7 @@ def means_of(
 
 def in_words(values: Mapping[str, tuple[Interval, int]]) -> list[str]:
     """A line for each value that there is; of what has too few questions, that it has."""
-    from interp.estimates import IN_GROUP
+    from interp.results.estimates import IN_GROUP
 
     lines = []
     for name, (interval, n) in values.items():

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from analyses.command import execute
+from analyses.parts.command import execute
 from interp.errors import InputError
 
 if TYPE_CHECKING:
-    from interp.store import ActivationStore
+    from interp.activations.store import ActivationStore
 
 Paths = Annotated[tuple[Path, ...], tyro.conf.Positional]
 RUNS = (Path("runs"),)
@@ -102,7 +102,7 @@ def run(config: List | Verify | Prune | Merge | Export) -> int:
 
 
 def _list(config: List) -> int:
-    from interp.stores import shards_due
+    from interp.activations.stores import shards_due
 
     counted = f"{'layers':>7}{'columns':>8}{'examples':>9}{'shards':>10}"
     print(f"{'model':24}{'site':12}{'dtype':10}{counted}{'size':>10}  folder")
@@ -116,7 +116,7 @@ def _list(config: List) -> int:
 
 
 def _verify(config: Verify) -> int:
-    from interp.stores import shards_due
+    from interp.activations.stores import shards_due
 
     found, unreadable = _stores(config.paths)
     damaged = False
@@ -132,7 +132,7 @@ def _verify(config: Verify) -> int:
 
 
 def _prune(config: Prune) -> int:
-    from interp.stores import merged_parts
+    from interp.activations.stores import merged_parts
 
     stores, damaged = _stores(config.paths)
     merged = {store.folder for store in merged_parts(stores)}
@@ -150,7 +150,7 @@ def _prune(config: Prune) -> int:
 
 
 def _remove(store: ActivationStore, going: Sequence[Path]) -> None:
-    from interp.store import HEADER
+    from interp.activations.store import HEADER
 
     # The header last: what a kill leaves is still a store that can be pruned.
     for path in sorted(going, key=lambda path: path.name == HEADER):
@@ -160,8 +160,8 @@ def _remove(store: ActivationStore, going: Sequence[Path]) -> None:
 
 
 def _merge(config: Merge) -> int:
-    from interp.store import ActivationStore
-    from interp.stores import merged, named, parts_beside, whole_folder
+    from interp.activations.store import ActivationStore
+    from interp.activations.stores import merged, named, parts_beside, whole_folder
 
     parts = [part for path in map(named, config.parts) for part in (parts_beside(path) or [path])]
     stores = []
@@ -180,9 +180,9 @@ def _merge(config: Merge) -> int:
 
 
 def _export(config: Export) -> int:
-    from interp.export import export
-    from interp.store import ActivationStore
-    from interp.stores import named
+    from interp.activations.export import export
+    from interp.activations.store import ActivationStore
+    from interp.activations.stores import named
 
     path = named(config.path)
     store = ActivationStore.read(path)
@@ -194,7 +194,7 @@ def _export(config: Export) -> int:
 
 def _stores(paths: Sequence[Path]) -> tuple[list[ActivationStore], list[InputError]]:
     """The stores that can be read, and what is wrong with the others."""
-    from interp.stores import stores_below
+    from interp.activations.stores import stores_below
 
     stores: list[ActivationStore] = []
     damaged: list[InputError] = []

@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from analyses import asking, baselines, capturing, probing
-from analyses.command import execute
-from analyses.runs import cell_in_words, draw, provenance, require_publishable, run_folder
+from analyses import baselines
+from analyses.parts import asking, capturing, probing
+from analyses.parts.command import execute
+from analyses.parts.runs import cell_in_words, draw, provenance, require_publishable, run_folder
 from interp.errors import InputError
 
 if TYPE_CHECKING:
-    from interp.matrix import Matrix
-    from interp.model_sources import ModelSource
-    from interp.models import HookedModel
-    from interp.questions import QuestionSet
-    from interp.transfer import Probed
+    from interp.models.hooked_model import HookedModel
+    from interp.models.model_sources import ModelSource
+    from interp.probes.transfer import Probed
+    from interp.questions.question_set import QuestionSet
+    from interp.results.matrix import Matrix
 
 NAMES = ("transfer", "transfer-beyond-baseline")
 
@@ -54,7 +55,7 @@ class Config(probing.Config):
 
 def run(config: Config) -> None:
     """Probe every set, test every pair, draw."""
-    from interp.transfer import transfer_matrices
+    from interp.probes.transfer import transfer_matrices
 
     require_usable(config)
     source = asking.source_of(config)
@@ -128,7 +129,7 @@ def probed_set(
     config: Config, source: ModelSource, questions: QuestionSet, model: Callable[[], HookedModel], *, p_true: bool
 ) -> Probed:
     """A set with the scores and the probes of its answers, and its baselines; every finished part is on disk."""
-    from interp.transfer import Probed
+    from interp.probes.transfer import Probed
 
     identity = probing.identity_of(config, source, questions)
     parts = run_folder(config.runs / source.name / questions.name, "scores", identity)

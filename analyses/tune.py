@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from analyses import asking
-from analyses.command import execute
-from analyses.runs import (
+from analyses.parts import asking
+from analyses.parts.command import execute
+from analyses.parts.runs import (
     Identity,
     cell_in_words,
     provenance,
@@ -26,16 +26,16 @@ from analyses.runs import (
     run_folder,
 )
 from interp.errors import InputError
-from interp.files import sha256
+from interp.work.files import sha256
 
 if TYPE_CHECKING:
-    from interp.heatmap import Heatmap
-    from interp.lens_training import Schedule, Trained
-    from interp.model_sources import ModelSource
-    from interp.models import HookedModel
-    from interp.questions import QuestionSet
-    from interp.training_text import TrainingText
-    from interp.tuned_lens import TunedLens
+    from interp.lenses.lens_training import Schedule, Trained
+    from interp.lenses.training_text import TrainingText
+    from interp.lenses.tuned_lens import TunedLens
+    from interp.models.hooked_model import HookedModel
+    from interp.models.model_sources import ModelSource
+    from interp.questions.question_set import QuestionSet
+    from interp.results.heatmap import Heatmap
 
 LENS = "lens.safetensors"
 CHECKPOINT = "training.pt"
@@ -127,8 +127,8 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet | No
 
 def schedule_of(config: Config) -> Schedule:
     """How long is trained, on how much at a time."""
-    from interp.devices import has_fast_bfloat16, resolve_device
-    from interp.lens_training import Schedule
+    from interp.lenses.lens_training import Schedule
+    from interp.models.devices import has_fast_bfloat16, resolve_device
 
     fast = config.precision == "auto" and has_fast_bfloat16(resolve_device(config.device))
     return Schedule(
@@ -147,7 +147,7 @@ def trained_map(
     config: Config, source: ModelSource, questions: QuestionSet | None, identity: Identity, work: Path
 ) -> Heatmap:
     """Train the lens into the folder of the run, and map how good it is on the text that is held out."""
-    from interp.lens_training import trained_lens
+    from interp.lenses.lens_training import trained_lens
 
     model = asking.once_loaded(config, source)
     text = text_of(config, source, questions, model)
@@ -165,8 +165,8 @@ def text_of(
     config: Config, source: ModelSource, questions: QuestionSet | None, model: Callable[[], HookedModel]
 ) -> TrainingText:
     """What is trained on, and what is set aside."""
-    from interp.models import context_length
-    from interp.training_text import answer_sequences, file_sequences, training_text
+    from interp.lenses.training_text import answer_sequences, file_sequences, training_text
+    from interp.models.hooked_model import context_length
 
     if questions is not None:
         sequences = answer_sequences(asking.answers_of(config, source, questions, model)[0])
@@ -182,10 +182,10 @@ def quality_map(config: Config, model: HookedModel, text: TrainingText, tuned: T
     """The divergence of either lens from the model's output, by layer, on the text that is held out."""
     import numpy as np
 
-    from interp.held_out_kl import held_out_map
-    from interp.lens_divergence import TextStreams
-    from interp.lens_training import sequence_divergences
-    from interp.lenses import LogitLens
+    from interp.lenses.held_out_kl import held_out_map
+    from interp.lenses.lens import LogitLens
+    from interp.lenses.lens_divergence import TextStreams
+    from interp.lenses.lens_training import sequence_divergences
 
     streams = TextStreams.of(model, text.everything)
     at_once = schedule_of(config).sequences_at_once(text.training)
@@ -199,8 +199,8 @@ def quality_map(config: Config, model: HookedModel, text: TrainingText, tuned: T
 
 def described(model: HookedModel, text: TrainingText, trained: Trained, heatmap: Heatmap) -> dict[str, Any]:
     """What the file of a lens says of it beside the model's name."""
-    from interp.training_text import n_counted
-    from interp.tuned_lens import SITE
+    from interp.lenses.training_text import n_counted
+    from interp.lenses.tuned_lens import SITE
 
     tokens = {"trained on": text.training, "stopping": text.stopping, "held out": text.held_out}
     return {

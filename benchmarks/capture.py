@@ -44,8 +44,8 @@ from jaxtyping import Float, Int
 from transformers import AutoModelForCausalLM
 
 from benchmarks.city_answers import city_answers, median_ratio
-from interp.activations import HooksOfSites
-from interp.capture import (
+from interp.activations.batch_activations import HooksOfSites
+from interp.activations.capture import (
     CaptureJob,
     CaptureWorker,
     SiteActivations,
@@ -53,12 +53,12 @@ from interp.capture import (
     examples_to_capture,
     planned_stores,
 )
-from interp.devices import resolve_device
+from interp.activations.store import ActivationStore
 from interp.examples import Answer
-from interp.models import HookedModel, load_model
-from interp.plan import Shard, examples_of
+from interp.models.devices import resolve_device
+from interp.models.hooked_model import HookedModel, load_model
 from interp.positions import MISSING, position_table
-from interp.store import ActivationStore
+from interp.work.plan import Shard, examples_of
 
 HUGGING_FACE, BRIDGE = "bare pass, Hugging Face", "bare pass, bridge"
 BarePass = Callable[[Sequence[int]], None]

@@ -83,16 +83,16 @@ def ray_beside_local(config: Config, folder: Path) -> tuple[dict[str, list[float
     """Seconds of each way, and whether its store is the local one's bytes."""
     import torch
 
-    from interp.executors import Executor, Local
-    from interp.models import load_model
-    from interp.ray_executor import Ray
+    from interp.models.hooked_model import load_model
+    from interp.work.executors import Executor, Local
+    from interp.work.ray_executor import Ray
 
     source, answers = city_answers(config.runs, config.n)
     load = partial(load_model, source, device="cpu", dtype="float32")
     torch.set_num_threads(1)
 
     def captured(name: str, executor: Executor, meanwhile: Callable[[], object] | None = None) -> None:
-        from interp.capture import capture, default_token_budget, examples_to_capture, planned_stores
+        from interp.activations.capture import capture, default_token_budget, examples_to_capture, planned_stores
         from interp.positions import position_table
 
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from interp.examples import Answer
-    from interp.model_sources import ModelSource
+    from interp.models.model_sources import ModelSource
 
 MODEL = "smollm2-135m"
 
@@ -21,7 +21,7 @@ def city_answers(runs: Path, n: int) -> tuple[ModelSource, list[Answer]]:
 
     More than 1,000 are the same again under other names, fewer are the first of them.
     """
-    from analyses import asking
+    from analyses.parts import asking
 
     config = asking.Config(model=MODEL, dtype="float32", runs=runs)
     source, questions = asking.source_of(config), asking.questions_of(config)

@@ -1,12 +1,13 @@
 """How often two maps are said to be related, and how often intervals of their correlation hold it.
 
 Simulated maps are smooth along the layers, their columns differ in height, and neighbouring columns may be alike. Of
-two that are drawn independently the test of `interp.map_agreement` should find 5 % related; the peer is the p-value
-that comes with a Spearman correlation, for which cells are independent observations. Where the columns of both maps go
-in the same groups, the test finds more: to it that is something that the maps have in common. Of two that share half of
-their variance, or of which one is the other three layers later, a test should find as many as it can. The interval of
-the correlation, over all cells, across the layers of a column, and of the means over columns and over layers, should
-hold that of the maps of all examples in 95 % of the draws of examples; the peer is the percentiles of the same draws.
+two that are drawn independently the test of `interp.comparisons.map_agreement` should find 5 % related; the peer is the
+p-value that comes with a Spearman correlation, for which cells are independent observations. Where the columns of both
+maps go in the same groups, the test finds more: to it that is something that the maps have in common. Of two that share
+half of their variance, or of which one is the other three layers later, a test should find as many as it can. The
+interval of the correlation, over all cells, across the layers of a column, and of the means over columns and over
+layers, should hold that of the maps of all examples in 95 % of the draws of examples; the peer is the percentiles of
+the same draws.
 
     python -m benchmarks.compare --pairs 400
 """
@@ -101,7 +102,7 @@ def rejected(config: Config, form: Form, relation: str) -> list[float]:
     import numpy as np
     from scipy.stats import spearmanr
 
-    from interp.map_agreement import shift_test
+    from interp.comparisons.map_agreement import shift_test
 
     rng = np.random.default_rng(config.seed)
     p_values = []
@@ -175,9 +176,9 @@ def covered(config: Config, form: Form, noise: float) -> dict[str, list[float]]:
     """By kind: how often the interval, and percentiles of its draws, hold the correlation of two maps of examples."""
     import numpy as np
 
-    from interp.map_agreement import of_columns, spearman, within_columns, within_layers
-    from interp.means import drawn_means, group_draws
-    from interp.turned_maps import Turned
+    from interp.comparisons.map_agreement import of_columns, spearman, within_columns, within_layers
+    from interp.comparisons.turned_maps import Turned
+    from interp.statistics.means import drawn_means, group_draws
 
     def one(statistic: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         return lambda first, second: np.array([statistic(first, second)])

@@ -31,13 +31,13 @@ class Config:
 
 def main(config: Config) -> None:
     """Print the counts."""
-    from interp.answer_files import load_answers
-    from interp.datasets import load_questions
-    from interp.extraction import with_exact_answers
-    from interp.generation import Respondent
-    from interp.model_sources import resolve_model
-    from interp.models import load_model
-    from interp.replies import Reader
+    from interp.answers.answer_files import load_answers
+    from interp.answers.extraction import with_exact_answers
+    from interp.answers.generation import Respondent
+    from interp.answers.replies import Reader
+    from interp.models.hooked_model import load_model
+    from interp.models.model_sources import resolve_model
+    from interp.questions.datasets import load_questions
 
     files = sorted((config.runs / config.model / "cities").glob("answers-*/answers.parquet"))
     if not files:

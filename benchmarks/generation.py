@@ -22,10 +22,10 @@ import torch
 import tyro
 
 from benchmarks.city_answers import alternating_seconds, city_answers, device_name, median_ratio, spread
-from interp.batches import batched
-from interp.devices import resolve_device
-from interp.generation import Respondent
-from interp.models import HookedModel, Sampling, load_model, stop_tokens
+from interp.answers.generation import Respondent
+from interp.models.devices import resolve_device
+from interp.models.hooked_model import HookedModel, Sampling, load_model, stop_tokens
+from interp.work.batches import batched
 
 OURS, USUAL = "the suite", "TransformerLens's generate"
 KINDS = {"greedy": None, "drawn": Sampling(1.0, 0)}

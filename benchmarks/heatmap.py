@@ -33,18 +33,18 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.capture import whole_stream
 from benchmarks.city_answers import city_answers, device_name, median_ratio, spread
-from interp.capture import capture, default_token_budget, examples_to_capture, planned_stores
-from interp.cell_probe import STRENGTHS, Probing
-from interp.chance import with_marks
-from interp.devices import fitting_device, resolve_device
+from interp.activations.capture import capture, default_token_budget, examples_to_capture, planned_stores
+from interp.activations.store import ActivationStore
 from interp.examples import Answer
-from interp.halves import measured_widening
-from interp.heatmap import Heatmap
-from interp.labels import Split
-from interp.models import HookedModel, load_model
+from interp.models.devices import fitting_device, resolve_device
+from interp.models.hooked_model import HookedModel, load_model
 from interp.positions import position_table, resolved_mask
-from interp.probe import best_cell, out_of_fold_scores, probe_map
-from interp.store import ActivationStore
+from interp.probes.cell_probe import STRENGTHS, Probing
+from interp.probes.chance import with_marks
+from interp.probes.halves import measured_widening
+from interp.probes.labels import Split
+from interp.probes.probe_map import best_cell, out_of_fold_scores, probe_map
+from interp.results.heatmap import Heatmap
 
 USUAL, OURS, WHOLE = "the usual script", "the same split", "folds, seeds, intervals, permutations, control"
 

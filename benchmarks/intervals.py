@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from interp.halves import Widening
+    from interp.probes.halves import Widening
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,11 @@ def _intervals(config: Config, d: int, seed: int, *, answers_apart: bool) -> tup
     import numpy as np
     import torch
 
-    from interp.auc import refitting_factor
-    from interp.cell_probe import STRENGTHS, Probing
-    from interp.halves import measured_widening, widening_of
-    from interp.labels import Split
-    from interp.probe import out_of_fold_scores, probe_map
+    from interp.probes.cell_probe import STRENGTHS, Probing
+    from interp.probes.halves import measured_widening, widening_of
+    from interp.probes.labels import Split
+    from interp.probes.probe_map import out_of_fold_scores, probe_map
+    from interp.statistics.auc import refitting_factor
 
     rng = np.random.default_rng([seed, answers_apart])
     features = rng.normal(size=(CELLS_OF_A_SIGNAL, len(SIGNALS), config.n, d))
@@ -180,7 +180,7 @@ def family_wise_errors(config: Config) -> dict[str, dict[str, tuple[float, float
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Activations of a map that was drawn, in memory; see `interp.store.Cells`."""
+    """Activations of a map that was drawn, in memory; see `interp.activations.store.Cells`."""
 
     activations: torch.Tensor
     layers: tuple[int, ...]
@@ -197,11 +197,11 @@ def _marked(config: Config, seed: int, *, answers_apart: bool) -> tuple[bool, bo
     import numpy as np
     import torch
 
-    from interp.cell_probe import STRENGTHS, Probing
-    from interp.chance import with_marks
-    from interp.labels import Split
-    from interp.permutations import FAMILY_WISE_ERROR
-    from interp.probe import out_of_fold_scores, probe_map
+    from interp.probes.cell_probe import STRENGTHS, Probing
+    from interp.probes.chance import with_marks
+    from interp.probes.labels import Split
+    from interp.probes.probe_map import out_of_fold_scores, probe_map
+    from interp.statistics.permutations import FAMILY_WISE_ERROR
 
     rng = np.random.default_rng([seed, answers_apart])
     answer, wrong = _drawn_answers(config, config.n_of_map, rng, alike=answers_apart)

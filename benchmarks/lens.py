@@ -34,15 +34,15 @@ from jaxtyping import Int
 
 from benchmarks.capture import matrix_peak
 from benchmarks.city_answers import all_done, city_answers, device_name, median_ratio, spread
-from interp.capture import capture, default_token_budget, examples_to_capture, planned_stores
-from interp.devices import resolve_device
+from interp.activations.capture import capture, default_token_budget, examples_to_capture, planned_stores
+from interp.activations.store import ActivationStore
 from interp.examples import Answer
-from interp.lens import first_columns, lens_values
-from interp.lens_targets import TARGETS, target_tokens
-from interp.lenses import LogitLens
-from interp.models import HookedModel, load_model
+from interp.lenses.lens import LogitLens
+from interp.lenses.lens_targets import TARGETS, target_tokens
+from interp.lenses.lens_values import first_columns, lens_values
+from interp.models.devices import resolve_device
+from interp.models.hooked_model import HookedModel, load_model
 from interp.positions import MISSING, position_table
-from interp.store import ActivationStore
 
 OURS, CAPTURE, PEER = "interp, all answers", "capture of the streams", "loop of logit_lens"
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 MODEL = "smollm2-135m"
 LOAD = f"""
-from interp.model_sources import resolve_model
-from interp.models import load_model
+from interp.models.model_sources import resolve_model
+from interp.models.hooked_model import load_model
 load_model(resolve_model({MODEL!r}), dtype="float32")
 """
 Table = dict[str, dict[str, float]]
@@ -68,7 +68,7 @@ def main(config: Config) -> None:
 
 def print_table(title: str, rows: Table) -> None:
     """Print a row for each model, with a dash for what it does not have."""
-    from interp.sites import SITES
+    from interp.models.sites import SITES
     from tests.hugging_face_sites import LOG_P
 
     columns = (*SITES, LOG_P)
@@ -86,8 +86,8 @@ def differences() -> tuple[Table, Table]:
     """How far each family and form is from Hugging Face's model, and how far its forms are from each other, by site."""
     import torch
 
-    from interp.hooked_transformers import is_installed
-    from interp.models import load_model
+    from interp.models.hooked_model import load_model
+    from interp.models.hooked_transformers import is_installed
     from tests.hugging_face_sites import hugging_face_sites
     from tests.tiny_models import CONFIGS, HOOKED, saved_model, trained_tokenizer
 
@@ -116,7 +116,7 @@ def activations(model: Any, tokens: Int[torch.Tensor, "batch pos"], names: list[
     """Sites of a model, and its log-probabilities, from one forward pass."""
     import torch
 
-    from interp.sites import hook_names
+    from interp.models.sites import hook_names
     from tests.hugging_face_sites import LOG_P
 
     with torch.inference_mode():

@@ -35,7 +35,7 @@ import torch
 import tyro
 from jaxtyping import Float
 
-from analyses import patch_pairs, patching
+from analyses.parts import patch_pairs, patching
 from benchmarks.city_answers import (
     MODEL,
     all_done,
@@ -46,21 +46,21 @@ from benchmarks.city_answers import (
     median_ratio,
     spread,
 )
-from interp.activations import site_activations
-from interp.attribution_patching import attributed_effects
-from interp.devices import resolve_device
-from interp.interventions import Intervention
-from interp.models import HookedModel, load_model
-from interp.pair_runs import Candidate
-from interp.patch import patched_pairs
-from interp.patched import PatchedPairs
-from interp.patching import Job, Run, Target, Unit, units_of
-from interp.prompts import rendered
-from interp.recordings import Recording, recorded
-from interp.sweep import patched_readings
-from interp.sweep_choice import takes_wavefronts
-from interp.text_pairs import TextPair, text_pair
-from interp.tokens import encoded_text
+from interp.activations.batch_activations import site_activations
+from interp.answers.prompts import rendered
+from interp.models.devices import resolve_device
+from interp.models.hooked_model import HookedModel, load_model
+from interp.models.tokens import encoded_text
+from interp.patching.attribution_patching import attributed_effects
+from interp.patching.interventions import Intervention
+from interp.patching.pair_patching import patched_pairs
+from interp.patching.pair_runs import Candidate
+from interp.patching.patched_pairs import PatchedPairs
+from interp.patching.patches import Job, Run, Target, Unit, units_of
+from interp.patching.recordings import Recording, recorded
+from interp.patching.sweep import patched_readings
+from interp.patching.sweep_choice import takes_wavefronts
+from interp.patching.text_pairs import TextPair, text_pair
 
 PARTS = ("pair", "cities", "scaling", "identities")
 QUESTION = "In which country is the city of {}?"
@@ -357,7 +357,7 @@ def city_candidates(
     model: HookedModel, flags: patching.Config
 ) -> tuple[list[Candidate], tuple[np.ndarray, np.ndarray]]:
     """Pairs of city questions as they are run, and the tokens of their positions."""
-    from analyses import asking
+    from analyses.parts import asking
 
     _, answers = city_answers(flags.runs, 1000)
     candidates, cells, _ = patch_pairs.candidates_of(flags, asking.questions_of(flags), model, answers)

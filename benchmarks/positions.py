@@ -57,7 +57,7 @@ def main(config: Config) -> None:
 
 def exact_answers(config: Config) -> list[Answer]:
     """The first answers that have an exact answer, of the largest run."""
-    from interp.answer_files import load_answers
+    from interp.answers.answer_files import load_answers
 
     files = sorted((config.runs / config.model / config.dataset).glob("answers-*/answers.parquet"))
     if not files:
@@ -70,7 +70,7 @@ def differences(answers: Sequence[Answer], model: str, policy: str) -> tuple[int
     """How many cells there are, how many differ, and how many of these where the words stand in another word before."""
     from transformers import AutoTokenizer
 
-    from interp.model_sources import resolve_model
+    from interp.models.model_sources import resolve_model
     from interp.positions import PAPER_POSITIONS, position_table
     from tests.published_procedure import published_positions
 

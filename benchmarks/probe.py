@@ -34,14 +34,14 @@ from jaxtyping import Bool, Float
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from analyses import asking, capturing
+from analyses.parts import asking, capturing
 from benchmarks.city_answers import alternating_seconds, device_name, median_ratio
-from interp.cell_batches import scores_of_batch
-from interp.cell_probe import Probing, cell_scores, gram_matrix, scaled_features
-from interp.devices import fitting_device
-from interp.labels import Labels, Split
-from interp.logistic import fit_each
-from interp.threads import in_single_threads
+from interp.models.devices import fitting_device
+from interp.probes.cell_batches import scores_of_batch
+from interp.probes.cell_probe import Probing, cell_scores, gram_matrix, scaled_features
+from interp.probes.labels import Labels, Split
+from interp.probes.logistic import fit_each
+from interp.work.threads import in_single_threads
 
 OURS, PUBLISHED, NEWTON = "ours", "scikit-learn, as published", "scikit-learn, newton-cholesky"
 

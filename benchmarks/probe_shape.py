@@ -26,12 +26,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.city_answers import device_name
-from interp.batches import batched
-from interp.cell_batches import scores_of_batch
-from interp.cell_probe import Probing, cell_scores, scaled_features
-from interp.devices import fitting_device
-from interp.labels import Labels, Split
-from interp.threads import in_single_threads
+from interp.models.devices import fitting_device
+from interp.probes.cell_batches import scores_of_batch
+from interp.probes.cell_probe import Probing, cell_scores, scaled_features
+from interp.probes.labels import Labels, Split
+from interp.work.batches import batched
+from interp.work.threads import in_single_threads
 
 LAYER = 15
 """Cells that a GPU fits at once."""

@@ -22,11 +22,11 @@ import tyro
 from transformers import AutoModelForCausalLM
 
 from benchmarks.city_answers import MODEL
-from interp.model_sources import ModelSource, resolve_model
-from interp.models import load_model
-from interp.output_path import output_logits
-from interp.sites import hook_names
-from interp.tuned_lens import SITE, lens_of
+from interp.lenses.tuned_lens import SITE, lens_of
+from interp.models.hooked_model import load_model
+from interp.models.model_sources import ModelSource, resolve_model
+from interp.models.output_path import output_logits
+from interp.models.sites import hook_names
 
 
 @dataclass(frozen=True)

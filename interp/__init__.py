@@ -1,7 +1,10 @@
 """Layer × token heatmaps of what a language model knows, and where.
 
-Data flows one way through modules named after what they hold: questions (`datasets`) → answers (`answers`) →
-positions (`positions`) → residual streams (`activations`) → a method's map (`probe`) → `heatmap` → `plot`.
+Data flows one way, through packages named after what they hold:
+
+    questions → answers → activations → {probes, lenses, patching} → results → {comparisons, wording, figures}
+
+`positions` says which tokens of an answer are captured; `models`, `statistics` and `work` serve all of these.
 Importing this package loads nothing heavy; every module is imported by its own name.
 """
 

@@ -104,7 +104,7 @@ class Answer:
     named: tuple[str, ...] = ()
     """What the exact answer names, right or wrong: a canonical name, several if it is ambiguous ("Congo")."""
     found_by: str | None = None
-    """What found the exact answer, or found none: a rule of `interp.extraction`, or ``"column"``."""
+    """What found the exact answer, or found none: a rule of `interp.answers.extraction`, or ``"column"``."""
     correct: bool | None = None
     """Whether the answer is correct; None where there is no exact answer to judge."""
     why_missing: str | None = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from interp.compare import Operand, compared
-from interp.comparison import Comparison
-from interp.example_values import MEAN, ExampleValues
-from interp.heatmap import Heatmap
-from interp.scales import Scale
+from interp.comparisons.compare import Operand, compared
+from interp.results.comparison import Comparison
+from interp.results.example_values import MEAN, ExampleValues
+from interp.results.heatmap import Heatmap
+from interp.results.scales import Scale
 
 LAYERS, POSITIONS, N = 12, [f"p{number}" for number in range(6)], 40
 RECORD = {"revision": "r", "policy": "strict", "identity": '{"questions": "q", "n": 40}'}

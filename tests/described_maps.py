@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from interp.heatmap import Heatmap
-from interp.scales import Scale
+from interp.results.heatmap import Heatmap
+from interp.results.scales import Scale
 
 MEANINGS = "has_value no_example too_few_examples"
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from transformers import AutoModelForCausalLM
 
-from interp.model_sources import ModelSource
+from interp.models.model_sources import ModelSource
 
 LOG_P = "log p"
 """The log-probabilities of the next token, beside the sites."""

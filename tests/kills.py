@@ -27,17 +27,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from interp import patch
-from interp import plan as plan_module
-from interp.capture import capture, examples_to_capture, planned_stores
-from interp.interventions import Intervention
-from interp.models import HookedModel, load_model
-from interp.pair_runs import Candidate
-from interp.patch_files import save_patched
-from interp.patched_parts import PatchedParts
-from interp.patching import units_of
+from interp.activations.capture import capture, examples_to_capture, planned_stores
+from interp.models.hooked_model import HookedModel, load_model
+from interp.patching import pair_patching
+from interp.patching.interventions import Intervention
+from interp.patching.pair_runs import Candidate
+from interp.patching.patch_files import save_patched
+from interp.patching.patched_parts import PatchedParts
+from interp.patching.patches import units_of
+from interp.patching.readouts import ReadPair
 from interp.positions import position_table
-from interp.readouts import ReadPair
+from interp.work import plan as plan_module
 from tests.patched_runs import read_at, tokens_of
 from tests.random_answers import POSITIONS, random_answers
 from tests.stored import WRITE_STEPS, contents
@@ -72,7 +72,7 @@ def patch_into(folder: Path, model: HookedModel, n: int) -> None:
     ]
     cells, units = np.array([PLACES] * n), units_of(range(model.cfg.n_layers), n_layers=model.cfg.n_layers)
     intervention, parts = Intervention(margin=-np.inf, only_said=False), folder / "parts"
-    patched = patch.patched_pairs(
+    patched = pair_patching.patched_pairs(
         model, candidates, (cells, cells), units, intervention, n=n, kept=PatchedParts(parts, "tiny")
     )
     names = [str(unit.first) for unit in units]
@@ -176,7 +176,7 @@ def main() -> None:
     torch.set_num_threads(1)
     plan_module.SHARD_EXAMPLES = 2
     model = load_model(saved_model("llama", trained_tokenizer(), arguments.folder), device="cpu", dtype="float32")
-    patch.PAIRS_AT_ONCE = 2
+    pair_patching.PAIRS_AT_ONCE = 2
     found = kills_at_every_step(arguments.folder / "capture", partial(capture_into, model=model, n=5))
     found |= kills_at_random(arguments.folder / "capture", model, arguments.random, arguments.seed)
     patching = kills_at_every_step(arguments.folder / "patch", partial(patch_into, model=model, n=5))

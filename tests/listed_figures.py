@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from interp.scales import Scale
+from interp.results.scales import Scale
 from tests.unit.test_forest import estimates_of
 from tests.unit.test_heatmap import heatmap_of
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from interp import patch, readouts
 from interp.examples import Answer, Question, Span, TokenizedText
-from interp.interventions import Intervention
-from interp.models import HookedModel
-from interp.pair_runs import Candidate, candidate_of
-from interp.pairs import Pair
-from interp.patched import PatchedPairs
-from interp.patched_parts import PatchedParts
-from interp.patching import units_of
+from interp.models.hooked_model import HookedModel
+from interp.patching import pair_patching
+from interp.patching.interventions import Intervention
+from interp.patching.pair_runs import Candidate, candidate_of
+from interp.patching.pairs import Pair
+from interp.patching.patched_pairs import PatchedPairs
+from interp.patching.patched_parts import PatchedParts
+from interp.patching.patches import readouts, units_of
 from interp.positions import position_table
 
 BEGINNING, MIDDLE = (30, 31, 32), (40, 41)
@@ -110,4 +110,6 @@ def patched(
 ) -> PatchedPairs:
     candidates, cells = candidates_of(pairs, model, readout), cells_of(pairs, positions)
     units = units_of(range(model.cfg.n_layers), n_layers=model.cfg.n_layers)
-    return patch.patched_pairs(model, candidates, cells, units, Intervention(**ENTERS | settings), n=n, kept=kept)
+    return pair_patching.patched_pairs(
+        model, candidates, cells, units, Intervention(**ENTERS | settings), n=n, kept=kept
+    )

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from interp.activations import site_activations
-from interp.models import HookedModel
-from interp.patching import Readings, Run, Target, Unit, readings_of, units_of
-from interp.recordings import Corruption, Recording, recorded
-from interp.sweep_choice import takes_wavefronts
+from interp.activations.batch_activations import site_activations
+from interp.models.hooked_model import HookedModel
+from interp.patching.patches import Readings, Run, Target, Unit, readings_of, units_of
+from interp.patching.recordings import Corruption, Recording, recorded
+from interp.patching.sweep_choice import takes_wavefronts
 
 TOLERANCE = 1e-5
 CLEAR = 1e-3

@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 import xarray as xr
 
-from interp.prompt_map import KIND, MARK, PromptMap
+from interp.results.prompt_map import KIND, MARK, PromptMap
 
 
 def prompt_map_of(

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interp.generation import Respondent
-from interp.models import Sampling
-from interp.replies import Reader
+from interp.answers.generation import Respondent
+from interp.answers.replies import Reader
+from interp.models.hooked_model import Sampling
 
 
 class Mute:

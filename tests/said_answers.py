@@ -5,7 +5,7 @@ from __future__ import annotations
 from transformers import PreTrainedTokenizerFast
 
 from interp.examples import Answer, Question, Span
-from interp.tokens import encoded_text
+from interp.models.tokens import encoded_text
 
 PROMPT = (5, 6)
 

@@ -26,7 +26,7 @@ from torch.utils.backend_registration import (
     _setup_privateuseone_for_python_backend,
 )
 
-import interp.devices
+import interp.models.devices
 
 NAME = "stand_in"
 INDEXING = ("aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_")
@@ -172,13 +172,13 @@ def _no_grad(mode: bool = True) -> AbstractContextManager[None]:
 def stand_in() -> Iterator[str]:
     """The name of the device, which `interp` takes for one that this machine has until it is left."""
     known_to_torch()
-    resolved: Callable[[str], str] = interp.devices.resolve_device
+    resolved: Callable[[str], str] = interp.models.devices.resolve_device
 
     def resolve_device(device: str) -> str:
         return NAME if device == NAME else resolved(device)
 
     with (
-        patch.object(interp.devices, "resolve_device", resolve_device),
+        patch.object(interp.models.devices, "resolve_device", resolve_device),
         patch.object(torch, "inference_mode", _no_grad),
     ):
         yield NAME

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from jaxtyping import Float
 
-from interp import files
-from interp.plan import Batch, Plan, examples_of
-from interp.store import ActivationStore
+from interp.activations.store import ActivationStore
+from interp.work import files
+from interp.work.plan import Batch, Plan, examples_of
 
 WRITE_STEPS: tuple[tuple[Any, str], ...] = (
     (files, "_made_beside"),

@@ -29,8 +29,8 @@ from transformers import (
     XGLMConfig,
 )
 
-from interp.hooked_transformers import is_installed
-from interp.model_sources import ModelSource, resolve_model
+from interp.models.hooked_transformers import is_installed
+from interp.models.model_sources import ModelSource, resolve_model
 
 TEXT = [
     "In which country is the city of Lyon? The city of Lyon is located in France.",

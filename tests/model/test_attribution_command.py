@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from analyses import cli
-from interp.heatmap import Heatmap
-from interp.model_sources import ModelSource
-from interp.output_path import Unembedding, unembedding_of
+from interp.models.model_sources import ModelSource
+from interp.models.output_path import Unembedding, unembedding_of
+from interp.results.heatmap import Heatmap
 from tests.row_files import written
 from tests.stored import contents
 
@@ -68,7 +68,7 @@ def test_two_maps_are_drawn_and_made_once(
     written = parts.sel(part=["embedding", "constants"]).sum("part") + (attn["value"] + mlp["value"]).sum("layer")
     np.testing.assert_allclose(written, parts.sel(part="logit difference"), rtol=1e-4, atol=1e-4)
 
-    monkeypatch.setattr("interp.models.load_model", None)
+    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
     attribution(source)
     assert contents(folder) == before
     assert capsys.readouterr().out == told
@@ -93,7 +93,7 @@ def test_what_does_not_add_up_to_the_models_output_is_not_drawn(
         vectors, biases = unembedding_of(*args)  # type: ignore[arg-type]
         return Unembedding(2 * vectors, biases)
 
-    monkeypatch.setattr("interp.direct_attribution.unembedding_of", doubled)
+    monkeypatch.setattr("interp.lenses.direct_attribution.unembedding_of", doubled)
     attribution(source, status=2)
     (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert "the logit difference that is read off the final stream is not the model's own" in error

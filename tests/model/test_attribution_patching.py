@@ -9,17 +9,16 @@ import pytest
 import torch
 from jaxtyping import Float
 
-from interp import gradient_passes
-from interp.activations import site_activations
-from interp.attribution_patching import attributed_effects
+from interp.activations.batch_activations import site_activations
 from interp.errors import InputError
-from interp.models import HookedModel
-from interp.output_path import output_logits
-from interp.patching import Job, Run, Target, Unit, units_of
-from interp.recordings import Recording, recorded
-from interp.sites import SITES, hook_names
-from interp.sweep import patched_readings
-from interp.sweep_choice import takes_wavefronts
+from interp.models.hooked_model import HookedModel
+from interp.models.output_path import output_logits
+from interp.models.sites import SITES, hook_names
+from interp.patching.attribution_patching import attributed_effects
+from interp.patching.patches import Job, Run, Target, Unit, gradient_passes, units_of
+from interp.patching.recordings import Recording, recorded
+from interp.patching.sweep import patched_readings
+from interp.patching.sweep_choice import takes_wavefronts
 from tests.model.conftest import FORMS
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -239,7 +238,7 @@ def test_receivers_that_share_a_pass_do_not_touch_each_other(
     units, receivers = layers_of(family_model), recordings(family_model, RUNS[:2])
     jobs = jobs_of(own_and_donors(family_model, "resid_pre")[1])
     together = attributed_effects(family_model, "resid_pre", units, receivers, jobs, WEIGHTS)
-    monkeypatch.setattr("interp.gradient_passes.TOKEN_BUDGETS", {"cpu": 1})
+    monkeypatch.setattr("interp.patching.gradient_passes.TOKEN_BUDGETS", {"cpu": 1})
     alone = torch.cat([attributed_effects(family_model, "resid_pre", units, receivers, [job], WEIGHTS) for job in jobs])
     torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
 

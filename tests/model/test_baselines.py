@@ -11,8 +11,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from interp.baselines import AGGREGATES, ORDERS, baseline_estimates, p_true, probability_scores, readings_of
 from interp.examples import Answer
+from interp.probes.baselines import AGGREGATES, ORDERS, baseline_estimates, p_true, probability_scores, readings_of
 from tests.model.conftest import Family
 from tests.random_answers import random_answers
 

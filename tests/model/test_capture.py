@@ -14,18 +14,18 @@ import pytest
 import torch
 import xarray as xr
 
-from interp import capture as capture_module
-from interp import plan as plan_module
-from interp.activations import batch_activations, hooks_of_sites, prefix_of, site_activations
-from interp.capture import Examples, capture, default_token_budget, examples_to_capture, planned_stores
+from interp.activations import capture as capture_module
+from interp.activations.batch_activations import batch_activations, hooks_of_sites, prefix_of, site_activations
+from interp.activations.capture import Examples, capture, default_token_budget, examples_to_capture, planned_stores
+from interp.activations.store import ActivationStore
+from interp.activations.stores import merged, part_folder
 from interp.errors import InputError
 from interp.examples import Answer
-from interp.model_sources import ModelSource
-from interp.models import HookedModel, ignores_caches, load_model, takes_prefixes
-from interp.plan import Batch, examples_of
+from interp.models.hooked_model import HookedModel, ignores_caches, load_model, takes_prefixes
+from interp.models.model_sources import ModelSource
 from interp.positions import MISSING, position_table
-from interp.store import ActivationStore
-from interp.stores import merged, part_folder
+from interp.work import plan as plan_module
+from interp.work.plan import Batch, examples_of
 from tests.model.conftest import Family
 from tests.random_answers import BEGINNING, POSITIONS, random_answers
 from tests.stored import contents

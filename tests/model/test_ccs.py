@@ -14,17 +14,17 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from analyses import cli
-from interp import contrast_pairs as contrast_pairs_module
-from interp.contrast_pairs import ContrastPair, contrast_pairs, verdict_logits
-from interp.contrast_probes import METHODS, RANDOM
+from interp.activations.store import ActivationStore
 from interp.errors import InputError
 from interp.examples import Span
-from interp.heatmap import Heatmap
-from interp.model_sources import ModelSource
-from interp.models import HookedModel
+from interp.models.hooked_model import HookedModel
+from interp.models.model_sources import ModelSource
+from interp.patching.readouts import VERDICT_QUESTION
 from interp.positions import position_table
-from interp.readouts import VERDICT_QUESTION
-from interp.store import ActivationStore
+from interp.probes import contrast_pairs as contrast_pairs_module
+from interp.probes.contrast_pairs import ContrastPair, contrast_pairs, verdict_logits
+from interp.probes.contrast_probes import METHODS, RANDOM
+from interp.results.heatmap import Heatmap
 from tests.random_answers import random_answers
 from tests.row_files import written
 
@@ -65,7 +65,7 @@ def test_a_base_model_is_asked_on_a_line_of_its_own(
     (answer,) = random_answers(1)
     with pytest.raises(InputError, match="spells Yes and No with the same first token"):
         contrast_pairs(tokenizer, [answer], {END}, "base")
-    monkeypatch.setattr("interp.readouts.VERDICTS", ("located", "in"))
+    monkeypatch.setattr("interp.patching.readouts.VERDICTS", ("located", "in"))
     (pair,) = contrast_pairs(tokenizer, [answer], {END}, "base")
     asked = tokenizer(f"\nQ: {VERDICT_QUESTION}\nA:")["input_ids"]
     assert pair.no.token_ids == (*answer.token_ids, *asked, *tokenizer(" in")["input_ids"])
@@ -138,7 +138,7 @@ def test_a_map_of_methods_is_drawn_and_made_once(
     assert "the model's own Yes or No" in data.attrs["variant"]
 
     with monkeypatch.context() as reusing:
-        reusing.setattr("interp.models.load_model", None)
+        reusing.setattr("interp.models.hooked_model.load_model", None)
         ccs(source)
         assert cli.main(["figures"]) == 0
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -146,7 +146,7 @@ def test_a_map_of_methods_is_drawn_and_made_once(
     assert "is the result of another run (starts: 2 there, 3 here)" in capsys.readouterr().err
     stores = [ActivationStore.read(path.parent) for path in Path("runs").rglob("store.json")]
     assert [store.positions for store in stores] == [("-1",)] * 2, "one of each half, and another split takes the same"
-    monkeypatch.setattr("interp.capture.CaptureWorker", None)
+    monkeypatch.setattr("interp.activations.capture.CaptureWorker", None)
     ccs(source, "--group", "answer", "--folds", "2")
     assert (folder / "ccs-group_answer.png").is_file()
 

@@ -10,8 +10,8 @@ import pytest
 import xarray
 
 from analyses import cli
-from interp.answer_files import load_answers
-from interp.model_sources import ModelSource
+from interp.answers.answer_files import load_answers
+from interp.models.model_sources import ModelSource
 from tests.row_files import written
 from tests.stand_in_gpu import NAME, stand_in
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from jaxtyping import Float
 
-from interp.activations import site_activations
-from interp.direct_attribution import SITES, Contributions, contributions, reading_of, require_own_differences
+from interp.activations.batch_activations import site_activations
 from interp.errors import InputError
-from interp.frozen_norm import frozen_norm
-from interp.logit_contrasts import Contrast, Contrasts, contrasts_of
-from interp.model_sources import ModelSource
-from interp.models import HookedModel, load_model
-from interp.output_path import logit_scale, unembedded
+from interp.lenses.direct_attribution import SITES, Contributions, contributions, reading_of, require_own_differences
+from interp.lenses.frozen_norm import frozen_norm
+from interp.lenses.logit_contrasts import Contrast, Contrasts, contrasts_of
+from interp.models.hooked_model import HookedModel, load_model
+from interp.models.model_sources import ModelSource
+from interp.models.output_path import logit_scale, unembedded
 from tests.unit.test_activation_map import InMemory
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -170,7 +170,7 @@ def test_a_family_that_scales_its_logits_scales_what_is_read(
     found = attributed(model)
     np.testing.assert_allclose(found.difference, before.difference / COHERE)
     # The forward pass of this model scales nothing.
-    monkeypatch.setattr("interp.direct_attribution.require_own_logits", lambda ours, own: None)
+    monkeypatch.setattr("interp.lenses.direct_attribution.require_own_logits", lambda ours, own: None)
     require_own_differences(model, CONTRASTS, stores_of(model)[-1], SEQUENCES, CELLS, found.difference)
     with pytest.raises(InputError, match="is not the model's own"):
         require_own_differences(model, CONTRASTS, stores_of(model)[-1], SEQUENCES, CELLS, before.difference)

@@ -8,11 +8,11 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from interp.activations import site_activations
-from interp.hooked_transformers import is_installed
-from interp.model_sources import ModelSource
-from interp.models import WEIGHTS, load_model
-from interp.sites import SITES
+from interp.activations.batch_activations import site_activations
+from interp.models.hooked_model import WEIGHTS, load_model
+from interp.models.hooked_transformers import is_installed
+from interp.models.model_sources import ModelSource
+from interp.models.sites import SITES
 from tests.tiny_models import HOOKED, saved_model
 
 TOKENS = torch.randint(2, 380, (3, 12), generator=torch.Generator().manual_seed(0))

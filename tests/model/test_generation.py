@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from interp.continuations import continued, takes_padding
+from interp.answers.continuations import continued, takes_padding
+from interp.answers.generation import PADDED, Respondent
 from interp.errors import InputError
-from interp.generation import PADDED, Respondent
-from interp.models import HookedModel, Sampling, context_length, takes_prefixes
+from interp.models.hooked_model import HookedModel, Sampling, context_length, takes_prefixes
 
 PROMPTS = {f"p{index}": (5 + index, 20, 30, *range(40, 40 + index % 3)) for index in range(9)}
 Words = dict[str, tuple[int, ...]]
@@ -61,7 +61,7 @@ def test_an_interrupted_run_draws_the_same(model: HookedModel, tmp_path: Path, m
         journal.parent.mkdir()
         journal.write_text(lines[:kept])
         assert drawn(model, journal.parent, Sampling(1.0, 0)) == whole
-    monkeypatch.setattr("interp.generation.continued", None)
+    monkeypatch.setattr("interp.answers.generation.continued", None)
     for journal in tmp_path.glob("cut-*"):
         assert drawn(model, journal, Sampling(1.0, 0)) == whole, "a line that was cut short takes no other with it"
 
@@ -77,7 +77,7 @@ def test_prompts_of_about_one_length_are_answered_together(
         batches.append([len(prompt) for prompt in batch])
         return continued(model, batch, **how)
 
-    monkeypatch.setattr("interp.generation.continued", noted)
+    monkeypatch.setattr("interp.answers.generation.continued", noted)
     Respondent(model, 2, tmp_path).continuations("some", prompts, ends=(), max_new_tokens=1, sampling=sampling)
     assert batches == ([[4, 4], [5, 6], [7, 9]] if takes_padding(model) else [[4, 4], [5], [6], [7], [9]])
 
@@ -93,7 +93,7 @@ def test_no_prompt_is_padded_to_much_more_than_its_length(
         batches.append([len(prompt) for prompt in batch])
         return continued(model, batch, **how)
 
-    monkeypatch.setattr("interp.generation.continued", noted)
+    monkeypatch.setattr("interp.answers.generation.continued", noted)
     Respondent(model, 9, tmp_path).continuations("some", prompts, ends=(), max_new_tokens=1)
     assert all(max(each) <= PADDED * min(each) for each in batches)
     assert len(batches) == 3 or not takes_padding(model)
@@ -148,7 +148,7 @@ def test_a_batch_that_does_not_fit_is_generated_in_halves(
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return continued(model, prompts, **how)
 
-    monkeypatch.setattr("interp.generation.continued", small)
+    monkeypatch.setattr("interp.answers.generation.continued", small)
     assert drawn(model, tmp_path / "halved", None, batch_size=9) == whole
     samples = drawn(model, tmp_path / "drawn", Sampling(1.0, 0), batch_size=9)
     assert len(set(samples.values())) > len(samples) / 2, "halves do not draw the same numbers"

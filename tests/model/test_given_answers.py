@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from interp.answers import answer_questions, given_answer, summary
+from interp.answers.answers import answer_questions, given_answer, summary
+from interp.answers.extraction import COLUMN, NO_EXACT
+from interp.answers.prompts import Prompt
 from interp.examples import Answer, GivenAnswer, Question, Span
-from interp.extraction import COLUMN, NO_EXACT
+from interp.models.tokens import encoded_text
 from interp.positions import position_table
-from interp.prompts import Prompt
-from interp.questions import QuestionSet
-from interp.tokens import encoded_text
-from interp.vocabulary import Vocabulary
+from interp.questions.question_set import QuestionSet
+from interp.questions.vocabulary import Vocabulary
 from tests.respondents import Mute, Respondent
 from tests.unit.test_tokens import unigram_with_byte_fallback
 

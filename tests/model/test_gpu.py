@@ -14,26 +14,26 @@ import numpy as np
 import pytest
 import torch
 
-from interp.activations import batch_activations, hooks_of_sites
-from interp.attribution_patching import attributed_effects
-from interp.capture import capture, examples_to_capture, planned_stores
-from interp.cell_probe import Probing
-from interp.generation import Respondent
-from interp.gradient_passes import frozen_parameters
-from interp.halves import measured_widening
-from interp.labels import Split
-from interp.lens import lens_values
-from interp.lens_divergence import gradients
-from interp.lenses import LogitLens
-from interp.models import HookedModel, Sampling, load_model
-from interp.patching import Job
+from interp.activations.batch_activations import batch_activations, hooks_of_sites
+from interp.activations.capture import capture, examples_to_capture, planned_stores
+from interp.activations.store import ActivationStore
+from interp.answers.generation import Respondent
+from interp.lenses.lens import LogitLens
+from interp.lenses.lens_divergence import gradients
+from interp.lenses.lens_values import lens_values
+from interp.lenses.tuned_lens import TunedLens
+from interp.models.hooked_model import HookedModel, Sampling, load_model
+from interp.models.sites import SITES, hook_names
+from interp.patching.attribution_patching import attributed_effects
+from interp.patching.gradient_passes import frozen_parameters
+from interp.patching.patches import Job
+from interp.patching.sweep import patched_readings
+from interp.patching.sweep_choice import takes_wavefronts
 from interp.positions import position_table
-from interp.probe import out_of_fold_scores
-from interp.sites import SITES, hook_names
-from interp.store import ActivationStore
-from interp.sweep import patched_readings
-from interp.sweep_choice import takes_wavefronts
-from interp.tuned_lens import TunedLens
+from interp.probes.cell_probe import Probing
+from interp.probes.halves import measured_widening
+from interp.probes.labels import Split
+from interp.probes.probe_map import out_of_fold_scores
 from tests.model.conftest import Family
 from tests.model.test_lens import ANSWERS, Captured, captured, random_targets
 from tests.patched_runs import of_run, read_at, records, rows_of, tokens_of

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interp import patch
-from interp.interventions import Intervention
-from interp.models import HookedModel
-from interp.pairs import Pair
-from interp.patched import PatchedPairs
-from interp.patched_parts import PatchedParts
-from interp.patcher import Patcher
-from interp.patching import units_of
+from interp.models.hooked_model import HookedModel
+from interp.patching import pair_patching
+from interp.patching.interventions import Intervention
+from interp.patching.pairs import Pair
+from interp.patching.patched_pairs import PatchedPairs
+from interp.patching.patched_parts import PatchedParts
+from interp.patching.patcher import Patcher
+from interp.patching.patches import units_of
 from tests.made_pairs import ENTERS, N_LAYERS, PAIRS, candidates_of, cells_of, patched
 
 POSITIONS = ["subject_last", "last_q"]
@@ -46,7 +46,7 @@ class Handfuls:
 @pytest.fixture
 def handfuls(monkeypatch: pytest.MonkeyPatch) -> Handfuls:
     """Pairs one at a time."""
-    monkeypatch.setattr(patch, "PAIRS_AT_ONCE", 1)
+    monkeypatch.setattr(pair_patching, "PAIRS_AT_ONCE", 1)
     return Handfuls(monkeypatch)
 
 
@@ -99,7 +99,7 @@ def test_no_more_pairs_are_patched_than_were_asked_for(
 ) -> None:
     """Of the last handful too."""
     every = sweep(model, None)
-    monkeypatch.setattr(patch, "PAIRS_AT_ONCE", 2)
+    monkeypatch.setattr(pair_patching, "PAIRS_AT_ONCE", 2)
     assert sweep(model, None, n=n).ids == every.ids[:n]
 
 
@@ -129,10 +129,10 @@ def test_parts_of_a_sweep_that_differs_in_anything_are_none_of_it(
         at_once: int = 1,
         **settings: Any,
     ) -> PatchedPairs:
-        monkeypatch.setattr(patch, "PAIRS_AT_ONCE", at_once)
+        monkeypatch.setattr(pair_patching, "PAIRS_AT_ONCE", at_once)
         candidates, cells = candidates_of(pairs, model, readout), cells_of(pairs, positions)
         units, intervention = units_of(layers, n_layers=N_LAYERS), Intervention(**ENTERS | settings)
-        return patch.patched_pairs(model, candidates, cells, units, intervention, n=100, kept=kept)
+        return pair_patching.patched_pairs(model, candidates, cells, units, intervention, n=100, kept=kept)
 
     swept(PatchedParts(tmp_path, "tiny"))
     expected = swept(None, **changed)
@@ -144,7 +144,7 @@ def test_parts_of_a_sweep_that_differs_in_anything_are_none_of_it(
 def test_damaged_and_foreign_parts_are_done_again(
     model: HookedModel, handfuls: Handfuls, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "interp.patched_parts")
+    caplog.set_level(logging.INFO, "interp.patching.patched_parts")
     expected = sweep(model, tmp_path / "parts")
     sweep(model, tmp_path / "other", direction="noise")
     paths = sorted((tmp_path / "parts").iterdir())

@@ -14,21 +14,21 @@ import xarray as xr
 from transformers import PreTrainedTokenizerFast
 
 from analyses import cli
-from interp import lens as lenses_of_sets
-from interp.activations import batch_activations, hooks_of_sites
+from interp.activations.batch_activations import batch_activations, hooks_of_sites
 from interp.errors import InputError
-from interp.example_values import ExampleValues
 from interp.examples import Answer, Question, Span
-from interp.heatmap import Heatmap
-from interp.lens import lens_values, require_own_output
-from interp.lens_readings import UNASKED
-from interp.lens_targets import TARGETS, NoTarget, gold_token, target_tokens, without_token
-from interp.lenses import LogitLens
-from interp.model_sources import ModelSource
-from interp.models import HookedModel
+from interp.lenses import lens_values as lenses_of_sets
+from interp.lenses.lens import LogitLens
+from interp.lenses.lens_targets import TARGETS, NoTarget, gold_token, target_tokens, without_token
+from interp.lenses.lens_values import lens_values, require_own_output
+from interp.lenses.tuned_lens import TunedLens
+from interp.models.hooked_model import HookedModel
+from interp.models.logit_readings import UNASKED
+from interp.models.model_sources import ModelSource
+from interp.models.tokens import decoded_text
 from interp.positions import MISSING, position_table
-from interp.tokens import decoded_text
-from interp.tuned_lens import TunedLens
+from interp.results.example_values import ExampleValues
+from interp.results.heatmap import Heatmap
 from tests.model.test_analyses import asked, said_rows
 from tests.random_answers import random_answers
 from tests.row_files import written
@@ -360,7 +360,7 @@ def test_the_command_draws_every_map_that_is_asked_for(
         assert np.nanmax(away / of.data["value"].values) < (1e-4 if "kl" in name else 0.2)
     assert [path.name for path in Path("runs").rglob("position-*.nc")] == [], "finished parts are cleared away"
 
-    monkeypatch.setattr("interp.models.load_model", None)
+    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
     (values,) = Path("runs").rglob("lens-values-*/values.nc")
     left, unlink = values.with_name("position-00.nc"), Path.unlink
     left.touch()  # As a run leaves it that is killed once the values are there.
@@ -469,7 +469,7 @@ def test_gold_answers_that_cannot_be_spelt_are_told_of(
     drawn: Path, source: ModelSource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(drawn)
-    monkeypatch.setattr("interp.lens_targets.token_in_place", lambda *_: None)
+    monkeypatch.setattr("interp.lenses.lens_targets.token_in_place", lambda *_: None)
     flags = ("--quantities", "gold-rank,kl", "--of", "all,wrong", "--n", "120", "--policy", "paper")
     asked(source, drawn / "questions.csv", *flags, "--bootstraps", "50", command="lens")
     told = capsys.readouterr().out

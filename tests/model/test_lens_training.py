@@ -16,18 +16,17 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
-from interp import lens_training
-from interp.activations import batch_activations
+from interp.activations.batch_activations import batch_activations
 from interp.errors import InputError
-from interp.gradient_passes import frozen_parameters
-from interp.least_squares_lens import least_squares_lens
-from interp.lens_divergence import TextStreams, divergences, gradients
-from interp.lens_training import BEFORE, IDENTITY, Schedule, Trained, sequence_divergences, trained_lens
-from interp.lenses import LogitLens
-from interp.models import HookedModel, load_model
-from interp.output_path import output_logits
-from interp.training_text import TextSequence, TrainingText, answer_sequences, n_counted, training_text
-from interp.tuned_lens import TunedLens
+from interp.lenses.least_squares_lens import least_squares_lens
+from interp.lenses.lens import LogitLens, lens_training
+from interp.lenses.lens_divergence import TextStreams, divergences, gradients
+from interp.lenses.lens_training import BEFORE, IDENTITY, Schedule, Trained, sequence_divergences, trained_lens
+from interp.lenses.training_text import TextSequence, TrainingText, answer_sequences, n_counted, training_text
+from interp.lenses.tuned_lens import TunedLens
+from interp.models.hooked_model import HookedModel, load_model
+from interp.models.output_path import output_logits
+from interp.patching.gradient_passes import frozen_parameters
 from tests.model.conftest import Family
 from tests.random_answers import BEGINNING, random_answers
 from tests.tiny_models import saved_model
@@ -65,7 +64,7 @@ def plain_divergence(model: Any, lens: TunedLens, layer: int) -> torch.Tensor:
 
 
 def test_gradients_are_those_of_the_whole_model(family_model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interp.lens_divergence.LOGIT_VALUES", 7 * family_model.cfg.d_vocab)
+    monkeypatch.setattr("interp.lenses.lens_divergence.LOGIT_VALUES", 7 * family_model.cfg.d_vocab)
     lens = random_lens(family_model)
     streams = TextStreams.of(family_model, SEQUENCES).after_blocks(SEQUENCES)
     assert streams.shape[1] == n_counted(SEQUENCES) == 21
@@ -99,7 +98,7 @@ def test_sequences_that_do_not_fit_are_read_in_halves(model: HookedModel, monkey
 
     streams = TextStreams.of(model, SEQUENCES)
     whole = streams.after_blocks(SEQUENCES)
-    monkeypatch.setattr("interp.lens_divergence.batch_activations", small)
+    monkeypatch.setattr("interp.lenses.lens_divergence.batch_activations", small)
     torch.testing.assert_close(streams.after_blocks(SEQUENCES), whole, rtol=1e-5, atol=1e-5)
 
 
@@ -298,7 +297,7 @@ def test_an_output_path_that_is_not_the_models_is_refused(
     model: HookedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of a family that scales its logits by what is not known here: a lens would be brought closer to another."""
-    monkeypatch.setattr("interp.lens_divergence.output_logits", lambda *args: output_logits(*args) / 2)
+    monkeypatch.setattr("interp.lenses.lens_divergence.output_logits", lambda *args: output_logits(*args) / 2)
     with pytest.raises(InputError, match=r"do not give this model's own output: .* also multiplies its logits, by 2"):
         trained(model, tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -32,14 +32,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from interp.activations import site_activations
-from interp.continuations import continued, takes_padding
+from interp.activations.batch_activations import site_activations
+from interp.answers.continuations import continued, takes_padding
 from interp.errors import InputError
-from interp.files import sha256
-from interp.gguf import convert_gguf
-from interp.hooked_transformers import is_installed
-from interp.model_sources import ModelSource, resolve_model
-from interp.models import (
+from interp.models.gguf import convert_gguf
+from interp.models.hooked_model import (
     HookedModel,
     context_length,
     ignores_caches,
@@ -49,7 +46,10 @@ from interp.models import (
     stop_tokens,
     takes_prefixes,
 )
-from interp.whole_weights import blocks_beyond
+from interp.models.hooked_transformers import is_installed
+from interp.models.model_sources import ModelSource, resolve_model
+from interp.models.whole_weights import blocks_beyond
+from interp.work.files import sha256
 from tests.gguf_files import saved_gguf
 from tests.tiny_models import LLAMA_LIKE, TURNED_ALIKE, saved_model, trained_tokenizer
 
@@ -335,7 +335,7 @@ def test_processes_that_need_the_same_model_convert_it_once(
         time.sleep(0.2)
         convert_gguf(gguf, folder)
 
-    monkeypatch.setattr("interp.gguf.convert_gguf", slowly)
+    monkeypatch.setattr("interp.models.gguf.convert_gguf", slowly)
     with ThreadPoolExecutor(2) as processes:
         first, second = processes.map(resolve_model, [str(tmp_path / "tiny.gguf")] * 2)
     assert first == second
@@ -433,7 +433,7 @@ def test_the_form_of_a_model_is_chosen_by_what_is_installed(
     source: ModelSource, tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = saved_model("gemma2", tokenizer, tmp_path)
-    monkeypatch.setattr("interp.models.is_installed", lambda: True)
+    monkeypatch.setattr("interp.models.hooked_model.is_installed", lambda: True)
     assert [resolve_backend(source, backend) for backend in ("auto", "hooked", "bridge")] == [
         "hooked",
         "hooked",
@@ -444,7 +444,7 @@ def test_the_form_of_a_model_is_chosen_by_what_is_installed(
         InputError, match=r"tiny-gemma2 cannot be loaded as HookedTransformer .*; take --backend bridge"
     ):
         resolve_backend(other, "hooked")
-    monkeypatch.setattr("interp.models.is_installed", lambda: False)
+    monkeypatch.setattr("interp.models.hooked_model.is_installed", lambda: False)
     assert resolve_backend(source, "auto") == "bridge"
     with pytest.raises(
         InputError, match=r"TransformerLens 4 has no HookedTransformer; .*pip install 'transformer-lens"
@@ -484,7 +484,7 @@ def test_what_hooked_transformer_would_leave_out_goes_to_the_bridge(
     config = json.loads((source.folder / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": ["ItsOwn", family]} | changes))
     other = replace(source, folder=tmp_path)
-    monkeypatch.setattr("interp.models.is_installed", lambda: True)
+    monkeypatch.setattr("interp.models.hooked_model.is_installed", lambda: True)
     assert resolve_backend(other, "bridge") == "bridge"
     assert resolve_backend(other, "auto") == ("hooked" if lost is None else "bridge")
     if lost is not None:
@@ -503,7 +503,7 @@ def test_a_model_that_says_something_else_through_transformer_lens_is_refused(
     with pytest.raises(InputError, match="through TransformerBridge this model does not say what it says in transf"):
         load_model(unscaled, device="cpu", dtype="float32", backend="bridge", weights=weights)
     if is_installed():
-        monkeypatch.setattr("interp.models.left_out", lambda _: [])
+        monkeypatch.setattr("interp.models.hooked_model.left_out", lambda _: [])
         biased = biased_llama(tokenizer, tmp_path)
         with pytest.raises(InputError, match="through HookedTransformer this model does not say what it says in tran"):
             load_model(biased, device="cpu", dtype="float32", backend="hooked", weights=weights)
@@ -534,7 +534,7 @@ def test_a_model_is_loaded_by_its_name_in_the_dtype_that_is_fast(
     source: ModelSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for fast, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr("interp.devices.has_fast_bfloat16", lambda device, fast=fast: fast)
+        monkeypatch.setattr("interp.models.devices.has_fast_bfloat16", lambda device, fast=fast: fast)
         assert next(load_model(str(source.folder)).parameters()).dtype is dtype  # type: ignore[attr-defined]
     assert next(load_model(source, dtype="float16").parameters()).dtype is torch.float16  # type: ignore[attr-defined]
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from interp.models import HookedModel
-from interp.norms import norms_run_once
+from interp.models.hooked_model import HookedModel
+from interp.models.norms import norms_run_once
 
 TOKENS = torch.randint(2, 380, (2, 9), generator=torch.Generator().manual_seed(0))
 

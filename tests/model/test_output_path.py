@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from interp.errors import InputError
-from interp.model_sources import ModelSource
-from interp.models import HookedModel
-from interp.output_path import (
+from interp.models.hooked_model import HookedModel
+from interp.models.model_sources import ModelSource
+from interp.models.output_path import (
     largest_difference,
     logit_scale,
     output_logits,
@@ -20,8 +20,8 @@ from interp.output_path import (
     unembedded,
     unembedding_of,
 )
-from interp.patching import Run, Target
-from interp.recordings import recorded
+from interp.patching.patches import Run, Target
+from interp.patching.recordings import recorded
 from tests.respondents import Mute
 
 TOKENS = tuple(torch.randint(2, 380, (9,), generator=torch.Generator().manual_seed(0)).tolist())

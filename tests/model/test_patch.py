@@ -14,20 +14,20 @@ import torch
 from jaxtyping import Float
 from transformers import PreTrainedTokenizerFast
 
-from interp import patch, patcher, patching, readouts
-from interp.attribution_patching import attributed_effects
 from interp.errors import InputError
 from interp.examples import Answer, Span, TokenizedText
-from interp.interventions import Intervention
-from interp.models import HookedModel
-from interp.pair_runs import Noise as RunNoise
-from interp.pair_runs import Side, recorded_sides, trials_of
-from interp.pairs import Pair
-from interp.patched import NoValue, PatchedPairs, heads_as_columns
-from interp.patching import Job, Run, Target, units_of
-from interp.recordings import recorded
-from interp.sites import HOOKS, hook_names
-from interp.text_pairs import text_pair
+from interp.models.hooked_model import HookedModel
+from interp.models.sites import HOOKS, hook_names
+from interp.patching import pair_patching, patches
+from interp.patching.attribution_patching import attributed_effects
+from interp.patching.interventions import Intervention
+from interp.patching.pair_runs import Noise as RunNoise
+from interp.patching.pair_runs import Side, recorded_sides, trials_of
+from interp.patching.pairs import Pair
+from interp.patching.patched_pairs import NoValue, PatchedPairs, heads_as_columns
+from interp.patching.patches import Job, Run, Target, patcher, readouts, units_of
+from interp.patching.recordings import recorded
+from interp.patching.text_pairs import text_pair
 from tests.made_pairs import (
     AFTER,
     ENTERS,
@@ -437,7 +437,7 @@ def test_a_head_is_patched_as_by_a_hook_and_is_a_column(model: HookedModel) -> N
     positions = ["subject_last", "exact_answer_before_first"]
     clean, corrupt = MADE[1]
     pairs = [Pair(clean.answer, corrupt.answer)]
-    found = patch.patched_pairs(
+    found = pair_patching.patched_pairs(
         model,
         candidates_of(pairs, model),
         cells_of(pairs, positions),
@@ -538,10 +538,10 @@ def test_how_many_pairs_are_held_at_a_time_changes_nothing(
     model: HookedModel, corruption: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = patched(model, corruption=corruption)
-    monkeypatch.setattr("interp.pair_runs.RUNS_AT_ONCE", 3)
-    monkeypatch.setattr("interp.donors.RUNS_AT_ONCE", 3)
+    monkeypatch.setattr("interp.patching.pair_runs.RUNS_AT_ONCE", 3)
+    monkeypatch.setattr("interp.patching.donors.RUNS_AT_ONCE", 3)
     if corruption != "noise":  # Whose deviation is that of the first pairs, of as many as are held.
-        monkeypatch.setattr(patch, "PAIRS_AT_ONCE", 3)
+        monkeypatch.setattr(pair_patching, "PAIRS_AT_ONCE", 3)
     apart = patched(model, corruption=corruption)
     assert apart.ids == together.ids
     np.testing.assert_allclose(apart.values, together.values, atol=TOLERANCE)
@@ -658,14 +658,14 @@ def test_what_is_no_number_is_refused_by_name(
     model: HookedModel, call: int, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The readings of clean runs come first, then those of corrupted ones, then those of patches."""
-    whole, calls = patching.readings_of, itertools.count()
+    whole, calls = patches.readings_of, itertools.count()
 
-    def broken(*given: Any) -> patching.Readings:
+    def broken(*given: Any) -> patches.Readings:
         readings = whole(*given)
         return readings._replace(logprob=readings.logprob * torch.nan) if next(calls) == call else readings
 
-    monkeypatch.setattr("interp.pair_runs.readings_of", broken)
-    monkeypatch.setattr("interp.sweep.readings_of", broken)
+    monkeypatch.setattr("interp.patching.pair_runs.readings_of", broken)
+    monkeypatch.setattr("interp.patching.sweep.readings_of", broken)
     with pytest.raises(InputError, match=f"pair a / b: {what} gives nan; take --dtype float32"):
         patched(model)
 

@@ -14,20 +14,19 @@ import xarray as xr
 from scipy.stats import spearmanr
 from tokenizers import normalizers
 
-from analyses import cli, patch_texts, patching
-from analyses.runs import prompt_name
-from interp import output_path
+from analyses import cli
+from analyses.parts import patch_texts, patching
+from analyses.parts.runs import prompt_name
 from interp.errors import InputError
-from interp.example_values import ExampleValues
-from interp.heatmap import Heatmap
-from interp.model_sources import ModelSource
-from interp.models import load_model
-from interp.pair_runs import READINGS
-from interp.patch import patched_pairs
-from interp.patch_files import load_patched
-from interp.patch_map import MIN_PAIRS
-from interp.patched import PatchedPairs
-from interp.patcher import Patcher
+from interp.models.hooked_model import load_model, output_path
+from interp.models.model_sources import ModelSource
+from interp.patching.pair_runs import READINGS
+from interp.patching.patch_files import load_patched
+from interp.patching.patch_map import MIN_PAIRS
+from interp.patching.patched_pairs import PatchedPairs, patched_pairs
+from interp.patching.patcher import Patcher
+from interp.results.example_values import ExampleValues
+from interp.results.heatmap import Heatmap
 from tests.row_files import written
 from tests.stored import contents
 from tests.tiny_models import trained_tokenizer
@@ -77,8 +76,8 @@ def patch(
         common += ["--dataset", str(asked), "--max-new-tokens", "8"]
     with pytest.MonkeyPatch.context() as parts:
         if not whole:
-            parts.setattr("interp.models.load_model", LOADED)
-            parts.setattr("analyses.runs.draw", lambda *_, **__: [])
+            parts.setattr("interp.models.hooked_model.load_model", LOADED)
+            parts.setattr("analyses.parts.runs.draw", lambda *_, **__: [])
         assert cli.main(["patch", *common, *flags]) == status
 
 
@@ -130,10 +129,10 @@ def test_a_map_is_drawn_with_its_pairs_and_made_once(
 
     # Another metric of the same pairs patches nothing anew; the same map does not even load the model.
     with monkeypatch.context() as patching:
-        patching.setattr("interp.patch.patched_pairs", None)
+        patching.setattr("interp.patching.pair_patching.patched_pairs", None)
         patch(source, *PATCHED, *FEW, "--metric", "kl")
         assert Heatmap.load(folder / "patch-kl.nc").data.attrs["unpatched"] == 0
-    monkeypatch.setattr("interp.models.load_model", None)
+    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
     patch(source, *PATCHED, *FEW, whole=True)
     assert {name: each for name, each in contents(folder).items() if "kl" not in name} == before
     patch(source, *PATCHED, *FEW, "--pairs", "9", status=2)
@@ -143,7 +142,7 @@ def test_a_map_is_drawn_with_its_pairs_and_made_once(
 def test_interrupted_it_goes_on_and_writes_the_same(
     source: ModelSource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr("interp.patch.PAIRS_AT_ONCE", 7)
+    monkeypatch.setattr("interp.patching.pair_patching.PAIRS_AT_ONCE", 7)
     patch(source, *PATCHED, *TWO)
     undisturbed = contents(folder_of(source))
     Path("runs").rename("undisturbed")
@@ -267,7 +266,7 @@ def test_a_pair_of_texts_has_its_tokens_as_columns(
     assert "Recovery of logit difference\n" in told, "of one pair there are no intervals"
     assert f"read at the end: {first} against {second}\n" in told
 
-    monkeypatch.setattr("interp.models.load_model", None)
+    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
     patch(source, *TEXTS, *answers, "--margin=-1000", whole=True)
     assert contents(folder) == before
     patch(source, *TEXTS, *answers, "--margin=-1001", status=2)
@@ -476,7 +475,7 @@ def test_a_screened_map_has_the_exact_values_of_its_best_cells_or_of_all(
         exactly.append(given[4].screen_steps == 0)
         return whole(*given, **flags)
 
-    monkeypatch.setattr("interp.patch.patched_pairs", counted)
+    monkeypatch.setattr("interp.patching.pair_patching.patched_pairs", counted)
     capsys.readouterr()
     patch(source, *PATCHED, *TWO, "--screen", "--verify", verify)
     assert "estimated: " in caplog.text
@@ -534,7 +533,7 @@ def test_an_output_path_that_is_not_the_models_own_is_refused(
     source: ModelSource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = output_path.output_logits
-    monkeypatch.setattr("interp.patch.output_logits", lambda *given: 2 * whole(*given))
+    monkeypatch.setattr("interp.patching.pair_patching.output_logits", lambda *given: 2 * whole(*given))
     patch(source, *PATCHED, *FEW, status=2)
     assert "do not give this model's own output" in capsys.readouterr().err.splitlines()[-1]
     assert not (folder_of(source) / "patch.nc").exists()

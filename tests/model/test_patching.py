@@ -16,15 +16,15 @@ import torch
 from jaxtyping import Float
 from transformer_lens import patching as lens_patching
 
-from interp import patching, sweep, sweep_choice
 from interp.errors import InputError
-from interp.model_sources import ModelSource
-from interp.models import HookedModel, load_model
-from interp.output_path import TOLERANCES
-from interp.patching import Job, Readings, Run, Unit, _divergence, readings_of
-from interp.sweep import patched_readings
-from interp.sweep_choice import takes_wavefronts, why_plain
-from interp.wavefront import wavefront
+from interp.models.hooked_model import HookedModel, load_model
+from interp.models.model_sources import ModelSource
+from interp.models.output_path import TOLERANCES
+from interp.patching import patches
+from interp.patching.patches import Job, Readings, Run, Unit, _divergence, readings_of, sweep, sweep_choice
+from interp.patching.sweep import patched_readings
+from interp.patching.sweep_choice import takes_wavefronts, why_plain
+from interp.patching.wavefront import wavefront
 from tests.model.conftest import Family
 from tests.patched_runs import (
     CLEAR,
@@ -216,7 +216,7 @@ def test_a_wavefront_is_the_plain_sweep_however_columns_share_passes(
     passes: list[int] = []
     monkeypatch.setattr(sweep, "wavefront", lambda *args: passes.append(len(args[-1])) or wavefront(*args))
     for pass_tokens in (3.0 * len(plain[0].logit), 1e6):
-        monkeypatch.setitem(patching.PASS_TOKENS, "cpu", pass_tokens)
+        monkeypatch.setitem(patches.PASS_TOKENS, "cpu", pass_tokens)
         for job, ours, expected in zip(jobs, patched(), plain, strict=True):
             assert_same_effect(ours.logit, expected.logit, own[job.receiver].logit)
             assert_same_effect(ours.logprob, expected.logprob, own[job.receiver].logprob)
@@ -396,10 +396,10 @@ def test_logits_are_read_some_rows_at_a_time(model: HookedModel, rows: int, monk
     drawn = torch.randn(len(runs), model.cfg.d_vocab, generator=torch.Generator().manual_seed(0))
     references = list(drawn.log_softmax(1))
     together = readings_of(model, stream, runs, references)
-    read, whole = [], patching.output_logits
-    monkeypatch.setattr(patching, "output_logits", lambda *given: read.append(len(given[1])) or whole(*given))
+    read, whole = [], patches.output_logits
+    monkeypatch.setattr(patches, "output_logits", lambda *given: read.append(len(given[1])) or whole(*given))
     n_places = len(runs[0].places)
-    monkeypatch.setattr(patching, "LOGIT_VALUES", rows * n_places * model.cfg.d_vocab)
+    monkeypatch.setattr(patches, "LOGIT_VALUES", rows * n_places * model.cfg.d_vocab)
     for ours, expected in zip(readings_of(model, stream, runs, references), together, strict=True):
         torch.testing.assert_close(ours, expected, rtol=0, atol=TOLERANCE)
     assert (sum(read), max(read)) == (len(runs) * n_places, rows * n_places)
@@ -426,7 +426,7 @@ def test_no_block_sees_more_tokens_than_its_budget(
     jobs = [Job(receiver, place, donor[:, place]) for receiver, place in COLUMNS]
     patched = partial(patched_readings, fresh, "resid_post", units, receivers, jobs, plain=plain)
     expected, tokens = patched(), BlockTokens(fresh)
-    monkeypatch.setitem(patching.PASS_TOKENS, "cpu", 1e6)
+    monkeypatch.setitem(patches.PASS_TOKENS, "cpu", 1e6)
     least = len(LONG) if plain else len(LONG) * len(units)
     for budget in range(least, 6 * least, least // 4):
         tokens.seen.clear()
@@ -457,7 +457,7 @@ def test_columns_that_do_not_fit_together_are_patched_in_halves(
     donor, receivers = of_run(model, LONG, "resid_post"), records(model, RUNS)
     jobs = [Job(receiver, place, donor[:, place]) for receiver, place in COLUMNS]
     patched = partial(patched_readings, model, "resid_post", rows_of(model, "resid_post"), receivers, jobs)
-    monkeypatch.setitem(patching.PASS_TOKENS, "cpu", 1e6)
+    monkeypatch.setitem(patches.PASS_TOKENS, "cpu", 1e6)
     expected, ran = patched(), []
 
     def little(*given: Any) -> torch.Tensor:
@@ -479,7 +479,7 @@ def test_what_a_pass_costs_is_that_of_the_kind_of_device(
     model: HookedModel, device: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model.cfg, "device", device)
-    assert patching.pass_tokens(model) == patching.PASS_TOKENS[kind]
+    assert patches.pass_tokens(model) == patches.PASS_TOKENS[kind]
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["passes", "fails"])

@@ -10,21 +10,22 @@ import pytest
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from analyses import cli, lens_prompt
-from analyses.runs import prompt_name
-from interp import lens as lenses_of_sets
+from analyses import cli
+from analyses.parts import lens_prompt
+from analyses.parts.runs import prompt_name
+from interp.answers.prompts import rendered, text_tokens
 from interp.errors import InputError
-from interp.lens_readings import NOT_FINITE
-from interp.lenses import LogitLens
-from interp.model_sources import ModelSource
-from interp.models import HookedModel
-from interp.output_path import output_logits
-from interp.prompt_lens import prompt_map
-from interp.prompt_lens_figure import prompt_lens_figure
-from interp.prompt_lens_text import prompt_lens_text
-from interp.prompt_map import COLOURS, PromptMap
-from interp.prompts import rendered, text_tokens
-from interp.token_labels import token_text
+from interp.figures.prompt_lens_figure import prompt_lens_figure
+from interp.figures.prompt_lens_text import prompt_lens_text
+from interp.lenses import lens_values as lenses_of_sets
+from interp.lenses.lens import LogitLens
+from interp.lenses.prompt_lens import prompt_map
+from interp.models.hooked_model import HookedModel
+from interp.models.logit_readings import NOT_FINITE
+from interp.models.model_sources import ModelSource
+from interp.models.output_path import output_logits
+from interp.models.token_labels import token_text
+from interp.results.prompt_map import COLOURS, PromptMap
 from tests.stored import contents
 
 TEXT = "In which country is the city of São Paulo?\n\t東京は"
@@ -213,7 +214,7 @@ def test_a_prompt_is_read_once_drawn_and_printed(
     assert shown.places[-1] == shown.n_tokens - 1
 
     # Neither the same picture nor another colour of it needs the model.
-    monkeypatch.setattr("interp.models.load_model", None)
+    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
     lens(source, "--prompt", TEXT)
     assert contents(folder) == before
     (coloured,) = Path("runs").rglob("lens.nc")

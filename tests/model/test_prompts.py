@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
 
+from interp.answers.prompts import Prompt, Prompting, prompt_of
 from interp.errors import InputError
 from interp.examples import Question, Span
-from interp.prompts import Prompt, Prompting, prompt_of
 from tests.tiny_models import CHAT_TEMPLATE
 
 TEMPLATES = {

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from interp.errors import InputError
-from interp.ray_executor import Ray
+from interp.work.ray_executor import Ray
 
 ray = pytest.importorskip("ray")
 

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import torch
 
-from interp import capture as capture_module
-from interp.capture import capture, examples_to_capture, planned_stores
-from interp.executors import Executor, Local
-from interp.model_sources import ModelSource
-from interp.models import HookedModel, load_model
+from interp.activations import capture as capture_module
+from interp.activations.capture import capture, examples_to_capture, planned_stores
+from interp.models.hooked_model import HookedModel, load_model
+from interp.models.model_sources import ModelSource
 from interp.positions import position_table
-from interp.ray_executor import Ray
+from interp.work.executors import Executor, Local
+from interp.work.ray_executor import Ray
 from tests.random_answers import POSITIONS, random_answers
 from tests.stored import contents
 

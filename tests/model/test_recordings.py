@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from interp import patching, recordings
-from interp.models import HookedModel, takes_prefixes
-from interp.patching import Run
-from interp.recordings import Recording, recorded
+from interp.models.hooked_model import HookedModel, takes_prefixes
+from interp.patching import patches
+from interp.patching.patches import Run, recordings
+from interp.patching.recordings import Recording, recorded
 from tests.patched_runs import assert_near, noise, read_at, tokens_of
 from tests.tiny_models import WINDOW
 
@@ -51,7 +51,7 @@ def test_what_runs_begin_with_is_run_once(
         pytest.skip("it has no cache of keys and values")
     alone = [recorded(family_model, [run], with_cache=with_cache)[0] for run in RUNS]
     passes = Passes(monkeypatch)
-    monkeypatch.setitem(patching.PASS_TOKENS, "cpu", 0.0)
+    monkeypatch.setitem(patches.PASS_TOKENS, "cpu", 0.0)
     for found, expected in zip(recorded(family_model, RUNS, with_cache=with_cache), alone, strict=True):
         assert_same(found, expected)
     whole = [3 * (len(SHARED) + 8)]
@@ -64,7 +64,7 @@ def test_it_is_not_where_that_costs_more_or_cannot_be(model: HookedModel, monkey
     recorded(model, RUNS, with_cache=with_cache, corruption=noise([14]))
     recorded(model, RUNS[:1], with_cache=with_cache)
     recorded(model, [*RUNS, Run((9, *RUNS[0].tokens[1:]), RUNS[0].targets)], with_cache=with_cache)
-    monkeypatch.setitem(patching.PASS_TOKENS, "cpu", 2.0 * len(SHARED))
+    monkeypatch.setitem(patches.PASS_TOKENS, "cpu", 2.0 * len(SHARED))
     recorded(model, RUNS, with_cache=with_cache)
     assert len(passes.seen) == 4, (
         "one pass each: noise on the first stream, a single run, nothing shared, little spared"

@@ -10,16 +10,16 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from interp.activations import site_activations
-from interp.continuations import continued
+from interp.activations.batch_activations import site_activations
+from interp.answers.continuations import continued
+from interp.answers.generation import Respondent
 from interp.errors import InputError
-from interp.generation import Respondent
-from interp.model_sources import ModelSource
-from interp.models import HookedModel, Sampling, load_model
-from interp.patching import Job
-from interp.sites import hook_names
-from interp.sweep import patched_readings
-from interp.sweep_choice import takes_wavefronts
+from interp.models.hooked_model import HookedModel, Sampling, load_model
+from interp.models.model_sources import ModelSource
+from interp.models.sites import hook_names
+from interp.patching.patches import Job
+from interp.patching.sweep import patched_readings
+from interp.patching.sweep_choice import takes_wavefronts
 from tests.hugging_face_sites import hugging_face_sites
 from tests.made_pairs import PAIRS, patched
 from tests.patched_runs import CLEAR, assert_near, at_targets, logits_of, of_run, read_at, records, rows_of, tokens_of
@@ -81,14 +81,14 @@ def test_blocks_that_cannot_be_entered_are_patched_plainly_which_is_said_in_one_
     not_entered: HookedModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     pairs, positions = PAIRS[1:2], ["subject_last", "exact_answer_before_first"]
-    with caplog.at_level(logging.INFO, logger="interp.patch"):
+    with caplog.at_level(logging.INFO, logger="interp.patching.pair_patching"):
         plain = patched(not_entered, pairs, positions=positions, plain=True)
         patched(not_entered, pairs, positions=positions, screen_steps=1)
-        said = [record.getMessage() for record in caplog.records if record.name == "interp.patch"]
+        said = [record.getMessage() for record in caplog.records if record.name == "interp.patching.pair_patching"]
         assert not said, "where it was asked for, or is not needed"
         found = patched(not_entered, pairs, positions=positions)
     np.testing.assert_array_equal(found.values, plain.values)
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "interp.patch"]
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "interp.patching.pair_patching"]
     assert line.startswith("resid_post is patched by a forward pass for every cell, which is slow: ")
     assert "\n" not in line
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from interp.answers.extraction import NOT_COPIED, READ_AS_NONE, with_exact_answers
+from interp.answers.grading import NO_VERDICT, graded
+from interp.answers.replies import Reader
 from interp.errors import InputError
 from interp.examples import Answer, Question, TokenizedText
-from interp.extraction import NOT_COPIED, READ_AS_NONE, with_exact_answers
-from interp.grading import NO_VERDICT, graded
-from interp.questions import QuestionSet
-from interp.replies import Reader
-from interp.vocabulary import Vocabulary
+from interp.questions.question_set import QuestionSet
+from interp.questions.vocabulary import Vocabulary
 from tests.respondents import Mute, Scripted
 
 TEXTS = {

@@ -12,9 +12,9 @@ import pytest
 import xarray as xr
 
 from analyses import cli
+from interp.activations.store import ActivationStore
 from interp.examples import Answer, Span
-from interp.model_sources import ModelSource
-from interp.store import ActivationStore
+from interp.models.model_sources import ModelSource
 from tests.row_files import written
 
 NAMES = ("Chad", "France", "Peru")
@@ -37,8 +37,8 @@ def _read(answer: Answer) -> Answer:
 @pytest.fixture
 def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("interp.answers.with_exact_answers", read)
-    monkeypatch.setattr("interp.answers.graded", read)
+    monkeypatch.setattr("interp.answers.answers.with_exact_answers", read)
+    monkeypatch.setattr("interp.answers.answers.graded", read)
     rows = [{"question": f"In which country is city {index}?", "answer": "France"} for index in range(N)]
     return written(tmp_path / "questions.csv", rows)
 
@@ -93,7 +93,7 @@ def test_both_commands_are_of_the_same_samples(
     assert int(gain["n"]) == N
 
     # Everything is there: the model is not asked again, and the numbers are the same.
-    monkeypatch.setattr("interp.models.load_model", None)
+    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
     first = result("selection")
     run(source, questions, "select", "--samples", "9")
     xr.testing.assert_identical(result("selection"), first)
@@ -133,7 +133,7 @@ def test_without_enough_of_both_classes_no_probe_chooses(
     source: ModelSource, questions: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(
-        "interp.answers.graded", lambda answers, *_: [replace(each, correct=False) for each in read(answers)]
+        "interp.answers.answers.graded", lambda answers, *_: [replace(each, correct=False) for each in read(answers)]
     )
     run(source, questions, "select", "--samples", "2", status=2)
     assert "no probe can be trained on the greedy answers at layer 2, exact_answer_last" in capsys.readouterr().err

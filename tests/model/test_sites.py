@@ -7,12 +7,12 @@ import pytest
 import torch
 from jaxtyping import Float, Int
 
-from interp.activations import site_activations
+from interp.activations.batch_activations import site_activations
 from interp.errors import InputError
-from interp.model_sources import ModelSource
-from interp.models import HookedModel
+from interp.models.hooked_model import HookedModel
+from interp.models.model_sources import ModelSource
+from interp.models.sites import SITES, hook_names
 from interp.positions import MISSING
-from interp.sites import SITES, hook_names
 from tests.hugging_face_sites import hugging_face_sites
 from tests.respondents import Mute
 from tests.tiny_models import PARALLEL

@@ -9,9 +9,9 @@ import pytest
 import xarray as xr
 
 from analyses import cli
-from interp.heatmap import Heatmap
-from interp.matrix import Matrix
-from interp.model_sources import ModelSource
+from interp.models.model_sources import ModelSource
+from interp.results.heatmap import Heatmap
+from interp.results.matrix import Matrix
 from tests.row_files import written
 
 N = 96
@@ -91,7 +91,7 @@ def test_probes_of_another_model_are_refused(
     first = answers_file("first", "Brazil", "a")
     command(source, "probe", "--dataset", str(first), *FLAGS, *QUICK, "--save-probes")
     path = found("probes.safetensors")
-    from interp.linear_probes import LinearProbes
+    from interp.probes.linear_probes import LinearProbes
 
     probes = LinearProbes.load(path)
     record = probes.record | {"identity": probes.record["identity"] | {"revision": "another"}}
@@ -142,7 +142,7 @@ def test_transfer_is_a_matrix_of_sets_that_is_made_once(
     assert "AUC above that of the test set's best baseline" in told
 
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    monkeypatch.setattr("interp.models.load_model", None)
+    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
     command(source, "transfer", *flags)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert cli.main(["figures"]) == 0
@@ -184,7 +184,7 @@ def test_baselines_are_of_the_judged_answers_and_made_once(
     folder = Path("figures") / source.name / "first"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert set(before) == {"baselines.nc", "baselines.pdf", "baselines.png"}
-    monkeypatch.setattr("interp.models.load_model", None)
+    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
     command(source, "baselines", *flags)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     command(source, "baselines", *flags, "--no-p-true", status=2)

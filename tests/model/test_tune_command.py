@@ -11,12 +11,12 @@ import torch
 from safetensors import safe_open
 
 from analyses import cli
-from interp import lens_training
-from interp.heatmap import Heatmap
-from interp.lens_divergence import gradients
-from interp.model_sources import ModelSource
-from interp.models import HookedModel
-from interp.tuned_lens import lens_of
+from interp.lenses import lens_training
+from interp.lenses.lens_divergence import gradients
+from interp.lenses.tuned_lens import lens_of
+from interp.models.hooked_model import HookedModel
+from interp.models.model_sources import ModelSource
+from interp.results.heatmap import Heatmap
 from tests.row_files import written
 
 SMALL = ["--steps", "6", "--tokens", "40", "--measure-every", "3", "--held-out", "0.4", "--learning-rate", "0.01"]
@@ -77,7 +77,7 @@ def test_a_lens_is_trained_on_answers_and_used_again(
     assert sum(f"{layer:<6}" == line[:6] for layer in (0, 1) for line in told) == 2
 
     before = path.read_bytes()
-    monkeypatch.setattr("interp.models.load_model", None)
+    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
     tuned(source, *of_questions(questions))
     assert capsys.readouterr().out.splitlines() == told
     assert path.read_bytes() == before

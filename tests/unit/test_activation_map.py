@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.linalg import hadamard
 from scipy.stats import ortho_group, quantile_test
 
-from interp.activation import (
+from interp.activations.activation_map import (
     MIN_EXAMPLES,
     QUANTITIES,
     NoValue,
@@ -21,9 +21,9 @@ from interp.activation import (
     median_interval,
     top_direction,
 )
-from interp.heatmap import Heatmap
-from interp.plot import heatmap_figure
-from interp.store import Cells
+from interp.activations.store import Cells
+from interp.figures.plot import heatmap_figure
+from interp.results.heatmap import Heatmap
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.answer_columns import COLUMNS, MAX_CLASSES, MIN_PER_CLASS, Value, answer_column, target_of
-from interp.datasets import load_questions
 from interp.errors import InputError
 from interp.examples import Answer, Question, Span, TokenizedText
+from interp.questions.answer_columns import COLUMNS, MAX_CLASSES, MIN_PER_CLASS, Value, answer_column, target_of
+from interp.questions.datasets import load_questions
 from tests.row_files import written
 
 ENOUGH = MIN_PER_CLASS

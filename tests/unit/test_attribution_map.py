@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Bool
 
 from analyses.attribution import largest_in_words, parts_in_words
-from analyses.runs import drawing, load_result
-from interp.attribution_map import DIFFERENCE, MIN_EXAMPLES, NoValue, attribution_maps
-from interp.direct_attribution import Contributions, Reading, contributions
+from analyses.parts.runs import drawing, load_result
 from interp.errors import InputError
-from interp.frozen_norm import probed_norm
-from interp.heatmap import Heatmap
+from interp.lenses.attribution_map import DIFFERENCE, MIN_EXAMPLES, NoValue, attribution_maps
+from interp.lenses.direct_attribution import Contributions, Reading, contributions
+from interp.lenses.frozen_norm import probed_norm
+from interp.results.heatmap import Heatmap
 from tests.unit.test_activation_map import InMemory
 
 N, LAYERS, WIDTH = 40, 3, 16

@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 from scipy.stats import norm, t
 from sklearn.metrics import roc_auc_score
 
-from interp.auc import (
+from interp.statistics.auc import (
     auc_above_chance,
     auc_and_influence,
     auc_difference,
@@ -19,7 +19,7 @@ from interp.auc import (
     macro_bootstrap_interval,
     refitting_factor,
 )
-from interp.means import group_draws
+from interp.statistics.means import group_draws
 
 
 @given(

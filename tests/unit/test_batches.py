@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.batches import batched, in_halves_if_need_be
 from interp.errors import InputError
+from interp.work.batches import batched, in_halves_if_need_be
 
 
 @given(st.lists(st.integers()), st.integers(1, 9))

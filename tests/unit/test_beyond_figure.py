@@ -10,13 +10,13 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from analyses.runs import drawing
-from interp.description import description_of
-from interp.figure_text import overlapping, written_on
-from interp.heatmap import Heatmap
-from interp.plot import MISSING_COLOUR
-from interp.scales import Scale
-from interp.wording import sentences
+from analyses.parts.runs import drawing
+from interp.figures.figure_text import overlapping, written_on
+from interp.figures.plot import MISSING_COLOUR
+from interp.results.heatmap import Heatmap
+from interp.results.scales import Scale
+from interp.wording.heatmap_description import description_of
+from interp.wording.heatmap_wording import sentences
 from tests.described_maps import map_of
 
 CONTROL = np.array([[0.71, np.nan, 0.48], [0.6, np.nan, 0.93]])

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp import ccs
-from interp.ccs import ccs_losses, fit_ccs
+from interp.probes import ccs
+from interp.probes.ccs import ccs_losses, fit_ccs
 
 Halves = tuple[np.ndarray, np.ndarray]
 

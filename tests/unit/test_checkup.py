@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from interp.checkup import findings
+from interp.answers.checkup import findings
 from interp.examples import Answer, Question, Span, TokenizedText
 
 

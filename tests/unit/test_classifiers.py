@@ -11,9 +11,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from transformer_lens.tools import analysis
 
-from interp.cell_probe import Probing
-from interp.classifiers import CLASSIFIERS, SPARSE_PROBE, Classifier, MassMean, Sparse, classifier, fit_sparse_probe
 from interp.errors import InputError
+from interp.probes.cell_probe import Probing
+from interp.probes.classifiers import (
+    CLASSIFIERS,
+    SPARSE_PROBE,
+    Classifier,
+    MassMean,
+    Sparse,
+    classifier,
+    fit_sparse_probe,
+)
 
 
 def two_classes(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

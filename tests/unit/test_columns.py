@@ -8,14 +8,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.columns import Columns
-from interp.interventions import Intervention
-from interp.pair_runs import Noise, Side, Trial
-from interp.patched import NoValue
-from interp.patching import Run, Target, units_of
+from interp.models.sites import AFTER_ATTENTION
+from interp.patching.columns import Columns
+from interp.patching.interventions import Intervention
+from interp.patching.pair_runs import Noise, Side, Trial
+from interp.patching.patched_pairs import NoValue
+from interp.patching.patches import Run, Target, units_of
+from interp.patching.recordings import Recording
 from interp.positions import MISSING
-from interp.recordings import Recording
-from interp.sites import AFTER_ATTENTION
 
 N_LAYERS, READ = 4, 5
 CLEAN, CORRUPT = (7, 8, 9, 3, 4, 5, 6), (7, 8, 2, 2, 3, 4, 5)

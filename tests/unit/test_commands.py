@@ -16,21 +16,22 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from analyses import cli, probe, probing
-from analyses.capturing import DEFAULT_POSITIONS
-from analyses.probe_summary import in_words
-from analyses.runs import publish, require_publishable, run_folder
-from interp.answer_columns import COLUMNS, MAX_CLASSES, MIN_PER_CLASS
-from interp.cell_probe import MIN_FOLDS_TO_NEST, STRENGTHS, NoValue
-from interp.classifiers import K
-from interp.datasets import BUILT_IN
+from analyses import cli, probe
+from analyses.parts import probing
+from analyses.parts.capturing import DEFAULT_POSITIONS
+from analyses.parts.probe_summary import in_words
+from analyses.parts.runs import publish, require_publishable, run_folder
 from interp.errors import InputError
-from interp.heatmap import Heatmap
-from interp.metrics import METRICS
-from interp.number_probe import PENALTIES
-from interp.permutations import FEWEST_DRAWS
 from interp.positions import PAPER_POSITIONS
-from interp.published import PUBLISHED
+from interp.probes.cell_probe import MIN_FOLDS_TO_NEST, STRENGTHS, NoValue
+from interp.probes.classifiers import K
+from interp.probes.metrics import METRICS
+from interp.probes.number_probe import PENALTIES
+from interp.questions.answer_columns import COLUMNS, MAX_CLASSES, MIN_PER_CLASS
+from interp.questions.datasets import BUILT_IN
+from interp.questions.published import PUBLISHED
+from interp.results.heatmap import Heatmap
+from interp.statistics.permutations import FEWEST_DRAWS
 from tests.unit.test_heatmap import heatmap_of
 
 HEAVY = {"torch", "transformers", "transformer_lens", "numpy", "pandas", "xarray", "matplotlib", "sklearn", "scipy"}
@@ -88,8 +89,8 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from analyses.command import execute
-from interp.files import whole_file
+from analyses.parts.command import execute
+from interp.work.files import whole_file
 
 @dataclass(frozen=True)
 class Config:

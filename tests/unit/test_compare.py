@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from analyses.runs import load_result
-from interp.comparable import differences, layers_differ, require_comparable
-from interp.compare import Operand, compared
-from interp.comparison import Comparison
-from interp.comparison_figure import comparison_figure
+from analyses.parts.runs import load_result
+from interp.comparisons.comparable import differences, layers_differ, require_comparable
+from interp.comparisons.compare import Operand, compared
+from interp.comparisons.map_agreement import CORRELATIONS, MIN_CELLS, spearman
 from interp.errors import InputError
-from interp.example_values import MEAN, ExampleValues, joint_draws
-from interp.heatmap import LOW, MORE_IS, Heatmap
-from interp.map_agreement import CORRELATIONS, MIN_CELLS, spearman
-from interp.plot import save_figure
-from interp.scales import Scale
+from interp.figures.comparison_figure import comparison_figure
+from interp.figures.plot import save_figure
+from interp.results.comparison import Comparison
+from interp.results.example_values import MEAN, ExampleValues, joint_draws
+from interp.results.heatmap import LOW, MORE_IS, Heatmap
+from interp.results.scales import Scale
 from tests.compared_maps import LAYERS, POSITIONS, compare, drawn, operand
 
 
@@ -330,7 +330,7 @@ def test_of_each_map_it_is_known_which_questions_it_is_of(monkeypatch: pytest.Mo
         seen.append(given[3])
         return joint_draws(*given)
 
-    monkeypatch.setattr("interp.compare.joint_draws", recorded)
+    monkeypatch.setattr("interp.comparisons.compare.joint_draws", recorded)
     maps = [operand(name, drawn(1), identity=json.dumps({"questions": f"of {name}"})) for name in ("one", "two")]
     compared(maps, draws=2, seed=0)
     assert seen == [["of one", "of two"]]

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analyses import cli, procedures
-from interp.comparison import Comparison
+from analyses import cli
+from analyses.parts import procedures
+from interp.results.comparison import Comparison
 
 CITIES = Path(__file__).parents[2] / "figures" / "smollm2-135m" / "cities"
 QUICK = ("--draws", "8")

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.conjugate_gradients import Directions, Preconditioner, directions, preconditioner
+from interp.probes.conjugate_gradients import Directions, Preconditioner, directions, preconditioner
 
 
 def equation(n: int, d: int, n_fits: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from interp.continuations import _drawn
-from interp.models import Sampling
+from interp.answers.continuations import _drawn
+from interp.models.hooked_model import Sampling
 
 
 class Stream:
@@ -27,7 +27,7 @@ def test_a_token_without_probability_is_never_drawn(
     monkeypatch: pytest.MonkeyPatch, number: float, token: int, dtype: torch.dtype
 ) -> None:
     """Of five tokens the second has a probability of .27 and the fourth the rest."""
-    monkeypatch.setattr("interp.continuations.np.random.default_rng", lambda _: Stream(number))
+    monkeypatch.setattr("interp.answers.continuations.np.random.default_rng", lambda _: Stream(number))
     logits = torch.tensor([[-math.inf, 1.0, -math.inf, 2.0, -math.inf]], dtype=dtype)
     assert _drawn([Sampling(1.0, 0)])([0], logits).tolist() == [token]
 
@@ -38,5 +38,7 @@ def test_nor_where_probabilities_add_up_to_less_than_one(monkeypatch: pytest.Mon
     logits = torch.zeros(1, n + 1)
     logits[0, n] = -math.inf
     for number, token in ((0.0, 0), (math.nextafter(1.0, 0.0), n - 1)):
-        monkeypatch.setattr("interp.continuations.np.random.default_rng", lambda _, number=number: Stream(number))
+        monkeypatch.setattr(
+            "interp.answers.continuations.np.random.default_rng", lambda _, number=number: Stream(number)
+        )
         assert _drawn([Sampling(1.0, 0)])([0], logits).tolist() == [token]

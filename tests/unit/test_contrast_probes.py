@@ -13,10 +13,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from interp import contrast_probes
-from interp.cell_probe import NoValue, gram_matrix
-from interp.contrast_map import contrast_map
-from interp.contrast_probes import (
+from interp.probes import contrast_probes
+from interp.probes.cell_probe import NoValue, gram_matrix
+from interp.probes.contrast_map import contrast_map
+from interp.probes.contrast_probes import (
     METHODS,
     RANDOM,
     ContrastCells,
@@ -30,8 +30,8 @@ from interp.contrast_probes import (
     top_component,
     turned,
 )
-from interp.heatmap import Heatmap
-from interp.labels import Labels, Split
+from interp.probes.labels import Labels, Split
+from interp.results.heatmap import Heatmap
 from tests.stored import store_of
 
 FEW = Contrasting(starts=3, directions=20)

@@ -11,10 +11,11 @@ import pytest
 import torch
 import xarray as xr
 
-from interp import controls as controls_module
-from interp.auc import auc_difference, auc_interval, refitting_factor
-from interp.cell_probe import NoValue, Probing, Scores, cell_scores
-from interp.controls import (
+from interp.examples import Answer, Question, TokenizedText
+from interp.positions import MISSING
+from interp.probes import controls as controls_module
+from interp.probes.cell_probe import NoValue, Probing, Scores, cell_scores
+from interp.probes.controls import (
     BEYOND_SCALES,
     CONTROLS,
     beyond_map,
@@ -24,11 +25,10 @@ from interp.controls import (
     control_values,
     controls_of,
 )
-from interp.examples import Answer, Question, TokenizedText
-from interp.heatmap import Heatmap
-from interp.labels import Labels, Split
-from interp.permutations import Null, flipped_sums
-from interp.positions import MISSING
+from interp.probes.labels import Labels, Split
+from interp.results.heatmap import Heatmap
+from interp.statistics.auc import auc_difference, auc_interval, refitting_factor
+from interp.statistics.permutations import Null, flipped_sums
 
 N = 400
 RNG = np.random.default_rng(0)

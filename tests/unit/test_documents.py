@@ -11,9 +11,9 @@ import pytest
 import tyro
 
 from analyses.cli import ANALYSES, module_of
-from interp.figure_list import Panel, PaperFigure
-from interp.figure_metadata import FORMATS
-from interp.figure_widths import WIDTHS
+from interp.figures.figure_list import Panel, PaperFigure
+from interp.figures.figure_metadata import FORMATS
+from interp.figures.figure_widths import WIDTHS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.answer_columns import MIN_PER_CLASS
-from interp.cell_probe import NoValue, Probing
-from interp.error_types import (
+from interp.errors import InputError
+from interp.probes.cell_probe import NoValue, Probing
+from interp.probes.error_types import (
     FEWEST_SAMPLES,
     RULES,
     TYPES,
@@ -27,8 +27,8 @@ from interp.error_types import (
     type_probe,
     types_of,
 )
-from interp.errors import InputError
-from interp.labels import Split
+from interp.probes.labels import Split
+from interp.questions.answer_columns import MIN_PER_CLASS
 from tests.sampled_answers import GOLD, NO_ANSWER, sampled, sampled_all
 
 UNANSWERED, COMPETING, ALWAYS, MOSTLY, NEVER, AT_TIMES, MANY_WITHOUT, MANY_WITH = TYPES

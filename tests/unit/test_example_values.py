@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from interp.errors import InputError
-from interp.example_values import AUC, MEAN, MEDIAN, ExampleValues, joint_draws
+from interp.results.example_values import AUC, MEAN, MEDIAN, ExampleValues, joint_draws
 
 N, LAYERS, POSITIONS = 24, (3, 5, 8), ("last_q", "-1")
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.errors import InputError
-from interp.executors import Local, Share, Worker, parse_share
-from interp.ray_executor import Ray, _own_end
+from interp.work.executors import Local, Share, Worker, parse_share
+from interp.work.ray_executor import Ray, _own_end
 
 LONG = 30.0
 """Seconds that nothing takes unless it waits for ever."""

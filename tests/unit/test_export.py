@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from interp.activations.export import export
 from interp.errors import InputError
-from interp.export import export
 from tests.stored import store_of
 
 ACTIVATIONS = torch.randn(2, 2, 7, 5, generator=torch.Generator().manual_seed(0))
@@ -49,7 +49,7 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "out.npz").touch()
     with pytest.raises(InputError, match=r"out\.npz is there already; remove it, or give another --out"):
         export(store, "npz", tmp_path / "out.npz")
-    monkeypatch.setattr("interp.export.find_spec", lambda name: None)
+    monkeypatch.setattr("interp.activations.export.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"zarr is not installed; pip install -e '\.\[zarr\]'"):
         export(store, "zarr", tmp_path / "out.zarr")
     (store.folder / "shard-0001.safetensors").write_bytes(b"damaged")

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interp.answers.extraction import COLUMN, EMPTY, NO_NUMBER, NOTHING_NAMED, number_of, with_exact_answers
 from interp.examples import Answer, Question, Span, TokenizedText
-from interp.extraction import COLUMN, EMPTY, NO_NUMBER, NOTHING_NAMED, number_of, with_exact_answers
-from interp.questions import QuestionSet
-from interp.vocabulary import Vocabulary
+from interp.questions.question_set import QuestionSet
+from interp.questions.vocabulary import Vocabulary
 from tests.respondents import NOBODY
 
 VOCABULARY = Vocabulary({"France": ("France",), "Brazil": ("Brazil",), "Japan": ("Japan", "日本")})

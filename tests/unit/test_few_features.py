@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-from interp.few_features import fitted, non_negative_coefficients
+from interp.probes.few_features import fitted, non_negative_coefficients
 
 
 def objective(at: np.ndarray, features: np.ndarray, positive: np.ndarray, c: float) -> float:

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analyses import cli, drawings, runs
-from analyses.figure_check import figures_below, findings
-from interp.files import sha256
-from interp.heatmap import Heatmap
+from analyses import cli
+from analyses.parts import drawings, runs
+from analyses.parts.figure_check import figures_below, findings
+from interp.results.heatmap import Heatmap
+from interp.work.files import sha256
 from tests.listed_figures import save_results
 from tests.unit.test_heatmap import heatmap_of
 
@@ -252,7 +253,7 @@ def test_a_map_of_many_comparisons_is_hashed_once(tmp_path: Path, monkeypatch: p
         hashed[path.name] += 1
         return sha256(path)
 
-    monkeypatch.setattr("analyses.figure_check.sha256", counted)
+    monkeypatch.setattr("analyses.parts.figure_check.sha256", counted)
     findings(tmp_path, drawings.drawings_below(tmp_path))
     assert hashed == {"a.nc": 1, "b.nc": 1, "c.nc": 1}
 

@@ -8,8 +8,8 @@ import pytest
 
 from analyses import cli
 from interp.errors import InputError
-from interp.figure_list import Panel, PaperFigure, paper_figures
-from interp.figure_widths import WIDTHS
+from interp.figures.figure_list import Panel, PaperFigure, paper_figures
+from interp.figures.figure_widths import WIDTHS
 from tests.listed_figures import LIST, save_results
 
 GOOD = 'name = "a"\nwidth = 3\npanels = ["tiny/probe.nc"]'

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from interp.errors import InputError
-from interp.figure_files import figure_bytes
-from interp.figure_metadata import comments_of, figure_record, sources_in_words
-from interp.plot import STYLE
+from interp.figures.figure_files import figure_bytes
+from interp.figures.figure_metadata import comments_of, figure_record, sources_in_words
+from interp.figures.plot import STYLE
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)

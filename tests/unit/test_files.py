@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from interp.errors import InputError, unknown_name
-from interp.files import make_folder, sha256, whole_file
-from interp.tuned_lens import TunedLens
+from interp.lenses.tuned_lens import TunedLens
+from interp.work.files import make_folder, sha256, whole_file
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -66,9 +66,9 @@ from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
 from interp.errors import InputError
-from interp.heatmap import Heatmap
-from interp.lens_training import _save, _Training
-from interp.tuned_lens import TunedLens
+from interp.results.heatmap import Heatmap
+from interp.lenses.lens_training import _save, _Training
+from interp.lenses.tuned_lens import TunedLens
 
 values = [np.random.default_rng(0).random((40, 40)) for _ in range(4)]
 names = [range(40), [f"{number}" for number in range(40)]]

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from analyses.runs import drawing, load_result
+from analyses.parts.runs import drawing, load_result
 from interp.errors import InputError
-from interp.estimates import Estimates
-from interp.forest import NESTED, forest_figure
-from interp.heatmap import Heatmap
-from interp.plot import save_figure
+from interp.figures.forest import NESTED, forest_figure
+from interp.figures.plot import save_figure
+from interp.results.estimates import Estimates
+from interp.results.heatmap import Heatmap
 
 
 def estimates_of(value: list[float], **attributes: str) -> Estimates:

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
 
+from interp.answers.prompts import Prompting, prompt_of
 from interp.errors import InputError
 from interp.examples import Answer, Question, TokenizedText
-from interp.framing import framing_of, misfit_of_framing, require_same_framing
-from interp.prompts import Prompting, prompt_of
+from interp.patching.framing import framing_of, misfit_of_framing, require_same_framing
 from tests.tiny_models import trained_tokenizer
 
 TOKENIZER = trained_tokenizer()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.errors import InputError
-from interp.frozen_norm import FrozenNorm, Norm, probed_norm
+from interp.lenses.frozen_norm import FrozenNorm, Norm, probed_norm
 
 widths = st.integers(2, 33)
 seeds = st.integers(0, 10_000)

@@ -15,11 +15,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 
-from interp import glyphs
-from interp.glyphs import OWN, Font, drawable, font_for, joins_letters
-from interp.plot import save_figure
-from interp.prompt_lens_figure import set_in
-from interp.token_labels import whole_label
+from interp.figures import glyphs
+from interp.figures.glyphs import OWN, Font, drawable, font_for, joins_letters
+from interp.figures.plot import save_figure
+from interp.figures.prompt_lens_figure import set_in
+from interp.models.token_labels import whole_label
 
 SCRIPTS = (
     "naïve",
@@ -173,7 +173,7 @@ def test_a_text_takes_no_more_room_than_it_is_said_to() -> None:
 
 def test_without_a_layout_engine_letters_from_the_right_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Font((OWN,), 6.5).draws("ع") == joins_letters()
-    monkeypatch.setattr("interp.glyphs.joins_letters", lambda: False)
+    monkeypatch.setattr("interp.figures.glyphs.joins_letters", lambda: False)
     font = font_for(["ع"], 6.5)
     assert not font.draws("ع")
     assert whole_label(0, "aع", font.draws) == "a\\u0639"

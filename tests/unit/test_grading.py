@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interp.answers.grading import agrees, graded, names_in, normalised
 from interp.examples import Answer, Question, Span, TokenizedText
-from interp.grading import agrees, graded, names_in, normalised
 from tests.respondents import NOBODY
 
 

@@ -13,14 +13,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from interp import halves
-from interp.auc import auc_interval
-from interp.cell_probe import CellFits, Probing, Scores
-from interp.cross_fitting import chosen_costs, held_out_scores
-from interp.halves import Spread, Widening, halved, measured_widening, spread_of_halves
-from interp.heatmap import Heatmap
-from interp.labels import Labels, Split
-from interp.probe import out_of_fold_scores, probe_map
+from interp.probes import halves
+from interp.probes.cell_probe import CellFits, Probing, Scores
+from interp.probes.cross_fitting import chosen_costs, held_out_scores
+from interp.probes.halves import Spread, Widening, halved, measured_widening, spread_of_halves
+from interp.probes.labels import Labels, Split
+from interp.probes.probe_map import out_of_fold_scores, probe_map
+from interp.results.heatmap import Heatmap
+from interp.statistics.auc import auc_interval
 from tests.stored import store_of
 
 PLAIN = Probing(nested=False)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from analyses.runs import load_result
+from analyses.parts.runs import load_result
 from interp.errors import InputError
-from interp.heatmap import Heatmap
-from interp.scales import Scale, centred_scale, cosine_scale, log_scale, ratio_scale
+from interp.results.heatmap import Heatmap
+from interp.results.scales import Scale, centred_scale, cosine_scale, log_scale, ratio_scale
 
 
 def heatmap_of(

@@ -9,11 +9,11 @@ import pytest
 from matplotlib.collections import LineCollection
 
 from analyses import cli
-from analyses.runs import drawing
-from interp.depth_figure import depth_figure
-from interp.heatmap import LINES
-from interp.held_out_kl import held_out_map
-from interp.scales import Scale
+from analyses.parts.runs import drawing
+from interp.figures.depth_figure import depth_figure
+from interp.lenses.held_out_kl import held_out_map
+from interp.results.heatmap import LINES
+from interp.results.scales import Scale
 from tests.unit.test_heatmap import heatmap_of
 
 N_TOKENS = np.array([3, 10, 7, 1, 5, 20], dtype=np.int64)

@@ -7,8 +7,8 @@ from pathlib import Path
 import datasets
 import pytest
 
-from interp.datasets import load_questions
 from interp.errors import InputError
+from interp.questions.datasets import load_questions
 
 ROWS = [
     {"query": "Who painted Guernica?", "reply": {"value": "Picasso", "aliases": ["Pablo", "P."]}, "kind": 0},

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from analyses.runs import load_result
+from analyses.parts.runs import load_result
+from interp.comparisons.map_agreement import STATISTICS
 from interp.errors import InputError
-from interp.estimates import Estimates
-from interp.heatmap import Heatmap
-from interp.latex_table import INTERVALS, chosen_layers, latex_number, latex_table
-from interp.latex_text import ACCENTS, ASCII, SIGNS, latex_text
-from interp.map_agreement import STATISTICS
-from interp.scales import Scale
+from interp.results.estimates import Estimates
+from interp.results.heatmap import Heatmap
+from interp.results.scales import Scale
+from interp.wording.latex_table import INTERVALS, chosen_layers, latex_number, latex_table
+from interp.wording.latex_text import ACCENTS, ASCII, SIGNS, latex_text
 from tests.compared_maps import compare, drawn, operand
 from tests.described_maps import map_of, random_map
 

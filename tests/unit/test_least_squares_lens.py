@@ -11,9 +11,9 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from interp.least_squares_lens import RIDGE, least_squares_lens
-from interp.lens_divergence import TextStreams
-from interp.training_text import TextSequence
+from interp.lenses.least_squares_lens import RIDGE, least_squares_lens
+from interp.lenses.lens_divergence import TextStreams
+from interp.lenses.training_text import TextSequence
 from tests.respondents import Mute
 
 N, D = 40, 5

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from interp.example_values import MEAN, MEDIAN
-from interp.heatmap import LOW, MORE_IS
-from interp.lens_map import (
+from interp.figures.plot import heatmap_figure
+from interp.lenses.lens_map import (
     MIN_EXAMPLES,
     QUANTITIES,
     SUBSETS,
@@ -20,9 +19,10 @@ from interp.lens_map import (
     scale_of,
     settled,
 )
-from interp.lens_readings import NOT_FINITE, UNASKED
-from interp.plot import heatmap_figure
-from interp.scales import Scale
+from interp.models.logit_readings import NOT_FINITE, UNASKED
+from interp.results.example_values import MEAN, MEDIAN
+from interp.results.heatmap import LOW, MORE_IS
+from interp.results.scales import Scale
 
 N, LAYERS, POSITIONS = 90, (0, 1, 2, 3), ("last_q", "-1")
 

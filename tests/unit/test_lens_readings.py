@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 from scipy.stats import entropy
 
-from interp.lens_readings import NOT_FINITE, UNASKED, output_of, readings_of
+from interp.models.logit_readings import NOT_FINITE, UNASKED, output_of, readings_of
 
 
 def logits_of(seed: int, rows: int, vocab: int, spread: float) -> torch.Tensor:

@@ -12,11 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from interp.cell_probe import Probing, cell_scores
 from interp.errors import InputError
 from interp.examples import Question
-from interp.labels import NEVER, Labels, Split
-from interp.linear_probes import LinearProbes, cell_probes, fitted_probes, key_of, trained_on
+from interp.probes.cell_probe import Probing, cell_scores
+from interp.probes.labels import NEVER, Labels, Split
+from interp.probes.linear_probes import LinearProbes, cell_probes, fitted_probes, key_of, trained_on
 from tests.stored import store_of
 
 POSITIONS = ("last_q", "-1")

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from interp import conjugate_gradients, logistic
-from interp.logistic import fit_each, fit_logistic
+from interp.probes import conjugate_gradients, logistic
+from interp.probes.logistic import fit_each, fit_logistic
 
 
 def data(n: int, d: int, seed: int, *, signal: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

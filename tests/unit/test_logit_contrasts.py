@@ -13,10 +13,10 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
-from interp import lens_targets
 from interp.errors import InputError
-from interp.lens_targets import answer_token, token_in_place
-from interp.logit_contrasts import Contrast, against_the_gold, against_the_mean, contrasts_of
+from interp.lenses import lens_targets
+from interp.lenses.lens_targets import answer_token, token_in_place
+from interp.lenses.logit_contrasts import Contrast, against_the_gold, against_the_mean, contrasts_of
 from tests.said_answers import said
 from tests.tiny_models import trained_tokenizer
 

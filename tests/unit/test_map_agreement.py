@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import kendalltau, spearmanr
 
 from benchmarks.compare import FORMS, Config, covered, related_maps
-from interp.map_agreement import (
+from interp.comparisons.map_agreement import (
     MIN_CELLS,
     STATISTICS,
     centre_of_mass,

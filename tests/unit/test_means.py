@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm, t
 
-from interp.means import (
+from interp.statistics.means import (
     drawn_means,
     drawn_medians,
     group_draws,

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 
-from interp.cell_probe import Probing, Scores, cell_scores
-from interp.heatmap import Heatmap
-from interp.labels import Split
-from interp.metrics import METRICS, best_threshold, calibration_error, cell_metrics, with_metrics
+from interp.probes.cell_probe import Probing, Scores, cell_scores
+from interp.probes.labels import Split
+from interp.probes.metrics import METRICS, best_threshold, calibration_error, cell_metrics, with_metrics
+from interp.results.heatmap import Heatmap
 
 
 @given(scores=st.lists(st.integers(0, 6), min_size=1, max_size=12), seed=st.integers(0, 999))

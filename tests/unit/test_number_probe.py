@@ -11,13 +11,11 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from interp.auc import refitting_factor
-from interp.cell_probe import Scores
+from interp.activations.store import ActivationStore
 from interp.errors import InputError
-from interp.heatmap import Heatmap
-from interp.labels import NEVER, Numbers, Split
-from interp.means import group_draws
-from interp.number_probe import (
+from interp.probes.cell_probe import Scores
+from interp.probes.labels import NEVER, Numbers, Split
+from interp.probes.number_probe import (
     NoNumber,
     example_numbers,
     number_map,
@@ -25,9 +23,11 @@ from interp.number_probe import (
     number_scores_of_cell,
     training_means,
 )
-from interp.r_squared import r_squared_bootstrap, r_squared_interval
-from interp.ridge import ridge_predictions
-from interp.store import ActivationStore
+from interp.probes.ridge import ridge_predictions
+from interp.results.heatmap import Heatmap
+from interp.statistics.auc import refitting_factor
+from interp.statistics.means import group_draws
+from interp.statistics.r_squared import r_squared_bootstrap, r_squared_interval
 from tests.stored import store_of
 
 

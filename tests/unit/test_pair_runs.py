@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.pair_runs import Candidate, Side, Trial, trials_of
-from interp.patching import Readings, Run, Target
-from interp.readouts import ReadPair
+from interp.patching.pair_runs import Candidate, Side, Trial, trials_of
+from interp.patching.patches import Readings, Run, Target
+from interp.patching.readouts import ReadPair
 
 CLEAN, CORRUPT = Run((3, 4, 5), (Target(2, 7), Target(2, 8))), Run((3, 6, 5), (Target(2, 7), Target(2, 8)))
 SPELT = ReadPair(CLEAN, CORRUPT, (1, 1)), ReadPair(CLEAN, CORRUPT, (-1, -1))

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyses import patch_pairs, patching
+from analyses.parts import patch_pairs, patching
 from interp.errors import InputError
 from interp.examples import Answer, Question, Span, TokenizedText
-from interp.pairs import Pair, given_pairs, groups_of_pairs, matched, subject_tokens
-from interp.questions import QuestionSet
-from interp.vocabulary import Vocabulary
+from interp.patching.pairs import Pair, given_pairs, groups_of_pairs, matched, subject_tokens
+from interp.questions.question_set import QuestionSet
+from interp.questions.vocabulary import Vocabulary
 
 ENDS = tuple(range(1, 9))
 PROMPT = TokenizedText("x" * len(ENDS), ENDS, ENDS)

@@ -14,19 +14,19 @@ from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from analyses.drawings import drawn_for_paper
-from analyses.runs import load_result
-from interp.comparison import Comparison
+from analyses.parts.drawings import drawn_for_paper
+from analyses.parts.runs import load_result
 from interp.errors import InputError
-from interp.estimates import Estimates
-from interp.figure_list import CENTRED_PALETTES, PALETTES, Panel, PaperFigure
-from interp.figure_text import clipped, overlapping, too_small, written_on
-from interp.heatmap import LINES, Heatmap
-from interp.matrix import Matrix
-from interp.paper_figure import Composed, paper_figure
-from interp.paper_style import OWN_STYLE, paper_settings
-from interp.results import Result
-from interp.scales import Scale
+from interp.figures.figure_list import CENTRED_PALETTES, PALETTES, Panel, PaperFigure
+from interp.figures.figure_text import clipped, overlapping, too_small, written_on
+from interp.figures.paper_figure import Composed, paper_figure
+from interp.figures.paper_style import OWN_STYLE, paper_settings
+from interp.results.comparison import Comparison
+from interp.results.estimates import Estimates
+from interp.results.heatmap import LINES, Heatmap
+from interp.results.matrix import Matrix
+from interp.results.result import Result
+from interp.results.scales import Scale
 from tests import compared_maps
 from tests.unit.test_forest import estimates_of
 from tests.unit.test_heatmap import heatmap_of

@@ -15,11 +15,10 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from interp.errors import InputError
-from interp.heatmap import Heatmap
-from interp.means import drawn_means, group_draws, percentile_interval
-from interp.pair_runs import READINGS
-from interp.patch_files import load_patched, save_patched
-from interp.patch_map import (
+from interp.figures.plot import draw_heatmap
+from interp.patching.pair_runs import READINGS
+from interp.patching.patch_files import load_patched, save_patched
+from interp.patching.patch_map import (
     METRICS,
     MIN_PAIRS,
     Effects,
@@ -32,8 +31,9 @@ from interp.patch_map import (
     sign_flip_p_values,
     symmetric_scale,
 )
-from interp.patched import NoValue, PatchedPairs, heads_as_columns
-from interp.plot import draw_heatmap
+from interp.patching.patched_pairs import NoValue, PatchedPairs, heads_as_columns
+from interp.results.heatmap import Heatmap
+from interp.statistics.means import drawn_means, group_draws, percentile_interval
 
 LAYERS, POSITIONS = [0, 1, 2], ["subject_last", "last_q"]
 N_PAIRS = 12
@@ -294,7 +294,7 @@ def test_the_same_mean_by_other_rounding_is_the_same() -> None:
 
 def test_what_is_as_likely_as_one_in_twenty_anywhere_in_the_map_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     alone, corrected = np.full((3, 2), 0.01), np.array([[0.04, 0.05], [0.0501, 0.3], [1.0, np.nan]])
-    monkeypatch.setattr("interp.patch_map.sign_flip_p_values", lambda *_, **__: (alone, corrected))
+    monkeypatch.setattr("interp.patching.patch_map.sign_flip_p_values", lambda *_, **__: (alone, corrected))
     assert mapped(patched_pairs()).data["marked"].values.tolist() == [[1, 1], [0, 0], [0, 0]]
 
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from interp.patched import PatchedPairs, joined
-from interp.patched_parts import PatchedParts
+from interp.patching.patched_pairs import PatchedPairs, joined
+from interp.patching.patched_parts import PatchedParts
 
 RNG = np.random.default_rng(0)
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.errors import InputError
-from interp.interventions import Corruption, Direction, Intervention
-from interp.models import padded
-from interp.patching import Run, Target, Unit, put, target_table, units_of
-from interp.sweep import Column, shared_passes
+from interp.models.hooked_model import padded
+from interp.patching.interventions import Corruption, Direction, Intervention
+from interp.patching.patches import Run, Target, Unit, put, target_table, units_of
+from interp.patching.sweep import Column, shared_passes
 
 COLUMNS = st.tuples(st.integers(0, 12), st.integers(1, 9)).map(lambda drawn: Column(drawn[0], sum(drawn)))
 DEPTHS = st.sampled_from([0.5, 1.0, 3.5, 15.5])

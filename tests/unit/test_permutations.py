@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from interp import chance
-from interp.auc import auc_above_chance, auc_and_influence
-from interp.cell_probe import Probing
-from interp.chance import with_marks
-from interp.heatmap import Heatmap
-from interp.labels import Labels, Split
-from interp.permutations import (
+from interp.probes import chance
+from interp.probes.cell_probe import Probing
+from interp.probes.chance import with_marks
+from interp.probes.labels import Labels, Split
+from interp.probes.probe_map import out_of_fold_scores, probe_map
+from interp.results.heatmap import Heatmap
+from interp.statistics.auc import auc_above_chance, auc_and_influence
+from interp.statistics.permutations import (
     Null,
     exchangeable,
     flipped_sums,
@@ -26,7 +27,6 @@ from interp.permutations import (
     permutations,
     ranks_of,
 )
-from interp.probe import out_of_fold_scores, probe_map
 from tests.stored import store_of
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.plan import BATCH_EXAMPLES, MIN_SHARED, SHARD_EXAMPLES, capture_plan, examples_of, planned_tokens
+from interp.work.plan import BATCH_EXAMPLES, MIN_SHARED, SHARD_EXAMPLES, capture_plan, examples_of, planned_tokens
 
 TOKENS = st.integers(0, 3)
 BEGINNINGS = st.lists(TOKENS, max_size=40)

@@ -8,16 +8,16 @@ import pytest
 from matplotlib.collections import LineCollection, PolyQuadMesh, QuadMesh
 from matplotlib.figure import Figure
 
-from interp.depth_figure import depth_figure
 from interp.errors import InputError
-from interp.estimates import Estimates
-from interp.forest import forest_figure
-from interp.heatmap import Heatmap
-from interp.matrix import Matrix
-from interp.matrix_figure import matrix_figure
-from interp.plot import heatmap_figure, save_figure
+from interp.figures.depth_figure import depth_figure
+from interp.figures.forest import forest_figure
+from interp.figures.matrix_figure import matrix_figure
+from interp.figures.plot import heatmap_figure, save_figure
 from interp.positions import PAPER_POSITIONS
-from interp.scales import Scale
+from interp.results.estimates import Estimates
+from interp.results.heatmap import Heatmap
+from interp.results.matrix import Matrix
+from interp.results.scales import Scale
 from tests.unit.test_forest import estimates_of
 from tests.unit.test_heatmap import heatmap_of
 
@@ -189,7 +189,9 @@ def test_the_strip_of_n_has_a_bar_for_every_column() -> None:
 def test_names_of_columns_below_the_strip_of_n_are_drawn_as_they_are_without_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("interp.plot.drawable", lambda name: (name, ("DejaVu Sans", "DejaVu Serif")[: len(name)]))
+    monkeypatch.setattr(
+        "interp.figures.plot.drawable", lambda name: (name, ("DejaVu Sans", "DejaVu Serif")[: len(name)])
+    )
     names = ["$$", "$a_b$", "c"]
     (strip,) = heatmap_figure(heatmap_of(np.full((4, 3), 0.7), positions=names), with_n=True).axes[0].child_axes
     labels = strip.get_xticklabels()

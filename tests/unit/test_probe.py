@@ -14,11 +14,12 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import cross_val_predict, train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from interp import cell_probe as cell_probe_module
-from interp import probe as probe_module
-from interp.auc import auc_interval, bootstrap_interval, refitting_factor
-from interp.cell_batches import scores_of_batch
-from interp.cell_probe import (
+from interp.activations.store import ActivationStore
+from interp.errors import InputError
+from interp.probes import cell_probe as cell_probe_module
+from interp.probes import probe_map as probe_module
+from interp.probes.cell_batches import scores_of_batch
+from interp.probes.cell_probe import (
     SOLVERS,
     CellFits,
     NoValue,
@@ -30,14 +31,13 @@ from interp.cell_probe import (
     scores_of_labellings,
     why_no_value,
 )
-from interp.errors import InputError
-from interp.halves import widening_of
-from interp.heatmap import Heatmap
-from interp.labels import NEVER, Labels, Split
-from interp.logistic import Fits, fit_each, rough_log_odds
-from interp.means import group_draws
-from interp.probe import best_cell, out_of_fold_scores, probe_map, refitted_aucs
-from interp.store import ActivationStore
+from interp.probes.halves import widening_of
+from interp.probes.labels import NEVER, Labels, Split
+from interp.probes.logistic import Fits, fit_each, rough_log_odds
+from interp.probes.probe_map import best_cell, out_of_fold_scores, probe_map, refitted_aucs
+from interp.results.heatmap import Heatmap
+from interp.statistics.auc import auc_interval, bootstrap_interval, refitting_factor
+from interp.statistics.means import group_draws
 from tests.stored import store_of
 
 POSITIONS = ("last_q", "-1")
@@ -431,7 +431,7 @@ def test_what_a_cell_of_a_batch_lacks_has_no_part_in_the_choice_of_the_regularis
         made_on.append(trained)
         return rough_log_odds(gram, positive, trained, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("interp.cell_batches.rough_log_odds", seen)
+    monkeypatch.setattr("interp.probes.cell_batches.rough_log_odds", seen)
     present = np.random.default_rng(5).random((2, 200)) < 0.8
     scores_of_batch(torch.stack([planted(labels, 1.0)] * 2), present, labels, Probing(c=FAR_APART))
     (trained,) = made_on
@@ -459,7 +459,7 @@ def test_in_batches_as_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(probe_module, "_takes_batches", lambda device: True)
     monkeypatch.setattr(probe_module, "scores_of_batch", counted)
-    monkeypatch.setattr("interp.cell_batches.BATCH_BYTES", 4 * 8 * 200 * (200 + 2 * 16))
+    monkeypatch.setattr("interp.probes.cell_batches.BATCH_BYTES", 4 * 8 * 200 * (200 + 2 * 16))
     in_batches, refits = made("in batches")
     assert batches == [4, 4, 2]
     (tmp_path / "in batches" / "layer-001.npz").unlink()

@@ -13,12 +13,12 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
-from interp.cell_colours import cell_colours, ink_on
 from interp.errors import InputError
-from interp.heatmap import Heatmap
-from interp.plot import MISSING_COLOUR, save_figure
-from interp.prompt_lens_figure import prompt_lens_figure
-from interp.prompt_map import COLOURS, PromptMap
+from interp.figures.cell_colours import cell_colours, ink_on
+from interp.figures.plot import MISSING_COLOUR, save_figure
+from interp.figures.prompt_lens_figure import prompt_lens_figure
+from interp.results.heatmap import Heatmap
+from interp.results.prompt_map import COLOURS, PromptMap
 from tests.prompt_maps import CELLS, FOLLOWING, TOKENS, prompt_map_of
 
 LABELS = [["␣and", "␣(", "↵"], ["␣the", ".", "␣a", "‹0xE4B8›"], ["␣Tower", "␣is", "⇥", "␣Paris"]]

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from interp.cell_colours import cell_colours
-from interp.prompt_lens_text import HEAD, prompt_lens_text
-from interp.prompt_map import PromptMap
-from interp.terminals import DEPTHS, FROM_LEFT, Terminal, depth_of, padded, painted, width_of
-from interp.token_labels import whole_label
+from interp.figures.cell_colours import cell_colours
+from interp.figures.prompt_lens_text import HEAD, prompt_lens_text
+from interp.figures.terminals import DEPTHS, FROM_LEFT, Terminal, depth_of, padded, painted, width_of
+from interp.models.token_labels import whole_label
+from interp.results.prompt_map import PromptMap
 from tests.prompt_maps import CELLS, FOLLOWING, TOKENS, prompt_map_of
 
 WORDS = [

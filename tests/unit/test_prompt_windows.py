@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyses.lens_prompt import COLUMNS, MOST_COLUMNS, Config, places_of, require_usable
+from analyses.parts.lens_prompt import COLUMNS, MOST_COLUMNS, Config, places_of, require_usable
 from interp.errors import InputError
 
 CONFIG = Config(prompt="Lyon")

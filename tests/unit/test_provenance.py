@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analyses import asking, cli, procedures, runs
-from analyses.command_line import typed
+from analyses import cli
+from analyses.parts import asking, procedures, runs
+from analyses.parts.command_line import typed
 from analyses.provenance import CHANGED, GONE, OF_ANSWERS, SAME, answers_folder
-from interp.comparison import Comparison
-from interp.heatmap import Heatmap
-from interp.model_sources import ModelSource
+from interp.models.model_sources import ModelSource
+from interp.results.comparison import Comparison
+from interp.results.heatmap import Heatmap
 from tests.unit.test_heatmap import heatmap_of
 
 IDENTITY = {

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from interp.datasets import load_questions
 from interp.errors import InputError
-from interp.published import PUBLISHED
-from interp.questions import QuestionSet
+from interp.questions.datasets import load_questions
+from interp.questions.published import PUBLISHED
+from interp.questions.question_set import QuestionSet
 from tests.row_files import Rows, written
 
 TRIVIA_REPOSITORY = {

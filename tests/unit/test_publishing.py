@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analyses import runs
+from analyses.parts import runs
 from interp.errors import InputError
-from interp.heatmap import Heatmap
+from interp.results.heatmap import Heatmap
 from tests.described_maps import map_of
 
 IDENTITY = {"model": "tiny", "n": 8}

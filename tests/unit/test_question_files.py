@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from interp.cells import MAX_CHARACTERS
-from interp.datasets import load_questions
 from interp.errors import InputError
-from interp.questions import QuestionSet
-from interp.tables import FILE_SUFFIXES
+from interp.questions.cells import MAX_CHARACTERS
+from interp.questions.datasets import load_questions
+from interp.questions.question_set import QuestionSet
+from interp.questions.tables import FILE_SUFFIXES
 
 ROWS: list[dict[str, Any]] = [
     {

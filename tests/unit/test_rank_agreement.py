@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from interp.errors import InputError
-from interp.rank_agreement import rank_agreement
+from interp.statistics.rank_agreement import rank_agreement
 
 RNG = np.random.default_rng(0)
 PAIRS = st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=2, max_size=5)

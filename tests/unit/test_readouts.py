@@ -8,11 +8,11 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from interp import readouts
 from interp.errors import InputError
 from interp.examples import Answer, Question, Span
-from interp.readouts import ASKED, before_exact, led, spelt_verdicts, verdict_run
-from interp.tokens import encoded_after, encoded_text
+from interp.models.tokens import encoded_after, encoded_text
+from interp.patching import readouts
+from interp.patching.readouts import ASKED, before_exact, led, spelt_verdicts, verdict_run
 from tests.tiny_models import TEXT, trained_tokenizer
 
 PROMPT, LEAD = "Q: In which country is Lyon?\nA:", "The city of Lyon is located in"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interp.comparisons.relative_depth import at_depths, depths
 from interp.errors import InputError
-from interp.relative_depth import at_depths, depths
 
 
 @given(st.integers(2, 40), st.integers(2, 40))

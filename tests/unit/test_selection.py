@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from interp.cell_probe import Probing
 from interp.examples import Answer
-from interp.labels import Split
-from interp.linear_probes import cell_probes
-from interp.selection import (
+from interp.probes.cell_probe import Probing
+from interp.probes.labels import Split
+from interp.probes.linear_probes import cell_probes
+from interp.probes.selection import (
     CHOICES,
     COMPARED,
     FEWEST,

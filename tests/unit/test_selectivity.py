@@ -15,12 +15,10 @@ from hypothesis import strategies as st
 from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
-from interp.auc import auc_and_influence, auc_difference, auc_interval, refitting_factor
-from interp.cell_probe import NoValue, Probing, cell_scores
-from interp.heatmap import Heatmap
-from interp.labels import Labels, Split
-from interp.probe import out_of_fold_scores, probe_map
-from interp.selectivity import (
+from interp.probes.cell_probe import NoValue, Probing, cell_scores
+from interp.probes.labels import Labels, Split
+from interp.probes.probe_map import out_of_fold_scores, probe_map
+from interp.probes.selectivity import (
     CellSelectivity,
     ControlTasks,
     NoSelectivity,
@@ -29,6 +27,8 @@ from interp.selectivity import (
     control_tasks,
     selectivity_map,
 )
+from interp.results.heatmap import Heatmap
+from interp.statistics.auc import auc_and_influence, auc_difference, auc_interval, refitting_factor
 from tests.stored import store_of
 
 N, N_TYPES, WIDTH = 300, 30, 40

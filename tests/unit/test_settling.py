@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from interp.example_values import MEAN, ExampleValues
-from interp.lens_map import MIN_EXAMPLES
-from interp.means import drawn_medians, group_draws, percentile_interval
-from interp.settling import settling, settling_layers
+from interp.lenses.lens_map import MIN_EXAMPLES
+from interp.lenses.settling import settling, settling_layers
+from interp.results.example_values import MEAN, ExampleValues
+from interp.statistics.means import drawn_medians, group_draws, percentile_interval
 
 LAYERS, POSITIONS, N = (4, 5, 6, 7), ("last_q", "-1", "-2"), 80
 

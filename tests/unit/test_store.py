@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from analyses import cli
-from interp import files
-from interp import store as store_module
+from interp.activations import store as store_module
+from interp.activations.store import KEPT_OPEN, Cells, shards_in_words
+from interp.activations.store import ActivationStore as Store
+from interp.activations.stores import merged, merged_parts, part_folder, parts_beside, stores_below, whole_folder
 from interp.errors import InputError
-from interp.store import KEPT_OPEN, Cells, shards_in_words
-from interp.store import ActivationStore as Store
-from interp.stores import merged, merged_parts, part_folder, parts_beside, stores_below, whole_folder
+from interp.work import files
 from tests.stored import WRITE_STEPS, contents, filled, plan_of, store_of
 
 ACTIVATIONS = torch.randn(2, 2, 7, 5, generator=torch.Generator().manual_seed(0))

@@ -15,15 +15,15 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyses.runs import load_result
-from interp.comparison import Comparison
+from analyses.parts.runs import load_result
 from interp.errors import InputError
-from interp.estimates import Estimates
-from interp.heatmap import Heatmap
-from interp.json_text import json_text
-from interp.matrix import Matrix
-from interp.results import Result
-from interp.tabular import csv_text, json_of, long_table, wide_table
+from interp.results.comparison import Comparison
+from interp.results.estimates import Estimates
+from interp.results.heatmap import Heatmap
+from interp.results.matrix import Matrix
+from interp.results.result import Result
+from interp.wording.json_text import json_text
+from interp.wording.tabular import csv_text, json_of, long_table, wide_table
 from tests.described_maps import map_of, random_map
 
 FIGURES = Path(__file__).parents[2] / "figures"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.text_pairs import aligned_tokens
+from interp.patching.text_pairs import aligned_tokens
 
 Tokens = tuple[int, ...]
 texts = st.lists(st.integers(0, 3), max_size=9).map(tuple)

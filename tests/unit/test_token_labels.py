@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
-from interp.token_labels import (
+from interp.models.token_labels import (
     escaped,
     is_seen,
     labels_of,

@@ -16,7 +16,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from interp.examples import Span, TokenizedText
-from interp.tokens import decoded_text, encoded_after, encoded_text
+from interp.models.tokens import decoded_text, encoded_after, encoded_text
 from tests.tiny_models import trained_tokenizer
 
 TEXTS = [

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from analyses.runs import load_result
-from interp.figure_list import paper_figures
-from interp.figure_metadata import figure_record
-from interp.figure_text import too_small, written_on
-from interp.files import sha256
-from interp.paper_figure import paper_figure
-from interp.paper_style import OWN_STYLE, paper_settings
+from analyses.parts.runs import load_result
+from interp.figures.figure_list import paper_figures
+from interp.figures.figure_metadata import figure_record
+from interp.figures.figure_text import too_small, written_on
+from interp.figures.paper_figure import paper_figure
+from interp.figures.paper_style import OWN_STYLE, paper_settings
+from interp.work.files import sha256
 
 FIGURES = Path(__file__).parents[2] / "figures"
 FILES = sorted(path for kind in ("pdf", "png", "svg") for path in FIGURES.rglob(f"[!.]*.{kind}"))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.errors import InputError
-from interp.training_text import (
+from interp.lenses.training_text import (
     FEWEST,
     TextSequence,
     answer_sequences,

@@ -11,21 +11,21 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from analyses import probing
-from analyses.asking import at_most
+from analyses.parts import probing
+from analyses.parts.asking import at_most
 from analyses.transfer import Config, in_words, require_unlike_names
-from interp.auc import auc_difference, auc_interval, refitting_factor
-from interp.cell_probe import NoValue, Probing
 from interp.errors import InputError
 from interp.examples import Question
-from interp.heatmap import Heatmap
-from interp.labels import NEVER, Split
-from interp.linear_probes import LinearProbes, fitted_probes, trained_on
-from interp.matrix import Matrix
-from interp.matrix_figure import matrix_figure
-from interp.plot import save_figure
-from interp.probe import best_cell, out_of_fold_scores, probe_map
-from interp.transfer import NoTransfer, Probed, transfer_matrices, transferred_map, transferred_scores
+from interp.figures.matrix_figure import matrix_figure
+from interp.figures.plot import save_figure
+from interp.probes.cell_probe import NoValue, Probing
+from interp.probes.labels import NEVER, Split
+from interp.probes.linear_probes import LinearProbes, fitted_probes, trained_on
+from interp.probes.probe_map import best_cell, out_of_fold_scores, probe_map
+from interp.probes.transfer import NoTransfer, Probed, transfer_matrices, transferred_map, transferred_scores
+from interp.results.heatmap import Heatmap
+from interp.results.matrix import Matrix
+from interp.statistics.auc import auc_difference, auc_interval, refitting_factor
 from tests.row_files import written
 from tests.stored import store_of
 

@@ -18,9 +18,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from interp.errors import InputError
-from interp.lenses import LogitLens
-from interp.model_sources import ModelSource
-from interp.tuned_lens import TunedLens, lens_of, named_lens
+from interp.lenses.lens import LogitLens
+from interp.lenses.tuned_lens import TunedLens, lens_of, named_lens
+from interp.models.model_sources import ModelSource
 from tests.respondents import Mute
 
 N_LAYERS, D_MODEL = 4, 3

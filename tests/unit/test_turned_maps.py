@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from interp.map_agreement import correlation_interval, of_columns, spearman
-from interp.turned_maps import Turned
+from interp.comparisons.map_agreement import correlation_interval, of_columns, spearman
+from interp.comparisons.turned_maps import Turned
 
 
 def turned(*noises: float, draws: int = 40) -> Turned:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.two_way import two_way
+from interp.statistics.two_way import two_way
 
 
 def table_of(seed: int, shape: tuple[int, int], missing: float = 0.0) -> np.ndarray:

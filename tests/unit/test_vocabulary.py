@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.examples import Span
-from interp.vocabulary import Vocabulary, fold, whole_words
+from interp.questions.vocabulary import Vocabulary, fold, whole_words
 
 COUNTRIES = Vocabulary(
     {

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyses.runs import load_result
-from interp.description import description_of
-from interp.estimates import Estimates
-from interp.heatmap import Heatmap
-from interp.list_description import list_description_of
-from interp.list_wording import list_sentences
+from analyses.parts.runs import load_result
 from interp.number_words import correlation, number, of_all, percent, rounded
-from interp.scales import Scale
-from interp.wording import LENGTHS, TRENDS, sentences
+from interp.results.estimates import Estimates
+from interp.results.heatmap import Heatmap
+from interp.results.scales import Scale
+from interp.wording.heatmap_description import description_of
+from interp.wording.heatmap_wording import LENGTHS, TRENDS, sentences
+from interp.wording.list_description import list_description_of
+from interp.wording.list_wording import list_sentences
 from tests.described_maps import map_of, random_map
 
 FIGURES = Path(__file__).parents[2] / "figures"
