@@ -31,6 +31,7 @@ ANALYSES = (
     "select",
     "compare",
     "figures",
+    "report",
     "describe",
     "export",
     "provenance",

@@ -6,11 +6,11 @@ choice                gives
 ``greedy``            the answer that was decoded greedily, which is none of the samples
 ``random``            any of the samples
 ``random answering``  any of the samples that have an exact answer, or any at all if none has
-``majority``          one of the largest cluster of samples with an exact answer
-(`interp.probes.error_types.cluster_of`) ``name``              the sample whose name, of all that it names, is most
-likely correct: a control ``probe``             the sample that the probe calls most likely correct ``oracle``
-a correct sample, if there is one ====================
-=================================================================================================
+``majority``          one of the largest cluster of samples with an exact answer (`error_types.cluster_of`)
+``name``              the sample whose name, of all that it names, is most likely correct: a control
+``probe``             the sample that the probe calls most likely correct
+``oracle``            a correct sample, if there is one
+====================  =================================================================================================
 
 (Orgad et al. 2024, arXiv 2410.02707, section 6; github.com/technion-cs-nlp/LLMsKnow, ``src/probe_choose_answer.py``.)
 What is left to chance is not drawn: ties, and random choices, count with their expected value. Samples without an exact

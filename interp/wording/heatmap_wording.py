@@ -8,9 +8,8 @@ strongest, weakest      of at least two columns, the one with the highest and th
                         it and the nearest to it); see `interp.wording.result_facts.strength_of` and
                         `interp.wording.heatmap_description.Means`
 highest, lowest         the cell with the largest and the smallest value
-within its interval     of that cell's 95 % interval (without intervals: within `interp.wording.result_facts.MARGIN` of
-the
-                        range of all values); a column's cells are told as runs of layers
+within its interval     of that cell's 95 % interval (without intervals: within `interp.wording.result_facts.MARGIN`
+                        of the range of all values); a column's cells are told as runs of layers
 rises, falls, peaks,    a column, by Spearman's rank correlation with the layer and by its intervals; the definitions
 dips, is flat           are in `interp.statistics.depth_trends`
 explain                 shares of the variance over cells, by least squares (`interp.statistics.two_way`)

@@ -33,7 +33,7 @@ OWN = {
 }
 COMMANDS = (
     *("answers", "capture", "activation", "attribution", "probe", "lens", "patch", "tune", "baselines", "ccs"),
-    *("transfer", "error-types", "select", "compare", "describe", "export", "provenance", "figures"),
+    *("transfer", "error-types", "select", "compare", "describe", "export", "report", "provenance", "figures"),
 )
 RESULTS = Path("figures")
 BELOW_ITS_BOX = "For full helptext"

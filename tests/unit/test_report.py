@@ -1,0 +1,181 @@
+"""Reports: pages that need no other file, with every value of their results."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
+
+from analyses.cli import main
+from analyses.parts.runs import load_result
+from interp.figures.cell_colours import cell_colours
+from interp.number_words import number, with_interval
+from interp.report import Section, report_page, values_html
+from interp.results.heatmap import Heatmap
+from interp.results.result import Result
+from tests.described_maps import map_of, random_map
+
+FIGURES = Path(__file__).parents[2] / "figures"
+CITIES = FIGURES / "smollm2-135m" / "cities"
+VOID = {"meta", "img", "br"}
+
+
+class Page(HTMLParser):
+    """A page read as a browser would, which must close what it opens: its cells, texts and pictures."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.cells: list[tuple[dict[str, str | None], str]] = []
+        self.attributes: list[tuple[str, dict[str, str | None]]] = []
+        self.headings: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
+        self.attributes.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "td":
+            self.cells.append((dict(attrs), ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self.open and self.open[-1] == "h2":
+            self.headings.append(data)
+        if self.open and self.open[-1] == "td":
+            attributes, text = self.cells[-1]
+            self.cells[-1] = attributes, text + data
+
+    def of(self, tag: str, name: str) -> list[str | None]:
+        """An attribute of every element of a kind."""
+        return [attributes.get(name) for each, attributes in self.attributes if each == tag]
+
+
+def section_of(result: Result, heading: str = "map", sentence: str = "A map.") -> Section:
+    return Section(heading, result, b"picture", [sentence, "More."], ["result  somewhere"])
+
+
+def grid_of(result: Result) -> list[tuple[dict[str, str | None], str]]:
+    return Page(values_html(section_of(result))).cells[1:]
+
+
+@given(st.integers(0, 10_000))
+def test_every_cell_says_its_value_interval_and_n_or_why_it_has_none(seed: int) -> None:
+    heatmap = random_map(seed)
+    cells = iter(grid_of(heatmap))
+    for row, layer in enumerate(heatmap.layers):
+        for column, name in enumerate(heatmap.positions):
+            attributes, text = next(cells)
+            cell = heatmap.data.isel(layer=row, position=column)
+            value, low, high = (float(cell[each]) for each in ("value", "low", "high"))
+            n = f", n = {int(cell['n']):,}" if int(cell["n"]) else ""
+            if np.isnan(value):
+                assert (attributes["class"], text) == ("missing", "")
+                assert attributes["title"] == f"layer {layer}, {name}: {heatmap.reasons[row, column]}{n}"
+            else:
+                assert text == number(value)
+                assert attributes["title"] == f"layer {layer}, {name}: {with_interval(value, low, high)}{n}"
+    assert next(cells, None) is None
+
+
+def test_cells_have_the_colours_of_the_figure_and_ink_that_is_read_on_them() -> None:
+    heatmap = map_of(np.array([[0.5, 1.0], [0.7, np.nan]]), names=["a", "b"])
+    looks = [attributes.get("style") for attributes, _ in grid_of(heatmap)]
+    assert looks[3] is None
+    for look, colour in zip(looks[:3], cell_colours(heatmap).reshape(-1, 3), strict=False):
+        paper, ink = re.fullmatch("background:(#.{6});color:(#.{6})", str(look)).groups()  # type: ignore[union-attr]
+        np.testing.assert_allclose(to_rgb(paper), colour, atol=0.5 / 255)
+        assert ink == ("#000000" if sum(to_rgb(paper)) > 1.5 else "#ffffff")
+
+
+def test_marked_cells_are_those_of_the_map() -> None:
+    heatmap = Heatmap.load(CITIES / "probe.nc")
+    marked = [attributes.get("class") == "marked" for attributes, _ in grid_of(heatmap)]
+    assert marked == heatmap.data["marked"].values.astype(bool).ravel().tolist()
+    assert {True, False} == set(marked)
+
+
+def test_names_and_sentences_are_shown_as_they_stand() -> None:
+    heatmap = map_of(np.array([[0.6, 0.7]]), names=["<s>", '"&quot;'])
+    section = section_of(heatmap, "a & <b>", 'It says "<i>".')
+    page = Page(report_page("<script>", [section, section]))
+    assert page.headings == ["a & <b>"] * 2
+    assert page.text.strip().startswith("<script>")
+    assert page.of("img", "alt") == ['It says "<i>".'] * 2
+    titles = [str(title).split(":")[0] for title in page.of("td", "title") if title]
+    assert titles == ["layer 0, <s>", 'layer 0, "&quot;'] * 2
+    assert "script" not in {tag for tag, _ in page.attributes}
+    assert page.of("a", "href") == [f"#{place}" for place in page.of("section", "id")]
+
+
+def test_a_page_of_all_kinds_of_results_fetches_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["probe", "baselines", "compare-probe-lens-answer-rank-first300-patch-led"]
+    paths = [*(CITIES / f"{name}.nc" for name in names), CITIES.parent / "transfer" / "transfer.nc"]
+    out = tmp_path / "made" / "page.html"
+    command = ["report", *map(str, paths), "--out", str(out), "--title", "Cities"]
+    assert main(command) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    html = out.read_text("utf-8")
+    page = Page(html)
+    assert page.of("html", "lang") == ["en"]
+    assert page.headings == [*(f"cities/{name}" for name in names), "transfer/transfer"]
+    assert not {"script", "link", "iframe"} & {tag for tag, _ in page.attributes}
+    assert all(str(source).startswith("data:image/png;base64,") for source in page.of("img", "src"))
+    assert "http" not in re.sub(r'src="[^"]*"', "", html)
+    pictures = [base64.b64decode(str(source).partition(",")[2]) for source in page.of("img", "src")]
+    assert pictures[0] == (CITIES / "probe.png").read_bytes()
+    for path in paths:
+        assert f"result       {path}" in page.text
+    baselines = load_result(CITIES / "baselines.nc")
+    shown = [text for _, text in page.cells]
+    for value, low, high in zip(*(baselines.data[each].values for each in ("value", "low", "high")), strict=True):
+        assert with_interval(value, low, high) in shown
+    assert "Spearman, all cells" in page.text
+
+
+def test_published_maps_have_no_n_and_no_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "published.csv").write_text("layer,a\n0,.5\n1,.75\n")
+    assert main(["report", str(tmp_path / "published.csv"), "--out", str(tmp_path / "page.html")]) == 0
+    page = Page((tmp_path / "page.html").read_text("utf-8"))
+    assert [title for title in page.of("td", "title") if title] == ["layer 0, a: .500", "layer 1, a: .750"]
+    assert "command      not recorded" in page.text
+    capsys.readouterr()
+
+
+def test_a_folder_stands_for_its_results_once_and_gives_the_same_page_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("b", "a"):
+        map_of(np.array([[0.6, 0.7]]), names=["x", "y"]).save(tmp_path / "of" / f"{name}.nc")
+    out = tmp_path / "page.html"
+    command = ["report", str(tmp_path / "of" / "b.nc"), str(tmp_path / "of"), "--out", str(out)]
+    assert main(command) == 0
+    html = out.read_text("utf-8")
+    assert Page(html).headings == ["b", "a"]
+    assert main(command) == 0
+    assert out.read_text("utf-8") == html
+    capsys.readouterr()
+
+
+def test_a_folder_without_results_and_what_is_none_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "page.html"
+    for path, said in ((tmp_path, "no .nc file below"), (tmp_path / "gone.nc", "no heatmap at"), (out, "no heatmap")):
+        assert main(["report", str(path), "--out", str(out)]) == 2
+        assert said in capsys.readouterr().err.splitlines()[-1]
+        assert not out.exists()
