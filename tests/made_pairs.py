@@ -10,13 +10,13 @@ import numpy as np
 
 from interp.examples import Answer, Question, Span, TokenizedText
 from interp.models.hooked_model import HookedModel
-from interp.patching import pair_patching
+from interp.patching import pair_patching, readouts
 from interp.patching.interventions import Intervention
 from interp.patching.pair_runs import Candidate, candidate_of
 from interp.patching.pairs import Pair
 from interp.patching.patched_pairs import PatchedPairs
 from interp.patching.patched_parts import PatchedParts
-from interp.patching.patches import readouts, units_of
+from interp.patching.patches import units_of
 from interp.positions import position_table
 
 BEGINNING, MIDDLE = (30, 31, 32), (40, 41)

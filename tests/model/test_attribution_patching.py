@@ -14,8 +14,9 @@ from interp.errors import InputError
 from interp.models.hooked_model import HookedModel
 from interp.models.output_path import output_logits
 from interp.models.sites import SITES, hook_names
+from interp.patching import gradient_passes
 from interp.patching.attribution_patching import attributed_effects
-from interp.patching.patches import Job, Run, Target, Unit, gradient_passes, units_of
+from interp.patching.patches import Job, Run, Target, Unit, units_of
 from interp.patching.recordings import Recording, recorded
 from interp.patching.sweep import patched_readings
 from interp.patching.sweep_choice import takes_wavefronts

@@ -18,8 +18,9 @@ from transformers import PreTrainedTokenizerFast
 
 from interp.activations.batch_activations import batch_activations
 from interp.errors import InputError
+from interp.lenses import lens_training
 from interp.lenses.least_squares_lens import least_squares_lens
-from interp.lenses.lens import LogitLens, lens_training
+from interp.lenses.lens import LogitLens
 from interp.lenses.lens_divergence import TextStreams, divergences, gradients
 from interp.lenses.lens_training import BEFORE, IDENTITY, Schedule, Trained, sequence_divergences, trained_lens
 from interp.lenses.training_text import TextSequence, TrainingText, answer_sequences, n_counted, training_text

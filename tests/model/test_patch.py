@@ -18,14 +18,14 @@ from interp.errors import InputError
 from interp.examples import Answer, Span, TokenizedText
 from interp.models.hooked_model import HookedModel
 from interp.models.sites import HOOKS, hook_names
-from interp.patching import pair_patching, patches
+from interp.patching import pair_patching, patcher, patches, readouts
 from interp.patching.attribution_patching import attributed_effects
 from interp.patching.interventions import Intervention
 from interp.patching.pair_runs import Noise as RunNoise
 from interp.patching.pair_runs import Side, recorded_sides, trials_of
 from interp.patching.pairs import Pair
 from interp.patching.patched_pairs import NoValue, PatchedPairs, heads_as_columns
-from interp.patching.patches import Job, Run, Target, patcher, readouts, units_of
+from interp.patching.patches import Job, Run, Target, units_of
 from interp.patching.recordings import recorded
 from interp.patching.text_pairs import text_pair
 from tests.made_pairs import (

@@ -18,7 +18,8 @@ from analyses import cli
 from analyses.parts import patch_texts, patching
 from analyses.parts.runs import prompt_name
 from interp.errors import InputError
-from interp.models.hooked_model import load_model, output_path
+from interp.models import output_path
+from interp.models.hooked_model import load_model
 from interp.models.model_sources import ModelSource
 from interp.patching.pair_runs import READINGS
 from interp.patching.patch_files import load_patched

@@ -20,8 +20,8 @@ from interp.errors import InputError
 from interp.models.hooked_model import HookedModel, load_model
 from interp.models.model_sources import ModelSource
 from interp.models.output_path import TOLERANCES
-from interp.patching import patches
-from interp.patching.patches import Job, Readings, Run, Unit, _divergence, readings_of, sweep, sweep_choice
+from interp.patching import patches, sweep, sweep_choice
+from interp.patching.patches import Job, Readings, Run, Unit, _divergence, readings_of
 from interp.patching.sweep import patched_readings
 from interp.patching.sweep_choice import takes_wavefronts, why_plain
 from interp.patching.wavefront import wavefront

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from interp.models.hooked_model import HookedModel, takes_prefixes
-from interp.patching import patches
-from interp.patching.patches import Run, recordings
+from interp.patching import patches, recordings
+from interp.patching.patches import Run
 from interp.patching.recordings import Recording, recorded
 from tests.patched_runs import assert_near, noise, read_at, tokens_of
 from tests.tiny_models import WINDOW
