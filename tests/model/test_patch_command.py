@@ -21,10 +21,11 @@ from interp.errors import InputError
 from interp.models import output_path
 from interp.models.hooked_model import load_model
 from interp.models.model_sources import ModelSource
+from interp.patching.pair_patching import patched_pairs
 from interp.patching.pair_runs import READINGS
 from interp.patching.patch_files import load_patched
 from interp.patching.patch_map import MIN_PAIRS
-from interp.patching.patched_pairs import PatchedPairs, patched_pairs
+from interp.patching.patched_pairs import PatchedPairs
 from interp.patching.patcher import Patcher
 from interp.results.example_values import ExampleValues
 from interp.results.heatmap import Heatmap
