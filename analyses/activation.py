@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING
 from analyses.parts import asking, capturing
 from analyses.parts.capturing import DEFAULT_SITE
 from analyses.parts.command import execute
-from analyses.parts.runs import provenance, publish, require_publishable, reusable, run_folder, table_of_values
+from analyses.parts.runs import provenance, publish, require_publishable, reusable, table_of_values
 
 if TYPE_CHECKING:
-    from interp.models.model_sources import ModelSource
-    from interp.questions.question_set import QuestionSet
     from interp.results.heatmap import Heatmap
 
 
@@ -43,21 +41,19 @@ def run(config: Config) -> None:
     from interp.activations.activation_map import QUANTITIES
 
     capturing.require_usable(config)
-    questions = asking.questions_of(config)
-    source = asking.source_of(config)
-    settings = capturing.settings_of(config) | {"site": config.site}
-    identity = asking.identity_of(config, source, questions) | settings
+    setting = asking.setting_of(config)
+    identity = asking.identity_of(setting) | capturing.settings_of(config) | {"site": config.site}
 
     variants = capturing.variants_of(config, config.site)
-    work = run_folder(config.runs / source.name / questions.name, "-".join(["activation", *variants]), identity)
+    work = setting.work("-".join(["activation", *variants]), identity)
     names: dict[str, str] = {quantity: "-".join(["activation", quantity, *variants]) + ".nc" for quantity in QUANTITIES}
-    published = {quantity: config.figures / source.name / questions.name / name for quantity, name in names.items()}
+    published = {quantity: config.figures / setting.place / name for quantity, name in names.items()}
     for path in published.values():
         require_publishable(path, identity, overwrite=config.overwrite)
     found = {quantity: reusable(work / name, identity) for quantity, name in names.items()}
     maps = {quantity: heatmap for quantity, heatmap in found.items() if heatmap is not None}
     if len(maps) < len(names):
-        maps = measured_maps(config, source, questions)
+        maps = measured_maps(setting)
         for quantity, heatmap in maps.items():
             heatmap.with_attributes(provenance(identity)).save(work / names[quantity])
     for quantity, heatmap in maps.items():
@@ -65,16 +61,16 @@ def run(config: Config) -> None:
         print(table_of_values(heatmap), end="\n\n")
 
 
-def measured_maps(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Heatmap]:
+def measured_maps(setting: asking.Setting[Config]) -> dict[str, Heatmap]:
     """The maps of this configuration, by quantity."""
     from interp.activations.activation_map import activation_maps
     from interp.positions import resolved_mask
 
-    model = asking.once_loaded(config, source)
-    captured = capturing.captured(config, source, questions, model, [config.site])
-    store = captured.stores[config.site]
-    maps = activation_maps(store, resolved_mask(captured.table), site=config.site)
-    record = capturing.record_of(config, source, questions, captured.answers, captured.table, store)
+    site = setting.config.site
+    captured = capturing.captured(setting, [site])
+    store = captured.stores[site]
+    maps = activation_maps(store, resolved_mask(captured.table), site=site)
+    record = capturing.record_of(setting, captured.answers, captured.table, store)
     return {quantity: heatmap.with_attributes(record) for quantity, heatmap in maps.items()}
 
 

@@ -36,14 +36,12 @@ def run(config: Config) -> None:
     drawn = Sampling(config.temperature, config.seed)
     if config.temperature != Config.temperature and not config.samples:
         raise InputError("--temperature is of --samples; leave it out, or give that")
-    questions = asking.questions_of(config)
-    source = asking.source_of(config)
-    model = asking.once_loaded(config, source)
-    answers, folder = asking.answers_of(config, source, questions, model)
-    for label, count in summary(answers, questions).items():
+    setting = asking.setting_of(config)
+    answers, folder = asking.answers_of(setting)
+    for label, count in summary(answers, setting.questions).items():
         print(f"{count:6d}  {label}")
     print(folder / "answers.parquet")
-    for path in sampling.sample_files(config, source, questions, model, drawn, n=config.samples):
+    for path in sampling.sample_files(setting, drawn, n=config.samples):
         print(path)
 
 

@@ -26,7 +26,6 @@ from analyses.parts.runs import (
     publish,
     require_publishable,
     reusable,
-    run_folder,
     table_of_values,
 )
 from interp.errors import InputError
@@ -35,7 +34,6 @@ from interp.work.files import sha256, write_netcdf
 if TYPE_CHECKING:
     from interp.models.model_sources import ModelSource
     from interp.probes.linear_probes import LinearProbes
-    from interp.questions.question_set import QuestionSet
     from interp.results.heatmap import Heatmap
 
 SCORES = "scores.nc"
@@ -62,19 +60,19 @@ def run(config: Config) -> None:
     require_of_errors(config, probes)
     config = with_cells_of(config, probes)
     capturing.require_usable(config)
-    questions, source = asking.questions_of(config), asking.source_of(config)
-    require_same_model(config, source, probes)
+    setting = asking.setting_of(config)
+    require_same_model(config, setting.source, probes)
     trained_on = str(probes.record["identity"]["dataset"])
-    identity = asking.identity_of(config, source, questions) | capturing.settings_of(config)
+    identity = asking.identity_of(setting) | capturing.settings_of(config)
     identity |= {"probes": sha256(config.probes), "trained_on": trained_on}
     identity |= procedures.REFITS
     name = f"probe-from-{trained_on}"
-    work = run_folder(config.runs / source.name / questions.name, name, identity)
-    published = config.figures / source.name / questions.name / f"{name}.nc"
+    work = setting.work(name, identity)
+    published = config.figures / setting.place / f"{name}.nc"
     require_publishable(published, identity, overwrite=config.overwrite)
     heatmap = reusable(work / "probe.nc", identity)
     if heatmap is None or not (work / SCORES).is_file():
-        heatmap = applied(config, source, questions, probes, work).with_attributes(provenance(identity))
+        heatmap = applied(setting, probes, work).with_attributes(provenance(identity))
         heatmap.save(work / "probe.nc")
     print(work / SCORES)
     if bool(heatmap.data["value"].isnull().all()):
@@ -115,7 +113,7 @@ def require_same_model(config: Config, source: ModelSource, probes: LinearProbes
         raise InputError(f"{config.probes} has probes of another model ({told}); give that model, or other probes")
 
 
-def applied(config: Config, source: ModelSource, questions: QuestionSet, probes: LinearProbes, work: Path) -> Heatmap:
+def applied(setting: asking.Setting[Config], probes: LinearProbes, work: Path) -> Heatmap:
     """The map of AUCs over the judged answers; the scores of all answers are left in `work`."""
     import numpy as np
     import xarray as xr
@@ -124,15 +122,14 @@ def applied(config: Config, source: ModelSource, questions: QuestionSet, probes:
     from interp.probes.transfer import transferred_map
     from interp.statistics.groups import numbered
 
-    model = asking.once_loaded(config, source)
     site = str(probes.record["identity"]["site"])
-    captured = capturing.captured(config, source, questions, model, [site])
+    captured = capturing.captured(setting, [site])
     answers = captured.answers
     store, mask = captured.of(site, range(len(answers))), resolved_mask(captured.table)
     wrong = np.array([answer.correct is False for answer in answers], dtype=bool)
     judged = np.array([answer.correct is not None for answer in answers], dtype=bool)
     group = numbered([answer.question.group for answer in answers])
-    used = probes.for_questions({answer.question.id: answer.question for answer in answers}, questions.name)
+    used = probes.for_questions({answer.question.id: answer.question for answer in answers}, setting.questions.name)
     heatmap, scores = transferred_map(used, store, mask, wrong, group, judged=judged)
     of_examples = xr.Dataset(
         {
@@ -144,7 +141,7 @@ def applied(config: Config, source: ModelSource, questions: QuestionSet, probes:
         attrs={"score": f"log-odds of being wrong, by probes of {probes.record['identity']['dataset']}"},
     )
     write_netcdf(work / SCORES, of_examples)
-    record = capturing.record_of(config, source, questions, answers, captured.table, captured.stores[site])
+    record = capturing.record_of(setting, answers, captured.table, captured.stores[site])
     return heatmap.with_attributes(record | {"variant": f"probes trained on {probes.record['identity']['dataset']}"})
 
 

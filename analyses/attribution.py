@@ -25,7 +25,6 @@ from analyses.parts.runs import (
     publish,
     require_publishable,
     reusable,
-    run_folder,
     value_in_words,
 )
 from interp.errors import InputError
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from interp.lenses.direct_attribution import Contributions
     from interp.lenses.logit_contrasts import Contrasts
     from interp.models.hooked_model import HookedModel
-    from interp.models.model_sources import ModelSource
-    from interp.questions.question_set import QuestionSet
     from interp.results.heatmap import Heatmap
 
 SITES_OF_MAPS = {"attn": "attn_out", "mlp": "mlp_out"}
@@ -68,21 +65,20 @@ class Config(capturing.Config):
 def run(config: Config) -> None:
     """Answer, capture, attribute, draw."""
     require_usable(config)
-    questions = asking.questions_of(config)
-    source = asking.source_of(config)
+    setting = asking.setting_of(config)
     settings = capturing.settings_of(config) | {"foil": config.foil, "bootstraps": config.bootstraps}
-    identity = asking.identity_of(config, source, questions) | settings
+    identity = asking.identity_of(setting) | settings
 
     variants = [*([config.foil] if config.foil != "mean" else []), *capturing.variants_of(config, DEFAULT_SITE)]
-    work = run_folder(config.runs / source.name / questions.name, "-".join(["attribution", *variants]), identity)
+    work = setting.work("-".join(["attribution", *variants]), identity)
     names = {writer: "-".join(["attribution", writer, *variants]) + ".nc" for writer in SITES_OF_MAPS}
-    published = {writer: config.figures / source.name / questions.name / name for writer, name in names.items()}
+    published = {writer: config.figures / setting.place / name for writer, name in names.items()}
     for path in published.values():
         require_publishable(path, identity, overwrite=config.overwrite)
     found = {writer: reusable(work / name, identity) for writer, name in names.items()}
     maps = {writer: heatmap for writer, heatmap in found.items() if heatmap is not None}
     if len(maps) < len(names):
-        maps = measured_maps(config, source, questions)
+        maps = measured_maps(setting)
         for writer, heatmap in maps.items():
             heatmap.with_attributes(provenance(identity)).save(work / names[writer])
     for writer, name in names.items():
@@ -98,7 +94,7 @@ def require_usable(config: Config) -> None:
         raise InputError("the parts of a logit difference are of all layers; leave --layers out")
 
 
-def measured_maps(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Heatmap]:
+def measured_maps(setting: asking.Setting[Config]) -> dict[str, Heatmap]:
     """The maps of this configuration, by what writes."""
     from interp.answers.answers import summary
     from interp.lenses.attribution_map import attribution_maps
@@ -106,13 +102,13 @@ def measured_maps(config: Config, source: ModelSource, questions: QuestionSet) -
     from interp.positions import resolved_mask
     from interp.statistics.groups import numbered
 
-    model = asking.once_loaded(config, source)
-    captured = capturing.captured(config, source, questions, model, list(SITES))
-    contrasts = contrasts_of(config, model(), captured.answers)
+    config = setting.config
+    captured = capturing.captured(setting, list(SITES))
+    contrasts = contrasts_of(config, setting.model(), captured.answers)
     table = captured.table.isel(example=list(contrasts.rows))
     groups = [captured.answers[row].question.group for row in contrasts.rows]
     maps = attribution_maps(
-        contributions_of(model(), captured, contrasts),
+        contributions_of(setting.model(), captured, contrasts),
         resolved_mask(table),
         numbered(groups),
         positions=capturing.positions_of(config),
@@ -120,10 +116,10 @@ def measured_maps(config: Config, source: ModelSource, questions: QuestionSet) -
         draws=config.bootstraps,
         seed=config.seed,
     )
-    counts = summary(captured.answers, questions) | {"attributed": len(contrasts.rows)}
+    counts = summary(captured.answers, setting.questions) | {"attributed": len(contrasts.rows)}
     counts |= {f"not attributed: {why}": n for why, n in sorted(contrasts.dropped.items())}
     records = {
-        writer: capturing.record_of(config, source, questions, captured.answers, table, captured.stores[site])
+        writer: capturing.record_of(setting, captured.answers, table, captured.stores[site])
         for writer, site in SITES_OF_MAPS.items()
     }
     return {

@@ -26,7 +26,6 @@ from analyses.parts.runs import (
     publish,
     require_publishable,
     reusable_result,
-    run_folder,
     value_in_words,
 )
 
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 
     from interp.examples import Answer
     from interp.models.hooked_model import HookedModel
-    from interp.models.model_sources import ModelSource
-    from interp.questions.question_set import QuestionSet
     from interp.results.estimates import Estimates
 
 
@@ -58,30 +55,30 @@ def run(config: Config) -> None:
     from interp.results.estimates import Estimates
 
     asking.require_usable(config)
-    questions, source = asking.questions_of(config), asking.source_of(config)
-    identity = identity_of(config, source, questions, p_true=config.p_true)
-    work, folder = work_folder(config, source, questions, identity), config.figures / source.name / questions.name
+    setting = asking.setting_of(config)
+    identity = identity_of(setting, p_true=config.p_true)
+    work, folder = work_folder(setting, identity), config.figures / setting.place
     require_publishable(folder / "baselines.nc", identity, overwrite=config.overwrite)
     estimates = reusable_result(Estimates, work / "baselines.nc", identity)
     if estimates is None:
-        made = measured(config, source, questions, work)
+        made = measured(setting, work)
         estimates = made.with_attributes(provenance(identity) | {"beside": "probe.nc"})
         estimates.save(work / "baselines.nc")
     print(*publish(work / "baselines.nc", folder / "baselines.nc", overwrite=config.overwrite), sep="\n")
     print(in_words(estimates))
 
 
-def identity_of(config: asking.Config, source: ModelSource, questions: QuestionSet, *, p_true: bool) -> dict[str, Any]:
+def identity_of(setting: asking.Setting[asking.Config], *, p_true: bool) -> dict[str, Any]:
     """All that decides the baselines."""
-    return asking.identity_of(config, source, questions) | {"p_true": p_true}
+    return asking.identity_of(setting) | {"p_true": p_true}
 
 
-def work_folder(config: asking.Config, source: ModelSource, questions: QuestionSet, identity: Identity) -> Path:
+def work_folder(setting: asking.Setting[asking.Config], identity: Identity) -> Path:
     """Where what is computed for them is kept."""
-    return run_folder(config.runs / source.name / questions.name, "baselines", identity)
+    return setting.work("baselines", identity)
 
 
-def measured(config: Config, source: ModelSource, questions: QuestionSet, work: Path) -> Estimates:
+def measured(setting: asking.Setting[Config], work: Path) -> Estimates:
     """The baselines of this configuration; every finished part is on disk in `work`."""
     import numpy as np
 
@@ -89,14 +86,14 @@ def measured(config: Config, source: ModelSource, questions: QuestionSet, work: 
     from interp.probes.baselines import baseline_estimates
     from interp.statistics.groups import numbered
 
-    model = asking.once_loaded(config, source)
-    answers, _ = asking.answers_of(config, source, questions, model)
+    questions = setting.questions
+    answers, _ = asking.answers_of(setting)
     judged = [answer for answer in answers if answer.correct is not None]
     wrong = np.array([answer.correct is False for answer in judged], dtype=bool)
     group = numbered([answer.question.group for answer in judged])
-    scores = baseline_scores(judged, model, work, p_true=config.p_true)
+    scores = baseline_scores(judged, setting.model, work, p_true=setting.config.p_true)
     estimates = baseline_estimates(scores, wrong, group)
-    record = asking.record_of(config, source)
+    record = asking.record_of(setting.config, setting.source)
     record |= {"dataset": questions.name, "credit": questions.credit}
     return estimates.with_attributes(record | {"counts": json.dumps(summary(answers, questions))})
 

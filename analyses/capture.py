@@ -37,11 +37,8 @@ def run(config: Config) -> None:
     capturing.require_usable(config)
     if config.share is not None:
         parse_share(config.share)
-    questions = asking.questions_of(config)
-    source = asking.source_of(config)
-    model = asking.once_loaded(config, source)
-    sites = asking.listed(config.sites)
-    captured = capturing.captured(config, source, questions, model, sites, share=config.share)
+    setting = asking.setting_of(config)
+    captured = capturing.captured(setting, asking.listed(config.sites), share=config.share)
     for store in captured.stores.values():
         print(store.folder)
 

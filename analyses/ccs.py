@@ -28,7 +28,6 @@ from analyses.parts.runs import (
     publish,
     require_publishable,
     reusable,
-    run_folder,
     table_of_values,
     value_in_words,
 )
@@ -38,12 +37,10 @@ from interp.work.files import make_folder
 if TYPE_CHECKING:
     from interp.examples import Answer
     from interp.models.hooked_model import HookedModel
-    from interp.models.model_sources import ModelSource
     from interp.patching.patches import Run
     from interp.probes.contrast_pairs import ContrastPair
     from interp.probes.contrast_probes import ContrastCells
     from interp.probes.labels import Labels
-    from interp.questions.question_set import QuestionSet
     from interp.results.heatmap import Heatmap
 
 SETTINGS = ("site", "group", "folds", "seeds", "starts", "directions")
@@ -80,16 +77,16 @@ class Config(capturing.Config):
 def run(config: Config) -> None:
     """Answer, ask for a verdict, capture, fit, draw."""
     require_usable(config)
-    questions, source = asking.questions_of(config), asking.source_of(config)
+    setting = asking.setting_of(config)
     settings = {name: getattr(config, name) for name in SETTINGS}
-    identity = asking.identity_of(config, source, questions) | capturing.settings_of(config) | settings | procedures.CCS
+    identity = asking.identity_of(setting) | capturing.settings_of(config) | settings | procedures.CCS
     name = "-".join(["ccs", *variants_of(config)])
-    work = run_folder(config.runs / source.name / questions.name, name, identity)
-    published = config.figures / source.name / questions.name / f"{name}.nc"
+    work = setting.work(name, identity)
+    published = config.figures / setting.place / f"{name}.nc"
     require_publishable(published, identity, overwrite=config.overwrite)
     heatmap = reusable(work / "ccs.nc", identity)
     if heatmap is None:
-        heatmap = measured_map(config, source, questions, work).with_attributes(provenance(identity))
+        heatmap = measured_map(setting, work).with_attributes(provenance(identity))
         heatmap.save(work / "ccs.nc")
     print(*publish(work / "ccs.nc", published, overwrite=config.overwrite), sep="\n")
     print(in_words(heatmap))
@@ -107,21 +104,21 @@ def variants_of(config: Config) -> list[str]:
     return by_answer + capturing.variants_of(config, config.site)
 
 
-def measured_map(config: Config, source: ModelSource, questions: QuestionSet, work: Path) -> Heatmap:
+def measured_map(setting: asking.Setting[Config], work: Path) -> Heatmap:
     """The map of this configuration; every finished part is on disk."""
     from interp.answers.answers import answer_ends
     from interp.probes.contrast_map import contrast_map
     from interp.probes.contrast_pairs import contrast_pairs
     from interp.probes.contrast_probes import Contrasting, contrast_scores
 
-    model = asking.once_loaded(config, source)
-    answers, _ = asking.answers_of(config, source, questions, model)
+    config, model = setting.config, setting.model
+    answers, _ = asking.answers_of(setting)
     judged = [answer for answer in answers if answer.correct is not None]
     labels = labels_of(config, judged)
-    style = asking.prompting_of(config, questions).style_for(model().tokenizer)
+    style = asking.prompting_of(config, setting.questions).style_for(model().tokenizer)
     pairs = contrast_pairs(model().tokenizer, judged, answer_ends(model(), style), style)
     verdict = own_verdict(labels, model, [pair.asked for pair in pairs], work)
-    cells, record = contrasted(config, source, questions, model, answers, pairs)
+    cells, record = contrasted(setting, answers, pairs)
     contrasting = Contrasting(config.starts, config.directions, config.seed)
     scores = contrast_scores(cells, labels, contrasting, parts=make_folder(work))
     told = verdict | {"variant": variant_in_words(config, verdict)}
@@ -145,23 +142,18 @@ def labels_of(config: Config, judged: Sequence[Answer]) -> Labels:
 
 
 def contrasted(
-    config: Config,
-    source: ModelSource,
-    questions: QuestionSet,
-    model: Callable[[], HookedModel],
-    answers: Sequence[Answer],
-    pairs: Sequence[ContrastPair],
+    setting: asking.Setting[Config], answers: Sequence[Answer], pairs: Sequence[ContrastPair]
 ) -> tuple[ContrastCells, dict[str, str]]:
     """The activations at the end of both halves of each pair, and the attributes of a map of them."""
     from interp.probes.contrast_probes import ContrastCells
 
     captured = [
-        capturing.captured_at(config, source, questions, model, [config.site], half)
+        capturing.captured_at(setting, [setting.config.site], half)
         for half in ([pair.yes for pair in pairs], [pair.no for pair in pairs])
     ]
-    store = captured[0].stores[config.site]
-    record = capturing.record_of(config, source, questions, answers, captured[0].table, store)
-    return ContrastCells(*(half.stores[config.site] for half in captured)), record
+    store = captured[0].stores[setting.config.site]
+    record = capturing.record_of(setting, answers, captured[0].table, store)
+    return ContrastCells(*(half.stores[setting.config.site] for half in captured)), record
 
 
 def own_verdict(

@@ -58,7 +58,7 @@ def _row(config: Config, source: ModelSource, model: Callable[[], HookedModel]) 
     from interp.questions.datasets import BUILT_IN
 
     config, questions = asking.at_most(config, asking.questions_of)
-    answers, _ = asking.answers_of(config, source, questions, model)
+    answers, _ = asking.answers_of(asking.Setting(config, source, questions, model))
     found = [answer for answer in answers if answer.correct is not None]
     correct = sum(answer.correct is True for answer in found)
     cut = sum(not answer.ended for answer in answers)

@@ -12,7 +12,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,12 +54,12 @@ def run(config: Config) -> int:
     positions = asking.listed(config.positions)
     require_known(positions)
     asking.require_least(config, {"sample": 1})
-    questions = asking.questions_of(config)
-    sample = questions.first(config.sample)
-    model = asking.loaded(config, asking.source_of(config))
+    setting = asking.setting_of(config)
+    questions, sample = setting.questions, setting.questions.first(config.sample)
+    model = setting.model()
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
-        answers = asking.asked(config, sample, lambda: model, Path(scratch))
+        answers = asking.asked(replace(setting, questions=sample), Path(scratch))
     answering = (time.monotonic() - started) / len(answers)
     table = position_table(answers, positions)
     _show_examples(answers[:SHOWN], table, model)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from analyses.parts import asking, capturing, lens_missing, lens_prompt, lens_summary, procedures
 from analyses.parts.command import execute
 from analyses.parts.lens_summary import SETTLED
-from analyses.parts.runs import provenance, publish, require_publishable, reusable, run_folder
+from analyses.parts.runs import provenance, publish, require_publishable, reusable
 from interp.errors import InputError, unknown_name
 from interp.work.files import make_folder, write_netcdf
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from interp.lenses.lens import Lens
     from interp.lenses.lens_map import Examples
     from interp.models.hooked_model import HookedModel
-    from interp.models.model_sources import ModelSource
-    from interp.questions.question_set import QuestionSet
     from interp.results.heatmap import Heatmap
 
 SITE = "resid_post"
@@ -75,20 +73,18 @@ def run(config: Config) -> None:
         lens_prompt.run(config, source, model)
         return
     require_layers(config, asking.n_layers_of(source, model))
-    questions = asking.questions_of(config)
-    of_values = identity_of(config, source, questions)
+    setting = asking.Setting(config, source, asking.questions_of(config), model)
+    of_values = identity_of(setting)
     identity = of_values | {"bootstraps": config.bootstraps}
-    parent = config.runs / source.name / questions.name
-    maps = run_folder(parent, "-".join(["lens", *variants_of(config)]), identity)
+    maps = setting.work("-".join(["lens", *variants_of(config)]), identity)
     names = names_of_maps(config)
-    published = {name: config.figures / source.name / questions.name / f"{name}.nc" for name in names}
+    published = {name: config.figures / setting.place / f"{name}.nc" for name in names}
     of_maps = {name: identity | identity_of_quantity(quantity) for name, (quantity, _) in names.items()}
     for name, path in published.items():
         require_publishable(path, of_maps[name], overwrite=config.overwrite)
     missing = [name for name in names if reusable(maps / f"{name}.nc", of_maps[name]) is None]
     if missing:
-        values = run_folder(parent, "lens-values", of_values)
-        made = measured_maps(config, source, questions, model, values, maps, missing)
+        made = measured_maps(setting, setting.work("lens-values", of_values), maps, missing)
         for name, heatmap in made.items():
             heatmap.with_attributes(provenance(of_maps[name])).save(maps / f"{name}.nc")
     for name, path in published.items():
@@ -127,14 +123,15 @@ def require_layers(config: Config, n_layers: int) -> None:
         )
 
 
-def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
+def identity_of(setting: asking.Setting[Config]) -> dict[str, Any]:
     """All that decides what the lens reads."""
+    config = setting.config
     return (
-        asking.identity_of(config, source, questions)
+        asking.identity_of(setting)
         | capturing.settings_of(config)
         | {"lens": lens_prompt.lens_identity(config)}
         | procedures.LENS_READINGS
-        | (procedures.GOLD_TOKENS if questions.grading in ("contains", "judged") else {})
+        | (procedures.GOLD_TOKENS if setting.questions.grading in ("contains", "judged") else {})
         | ({} if config.first is None else {"first": config.first})
     )
 
@@ -163,24 +160,19 @@ def names_of_maps(config: Config) -> dict[str, tuple[str, str]]:
 
 
 def measured_maps(
-    config: Config,
-    source: ModelSource,
-    questions: QuestionSet,
-    model: Callable[[], HookedModel],
-    folder: Path,
-    work: Path,
-    names: Sequence[str],
+    setting: asking.Setting[Config], folder: Path, work: Path, names: Sequence[str]
 ) -> dict[str, Heatmap]:
     """Maps of this configuration, by name; what the lens reads is kept in `folder`, what of it is mapped in `work`."""
     from interp.lenses.lens_map import SUBSETS, lens_map
 
-    captured = capturing.captured(config, source, questions, model, [SITE])
+    config, model = setting.config, setting.model
+    captured = capturing.captured(setting, [SITE])
     rows = range(len(captured.answers))[: config.first]
     answers, table = [captured.answers[row] for row in rows], captured.table.isel(example=list(rows))
     made_from = (answers, captured.of(SITE, rows), table["token"].values)
-    values = values_of(*made_from, model, lambda: lens_prompt.lens_of(config, source, model()), folder)
+    values = values_of(*made_from, model, lambda: lens_prompt.lens_of(config, setting.source, model()), folder)
     lens_missing.require_targets(asking.listed(config.quantities), values)
-    record = capturing.record_of(config, source, questions, answers, table, captured.stores[SITE])
+    record = capturing.record_of(setting, answers, table, captured.stores[SITE])
     examples = examples_of(answers)
     maps = {}
     for name in names:

@@ -33,18 +33,14 @@ from analyses.parts.runs import (
     publish,
     require_publishable,
     reusable,
-    run_folder,
 )
 from interp.work.files import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from interp.examples import Answer
-    from interp.models.hooked_model import HookedModel
-    from interp.models.model_sources import ModelSource
     from interp.patching.patched_pairs import PatchedPairs
-    from interp.questions.question_set import QuestionSet
     from interp.results.heatmap import Heatmap
 
 
@@ -64,17 +60,17 @@ def run(config: Config) -> None:
         patch_texts.run(config, source, model)
         return
     questions = asking.questions_of(config, () if config.pair_column is None else (config.pair_column,))
-    identity = patching.identity_of(config, source, questions)
+    setting = asking.Setting(config, source, questions, model)
+    identity = patching.identity_of(setting)
     identity |= {"metric": patching.metric_of(config), "bootstraps": config.bootstraps} | procedures.PATCH_MAP
     identity |= {"verify": config.verify} if config.screen else {}
-    parent, name = config.runs / source.name / questions.name, "-".join(["patch", *patching.variants_of(config)])
-    work, values = run_folder(parent, name, identity), values_of(config, source, questions)
-    published = config.figures / source.name / questions.name / f"{name}.nc"
+    name = "-".join(["patch", *patching.variants_of(config)])
+    work, values = setting.work(name, identity), values_of(setting)
+    published = config.figures / setting.place / f"{name}.nc"
     require_publishable(published, identity, overwrite=config.overwrite)
     heatmap = reusable(work / "patch.nc", identity)
     if heatmap is None or not values.is_file():
-        kept = work / f"{name}-examples.nc"
-        heatmap = measured_map(config, source, questions, model, kept).with_attributes(provenance(identity))
+        heatmap = measured_map(setting, work / f"{name}-examples.nc").with_attributes(provenance(identity))
         heatmap.save(work / "patch.nc")
     written = publish(work / "patch.nc", published, overwrite=config.overwrite)
     print(*written, copied(values, published.with_name(f"{name}-pairs.nc")), sep="\n")
@@ -84,26 +80,22 @@ def run(config: Config) -> None:
         print(patch_screen.agreement_in_words(heatmap, config.verify))
 
 
-def values_of(config: Config, source: ModelSource, questions: QuestionSet) -> Path:
+def values_of(setting: asking.Setting[Config]) -> Path:
     """Where what every patch gives is kept, for other maps of it."""
-    identity = patching.identity_of(config, source, questions)
-    return run_folder(config.runs / source.name / questions.name, "patched", identity) / "pairs.nc"
+    return setting.work("patched", patching.identity_of(setting)) / "pairs.nc"
 
 
-def measured_map(
-    config: Config, source: ModelSource, questions: QuestionSet, model: Callable[[], HookedModel], kept: Path
-) -> Heatmap:
+def measured_map(setting: asking.Setting[Config], kept: Path) -> Heatmap:
     """The map of this configuration; what every pair gives in it is kept in a file."""
     from interp.answers.answers import summary
     from interp.patching.pairs import groups_of_pairs
     from interp.patching.patch_map import pair_examples, patch_map
     from interp.results.example_values import FILE
 
-    answers, _ = asking.answers_of(config, source, questions, model)
-    layers = patching.layers_of(config, source, model)
-    patched, columns = patching.with_heads(
-        config, patched_of(config, source, questions, model, answers), patching.positions_of(config), model
-    )
+    config, questions, model = setting.config, setting.questions, setting.model
+    answers, _ = asking.answers_of(setting)
+    layers = patching.layers_of(config, setting.source, model)
+    patched, columns = patching.with_heads(config, patched_of(setting, answers), patching.positions_of(config), model)
     effects = patching.effects(config, patched)
     groups = groups_of_pairs(patched.ids, {each.id: each.group for each in questions.questions})
     draws, seed = config.bootstraps, config.seed
@@ -113,13 +105,13 @@ def measured_map(
         heatmap = heatmap.with_attributes({FILE: kept.name})
     if config.verify == "all" and patch_screen.has_estimates(heatmap):
         exactly = replace(config, screen=False, verify=None)
-        exact = patched_of(exactly, source, questions, model, answers)
+        exact = patched_of(replace(setting, config=exactly), answers)
         heatmap = patch_screen.with_exact_values(heatmap, patch_screen.mean_effects(exactly, exact))
     elif config.verify and patch_screen.has_estimates(heatmap):
         candidates, cells, _ = patch_pairs.candidates_of(config, questions, model(), answers)
         heatmap = patch_screen.with_best_exact(config, heatmap, model(), candidates, cells)
     counts = summary(answers, questions) | {f"pairs dropped: {why}": n for why, n in sorted(patched.dropped.items())}
-    record = asking.record_of(config, source)
+    record = asking.record_of(config, setting.source)
     record |= {"dataset": questions.name, "credit": questions.credit, "site": config.site}
     return heatmap.with_attributes(
         record
@@ -127,39 +119,27 @@ def measured_map(
     )
 
 
-def patched_of(
-    config: Config,
-    source: ModelSource,
-    questions: QuestionSet,
-    model: Callable[[], HookedModel],
-    answers: Sequence[Answer],
-) -> PatchedPairs:
+def patched_of(setting: asking.Setting[Config], answers: Sequence[Answer]) -> PatchedPairs:
     """What every patch gives, from its file if it is there."""
     from interp.patching.patch_files import load_patched
 
-    path = values_of(config, source, questions)
+    path = values_of(setting)
     if not path.is_file():
-        patch_into(path, config, source, questions, model(), answers)
+        patch_into(path, setting, answers)
     shutil.rmtree(parts_of(path), ignore_errors=True)
     return load_patched(path)
 
 
-def patch_into(
-    path: Path,
-    config: Config,
-    source: ModelSource,
-    questions: QuestionSet,
-    model: HookedModel,
-    answers: Sequence[Answer],
-) -> None:
+def patch_into(path: Path, setting: asking.Setting[Config], answers: Sequence[Answer]) -> None:
     """Patch pairs of questions, and keep what every patch gives; on the way in parts, from which a next run goes on."""
     from interp.patching.pair_patching import patched_pairs
     from interp.patching.patch_files import save_patched
     from interp.patching.patched_parts import PatchedParts
 
-    candidates, cells, alone = patch_pairs.candidates_of(config, questions, model, answers)
-    _, units = patching.units_of_rows(config, source, model)
-    made_by = provenance(patching.identity_of(config, source, questions))
+    config, model = setting.config, setting.model()
+    candidates, cells, alone = patch_pairs.candidates_of(config, setting.questions, model, answers)
+    _, units = patching.units_of_rows(config, setting.source, model)
+    made_by = provenance(patching.identity_of(setting))
     patched = patched_pairs(
         model,
         candidates,

@@ -29,7 +29,6 @@ from analyses.parts.runs import (
     publish,
     require_publishable,
     reusable,
-    run_folder,
 )
 from interp.errors import InputError
 from interp.work.files import write_netcdf
@@ -82,25 +81,24 @@ class Config(probing.Config):
 def run(config: Config) -> None:
     """Answer, capture, probe, draw."""
     require_usable(config)
-    questions, source = probing.questions_of(config), asking.source_of(config)
-    of_scores = probing.identity_of(config, source, questions)
+    setting = probing.setting_of(config)
+    of_scores = probing.identity_of(setting)
     identity = of_scores | {name: getattr(config, name) for name in OF_MAPS} | procedures.PROBE_MAP
     identity |= procedures.WHITENED if config.probe == "mass-mean-whitened" else {}
     of_tasks = identity | {"selectivity_tasks": config.selectivity_tasks}
 
-    name, parent = name_of(config), config.runs / source.name / questions.name
-    work, parts = run_folder(parent, name, identity), run_folder(parent, "scores", of_scores)
+    name = name_of(config)
+    work, parts = setting.work(name, identity), setting.work("scores", of_scores)
     results = {name: Planned(work / "probe.nc", identity)}
     if has_controls(config):
         results[f"{name}-beyond"] = Planned(work / BEYOND, identity | procedures.BEYOND_CONTROLS)
     if config.selectivity:
         results[f"{name}-selectivity"] = Planned(work / "selectivity.nc", of_tasks)
-    folder = config.figures / source.name / questions.name
+    folder = config.figures / setting.place
     for published, planned in results.items():
         require_publishable(folder / f"{published}.nc", planned.identity, overwrite=config.overwrite)
 
-    model = asking.once_loaded(config, source)
-    material = cache(lambda: probing.material_of(config, source, questions, model, parts))
+    material = cache(lambda: probing.material_of(setting, parts))
     classes = cache(lambda: probing.two_classes(config, material()))
     if not is_measured(config, work, identity):
         require_probed_for(config, material())

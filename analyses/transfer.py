@@ -9,7 +9,7 @@ transfer-beyond-baseline.* (.nc, .pdf, .png). An interrupted run goes on where i
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -20,14 +20,11 @@ import tyro
 from analyses import baselines
 from analyses.parts import asking, capturing, probing
 from analyses.parts.command import execute
-from analyses.parts.runs import cell_in_words, draw, provenance, require_publishable, run_folder
+from analyses.parts.runs import cell_in_words, draw, provenance, require_publishable
 from interp.errors import InputError
 
 if TYPE_CHECKING:
-    from interp.models.hooked_model import HookedModel
-    from interp.models.model_sources import ModelSource
     from interp.probes.transfer import Probed
-    from interp.questions.question_set import QuestionSet
     from interp.results.matrix import Matrix
 
 NAMES = ("transfer", "transfer-beyond-baseline")
@@ -63,19 +60,20 @@ def run(config: Config) -> None:
     if config.layer is not None:
         require_layer(config, asking.n_layers_of(source, model))
     sets = [asking.at_most(replace(config, dataset=dataset), probing.questions_of) for dataset in config.datasets]
-    require_unlike_names([questions.name for _, questions in sets])
-    for each, questions in sets:
-        if each.n < config.n:
-            print(f"{questions.name} has {each.n} questions, and all of them are asked")
+    settings = [asking.Setting(each, source, questions, model) for each, questions in sets]
+    require_unlike_names([setting.questions.name for setting in settings])
+    for setting in settings:
+        if setting.config.n < config.n:
+            print(f"{setting.questions.name} has {setting.config.n} questions, and all of them are asked")
     identity = {
-        "sets": [probing.identity_of(each, source, questions) for each, questions in sets],
+        "sets": [probing.identity_of(setting) for setting in settings],
         "cell": None if config.layer is None else [config.layer, config.position],
         "p_true": config.p_true,
     }
     paths = [config.figures / source.name / "transfer" / f"{name}.nc" for name in NAMES]
     for path in paths:
         require_publishable(path, identity, overwrite=config.overwrite)
-    probed = [probed_set(each, source, questions, model, p_true=config.p_true) for each, questions in sets]
+    probed = [probed_set(setting, p_true=config.p_true) for setting in settings]
     place = None if config.layer is None or config.position is None else (config.layer, config.position)
     matrices = transfer_matrices(probed, place)
     record = provenance(identity) | asking.record_of(config, source) | {"site": config.site}
@@ -125,26 +123,22 @@ def require_unlike_names(names: Sequence[str]) -> None:
         raise InputError(f"two of --datasets go by the name {twice}; rename one of the files")
 
 
-def probed_set(
-    config: Config, source: ModelSource, questions: QuestionSet, model: Callable[[], HookedModel], *, p_true: bool
-) -> Probed:
+def probed_set(setting: asking.Setting[Config], *, p_true: bool) -> Probed:
     """A set with the scores and the probes of its answers, and its baselines; every finished part is on disk."""
     from interp.probes.transfer import Probed
 
-    identity = probing.identity_of(config, source, questions)
-    parts = run_folder(config.runs / source.name / questions.name, "scores", identity)
-    material = probing.material_of(config, source, questions, model, parts)
-    classes = cache(partial(probing.two_classes, config, material))
-    of_baselines = baselines.identity_of(config, source, questions, p_true=p_true)
-    work = baselines.work_folder(config, source, questions, of_baselines)
+    identity = probing.identity_of(setting)
+    material = probing.material_of(setting, setting.work("scores", identity))
+    classes = cache(partial(probing.two_classes, setting.config, material))
+    work = baselines.work_folder(setting, baselines.identity_of(setting, p_true=p_true))
     return Probed(
-        name=questions.name,
+        name=setting.questions.name,
         store=material.store,
         mask=material.mask,
         labels=classes().labels,
         scores=classes().scores,
         probes=partial(probing.probes_of_cell, material, classes, identity),
-        baselines=baselines.baseline_scores(material.answers, model, work, p_true=p_true),
+        baselines=baselines.baseline_scores(material.answers, setting.model, work, p_true=p_true),
         questions={answer.question.id: answer.question for answer in material.answers},
     )
 

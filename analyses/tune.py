@@ -118,7 +118,7 @@ def text_name(config: Config, questions: QuestionSet | None) -> str:
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet | None) -> dict[str, Any]:
     """All that decides the lens."""
     if questions is not None:
-        of_text = asking.identity_of(config, source, questions)
+        of_text = asking.identity_of(asking.Setting(config, source, questions, asking.once_loaded(config, source)))
     else:
         of_text = asking.model_identity(config, source) | {"dataset": text_name(config, None), "length": config.length}
         of_text |= {} if config.text is None else {"text": sha256(config.text)}
@@ -169,7 +169,7 @@ def text_of(
     from interp.models.hooked_model import context_length
 
     if questions is not None:
-        sequences = answer_sequences(asking.answers_of(config, source, questions, model)[0])
+        sequences = answer_sequences(asking.answers_of(asking.Setting(config, source, questions, model))[0])
     elif config.text is not None:
         most = context_length(model())
         if most is not None and config.length > most:

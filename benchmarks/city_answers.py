@@ -24,14 +24,14 @@ def city_answers(runs: Path, n: int) -> tuple[ModelSource, list[Answer]]:
     from analyses.parts import asking
 
     config = asking.Config(model=MODEL, dtype="float32", runs=runs)
-    source, questions = asking.source_of(config), asking.questions_of(config)
-    answers, _ = asking.answers_of(config, source, questions, asking.once_loaded(config, source))
+    setting = asking.setting_of(config)
+    answers, _ = asking.answers_of(setting)
     again = [
         replace(answer, question=replace(answer.question, id=f"{answer.question.id}-{turn}"))
         for turn in range(1 + n // len(answers))
         for answer in answers
     ]
-    return source, again[:n]
+    return setting.source, again[:n]
 
 
 def all_done() -> None:

@@ -67,9 +67,7 @@ class Config:
 def main(config: Config) -> int:
     """Compare, print tables, and one JSON object as the last line."""
     defaults = capturing.Config(dtype="float32", runs=config.runs)
-    source, questions = asking.source_of(defaults), asking.questions_of(defaults)
-    model = asking.once_loaded(defaults, source)
-    captured = capturing.captured(defaults, source, questions, model, ["resid_post"])
+    captured = capturing.captured(asking.setting_of(defaults), ["resid_post"])
     judged = [captured.answers[row] for row in captured.judged]
     store = captured.of("resid_post", captured.judged)
     wrong = [answer.correct is False for answer in judged]

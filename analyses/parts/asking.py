@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from analyses.parts import procedures
 from analyses.parts.runs import Identity, computing_versions, run_folder
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from interp.questions.question_set import QuestionSet
 
 C = TypeVar("C", bound="Config")
+AnyConfig = TypeVar("AnyConfig", bound="Config", covariant=True)
 
 OF_QUESTIONS = (
     "dataset",
@@ -117,6 +118,34 @@ class Config:
     """Folder of answers and activations: large, and made again when missing."""
 
 
+@dataclass(frozen=True)
+class Setting(Generic[AnyConfig]):
+    """What a run is about: its flags, and the questions and the model that these name."""
+
+    config: AnyConfig
+    source: ModelSource
+    """Where the model's files are."""
+    questions: QuestionSet
+    model: Callable[[], HookedModel]
+    """The model, which is loaded when it is first asked for."""
+
+    @property
+    def place(self) -> Path:
+        """Where what it makes is, below the folder of runs and that of figures."""
+        return Path(self.source.name) / self.questions.name
+
+    def work(self, name: str, identity: Identity) -> Path:
+        """The folder of what is decided by this identity, for it to be kept and gone on with."""
+        return run_folder(self.config.runs / self.place, name, identity)
+
+
+def setting_of(config: C, questions: QuestionSet | None = None) -> Setting[C]:
+    """What a run with these flags is about; of other questions, if some are given."""
+    asked_for = questions_of(config) if questions is None else questions
+    source = source_of(config)
+    return Setting(config, source, asked_for, once_loaded(config, source))
+
+
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
     from interp.models.devices import parse_device_map, placement
@@ -189,8 +218,9 @@ def prompting_of(config: Config, questions: QuestionSet) -> Prompting:
     return _prompting(config, dict(questions.templates))
 
 
-def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
+def identity_of(setting: Setting[Config]) -> dict[str, Any]:
     """All that decides the answers."""
+    config, questions = setting.config, setting.questions
     # What is as it is by default is left out: results from before there was a choice keep their identity.
     chosen: dict[str, tuple[Any, Any]] = {
         "prompt": (config.prompt_style, "auto"),
@@ -213,7 +243,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         **({} if all(unicodedata.is_normalized("NFC", text) for text in texts) else procedures.ACCENTS),
     }
     return (
-        model_identity(config, source)
+        model_identity(config, setting.source)
         | {name: value for name, (value, default) in chosen.items() if value != default}
         | of_these
         | {
@@ -274,52 +304,38 @@ def _code_of(config: Config, source: ModelSource) -> dict[str, str]:
     return {"code": "the model's own"} if config.trust_remote_code and needs_remote_code(source) else {}
 
 
-def answers_of(
-    config: Config, source: ModelSource, questions: QuestionSet, model: Callable[[], HookedModel]
-) -> tuple[list[Answer], Path]:
+def answers_of(setting: Setting[Config]) -> tuple[list[Answer], Path]:
     """The answers, from their file if it is there, else from the model; and the folder that they are in."""
     from interp.answers.answer_files import load_answers
 
-    path = _answers_path(config, source, questions)
+    path = answers_path(setting)
     if not path.is_file():
-        answer_into(path, config, questions, model, identity_of(config, source, questions))
+        answer_into(path, setting, identity_of(setting))
     remove_journals(path)
     return load_answers(path)[0], path.parent
 
 
-def are_answered(config: Config, source: ModelSource, questions: QuestionSet) -> bool:
-    """Whether the questions have been answered before."""
-    return _answers_path(config, source, questions).is_file()
+def answers_path(setting: Setting[Config]) -> Path:
+    """The file of the answers, whether they have been given before or not."""
+    return setting.work("answers", identity_of(setting)) / "answers.parquet"
 
 
-def require_answers(config: Config, source: ModelSource, questions: QuestionSet) -> None:
+def require_answers(setting: Setting[Config]) -> None:
     """Raise an `InputError` if the questions have not been answered yet, as the jobs of an array need them to be."""
-    if not are_answered(config, source, questions):
-        path = _answers_path(config, source, questions)
+    path = answers_path(setting)
+    if not path.is_file():
         raise InputError(
             f"no answers at {path}; run 'interp answers' once, with the same flags, before the --shard jobs"
         )
 
 
-def _answers_path(config: Config, source: ModelSource, questions: QuestionSet) -> Path:
-    identity = identity_of(config, source, questions)
-    return run_folder(config.runs / source.name / questions.name, "answers", identity) / "answers.parquet"
-
-
-def answer_into(
-    path: Path,
-    config: Config,
-    questions: QuestionSet,
-    model: Callable[[], HookedModel],
-    identity: Identity,
-    **sampled: Any,
-) -> None:
+def answer_into(path: Path, setting: Setting[Config], identity: Identity, **sampled: Any) -> None:
     """Ask the questions, and write the answers to a file; `sampled` are the arguments for samples."""
     from interp.answers.answer_files import save_answers
     from interp.answers.answers import summary
 
-    journals = make_folder(journals_of(path))
-    answers = asked(config, questions, model, journals, **sampled)
+    questions = setting.questions
+    answers = asked(setting, make_folder(journals_of(path)), **sampled)
     counts = summary(answers, questions)
     save_answers(
         answers,
@@ -339,15 +355,14 @@ def remove_journals(path: Path) -> None:
     shutil.rmtree(journals_of(path), ignore_errors=True)
 
 
-def asked(
-    config: Config, questions: QuestionSet, model: Callable[[], HookedModel], journals: Path, **sampled: Any
-) -> list[Answer]:
+def asked(setting: Setting[Config], journals: Path, **sampled: Any) -> list[Answer]:
     """Ask the questions; what is generated is kept in the folder `journals` as it comes."""
     from interp.answers.answers import answer_questions
     from interp.answers.generation import Respondent
 
+    config, questions = setting.config, setting.questions
     return answer_questions(
-        Respondent(model(), config.batch_size, journals),
+        Respondent(setting.model(), config.batch_size, journals),
         questions,
         max_new_tokens=questions.max_new_tokens,
         prompting=prompting_of(config, questions),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from analyses.parts import asking
-from analyses.parts.runs import run_folder
 from interp.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from interp.examples import Answer
     from interp.models.hooked_model import HookedModel
     from interp.models.model_sources import ModelSource
-    from interp.questions.question_set import QuestionSet
     from interp.work.executors import Executor
 
 DEFAULT_POSITIONS = (
@@ -111,12 +109,7 @@ def variants_of(config: Config, site: str) -> list[str]:
 
 
 def record_of(
-    config: Config,
-    source: ModelSource,
-    questions: QuestionSet,
-    answers: Sequence[Answer],
-    table: xr.Dataset,
-    store: ActivationStore,
+    setting: asking.Setting[Config], answers: Sequence[Answer], table: xr.Dataset, store: ActivationStore
 ) -> dict[str, str]:
     """The attributes by which every map says what it is of.
 
@@ -126,77 +119,57 @@ def record_of(
     from interp.positions import coinciding_pairs, missing_by_reason, replaced_shares
 
     return {
-        **asking.record_of(config, source),
-        "dataset": questions.name,
-        "credit": questions.credit,
+        **asking.record_of(setting.config, setting.source),
+        "dataset": setting.questions.name,
+        "credit": setting.questions.credit,
         "site": str(store.identity["site"]),
         "store": store.folder.name,
-        "policy": config.policy,
-        "counts": json.dumps(summary(answers, questions)),
+        "policy": setting.config.policy,
+        "counts": json.dumps(summary(answers, setting.questions)),
         "missing": json.dumps(missing_by_reason(table)),
         "replaced": json.dumps(replaced_shares(table)),
         "coinciding": json.dumps(coinciding_pairs(table)),
     }
 
 
-def captured(
-    config: Config,
-    source: ModelSource,
-    questions: QuestionSet,
-    model: Callable[[], HookedModel],
-    sites: Sequence[str],
-    *,
-    share: str | None = None,
-) -> Captured:
+def captured(setting: asking.Setting[Config], sites: Sequence[str], *, share: str | None = None) -> Captured:
     """The activations of some sites at the positions of all answers, from their stores or from the model.
 
     With a `share` such as ``"3/16"`` only that part of the shards is captured, into stores of its own.
     """
     if share is not None:
-        asking.require_answers(config, source, questions)
-    _require_cells(config, source, questions, model, sites)
-    answers, _ = asking.answers_of(config, source, questions, model)
-    return captured_at(config, source, questions, model, sites, answers, share=share)
+        asking.require_answers(setting)
+    _require_cells(setting, sites)
+    answers, _ = asking.answers_of(setting)
+    return captured_at(setting, sites, answers, share=share)
 
 
-def _require_cells(
-    config: Config,
-    source: ModelSource,
-    questions: QuestionSet,
-    model: Callable[[], HookedModel],
-    sites: Sequence[str],
-) -> None:
+def _require_cells(setting: asking.Setting[Config], sites: Sequence[str]) -> None:
     """Raise an `InputError` for layers and sites that the model does not have, before it is asked anything."""
     from interp.models.model_sources import n_layers_of
     from interp.models.sites import require_by_token
 
-    layer_numbers(config.layers, n_layers_of(source))
-    if not asking.are_answered(config, source, questions):
+    layer_numbers(setting.config.layers, n_layers_of(setting.source))
+    if not asking.answers_path(setting).is_file():
         for site in sites:
-            require_by_token(model(), site)
+            require_by_token(setting.model(), site)
 
 
 def captured_at(
-    config: Config,
-    source: ModelSource,
-    questions: QuestionSet,
-    model: Callable[[], HookedModel],
-    sites: Sequence[str],
-    answers: list[Answer],
-    *,
-    share: str | None = None,
+    setting: asking.Setting[Config], sites: Sequence[str], answers: list[Answer], *, share: str | None = None
 ) -> Captured:
     """The activations of some sites at the positions of the given answers, such as sampled ones, as for `captured`."""
     from interp.activations.capture import capture, examples_to_capture
     from interp.positions import position_table
     from interp.work.executors import parse_share
 
+    config = setting.config
     table = position_table(answers, positions_of(config), policy=config.policy)
     examples = examples_to_capture(answers, table)
-    stores = _stores(config, source, questions, model, answers, table, sites, share, examples.sha256())
+    stores = _stores(setting, answers, table, sites, share, examples.sha256())
     shards = None if share is None else parse_share(share).tasks(len(next(iter(stores.values())).plan))
-    given = model if config.executor == "local" else _Loaded(config, source)
-    capture(given, stores, examples, executor=_executor(config), shards=shards)
+    model = setting.model if config.executor == "local" else _Loaded(config, setting.source)
+    capture(model, stores, examples, executor=_executor(config), shards=shards)
     return Captured(answers, table, stores)
 
 
@@ -212,10 +185,7 @@ class _Loaded:
 
 
 def _stores(
-    config: Config,
-    source: ModelSource,
-    questions: QuestionSet,
-    model: Callable[[], HookedModel],
+    setting: asking.Setting[Config],
     answers: Sequence[Answer],
     table: xr.Dataset,
     sites: Sequence[str],
@@ -227,26 +197,26 @@ def _stores(
     from interp.models.devices import resolve_device
     from interp.models.sites import require_by_token
 
-    parent = config.runs / source.name / questions.name
+    config = setting.config
     identities = {
-        site: asking.model_identity(config, source)
+        site: asking.model_identity(config, setting.source)
         | settings_of(config)
-        | {"dataset": questions.name, "site": site, "cells": cells}
+        | {"dataset": setting.questions.name, "site": site, "cells": cells}
         for site in sites
     }
-    folders = {site: run_folder(parent, "activations", identity) for site, identity in identities.items()}
+    folders = {site: setting.work("activations", identity) for site, identity in identities.items()}
     if share is not None:
         folders = {site: part_folder(folder, share) for site, folder in folders.items()}
     for site, folder in folders.items():
         # The model is needed then in any case, but for the one that starts Ray workers.
         if not folder.is_dir() and config.executor == "local":
-            require_by_token(model(), site)
+            require_by_token(setting.model(), site)
     return planned_stores(
         folders,
         identities,
         answers,
         table,
-        layers=layer_numbers(config.layers, asking.n_layers_of(source, model)),
+        layers=layer_numbers(config.layers, asking.n_layers_of(setting.source, setting.model)),
         token_budget=config.token_budget or default_token_budget(resolve_device(config.device)),
     )
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from interp.patching.patch_map import Effects
     from interp.patching.patched_pairs import PatchedPairs
     from interp.patching.patches import Unit
-    from interp.questions.question_set import QuestionSet
 
 BEFORE_ANSWER = "subject_first,subject_last,question_last,last_q,first_answer,second_answer,exact_answer_before_first"
 OF_VALUES = ("readout", "site", "window", "layers", "direction", "corruption", "margin", "pairs", "only_said")
@@ -100,18 +99,19 @@ class Config(asking.Config):
     """Replace the result of another run."""
 
 
-def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
+def identity_of(setting: asking.Setting[Config]) -> dict[str, Any]:
     """All that decides what every patch gives."""
+    config = setting.config
     settings: dict[str, Any] = {name: getattr(config, name) for name in OF_VALUES}
     settings |= {"positions": positions_of(config), "lead": config.lead, "pair_column": config.pair_column}
     # A list where there are any: the first row of a pair is the clean one.
-    pair_names = list(questions.columns.get(config.pair_column or "", {}).items())
+    pair_names = list(setting.questions.columns.get(config.pair_column or "", {}).items())
     settings |= {"pair_names": pair_names or {}} | procedures.PATCHED_CELLS
     if config.screen:
         settings |= {"screen_steps": config.steps}
     if config.corruption == "noise":
         settings |= {"sigmas": config.sigmas, "draws": config.draws}
-    return asking.identity_of(config, source, questions) | settings
+    return asking.identity_of(setting) | settings
 
 
 def positions_of(config: Config) -> list[str]:

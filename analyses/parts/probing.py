@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from analyses.parts import asking, capturing, procedures
 from analyses.parts.capturing import DEFAULT_SITE
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     from interp.activations.store import ExamplesOfStore
     from interp.examples import Answer
-    from interp.models.hooked_model import HookedModel
-    from interp.models.model_sources import ModelSource
     from interp.probes.cell_probe import Probing, Scores
     from interp.probes.labels import Labels, Split
     from interp.probes.linear_probes import LinearProbes
     from interp.questions.answer_columns import Target
     from interp.questions.question_set import QuestionSet
+
+C = TypeVar("C", bound="Config")
 
 OF_SCORES = ("site", "group", "folds", "seeds", "c", "probe", "solver", "standardise", "nested", "labels")
 """Flags that decide the scores of the examples, in the identity of every map; those below are in it if they are not as
@@ -160,8 +160,14 @@ def column_of(labels: str) -> tuple[str, bool]:
     return (name or CORRECTNESS, True) if word == SHUFFLED else (labels, False)
 
 
-def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> dict[str, Any]:
+def setting_of(config: C) -> asking.Setting[C]:
+    """What a run with these flags is about."""
+    return asking.setting_of(config, questions_of(config))
+
+
+def identity_of(setting: asking.Setting[Config]) -> dict[str, Any]:
     """All that decides the scores of the examples."""
+    config, questions = setting.config, setting.questions
     # A split was called a splitting once, and the results of then keep their identity.
     settings: dict[str, Any] = {name: getattr(config, name) for name in OF_SCORES} | {"splitting": config.split}
     settings |= {"c": list(strengths_of(config))}
@@ -176,7 +182,7 @@ def identity_of(config: Config, source: ModelSource, questions: QuestionSet) -> 
         "label_values": (hashlib.sha256(values.encode()).hexdigest() if questions.columns else None, None),
     }
     settings |= {name: value for name, (value, default) in chosen.items() if value != default}
-    of_activations = asking.identity_of(config, source, questions) | capturing.settings_of(config)
+    of_activations = asking.identity_of(setting) | capturing.settings_of(config)
     return of_activations | settings | procedures.SCORES
 
 
@@ -242,24 +248,23 @@ class TwoClasses(NamedTuple):
     scores: Scores
 
 
-def material_of(
-    config: Config, source: ModelSource, questions: QuestionSet, model: Callable[[], HookedModel], parts: Path
-) -> Material:
+def material_of(setting: asking.Setting[Config], parts: Path) -> Material:
     """Answer and capture, as far as that has not been done; `parts` is a folder that belongs to this identity."""
     from interp.models.devices import fitting_device
     from interp.positions import resolved_mask
     from interp.probes.cell_probe import Probing
     from interp.probes.labels import Split
 
-    captured = capturing.captured(config, source, questions, model, [config.site])
-    target = labelled(config, captured.answers, questions)
+    config = setting.config
+    captured = capturing.captured(setting, [config.site])
+    target = labelled(config, captured.answers, setting.questions)
     if target.kind == "number":
         require_usable_for_numbers(config)
     elif config.alpha != PENALTIES:
         raise InputError(f"--alpha is of numbers, and {target.name} is not; leave it out, or give --label-kind number")
     answers = [captured.answers[row] for row in target.rows]
     table = captured.table.isel(example=list(target.rows))
-    record = capturing.record_of(config, source, questions, captured.answers, table, captured.stores[config.site])
+    record = capturing.record_of(setting, captured.answers, table, captured.stores[config.site])
     record |= {"variant": variant_in_words(config)}
     if target.name != CORRECTNESS:
         counts = json.loads(record["counts"]) | target.counts

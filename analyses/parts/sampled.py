@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
     import torch
 
     from interp.examples import Answer
-    from interp.models.hooked_model import HookedModel
-    from interp.models.model_sources import ModelSource
-    from interp.questions.question_set import QuestionSet
     from interp.results.estimates import Estimates
     from interp.statistics.auc import Interval
 
@@ -52,24 +48,17 @@ class Config(asking.Config):
 
 
 @dataclass(frozen=True)
-class Setting:
-    """The questions of a run, and the model that answers them."""
-
-    config: Config
-    source: ModelSource
-    questions: QuestionSet
-    model: Callable[[], HookedModel]
+class Setting(asking.Setting[Config]):
+    """What a run about samples is about, and the one cell that is probed."""
 
     @property
-    def cell(self) -> capturing.Config:
-        """The flags of a capture of nothing but the cell."""
+    def cell(self) -> asking.Setting[capturing.Config]:
+        """The same, with the flags of a capture of nothing but the cell."""
         shared = {each.name: getattr(self.config, each.name) for each in fields(asking.Config)}
-        return capturing.Config(
-            **shared,
-            positions=self.config.position,
-            layers=str(self.layer),
-            token_budget=self.config.token_budget,
+        flags = capturing.Config(
+            **shared, positions=self.config.position, layers=str(self.layer), token_budget=self.config.token_budget
         )
+        return asking.Setting(flags, self.source, self.questions, self.model)
 
     @property
     def layer(self) -> int:
@@ -83,18 +72,18 @@ class Setting:
     @property
     def folder(self) -> Path:
         """Where results go."""
-        return self.config.figures / self.source.name / self.questions.name
+        return self.config.figures / self.place
 
     def identity(self) -> dict[str, Any]:
         """All that decides the samples, the activations and the probe."""
         names = ("samples", "temperature", "batch_size", "site", "position", "folds")
         chosen = {name: getattr(self.config, name) for name in names}
         chosen |= {"c": list(self.config.c), "layer": self.layer} | procedures.SAMPLES
-        return asking.identity_of(self.config, self.source, self.questions) | chosen
+        return asking.identity_of(self) | chosen
 
     def greedy(self) -> capturing.Captured:
         """The greedy answers, with the activations of the cell."""
-        return capturing.captured(self.cell, self.source, self.questions, self.model, [self.config.site])
+        return capturing.captured(self.cell, [self.config.site])
 
     def samples(self) -> list[list[Answer]]:
         """For each draw the sampled answers, in the order of the questions."""
@@ -102,17 +91,13 @@ class Setting:
         from interp.models.hooked_model import Sampling
 
         drawn = Sampling(self.config.temperature, self.config.seed)
-        files = sampling.sample_files(
-            self.config, self.source, self.questions, self.model, drawn, n=self.config.samples
-        )
+        files = sampling.sample_files(self, drawn, n=self.config.samples)
         draws = [{answer.question.id: answer for answer in load_answers(path)[0]} for path in files]
         return [[draw[question.id] for question in self.questions.questions] for draw in draws]
 
     def activations(self, answers: list[Answer]) -> torch.Tensor:
         """The cell of some answers, from the store of exactly these, or from the model; NaN where one lacks it."""
-        captured = capturing.captured_at(
-            self.cell, self.source, self.questions, self.model, [self.config.site], answers
-        )
+        captured = capturing.captured_at(self.cell, [self.config.site], answers)
         return captured.stores[self.config.site].cell(self.layer, self.config.position)
 
 
@@ -136,9 +121,7 @@ def setting_of(config: Config) -> Setting:
 def record_of(setting: Setting, captured: capturing.Captured, identity: Identity) -> dict[str, str]:
     """The attributes by which a result says what it is of."""
     store = captured.stores[setting.config.site]
-    record = capturing.record_of(
-        setting.cell, setting.source, setting.questions, captured.answers, captured.table, store
-    )
+    record = capturing.record_of(setting.cell, captured.answers, captured.table, store)
     return record | {"layer": str(setting.layer), "position": setting.config.position} | provenance(identity)
 
 

@@ -65,7 +65,12 @@ def test_what_a_model_says_by_its_own_code_is_not_what_it_says_without(source: M
     for folder, changes in ((source.folder, False), (copy, True)):
         without, trusted = (
             asking.identity_of(
-                asking.Config(reader=str(folder), trust_remote_code=trusts), resolve_model(str(folder)), questions
+                asking.Setting(
+                    asking.Config(reader=str(folder), trust_remote_code=trusts),
+                    resolve_model(str(folder)),
+                    questions,
+                    lambda: pytest.fail("no model is needed"),
+                )
             )
             for trusts in (False, True)
         )

@@ -210,10 +210,11 @@ def test_the_folder_of_answers_follows_from_what_decides_a_result(
 ) -> None:
     form = {"backend": "hooked", "weights": "processed", "dtype": "float32"}
     monkeypatch.setattr(asking, "form_of", lambda *_: form)
-    source, questions = ModelSource("tiny", Path("tiny"), "abc"), asking.questions_of(config)
-    identity = asking.identity_of(config, source, questions)
+    source = ModelSource("tiny", Path("tiny"), "abc")
+    setting = asking.Setting(config, source, asking.questions_of(config), lambda: pytest.fail("no model is needed"))
+    identity = asking.identity_of(setting)
     of_a_sampled_map = identity | {"batch_size": config.batch_size, "folds": 5, "layers": "all", "samples": 3}
-    path = asking._answers_path(config, source, questions)
+    path = asking.answers_path(setting)
     assert answers_folder(of_a_sampled_map) == path.parent.name
 
 
