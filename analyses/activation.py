@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyses.parts import asking, capturing
 from analyses.parts.capturing import DEFAULT_SITE
 from analyses.parts.command import execute
-from analyses.parts.runs import provenance, publish, require_publishable, reusable, table_of_values
+from analyses.parts.runs import kept_maps, publish, require_publishable, table_of_values
 
 if TYPE_CHECKING:
     from interp.results.heatmap import Heatmap
@@ -46,18 +47,14 @@ def run(config: Config) -> None:
 
     variants = capturing.variants_of(config, config.site)
     work = setting.work("-".join(["activation", *variants]), identity)
-    names: dict[str, str] = {quantity: "-".join(["activation", quantity, *variants]) + ".nc" for quantity in QUANTITIES}
-    published = {quantity: config.figures / setting.place / name for quantity, name in names.items()}
+    kept: dict[str, Path] = {
+        quantity: work / ("-".join(["activation", quantity, *variants]) + ".nc") for quantity in QUANTITIES
+    }
+    published = {quantity: config.figures / setting.place / path.name for quantity, path in kept.items()}
     for path in published.values():
         require_publishable(path, identity, overwrite=config.overwrite)
-    found = {quantity: reusable(work / name, identity) for quantity, name in names.items()}
-    maps = {quantity: heatmap for quantity, heatmap in found.items() if heatmap is not None}
-    if len(maps) < len(names):
-        maps = measured_maps(setting)
-        for quantity, heatmap in maps.items():
-            heatmap.with_attributes(provenance(identity)).save(work / names[quantity])
-    for quantity, heatmap in maps.items():
-        print(*publish(work / names[quantity], published[quantity], overwrite=config.overwrite), sep="\n")
+    for quantity, heatmap in kept_maps(kept, identity, partial(measured_maps, setting)).items():
+        print(*publish(kept[quantity], published[quantity], overwrite=config.overwrite), sep="\n")
         print(table_of_values(heatmap), end="\n\n")
 
 

@@ -13,24 +13,18 @@ import json
 import math
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from analyses.parts import asking, capturing
 from analyses.parts.capturing import DEFAULT_SITE
 from analyses.parts.command import execute
-from analyses.parts.runs import (
-    cell_in_words,
-    provenance,
-    publish,
-    require_publishable,
-    reusable,
-    value_in_words,
-)
+from analyses.parts.runs import cell_in_words, kept_maps, publish, require_publishable, value_in_words
 from interp.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from interp.examples import Answer
     from interp.lenses.direct_attribution import Contributions
@@ -71,18 +65,13 @@ def run(config: Config) -> None:
 
     variants = [*([config.foil] if config.foil != "mean" else []), *capturing.variants_of(config, DEFAULT_SITE)]
     work = setting.work("-".join(["attribution", *variants]), identity)
-    names = {writer: "-".join(["attribution", writer, *variants]) + ".nc" for writer in SITES_OF_MAPS}
-    published = {writer: config.figures / setting.place / name for writer, name in names.items()}
+    kept = {writer: work / ("-".join(["attribution", writer, *variants]) + ".nc") for writer in SITES_OF_MAPS}
+    published = {writer: config.figures / setting.place / path.name for writer, path in kept.items()}
     for path in published.values():
         require_publishable(path, identity, overwrite=config.overwrite)
-    found = {writer: reusable(work / name, identity) for writer, name in names.items()}
-    maps = {writer: heatmap for writer, heatmap in found.items() if heatmap is not None}
-    if len(maps) < len(names):
-        maps = measured_maps(setting)
-        for writer, heatmap in maps.items():
-            heatmap.with_attributes(provenance(identity)).save(work / names[writer])
-    for writer, name in names.items():
-        print(*publish(work / name, published[writer], overwrite=config.overwrite), sep="\n")
+    maps = kept_maps(kept, identity, partial(measured_maps, setting))
+    for writer, path in kept.items():
+        print(*publish(path, published[writer], overwrite=config.overwrite), sep="\n")
     print(in_words(maps))
 
 
@@ -151,7 +140,7 @@ def contrasts_of(config: Config, model: HookedModel, answers: Sequence[Answer]) 
     return logit_contrasts.contrasts_of(against(model.tokenizer, answers))
 
 
-def in_words(maps: dict[str, Heatmap]) -> str:
+def in_words(maps: Mapping[str, Heatmap]) -> str:
     """What the logit difference is made of at each position, and the layers that write most of it where it is read."""
     any_map = next(iter(maps.values()))
     counts = json.loads(any_map.data.attrs["counts"])
@@ -195,7 +184,7 @@ def share_in_words(part: float, whole: float) -> str:
     return f"{part:.3f}" + ("" if math.isnan(whole) else f" ({round(100 * part / whole)} %)")
 
 
-def largest_in_words(maps: dict[str, Heatmap]) -> str:
+def largest_in_words(maps: Mapping[str, Heatmap]) -> str:
     """The largest parts where the answer is read, whichever way they write, with their intervals."""
     positions = next(iter(maps.values())).positions
     position = READ_AT if READ_AT in positions else positions[0]

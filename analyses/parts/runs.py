@@ -119,6 +119,19 @@ def reusable(path: Path, identity: Identity) -> Heatmap | None:
     return reusable_result(Heatmap, path, identity)
 
 
+def kept_maps(
+    paths: Mapping[str, Path], identity: Identity, made: Callable[[], Mapping[str, Heatmap]]
+) -> Mapping[str, Heatmap]:
+    """The maps of this identity: from their files if all are there, else as they are `made`, and kept there."""
+    found = {name: reusable(path, identity) for name, path in paths.items()}
+    maps: Mapping[str, Heatmap] = {name: heatmap for name, heatmap in found.items() if heatmap is not None}
+    if len(maps) < len(paths):
+        maps = {name: heatmap.with_attributes(provenance(identity)) for name, heatmap in made().items()}
+        for name, heatmap in maps.items():
+            heatmap.save(paths[name])
+    return maps
+
+
 def reusable_result(kind: type[R], path: Path, identity: Identity) -> R | None:
     """The result of this kind at `path` if it is there, with its examples' values, and of this identity."""
     from interp.results.example_values import FILE
@@ -171,7 +184,7 @@ def publish(result: Path, published: Path, *, overwrite: bool) -> list[Path]:
 
 def is_older_than_code(result: Path) -> bool:
     """Whether a file was written before some module of this suite was changed or installed."""
-    modules = [path for folder in (*analyses.__path__, *interp.__path__) for path in Path(folder).glob("*.py")]
+    modules = [path for folder in (*analyses.__path__, *interp.__path__) for path in Path(folder).rglob("*.py")]
     return result.stat().st_mtime < max(path.stat().st_mtime for path in modules)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -69,6 +70,25 @@ def test_a_run_by_older_code_does_not_replace_what_newer_code_published(tmp_path
     assert sorted(published.parent.iterdir()) == drawn_before
     runs.publish(run, published, overwrite=True)
     assert value_at(published) == 0.6
+
+
+@pytest.mark.parametrize("package", [runs.analyses, runs.interp], ids=["analyses", "interp"])
+def test_every_module_of_the_suite_is_its_code(
+    tmp_path: Path, package: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = [tmp_path / "__init__.py", tmp_path / "probes" / "__init__.py", tmp_path / "probes" / "halves.py"]
+    for path in modules:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        made_before_the_code(path)
+    for each in (runs.analyses, runs.interp):
+        monkeypatch.setattr(each, "__path__", [str(tmp_path if each is package else modules[1].parent)])
+    run = finished(tmp_path / "probe.nc", 0.6)
+    assert not runs.is_older_than_code(run)
+    for path in modules:
+        os.utime(path, (3e9, 3e9))
+        assert runs.is_older_than_code(run)
+        made_before_the_code(path)
 
 
 @pytest.mark.parametrize("is_published", [False, True])
