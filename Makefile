@@ -21,7 +21,7 @@ LEAD := "The city is located in the country of"
 MAPS := probe lens-answer-rank-first300 patch-led
 # What is made once for each choice of variables, and again when the code, the list of figures, or a result has changed.
 MADE := runs/.made/$(subst /,_,$(FIGURES)-$(MODEL)-$(N)-$(DTYPE))
-CODE := Makefile $(wildcard interp/*.py interp/*/*.py interp/*/*.mplstyle interp/data/* analyses/*.py analyses/*/*.py \
+CODE := Makefile $(wildcard interp/*.py interp/*/*.py interp/*/*.mplstyle interp/questions/data/* analyses/*.py analyses/*/*.py \
   $(FIGURES)/figures.toml)
 ifeq ($(MODEL),smollm2-135m)
 RESULTS := $(addprefix $(FIGURES)/$(MODEL)/cities/,$(addsuffix .nc,$(MAPS)))

@@ -176,8 +176,10 @@ def giveaway_pattern(names: Iterable[str]) -> re.Pattern[str]:
 
 
 def rows(table: str) -> list[dict[str, str]]:
-    """The rows of a table in `interp/data`."""
-    return list(csv.DictReader(resources.files("interp").joinpath(f"data/{table}").read_text("utf-8").splitlines()))
+    """The rows of a table in `interp/questions/data`."""
+    return list(
+        csv.DictReader(resources.files("interp.questions").joinpath(f"data/{table}").read_text("utf-8").splitlines())
+    )
 
 
 def listed(cell: str) -> tuple[str, ...]:

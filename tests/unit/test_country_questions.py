@@ -206,7 +206,7 @@ def test_decoys_name_nothing(sets: dict[str, QuestionSet]) -> None:
 
 def test_the_tables_fit_together() -> None:
     def column(table: str, key: str) -> list[str]:
-        text = resources.files("interp").joinpath(f"data/{table}.csv").read_text("utf-8")
+        text = resources.files("interp.questions").joinpath(f"data/{table}.csv").read_text("utf-8")
         return [row[key] for row in csv.DictReader(text.splitlines())]
 
     assert set(column("country_facts", "iso")) <= set(countries())
