@@ -21,6 +21,7 @@ from interp.figures.cell_colours import cell_colours, ink_on
 from interp.number_words import number, with_interval
 from interp.results.comparison import Comparison
 from interp.results.heatmap import Heatmap
+from interp.results.prompt_map import NO_NUMBER, PromptMap
 from interp.results.result import Result
 
 STYLE = """
@@ -134,20 +135,28 @@ def _grid_html(result: Result, colours: Float[np.ndarray, "row column rgb"] | No
 
 def _cells(result: Result, colours: Float[np.ndarray, "row column rgb"] | None) -> Iterator[str]:
     """The cells of each row, with all that they have to say where they are pointed at."""
-    values, n, words = result.data["value"].values, result.data["n"].values, _words(result)
-    rows, columns = (result.data[axis].values for axis in result.axes)
-    for row, name in enumerate(rows):
-        cells = []
-        for column, other in enumerate(columns):
-            told = f"{result.axes[0]} {name}, {other}: {words[row, column]}" + _n_in_words(int(n[row, column]))
-            shown = "" if np.isnan(values[row, column]) else number(float(values[row, column]))
-            cells.append(f'<td title="{escape(told)}"{_look(result, colours, row, column)}>{shown}</td>')
-        yield "".join(cells)
+    values, titles = result.data["value"].values, _titles(result)
+    for row in range(len(values)):
+        looks = [_look(result, colours, row, column) for column in range(values.shape[1])]
+        shown = ["" if np.isnan(value) else number(float(value)) for value in values[row]]
+        yield "".join(
+            f'<td title="{escape(title)}"{look}>{text}</td>'
+            for title, look, text in zip(titles[row], looks, shown, strict=True)
+        )
 
 
-def _n_in_words(n: int) -> str:
-    """How many examples are behind a value; a published map does not say it, and has 0."""
-    return f", n = {n:,}" if n else ""
+def _titles(result: Result) -> np.ndarray[Any, np.dtype[Any]]:
+    """For every cell of a grid where it is, its words, and n, which a published map has not, or the top token."""
+    data, titles = result.data, _words(result)
+    rows, columns = (data[axis].values for axis in result.axes)
+    texts = result.texts if isinstance(result, PromptMap) else None
+    for row, column in np.ndindex(titles.shape):
+        n = int(data["n"].values[row, column])
+        more = f", n = {n:,}" if n else ""
+        if texts is not None:
+            more = f"; top token {texts.get(int(data['top_token'].values[row, column]), NO_NUMBER)!r}"
+        titles[row, column] = f"{result.axes[0]} {rows[row]}, {columns[column]}: {titles[row, column]}{more}"
+    return titles
 
 
 def _look(result: Result, colours: Float[np.ndarray, "row column rgb"] | None, row: int, column: int) -> str:

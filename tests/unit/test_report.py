@@ -22,6 +22,7 @@ from interp.report import Section, report_page, values_html
 from interp.results.heatmap import Heatmap
 from interp.results.result import Result
 from tests.described_maps import map_of, random_map
+from tests.prompt_maps import prompt_map_of
 
 FIGURES = Path(__file__).parents[2] / "figures"
 CITIES = FIGURES / "smollm2-135m" / "cities"
@@ -90,6 +91,12 @@ def test_every_cell_says_its_value_interval_and_n_or_why_it_has_none(seed: int) 
                 assert text == number(value)
                 assert attributes["title"] == f"layer {layer}, {name}: {with_interval(value, low, high)}{n}"
     assert next(cells, None) is None
+
+
+def test_cells_of_a_prompt_say_their_top_token() -> None:
+    heatmap = prompt_map_of([[" a", " <b>"], [" c", " a"]], ["x", "y"], [" c", " d"])
+    titles = [str(attributes["title"]).partition("; ")[2] for attributes, _ in grid_of(heatmap)]
+    assert titles == ["top token ' a'", "top token ' <b>'", "top token ' c'", "top token ' a'"]
 
 
 def test_cells_have_the_colours_of_the_figure_and_ink_that_is_read_on_them() -> None:
