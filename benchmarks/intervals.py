@@ -28,7 +28,6 @@ import tyro
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
     from interp.probes.halves import Widening
 
@@ -127,6 +126,7 @@ def _intervals(config: Config, d: int, seed: int, *, answers_apart: bool) -> tup
     import numpy as np
     import torch
 
+    from interp.activations.in_memory import InMemory
     from interp.probes.cell_probe import STRENGTHS, Probing
     from interp.probes.halves import measured_widening, widening_of
     from interp.probes.labels import Split
@@ -146,7 +146,7 @@ def _intervals(config: Config, d: int, seed: int, *, answers_apart: bool) -> tup
     sides = [str(each) for each in answer] if answers_apart else None
     labels, probing = Split(5, seed).labels(wrong.tolist(), examples, sides), Probing(STRENGTHS, nested=False)
     positions = tuple(str(signal) for signal in SIGNALS)
-    store = _Drawn(torch.from_numpy(features), tuple(range(CELLS_OF_A_SIGNAL)), positions, examples)
+    store = InMemory(torch.from_numpy(features), tuple(range(CELLS_OF_A_SIGNAL)), positions, examples)
     mask = np.ones((config.n, len(SIGNALS)), dtype=bool)
     with tempfile.TemporaryDirectory() as parts:
         scores = out_of_fold_scores(store, mask, labels, probing, parts=Path(parts))
@@ -178,25 +178,12 @@ def family_wise_errors(config: Config) -> dict[str, dict[str, tuple[float, float
     return errors
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """Activations of a map that was drawn, in memory; see `interp.activations.store.Cells`."""
-
-    activations: torch.Tensor
-    layers: tuple[int, ...]
-    positions: tuple[str, ...]
-    examples: tuple[str, ...]
-
-    def cell(self, layer: int, position: str) -> torch.Tensor:
-        """One (layer, position) of every example."""
-        return self.activations[layer, self.positions.index(position)]
-
-
 def _marked(config: Config, seed: int, *, answers_apart: bool) -> tuple[bool, bool]:
     """Whether a map of noise has any marked cell, with and without correction for the number of cells."""
     import numpy as np
     import torch
 
+    from interp.activations.in_memory import InMemory
     from interp.probes.cell_probe import STRENGTHS, Probing
     from interp.probes.chance import with_marks
     from interp.probes.labels import Split
@@ -213,7 +200,7 @@ def _marked(config: Config, seed: int, *, answers_apart: bool) -> tuple[bool, bo
     split, probing = Split(5, seed), Probing(STRENGTHS, nested=False)
     labels = split.labels(wrong.tolist(), questions, [str(each) for each in answer] if answers_apart else None)
     positions = tuple(str(column) for column in range(POSITIONS))
-    store = _Drawn(torch.from_numpy(activations), tuple(range(LAYERS)), positions, questions)
+    store = InMemory(torch.from_numpy(activations), tuple(range(LAYERS)), positions, questions)
     mask = np.ones((config.n_of_map, POSITIONS), dtype=bool)
     with tempfile.TemporaryDirectory() as parts:
         scores = out_of_fold_scores(store, mask, labels, probing, parts=Path(parts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import xarray as xr
 from transformers import PreTrainedTokenizerFast
 
 from analyses import cli
-from interp.activations.batch_activations import batch_activations, hooks_of_sites
+from interp.activations.in_memory import InMemory, captured_in_memory
 from interp.errors import InputError
 from interp.examples import Answer, Question, Span
 from interp.lenses import lens_values as lenses_of_sets
@@ -37,27 +37,9 @@ POSITIONS = ("last_q", "exact_answer_first", "-2", "-1")
 ANSWERS = random_answers(7)
 
 
-@dataclass(frozen=True)
-class Captured:
-    """Streams of answers, as a store has them."""
-
-    layers: tuple[int, ...]
-    positions: tuple[str, ...]
-    streams: torch.Tensor
-
-    @property
-    def examples(self) -> tuple[str, ...]:
-        return tuple(answer.question.id for answer in ANSWERS)
-
-    def cell(self, layer: int, position: str) -> torch.Tensor:
-        return self.streams[self.layers.index(layer), self.positions.index(position)]
-
-
-def captured(model: HookedModel) -> tuple[Captured, np.ndarray]:
-    tokens = position_table(ANSWERS, list(POSITIONS))["token"].values
-    hooks = hooks_of_sites(model, ["resid_post"])
-    streams = batch_activations(model, [answer.token_ids for answer in ANSWERS], tokens, hooks)["resid_post"]
-    return Captured(tuple(range(model.cfg.n_layers)), POSITIONS, streams), tokens
+def captured(model: HookedModel) -> tuple[InMemory, np.ndarray]:
+    table = position_table(ANSWERS, list(POSITIONS))
+    return captured_in_memory(model, ANSWERS, table), table["token"].values
 
 
 def random_targets(tokens: np.ndarray) -> np.ndarray:
@@ -201,13 +183,13 @@ def test_an_interrupted_run_goes_on_to_the_same_values(
 
 def test_stores_that_do_not_fit_are_refused(model: HookedModel) -> None:
     store, tokens = captured(model)
-    cut = Captured(store.layers[:-1], store.positions, store.streams[:-1])
+    cut = replace(store, layers=store.layers[:-1], activations=store.activations[:-1])
     with pytest.raises(InputError, match="take --layers with the last one"):
         lens_values(model, LogitLens(), cut, tokens, random_targets(tokens))
-    narrow = replace(store, streams=store.streams[..., :-1])
+    narrow = replace(store, activations=store.activations[..., :-1])
     with pytest.raises(InputError, match=r"31 wide, the model's residual stream 32"):
         lens_values(model, LogitLens(), narrow, tokens, random_targets(tokens))
-    other = replace(store, streams=store.streams.flip(2))
+    other = replace(store, activations=store.activations.flip(2))
     with pytest.raises(InputError, match=r"do not give this model's output; they are of another model"):
         require_own_output(model, ANSWERS, tokens, other)
 
@@ -216,17 +198,18 @@ def test_stores_that_do_not_fit_are_refused(model: HookedModel) -> None:
 @pytest.mark.parametrize("value", [0.0, torch.nan])
 def test_answers_all_over_a_store_are_held_to_the_models_output(model: HookedModel, row: int, value: float) -> None:
     store, tokens = captured(model)
-    broken = store.streams.clone()
+    broken = store.activations.clone()
     broken[-1, :, row] = value
     with pytest.raises(InputError, match=f"the stored activations of q{row} do not give this model's output"):
-        require_own_output(model, ANSWERS, tokens, replace(store, streams=broken))
+        require_own_output(model, ANSWERS, tokens, replace(store, activations=broken))
 
 
 def test_of_few_answers_all_are_held_to_the_models_output(model: HookedModel) -> None:
     store, tokens = captured(model)
     require_own_output(model, ANSWERS[:2], tokens[:2], store)
+    doubled = replace(store, activations=store.activations[:, :, [0, 0]], examples=store.examples[:2])
     with pytest.raises(InputError, match="the stored activations of q1 do not give"):
-        require_own_output(model, ANSWERS[:2], tokens[:2], replace(store, streams=store.streams[:, :, [0, 0]]))
+        require_own_output(model, ANSWERS[:2], tokens[:2], doubled)
 
 
 def test_an_output_path_that_is_not_the_models_is_refused(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,10 +224,8 @@ def test_an_answer_that_has_no_position_is_left_out(model: HookedModel) -> None:
     answers = [answer for answer in ANSWERS if answer.exact is None]
     assert answers, "the first that would be checked"
     ordered = [*answers, *(answer for answer in ANSWERS if answer.exact is not None)]
-    tokens = position_table(ordered, ["exact_answer_first"])["token"].values
-    hooks = hooks_of_sites(model, ["resid_post"])
-    streams = batch_activations(model, [answer.token_ids for answer in ordered], tokens, hooks)["resid_post"]
-    store = Captured(tuple(range(model.cfg.n_layers)), ("exact_answer_first",), streams)
+    table = position_table(ordered, ["exact_answer_first"])
+    store, tokens = captured_in_memory(model, ordered, table), table["token"].values
     require_own_output(model, ordered, tokens, store)
     found = lens_values(model, LogitLens(), store, tokens, random_targets(tokens))
     assert np.isnan(found["entropy"].values[:, 0, : len(answers)]).all()
