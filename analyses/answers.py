@@ -11,13 +11,13 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from analyses.parts import asking, sampling
+from analyses.parts import asking, flags, sampling
 from analyses.parts.command import execute
 from interp.errors import InputError
 
 
 @dataclass(frozen=True)
-class Config(asking.Config):
+class Config(flags.Config):
     """Ask a model a set of questions, and judge what it says."""
 
     samples: int = 0
@@ -31,8 +31,8 @@ def run(config: Config) -> None:
     from interp.answers.answers import summary
     from interp.models.hooked_model import Sampling
 
-    asking.require_usable(config)
-    asking.require_least(config, {"samples": 0})
+    flags.require_usable(config)
+    flags.require_least(config, {"samples": 0})
     drawn = Sampling(config.temperature, config.seed)
     if config.temperature != Config.temperature and not config.samples:
         raise InputError("--temperature is of --samples; leave it out, or give that")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from analyses.parts import asking, capturing, procedures
+from analyses.parts import asking, capturing, loading, procedures
 from analyses.parts.capturing import DEFAULT_POSITIONS
 from analyses.parts.command import execute
 from analyses.parts.probing import CORRECTNESS
@@ -105,7 +105,7 @@ def require_of_errors(config: Config, probes: LinearProbes) -> None:
 def require_same_model(config: Config, source: ModelSource, probes: LinearProbes) -> None:
     """Raise an `InputError` if the probes are of another model, or of the same one run otherwise."""
     trained: Identity = probes.record["identity"]
-    here = asking.model_identity(config, source)
+    here = loading.model_identity(config, source)
     keys = ("model", "revision", "backend", "weights")
     differing = [key for key in keys if trained.get(key) != here.get(key)]
     if differing:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from analyses.parts import asking, capturing
+from analyses.parts import asking, capturing, flags
 from analyses.parts.capturing import DEFAULT_SITE
 from analyses.parts.command import execute
 from analyses.parts.runs import cell_in_words, kept_maps, publish, require_publishable, value_in_words
@@ -78,7 +78,7 @@ def run(config: Config) -> None:
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
     capturing.require_usable(config)
-    asking.require_least(config, {"bootstraps": 1})
+    flags.require_least(config, {"bootstraps": 1})
     if config.layers != "all":
         raise InputError("the parts of a logit difference are of all layers; leave --layers out")
 

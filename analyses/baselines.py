@@ -17,7 +17,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses.parts import asking
+from analyses.parts import asking, flags, loading
 from analyses.parts.command import execute
 from analyses.parts.runs import (
     Identity,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Config(asking.Config):
+class Config(flags.Config):
     """What the model's own probabilities tell of its answers' correctness, without a probe."""
 
     p_true: bool = True
@@ -54,7 +54,7 @@ def run(config: Config) -> None:
     """Answer, read the probabilities, ask, draw."""
     from interp.results.estimates import Estimates
 
-    asking.require_usable(config)
+    flags.require_usable(config)
     setting = asking.setting_of(config)
     identity = identity_of(setting, p_true=config.p_true)
     work, folder = work_folder(setting, identity), config.figures / setting.place
@@ -68,12 +68,12 @@ def run(config: Config) -> None:
     print(in_words(estimates))
 
 
-def identity_of(setting: asking.Setting[asking.Config], *, p_true: bool) -> dict[str, Any]:
+def identity_of(setting: asking.Setting[flags.Config], *, p_true: bool) -> dict[str, Any]:
     """All that decides the baselines."""
     return asking.identity_of(setting) | {"p_true": p_true}
 
 
-def work_folder(setting: asking.Setting[asking.Config], identity: Identity) -> Path:
+def work_folder(setting: asking.Setting[flags.Config], identity: Identity) -> Path:
     """Where what is computed for them is kept."""
     return setting.work("baselines", identity)
 
@@ -93,7 +93,7 @@ def measured(setting: asking.Setting[Config], work: Path) -> Estimates:
     group = numbered([answer.question.group for answer in judged])
     scores = baseline_scores(judged, setting.model, work, p_true=setting.config.p_true)
     estimates = baseline_estimates(scores, wrong, group)
-    record = asking.record_of(setting.config, setting.source)
+    record = loading.record_of(setting.config, setting.source)
     record |= {"dataset": questions.name, "credit": questions.credit}
     return estimates.with_attributes(record | {"counts": json.dumps(summary(answers, questions))})
 

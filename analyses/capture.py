@@ -13,7 +13,7 @@ from typing import Annotated
 
 import tyro
 
-from analyses.parts import asking, capturing
+from analyses.parts import asking, capturing, flags
 from analyses.parts.capturing import DEFAULT_SITE
 from analyses.parts.command import execute
 
@@ -38,7 +38,7 @@ def run(config: Config) -> None:
     if config.share is not None:
         parse_share(config.share)
     setting = asking.setting_of(config)
-    captured = capturing.captured(setting, asking.listed(config.sites), share=config.share)
+    captured = capturing.captured(setting, flags.listed(config.sites), share=config.share)
     for store in captured.stores.values():
         print(store.folder)
 

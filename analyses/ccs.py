@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from analyses.parts import asking, capturing, probing, procedures
+from analyses.parts import asking, capturing, flags, probing, procedures
 from analyses.parts.capturing import DEFAULT_SITE
 from analyses.parts.command import execute
 from analyses.parts.runs import (
@@ -95,7 +95,7 @@ def run(config: Config) -> None:
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that cannot be used, before anything is loaded or written."""
     capturing.require_usable(config)
-    asking.require_least(config, LEAST)
+    flags.require_least(config, LEAST)
 
 
 def variants_of(config: Config) -> list[str]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from analyses.parts import asking, procedures
+from analyses.parts import flags, procedures
 from analyses.parts.command import execute
 from analyses.parts.compared_maps import HASHES, sources_of
 from analyses.parts.comparison_summary import in_words
@@ -64,7 +64,7 @@ def run(config: Config) -> None:
     from interp.comparisons.comparable import require_comparable
     from interp.results.comparison import Comparison
 
-    asking.require_least(config, {"seed": 0, "draws": 2})
+    flags.require_least(config, {"seed": 0, "draws": 2})
     if len(config.paths) < 2:
         raise InputError("one map has nothing to be compared with; give the paths of two or more")
     files = [path.resolve() for path in config.paths]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from analyses.parts import asking
+from analyses.parts import asking, flags, loading
 from analyses.parts.command import execute
 from interp.errors import unknown_name
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Config(asking.Config):
+class Config(flags.Config):
     """List the question sets, and how often a model answers those that come with the suite, and is right."""
 
     dataset: str = "all"
@@ -37,16 +37,16 @@ def run(config: Config) -> None:
     """Print the table of the sets that come with the suite, then the list of the paper's."""
     from interp.questions.datasets import BUILT_IN
 
-    asking.require_usable(config)
-    asking.require_least(config, {"n": 1})
+    flags.require_usable(config)
+    flags.require_least(config, {"n": 1})
     if config.dataset not in ("all", *BUILT_IN):
         raise unknown_name(
             "dataset", config.dataset, ("all", *BUILT_IN), "Only sets that come with the suite are asked"
         )
     names = BUILT_IN if config.dataset == "all" else (config.dataset,)
     if not config.list_only:
-        source = asking.source_of(config)
-        model = asking.once_loaded(config, source)
+        source = loading.source_of(config)
+        model = loading.once_loaded(config, source)
         rows = [_row(replace(config, dataset=name), source, model) for name in names]
         print(f"{source.name}\n{'set':12}{'asked':>6}{'cut':>5}  {'exact answer found':24}{'of these correct':24}")
         print(*rows, sep="\n", end="\n\n")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyses.parts import asking
+from analyses.parts import asking, flags
 from analyses.parts.capturing import DEFAULT_POSITIONS
 from analyses.parts.command import execute
 
@@ -33,7 +33,7 @@ STOPPED = 1
 
 
 @dataclass(frozen=True)
-class Config(asking.Config):
+class Config(flags.Config):
     """Look before an expensive run: a few real answers, what the positions fall on, and what would go wrong."""
 
     sample: int = 40
@@ -50,10 +50,10 @@ def run(config: Config) -> int:
     from interp.answers.checkup import findings
     from interp.positions import position_table, require_known
 
-    asking.require_usable(config)
-    positions = asking.listed(config.positions)
+    flags.require_usable(config)
+    positions = flags.listed(config.positions)
     require_known(positions)
-    asking.require_least(config, {"sample": 1})
+    flags.require_least(config, {"sample": 1})
     setting = asking.setting_of(config)
     questions, sample = setting.questions, setting.questions.first(config.sample)
     model = setting.model()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses.parts import asking, capturing, lens_missing, lens_prompt, lens_summary, procedures
+from analyses.parts import asking, capturing, flags, lens_missing, lens_prompt, lens_summary, loading, procedures
 from analyses.parts.command import execute
 from analyses.parts.lens_summary import SETTLED
 from analyses.parts.runs import provenance, publish, require_publishable, reusable
@@ -66,13 +66,13 @@ def run(config: Config) -> None:
     from interp.results.heatmap import Heatmap
 
     require_usable(config)
-    source = asking.source_of(config)
+    source = loading.source_of(config)
     lens_prompt.require_lens_of(config, source)
-    model = asking.once_loaded(config, source)
+    model = loading.once_loaded(config, source)
     if config.prompt is not None:
         lens_prompt.run(config, source, model)
         return
-    require_layers(config, asking.n_layers_of(source, model))
+    require_layers(config, loading.n_layers_of(source, model))
     setting = asking.Setting(config, source, asking.questions_of(config), model)
     of_values = identity_of(setting)
     identity = of_values | {"bootstraps": config.bootstraps}
@@ -100,10 +100,10 @@ def require_usable(config: Config) -> None:
     capturing.require_usable(config)
     lens_prompt.require_usable(config)
     if config.prompt is not None:
-        asking.require_no_questions(config, OF_QUESTIONS, of="one --prompt")
-    asking.require_least(config, {"bootstraps": 1, "first": MIN_EXAMPLES})
+        flags.require_no_questions(config, OF_QUESTIONS, of="one --prompt")
+    flags.require_least(config, {"bootstraps": 1, "first": MIN_EXAMPLES})
     for kind, text, known in (("quantity", config.quantities, QUANTITIES), ("subset", config.of, SUBSETS)):
-        for name in asking.listed(text):
+        for name in flags.listed(text):
             if name not in known:
                 raise unknown_name(kind, name, known)
 
@@ -116,7 +116,7 @@ def require_layers(config: Config, n_layers: int) -> None:
             f"a lens is held against the model's output, and --layers ends at {layers[-1]}, not {n_layers - 1}; take "
             "--layers with the last one"
         )
-    if SETTLED in asking.listed(config.quantities) and len(layers) != n_layers - layers[0]:
+    if SETTLED in flags.listed(config.quantities) and len(layers) != n_layers - layers[0]:
         raise InputError(
             f"{SETTLED} is of a layer and all above it, and --layers {config.layers} leaves some of these out; give "
             f"--layers {layers[0]}-{n_layers - 1}, or --quantities without it"
@@ -154,8 +154,8 @@ def names_of_maps(config: Config) -> dict[str, tuple[str, str]]:
     """The quantity and the subset of each map, by its name."""
     return {
         "-".join(["lens", quantity, *([subset] if subset != "all" else []), *variants_of(config)]): (quantity, subset)
-        for quantity in asking.listed(config.quantities)
-        for subset in asking.listed(config.of)
+        for quantity in flags.listed(config.quantities)
+        for subset in flags.listed(config.of)
     }
 
 
@@ -171,7 +171,7 @@ def measured_maps(
     answers, table = [captured.answers[row] for row in rows], captured.table.isel(example=list(rows))
     made_from = (answers, captured.of(SITE, rows), table["token"].values)
     values = values_of(*made_from, model, lambda: lens_prompt.lens_of(config, setting.source, model()), folder)
-    lens_missing.require_targets(asking.listed(config.quantities), values)
+    lens_missing.require_targets(flags.listed(config.quantities), values)
     record = capturing.record_of(setting, answers, table, captured.stores[SITE])
     examples = examples_of(answers)
     maps = {}

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from analyses.parts import (
     asking,
+    loading,
     patch_flags,
     patch_pairs,
     patch_screen,
@@ -54,8 +55,8 @@ def run(config: Config) -> None:
     from interp.patching.patch_files import load_patched
 
     patch_flags.require_usable(config)
-    source = asking.source_of(config)
-    model = asking.once_loaded(config, source)
+    source = loading.source_of(config)
+    model = loading.once_loaded(config, source)
     if config.clean is not None or config.corrupt is not None:
         patch_texts.run(config, source, model)
         return
@@ -74,7 +75,7 @@ def run(config: Config) -> None:
         heatmap.save(work / "patch.nc")
     written = publish(work / "patch.nc", published, overwrite=config.overwrite)
     print(*written, copied(values, published.with_name(f"{name}-pairs.nc")), sep="\n")
-    n_layers = asking.n_layers_of(source, model)
+    n_layers = loading.n_layers_of(source, model)
     print(patch_summary.in_words(config, heatmap, n_layers, lambda: load_patched(values)))
     if config.screen:
         print(patch_screen.agreement_in_words(heatmap, config.verify))
@@ -111,7 +112,7 @@ def measured_map(setting: asking.Setting[Config], kept: Path) -> Heatmap:
         candidates, cells, _ = patch_pairs.candidates_of(config, questions, model(), answers)
         heatmap = patch_screen.with_best_exact(config, heatmap, model(), candidates, cells)
     counts = summary(answers, questions) | {f"pairs dropped: {why}": n for why, n in sorted(patched.dropped.items())}
-    record = asking.record_of(config, setting.source)
+    record = loading.record_of(config, setting.source)
     record |= {"dataset": questions.name, "credit": questions.credit, "site": config.site}
     return heatmap.with_attributes(
         record

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from analyses.parts import asking, probing, procedures
+from analyses.parts import flags, probing, procedures
 from analyses.parts.command import execute
 from analyses.parts.probe_summary import in_words
 from analyses.parts.probing import Material, TwoClasses
@@ -142,7 +142,7 @@ def show(results: Mapping[str, Planned], folder: Path, *, overwrite: bool) -> No
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that cannot be used, before anything is loaded or written."""
     probing.require_usable(config)
-    asking.require_least(config, LEAST)
+    flags.require_least(config, LEAST)
     if 0 < config.permutations < FEWEST_PERMUTATIONS:
         raise InputError(
             f"--permutations is {config.permutations}, with which no cell could be marked; give {FEWEST_PERMUTATIONS} "

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from analyses import baselines
-from analyses.parts import asking, capturing, probing
+from analyses.parts import asking, capturing, loading, probing
 from analyses.parts.command import execute
 from analyses.parts.runs import cell_in_words, draw, provenance, require_publishable
 from interp.errors import InputError
@@ -55,10 +55,10 @@ def run(config: Config) -> None:
     from interp.probes.transfer import transfer_matrices
 
     require_usable(config)
-    source = asking.source_of(config)
-    model = asking.once_loaded(config, source)
+    source = loading.source_of(config)
+    model = loading.once_loaded(config, source)
     if config.layer is not None:
-        require_layer(config, asking.n_layers_of(source, model))
+        require_layer(config, loading.n_layers_of(source, model))
     sets = [asking.at_most(replace(config, dataset=dataset), probing.questions_of) for dataset in config.datasets]
     settings = [asking.Setting(each, source, questions, model) for each, questions in sets]
     require_unlike_names([setting.questions.name for setting in settings])
@@ -76,7 +76,7 @@ def run(config: Config) -> None:
     probed = [probed_set(setting, p_true=config.p_true) for setting in settings]
     place = None if config.layer is None or config.position is None else (config.layer, config.position)
     matrices = transfer_matrices(probed, place)
-    record = provenance(identity) | asking.record_of(config, source) | {"site": config.site}
+    record = provenance(identity) | loading.record_of(config, source) | {"site": config.site}
     for path, matrix in zip(paths, matrices, strict=True):
         matrix.with_attributes(record).save(path)
         print(path, *draw(path, path), sep="\n")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from analyses.parts import asking
+from analyses.parts import asking, flags, loading
 from analyses.parts.command import execute
 from analyses.parts.runs import (
     Identity,
@@ -42,7 +42,7 @@ CHECKPOINT = "training.pt"
 
 
 @dataclass(frozen=True)
-class Config(asking.Config):
+class Config(flags.Config):
     """Train a tuned lens for a model, on a question set's prompts and answers or on a text."""
 
     text: Path | None = None
@@ -75,7 +75,7 @@ class Config(asking.Config):
 def run(config: Config) -> None:
     """Answer or read, train, measure, draw."""
     require_usable(config)
-    source = asking.source_of(config)
+    source = loading.source_of(config)
     questions = asking.questions_of(config) if config.text is None else None
     name = text_name(config, questions)
     identity = identity_of(config, source, questions)
@@ -94,8 +94,8 @@ def run(config: Config) -> None:
 
 def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
-    asking.require_usable(config)
-    asking.require_least(config, {"length": 2, "steps": 1, "tokens": 1, "measure_every": 1, "patience": 1})
+    flags.require_usable(config)
+    flags.require_least(config, {"length": 2, "steps": 1, "tokens": 1, "measure_every": 1, "patience": 1})
     if not config.learning_rate > 0:
         raise InputError(f"--learning-rate is {config.learning_rate}; give a number above 0")
     if not 0 < config.held_out < 1:
@@ -118,9 +118,9 @@ def text_name(config: Config, questions: QuestionSet | None) -> str:
 def identity_of(config: Config, source: ModelSource, questions: QuestionSet | None) -> dict[str, Any]:
     """All that decides the lens."""
     if questions is not None:
-        of_text = asking.identity_of(asking.Setting(config, source, questions, asking.once_loaded(config, source)))
+        of_text = asking.identity_of(asking.Setting(config, source, questions, loading.once_loaded(config, source)))
     else:
-        of_text = asking.model_identity(config, source) | {"dataset": text_name(config, None), "length": config.length}
+        of_text = loading.model_identity(config, source) | {"dataset": text_name(config, None), "length": config.length}
         of_text |= {} if config.text is None else {"text": sha256(config.text)}
     return of_text | {"training": schedule_of(config).record | {"held_out": config.held_out}}
 
@@ -149,10 +149,10 @@ def trained_map(
     """Train the lens into the folder of the run, and map how good it is on the text that is held out."""
     from interp.lenses.lens_training import trained_lens
 
-    model = asking.once_loaded(config, source)
+    model = loading.once_loaded(config, source)
     text = text_of(config, source, questions, model)
     trained = trained_lens(model(), text, schedule_of(config), work / CHECKPOINT)
-    record = asking.record_of(config, source)
+    record = loading.record_of(config, source)
     record |= {"dataset": text_name(config, questions), "credit": "" if questions is None else questions.credit}
     heatmap = quality_map(config, model(), text, trained.lens).with_attributes(record | provenance(identity))
     lens_record = record | described(model(), text, trained, heatmap) | {"identity": dict(identity)}

@@ -21,9 +21,9 @@ def city_answers(runs: Path, n: int) -> tuple[ModelSource, list[Answer]]:
 
     More than 1,000 are the same again under other names, fewer are the first of them.
     """
-    from analyses.parts import asking
+    from analyses.parts import asking, flags
 
-    config = asking.Config(model=MODEL, dtype="float32", runs=runs)
+    config = flags.Config(model=MODEL, dtype="float32", runs=runs)
     setting = asking.setting_of(config)
     answers, _ = asking.answers_of(setting)
     again = [

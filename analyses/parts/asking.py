@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from analyses.parts import procedures
-from analyses.parts.runs import Identity, computing_versions, run_folder
+from analyses.parts.flags import Config, columns_of, prompting
+from analyses.parts.loading import code_of, loaded, model_identity, once_loaded, source_of
+from analyses.parts.runs import Identity, run_folder
 from interp.errors import InputError, TooFewQuestions
 from interp.work.files import make_folder
 
@@ -26,96 +27,8 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound="Config")
 AnyConfig = TypeVar("AnyConfig", bound="Config", covariant=True)
 
-OF_QUESTIONS = (
-    "dataset",
-    "columns",
-    "subset",
-    "dataset_split",
-    "strict",
-    "max_new_tokens",
-    "template",
-    "shots",
-    "extraction",
-    "grading",
-    "reader",
-    "tries",
-)
-"""Flags that say nothing of a text that the user gives in place of a set of questions."""
 GRADING_OF = {"names": "named", "number": "number", "prompted": "match"}
 """How answers are graded if the user has chosen how they are found, and not how they are graded."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """Which model is asked which questions, and how."""
-
-    model: str = "smollm2-135m"
-    """Short name, model folder, GGUF file, or hub id (org/name); 'interp models' lists what is here."""
-    dataset: str = "cities"
-    """A set by name ('interp data' lists them; NAME:PATH reads a set of the paper from its file or folder), a .csv,
-    .json, .jsonl or .parquet file with the columns question and answer, or a data set of the hub (org/name)."""
-    columns: tuple[str, ...] = ()
-    """What a file or the hub calls a column, as OURS=THEIRS: question=query answer=answer.value"""
-    subset: str | None = None
-    """Configuration of a hub's data set."""
-    dataset_split: str | None = None
-    """Split of a hub's data set, or of a set of the paper (train, test)."""
-    strict: bool = False
-    """Refuse a question file for its first bad row, in place of leaving the row out and listing it."""
-    n: int = 1000
-    """How many questions to ask."""
-    seed: int = 0
-    """Decides which questions are drawn, and what is drawn later: shots, folds, permutations, pairs, samples."""
-    max_new_tokens: int | None = None
-    """An answer that is not ended by then is cut, and counted as cut. By default as the set has it: 48; 100
-    for questions about countries and the sets of the paper, 200 for math."""
-    prompt_style: Literal["auto", "chat", "base"] = "auto"
-    """'chat': a turn of the chat template. 'base': a text to continue, the answer ends with the line. auto: chat if
-    the tokenizer has a chat template."""
-    template: str | None = None
-    """What stands around the question, with {question} once (and {context} for questions that have one), in the user
-    turn or in the text to continue. The default is the set's, or '{question}' for chat, and 'Q: {question}', a new line
-    and 'A:' for base."""
-    shots: int | None = None
-    """So many other questions of the set, with their correct answers, go before the question. By default 3 for base (if
-    as many are left), none for chat."""
-    extraction: Literal["auto", "names", "number", "prompted"] = "auto"
-    """How the exact answer is found, without the correct one: 'names', the first of the set's answers that is named;
-    'number', the last number; 'prompted', what a model copies out of the text. auto: as the set has it."""
-    grading: Literal["auto", "named", "match", "contains", "number", "judged"] = "auto"
-    """When an answer is correct: 'named', the exact answer is a name of the correct one; 'match', the same words but
-    for case, accents, articles and punctuation; 'contains', the correct one stands anywhere in the text; 'number', the
-    same number; 'judged', contains, or a model says so. auto: as the set has it."""
-    reader: str | None = None
-    """The model that copies exact answers and judges; by default the model that is asked."""
-    tries: int = 5
-    """How often the reader is asked for something of use, for each answer."""
-    dtype: str = "auto"
-    """float32, bfloat16 or float16; auto takes bfloat16 where the device multiplies it fast (NVIDIA from Ampere, CPUs
-    with AMX or AVX-512 bf16), else float32."""
-    backend: Literal["auto", "bridge", "hooked"] = "auto"
-    """TransformerLens's 'bridge' to Hugging Face's model, or its own HookedTransformer ('hooked', which version 3.9 has
-    and 4 has not). auto: hooked where it is there and can load the model."""
-    weights: Literal["raw", "processed"] = "raw"
-    """'raw', as they were trained; 'processed', with norms folded and weights centred by TransformerLens, which may
-    change what the residual stream holds."""
-    revision: str | None = None
-    """Branch, tag or commit of a hub model."""
-    pickled_weights: bool = False
-    """Load weights that are pickled (*.bin), which can run code, where a model has no safetensors."""
-    trust_remote_code: bool = False
-    """Run Python code that comes with a model."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes a GPU if there is one."""
-    device_map: str | None = None
-    """Spreads the model over devices, in place of --device: auto, balanced, balanced_low_0, sequential, or a JSON
-    object of modules and devices, as Hugging Face's accelerate takes them."""
-    n_devices: int | None = None
-    """Splits the model over so many CUDA devices, in place of --device."""
-    batch_size: int = 128
-    """Prompts that are answered together; lower it if memory runs out."""
-    runs: Path = Path("runs")
-    """Folder of answers and activations: large, and made again when missing."""
 
 
 @dataclass(frozen=True)
@@ -146,35 +59,6 @@ def setting_of(config: C, questions: QuestionSet | None = None) -> Setting[C]:
     return Setting(config, source, asked_for, once_loaded(config, source))
 
 
-def require_usable(config: Config) -> None:
-    """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
-    from interp.models.devices import parse_device_map, placement
-
-    require_least(config, {"seed": 0, "batch_size": 1, "max_new_tokens": 1, "tries": 1, "shots": 0})
-    _columns(config)
-    if config.template is not None:
-        _prompting(config, {})
-    if config.device not in ("auto", "cpu") or config.device_map is not None or config.n_devices is not None:
-        placement(config.device, parse_device_map(config.device_map), config.n_devices)
-
-
-def require_least(config: object, least: Mapping[str, int]) -> None:
-    """Raise an `InputError` for a flag whose number is too small; none is not."""
-    for flag, number in least.items():
-        value = getattr(config, flag)
-        if value is not None and value < number:
-            raise InputError(f"--{flag.replace('_', '-')} is {value}; give a number from {number}")
-
-
-def require_no_questions(config: Config, also: Sequence[str], *, of: str) -> None:
-    """Raise an `InputError` for flags of a set of questions, `OF_QUESTIONS` and those that an analysis has besides."""
-    unused = [flag for flag in (*OF_QUESTIONS, *also) if getattr(config, flag) != getattr(type(config)(), flag)]
-    if unused:
-        named = ", ".join(f"--{flag.replace('_', '-')}" for flag in unused)
-        be, it = ("is", "it") if len(unused) == 1 else ("are", "them")
-        raise InputError(f"{named} {be} for sets of questions; leave {it} out for {of}")
-
-
 def questions_of(config: Config, kept: Sequence[str] = ()) -> QuestionSet:
     """The questions, with the rules by which their answers are read and judged, and the columns that are to be kept."""
     from interp.questions.datasets import load_questions
@@ -184,7 +68,7 @@ def questions_of(config: Config, kept: Sequence[str] = ()) -> QuestionSet:
         n=config.n,
         seed=config.seed,
         strict=config.strict,
-        columns=_columns(config),
+        columns=columns_of(config),
         subset=config.subset,
         split=config.dataset_split,
         kept=kept,
@@ -199,11 +83,6 @@ def questions_of(config: Config, kept: Sequence[str] = ()) -> QuestionSet:
     )
 
 
-def listed(flag: str) -> list[str]:
-    """The names that a flag has, separated by commas."""
-    return [name.strip() for name in flag.split(",")]
-
-
 def at_most(config: C, questions: Callable[[C], QuestionSet]) -> tuple[C, QuestionSet]:
     """The flags and the questions: as many as --n, or all that the set has."""
     try:
@@ -215,7 +94,7 @@ def at_most(config: C, questions: Callable[[C], QuestionSet]) -> tuple[C, Questi
 
 def prompting_of(config: Config, questions: QuestionSet) -> Prompting:
     """How the questions are put."""
-    return _prompting(config, dict(questions.templates))
+    return prompting(config, dict(questions.templates))
 
 
 def identity_of(setting: Setting[Config]) -> dict[str, Any]:
@@ -267,41 +146,6 @@ def _has_signs(questions: QuestionSet) -> bool:
         for name in every
         for character in fold(name)
     )
-
-
-def model_identity(config: Config, source: ModelSource) -> dict[str, Any]:
-    """All that decides what the model computes from given tokens."""
-    form = form_of(config, source)
-    default = {"backend": "bridge", "weights": "raw"}
-    return {name: value for name, value in form.items() if value != default.get(name)} | {
-        "model": source.name,
-        "revision": source.revision,
-        "libraries": computing_versions(),
-    }
-
-
-def record_of(config: Config, source: ModelSource) -> dict[str, str]:
-    """Which model is run, and how, for the record of a result."""
-    return {"model": source.name, "revision": source.revision} | form_of(config, source)
-
-
-def form_of(config: Config, source: ModelSource) -> dict[str, str]:
-    """How the model is run, for the record of a result."""
-    from interp.models.devices import resolve_dtype
-    from interp.models.hooked_model import resolve_backend
-
-    return {
-        "backend": resolve_backend(source, config.backend),
-        "weights": config.weights,
-        "dtype": resolve_dtype(config.dtype, config.device),
-    } | _code_of(config, source)
-
-
-def _code_of(config: Config, source: ModelSource) -> dict[str, str]:
-    """That a model runs with the code that came with it, if it does."""
-    from interp.models.model_sources import needs_remote_code
-
-    return {"code": "the model's own"} if config.trust_remote_code and needs_remote_code(source) else {}
 
 
 def answers_of(setting: Setting[Config]) -> tuple[list[Answer], Path]:
@@ -372,47 +216,6 @@ def asked(setting: Setting[Config], journals: Path, **sampled: Any) -> list[Answ
     )
 
 
-def source_of(config: Config, spec: str | None = None) -> ModelSource:
-    """Where the model's files are, or those of another model, which `revision` does not concern."""
-    from interp.models.model_sources import resolve_model
-
-    return resolve_model(
-        spec or config.model,
-        revision=config.revision if spec is None else None,
-        pickled_weights=config.pickled_weights,
-        remote_code=config.trust_remote_code,
-    )
-
-
-def n_layers_of(source: ModelSource, model: Callable[[], HookedModel]) -> int:
-    """How many layers the model has; it is loaded only if its configuration does not say."""
-    from interp.models import model_sources
-
-    return model_sources.n_layers_of(source) or int(model().cfg.n_layers)
-
-
-def loaded(config: Config, source: ModelSource) -> HookedModel:
-    """The model, as the flags say."""
-    from interp.models.devices import parse_device_map
-    from interp.models.hooked_model import load_model
-
-    return load_model(
-        source,
-        backend=config.backend,
-        device=config.device,
-        dtype=config.dtype,
-        weights=config.weights,
-        device_map=parse_device_map(config.device_map),
-        n_devices=config.n_devices,
-        trust_remote_code=config.trust_remote_code,
-    )
-
-
-def once_loaded(config: Config, source: ModelSource) -> Callable[[], HookedModel]:
-    """The model, which is loaded when it is first asked for."""
-    return cache(lambda: loaded(config, source))
-
-
 def _reader_of(config: Config, questions: QuestionSet, journals: Path) -> Respondent | None:
     """The model that copies exact answers and judges, if it is another and there is something for it to do."""
     from interp.answers.generation import Respondent
@@ -430,20 +233,4 @@ def _reader_identity(config: Config, questions: QuestionSet) -> dict[str, str] |
     if config.reader is None or not _needs_reader(questions):
         return None
     source = source_of(config, config.reader)
-    return {"model": source.name, "revision": source.revision} | _code_of(config, source)
-
-
-def _columns(config: Config) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in config.columns]
-    for ours, _, theirs in pairs:
-        if not (ours.strip() and theirs.strip()):
-            raise InputError(f"--columns has {ours!r}; write OURS=THEIRS, such as question=query")
-    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
-
-
-def _prompting(config: Config, templates: dict[str, str]) -> Prompting:
-    from interp.answers.prompts import STYLES, Prompting
-
-    if config.template is not None:
-        templates = dict.fromkeys(STYLES, config.template)
-    return Prompting(config.prompt_style, templates, config.shots)
+    return {"model": source.name, "revision": source.revision} | code_of(config, source)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from analyses.parts import asking
+from analyses.parts import asking, flags, loading
 from interp.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ OF_RAY = ("ray_address", "workers", "cpus_per_worker", "gpus_per_worker")
 
 
 @dataclass(frozen=True)
-class Config(asking.Config):
+class Config(flags.Config):
     """Which activations are captured, and by whom."""
 
     positions: str = DEFAULT_POSITIONS
@@ -80,9 +80,9 @@ def require_usable(config: Config) -> None:
     """Raise an `InputError` for a flag that no run can use, before anything is loaded or written."""
     from interp.positions import require_known
 
-    asking.require_usable(config)
+    flags.require_usable(config)
     require_known(positions_of(config))
-    asking.require_least(config, {"token_budget": 1})
+    flags.require_least(config, {"token_budget": 1})
     unused = [flag for flag in OF_RAY if getattr(config, flag) != getattr(Config, flag)]
     if unused and config.executor != "ray":
         raise InputError(f"--{unused[0].replace('_', '-')} is of --executor ray; leave it out, or give that")
@@ -91,7 +91,7 @@ def require_usable(config: Config) -> None:
 
 def positions_of(config: Config) -> list[str]:
     """The columns."""
-    return asking.listed(config.positions)
+    return flags.listed(config.positions)
 
 
 def settings_of(config: Config) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def record_of(
     from interp.positions import coinciding_pairs, missing_by_reason, replaced_shares
 
     return {
-        **asking.record_of(setting.config, setting.source),
+        **loading.record_of(setting.config, setting.source),
         "dataset": setting.questions.name,
         "credit": setting.questions.credit,
         "site": str(store.identity["site"]),
@@ -181,7 +181,7 @@ class _Loaded:
     source: ModelSource
 
     def __call__(self) -> HookedModel:
-        return asking.loaded(self.config, self.source)
+        return loading.loaded(self.config, self.source)
 
 
 def _stores(
@@ -199,7 +199,7 @@ def _stores(
 
     config = setting.config
     identities = {
-        site: asking.model_identity(config, setting.source)
+        site: loading.model_identity(config, setting.source)
         | settings_of(config)
         | {"dataset": setting.questions.name, "site": site, "cells": cells}
         for site in sites
@@ -216,7 +216,7 @@ def _stores(
         identities,
         answers,
         table,
-        layers=layer_numbers(config.layers, asking.n_layers_of(setting.source, setting.model)),
+        layers=layer_numbers(config.layers, loading.n_layers_of(setting.source, setting.model)),
         token_budget=config.token_budget or default_token_budget(resolve_device(config.device)),
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from analyses.parts import asking, capturing, procedures
+from analyses.parts import capturing, flags, loading, procedures
 from analyses.parts.capturing import layer_numbers
 from analyses.parts.runs import (
     Identity,
@@ -73,13 +73,13 @@ def require_usable(config: Config) -> None:
     """Raise an `InputError` for flags that no prompt can be shown with, before anything is loaded or written."""
     from interp.answers.prompts import require_text
 
-    asking.require_usable(config)
+    flags.require_usable(config)
     layer_numbers(config.layers, n_layers=None)
     if config.prompt is None and (config.tokens, config.stride, config.colour) != (None, 1, DEFAULT_COLOUR):
         raise InputError("--tokens, --stride and --colour are of one prompt; give --prompt, or leave them out")
     if config.prompt is not None:
         require_text(config.prompt, flag="--prompt")
-    asking.require_least(config, {"stride": 1})
+    flags.require_least(config, {"stride": 1})
     if config.tokens is not None:
         window_of(config.tokens)
 
@@ -146,11 +146,11 @@ def values_of(config: Config, source: ModelSource, model: Callable[[], HookedMod
 
     path = run_folder(config.runs / source.name / "texts", "lens-values", identity) / "values.nc"
     if reusable_result(PromptMap, path, identity) is None:
-        layers = layer_numbers(config.layers, asking.n_layers_of(source, model))
+        layers = layer_numbers(config.layers, loading.n_layers_of(source, model))
         most, tokenizer = context_length(model()), model().tokenizer
         tokens = text_tokens(tokenizer, str(config.prompt), flag="--prompt", style=config.prompt_style, most=most)
         values = prompt_map(model(), lens_of(config, source, model()), tokens, places_of(config, len(tokens)), layers)
-        record = asking.record_of(config, source)
+        record = loading.record_of(config, source)
         values = values.with_attributes(record | {"text": str(config.prompt)} | provenance(identity))
         values.save(path)
     # Always as it was read: what is made of it is to be the same bytes, whether a run was interrupted here or not.
@@ -162,7 +162,7 @@ def identity_of(config: Config, source: ModelSource) -> dict[str, Any]:
     # The columns by default are here too: another number of them is another picture.
     tokens = {"tokens": config.tokens or f"the last {COLUMNS}", "stride": config.stride, "layers": config.layers}
     of_text = {"text": config.prompt, "prompt": config.prompt_style, "lens": lens_identity(config)}
-    return asking.model_identity(config, source) | of_text | tokens | procedures.LENS_READINGS
+    return loading.model_identity(config, source) | of_text | tokens | procedures.LENS_READINGS
 
 
 def variants_of(config: Config) -> list[str]:

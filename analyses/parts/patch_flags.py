@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from analyses.parts import asking, patching
+from analyses.parts import flags, patching
 from analyses.parts.capturing import layer_numbers
 from analyses.parts.patching import Config, metric_of, positions_of
 from interp.errors import InputError
@@ -18,10 +18,10 @@ def require_usable(config: Config) -> None:
     """Raise an `InputError` for flags that no run can use, before anything is loaded or written."""
     from interp.positions import require_known
 
-    asking.require_usable(config)
+    flags.require_usable(config)
     require_known(positions_of(config))
     layer_numbers(config.layers, n_layers=None)
-    asking.require_least(config, dict.fromkeys(("steps", "pairs", "window", "draws", "bootstraps"), 1))
+    flags.require_least(config, dict.fromkeys(("steps", "pairs", "window", "draws", "bootstraps"), 1))
     if not math.isfinite(config.margin):
         raise InputError(f"--margin is {config.margin}; give a number of nats, below 0 for any pair to enter")
     if not (config.sigmas > 0 and math.isfinite(config.sigmas)):
@@ -119,7 +119,7 @@ def _require_usable_texts(config: Config) -> None:
             "read and not the answer; begin both alike"
         )
     if config.clean is not None:
-        asking.require_no_questions(config, OF_QUESTIONS, of="a pair of texts")
+        flags.require_no_questions(config, OF_QUESTIONS, of="a pair of texts")
     if config.clean is not None and (config.readout != "answer" or config.lead is not None):
         raise InputError("one pair of texts is read at its end; leave --readout and --lead out")
     if config.clean is not None and config.corruption in ("noise", "mean"):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from analyses.parts import asking, patching, procedures
+from analyses.parts import loading, patching, procedures
 from analyses.parts.runs import (
     prompt_name,
     provenance,
@@ -46,7 +46,7 @@ def run(config: patching.Config, source: ModelSource, model: Callable[[], Hooked
         # Which tokens are read is the user's choice, whatever the model says.
         intervention = replace(patching.intervention_of(config), only_said=False)
         patched = patched_pairs(model(), [pair.candidate], cells, units, intervention, n=1, of="texts")
-        record = asking.record_of(config, source)
+        record = loading.record_of(config, source)
         record |= {"clean": config.clean or "", "corrupt": config.corrupt or "", "answers": json.dumps(pair.answers)}
         record |= {"site": config.site, "variant": variant_in_words(config, pair.answers)}
         patched, columns = patching.with_heads(config, patched, list(pair.columns), model)
@@ -80,7 +80,7 @@ def identity_of(config: patching.Config, source: ModelSource) -> dict[str, Any]:
     # What is as it is by default is left out: results from before it was in here keep their identity.
     settings |= {"corruption": config.corruption} if config.corruption != "question" else {}
     settings |= {"metric": patching.metric_of(config)} | procedures.PATCHED_CELLS
-    return asking.model_identity(config, source) | settings
+    return loading.model_identity(config, source) | settings
 
 
 def text_pair_of(config: patching.Config, model: HookedModel) -> TextPair:

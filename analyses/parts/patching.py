@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from analyses.parts import asking, procedures
+from analyses.parts import asking, flags, loading, procedures
 from analyses.parts.capturing import DEFAULT_POSITIONS, DEFAULT_SITE, layer_numbers
 from interp.patching.interventions import ABLATIONS, Corruption, Direction, Intervention
 
@@ -25,7 +25,7 @@ OF_VALUES = ("readout", "site", "window", "layers", "direction", "corruption", "
 
 
 @dataclass(frozen=True)
-class Config(asking.Config):
+class Config(flags.Config):
     """Map where a model's answer is caused: activation patching, layer by token."""
 
     readout: Literal["answer", "whole", "verdict"] = "answer"
@@ -117,7 +117,7 @@ def identity_of(setting: asking.Setting[Config]) -> dict[str, Any]:
 def positions_of(config: Config) -> list[str]:
     """The columns."""
     default = DEFAULT_POSITIONS if config.readout == "verdict" else BEFORE_ANSWER
-    return asking.listed(default if config.positions is None else config.positions)
+    return flags.listed(default if config.positions is None else config.positions)
 
 
 def metric_of(config: Config) -> str:
@@ -174,7 +174,7 @@ def intervention_of(config: Config) -> Intervention:
 
 def layers_of(config: Config, source: ModelSource, model: Callable[[], HookedModel]) -> list[int]:
     """The rows of the map."""
-    return list(layer_numbers(config.layers, asking.n_layers_of(source, model)))
+    return list(layer_numbers(config.layers, loading.n_layers_of(source, model)))
 
 
 def units_of_rows(config: Config, source: ModelSource, model: HookedModel) -> tuple[list[int], list[Unit]]:

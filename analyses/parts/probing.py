@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from analyses.parts import asking, capturing, procedures
+from analyses.parts import asking, capturing, flags, procedures
 from analyses.parts.capturing import DEFAULT_SITE
 from analyses.parts.runs import Identity
 from interp.errors import InputError
@@ -108,7 +108,7 @@ def require_usable(config: Config) -> None:
         raise InputError(f"--label-kind {config.label_kind} is not that of correctness; leave it out, or give --labels")
     if config.label_kind == "number":
         require_usable_for_numbers(config)
-    asking.require_least(config, LEAST)
+    flags.require_least(config, LEAST)
     if len(strengths_of(config)) > 1 and config.split == "paper":
         raise InputError("--split paper has no folds within which to choose among several --c; give one")
     if len(strengths_of(config)) > 1 and config.folds < FOLDS_TO_NEST:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses.parts import asking, capturing, probing, procedures, sampling
+from analyses.parts import asking, capturing, flags, loading, probing, procedures, sampling
 from analyses.parts.capturing import DEFAULT_SITE
 from analyses.parts.runs import Identity, draw, provenance
 from interp.errors import InputError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Config(asking.Config):
+class Config(flags.Config):
     """Which answers are sampled, and which cell of them is probed."""
 
     samples: int = 10
@@ -54,16 +54,16 @@ class Setting(asking.Setting[Config]):
     @property
     def cell(self) -> asking.Setting[capturing.Config]:
         """The same, with the flags of a capture of nothing but the cell."""
-        shared = {each.name: getattr(self.config, each.name) for each in fields(asking.Config)}
-        flags = capturing.Config(
+        shared = {each.name: getattr(self.config, each.name) for each in fields(flags.Config)}
+        of_cell = capturing.Config(
             **shared, positions=self.config.position, layers=str(self.layer), token_budget=self.config.token_budget
         )
-        return asking.Setting(flags, self.source, self.questions, self.model)
+        return asking.Setting(of_cell, self.source, self.questions, self.model)
 
     @property
     def layer(self) -> int:
         """The layer that is probed; raises an `InputError` if the model does not have it."""
-        n_layers = asking.n_layers_of(self.source, self.model)
+        n_layers = loading.n_layers_of(self.source, self.model)
         layer = 2 * n_layers // 3 if self.config.layer is None else self.config.layer
         if not 0 <= layer < n_layers:
             raise InputError(f"--layer is {layer}, and the model has the layers 0 to {n_layers - 1}")
@@ -106,16 +106,16 @@ def setting_of(config: Config) -> Setting:
     from interp.models.hooked_model import Sampling
     from interp.positions import require_known
 
-    asking.require_usable(config)
-    asking.require_least(config, {"samples": 1, "folds": 2})
+    flags.require_usable(config)
+    flags.require_least(config, {"samples": 1, "folds": 2})
     if not config.c or not all(math.isfinite(c) and c > 0 for c in config.c):
         raise InputError(f"--c is {' '.join(map(str, config.c)) or 'empty'}; give numbers above 0")
     if len(config.c) > 1 and config.folds < probing.FOLDS_TO_NEST:
         raise InputError(f"--folds {config.folds} leaves nothing to choose among several --c on; give 3 folds or more")
     Sampling(config.temperature, config.seed)
     require_known([config.position])
-    questions, source = asking.questions_of(config), asking.source_of(config)
-    return Setting(config, source, questions, asking.once_loaded(config, source))
+    questions, source = asking.questions_of(config), loading.source_of(config)
+    return Setting(config, source, questions, loading.once_loaded(config, source))
 
 
 def record_of(setting: Setting, captured: capturing.Captured, identity: Identity) -> dict[str, str]:

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyses.parts import asking, procedures
+from analyses.parts import asking, flags, procedures
 
 if TYPE_CHECKING:
     from interp.models.hooked_model import Sampling
 
 
-def sample_files(setting: asking.Setting[asking.Config], sampling: Sampling, *, n: int) -> list[Path]:
+def sample_files(setting: asking.Setting[flags.Config], sampling: Sampling, *, n: int) -> list[Path]:
     """One file for each of `n` samples; those that are there are kept, so that more samples cost only themselves.
 
     In each is one sampled answer to every question, generated even where the user has an answer.

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from analyses import cli
-from analyses.parts import asking
+from analyses.parts import asking, flags
 from interp.activations.store import ActivationStore
 from interp.answers.answer_files import load_answers, save_answers
 from interp.models.model_sources import ModelSource, resolve_model
@@ -66,7 +66,7 @@ def test_what_a_model_says_by_its_own_code_is_not_what_it_says_without(source: M
         without, trusted = (
             asking.identity_of(
                 asking.Setting(
-                    asking.Config(reader=str(folder), trust_remote_code=trusts),
+                    flags.Config(reader=str(folder), trust_remote_code=trusts),
                     resolve_model(str(folder)),
                     questions,
                     lambda: pytest.fail("no model is needed"),
@@ -159,8 +159,8 @@ def test_what_decides_the_answers_tells_one_run_from_another(
 
 def test_what_does_not_decide_them_does_not(source: ModelSource, questions: Path) -> None:
     asked(source, questions, "--n", "4")
-    for flags in (("--batch-size", "2"), ("--tries", "1"), ("--reader", str(source.folder)), ("--grading", "named")):
-        asked(source, questions, "--n", "4", *flags)
+    for given in (("--batch-size", "2"), ("--tries", "1"), ("--reader", str(source.folder)), ("--grading", "named")):
+        asked(source, questions, "--n", "4", *given)
     assert len(found("answers.parquet")) == 1
 
 

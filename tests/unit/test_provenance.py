@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from analyses import cli
-from analyses.parts import asking, procedures, runs
+from analyses.parts import asking, flags, loading, procedures, runs
 from analyses.parts.command_line import typed
 from analyses.provenance import CHANGED, GONE, OF_ANSWERS, SAME, answers_folder
 from interp.models.model_sources import ModelSource
@@ -194,22 +194,22 @@ def test_what_decides_answers_is_the_name_of_nothing_else() -> None:
 
 
 CONFIGS = {
-    "digits": asking.Config(dataset="capitals", n=7, extraction="number"),
-    "default": asking.Config(dataset="capitals", n=7),
-    "every flag": asking.Config(
+    "digits": flags.Config(dataset="capitals", n=7, extraction="number"),
+    "default": flags.Config(dataset="capitals", n=7),
+    "every flag": flags.Config(
         dataset="capitals", n=7, seed=2, max_new_tokens=5, prompt_style="base", template="{question}", shots=1
     ),
-    "a reader": asking.Config(dataset="capitals", n=7, extraction="prompted", grading="judged", tries=3, batch_size=4),
-    "one try": asking.Config(dataset="capitals", n=7, extraction="prompted", grading="match", tries=1, batch_size=4),
+    "a reader": flags.Config(dataset="capitals", n=7, extraction="prompted", grading="judged", tries=3, batch_size=4),
+    "one try": flags.Config(dataset="capitals", n=7, extraction="prompted", grading="match", tries=1, batch_size=4),
 }
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_the_folder_of_answers_follows_from_what_decides_a_result(
-    config: asking.Config, monkeypatch: pytest.MonkeyPatch
+    config: flags.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     form = {"backend": "hooked", "weights": "processed", "dtype": "float32"}
-    monkeypatch.setattr(asking, "form_of", lambda *_: form)
+    monkeypatch.setattr(loading, "form_of", lambda *_: form)
     source = ModelSource("tiny", Path("tiny"), "abc")
     setting = asking.Setting(config, source, asking.questions_of(config), lambda: pytest.fail("no model is needed"))
     identity = asking.identity_of(setting)
