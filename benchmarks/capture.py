@@ -56,7 +56,8 @@ from interp.activations.capture import (
 from interp.activations.store import ActivationStore
 from interp.examples import Answer
 from interp.models.devices import resolve_device
-from interp.models.hooked_model import HookedModel, load_model
+from interp.models.hooked_model import HookedModel
+from interp.models.loading import load_model
 from interp.positions import MISSING, position_table
 from interp.work.plan import Shard, examples_of
 

@@ -83,7 +83,7 @@ def ray_beside_local(config: Config, folder: Path) -> tuple[dict[str, list[float
     """Seconds of each way, and whether its store is the local one's bytes."""
     import torch
 
-    from interp.models.hooked_model import load_model
+    from interp.models.loading import load_model
     from interp.work.executors import Executor, Local
     from interp.work.ray_executor import Ray
 

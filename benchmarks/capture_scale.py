@@ -98,7 +98,7 @@ def measured(config: Config, n: int, layers: int) -> Measured:
 def one_capture(config: Config, n: int, layers: int) -> Measured:
     """Capture in this process."""
     from interp.activations.capture import capture, default_token_budget, examples_to_capture, planned_stores
-    from interp.models.hooked_model import load_model
+    from interp.models.loading import load_model
     from interp.positions import position_table
 
     source, answers = city_answers(config.runs, n)

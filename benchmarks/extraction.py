@@ -35,7 +35,7 @@ def main(config: Config) -> None:
     from interp.answers.extraction import with_exact_answers
     from interp.answers.generation import Respondent
     from interp.answers.replies import Reader
-    from interp.models.hooked_model import load_model
+    from interp.models.loading import load_model
     from interp.models.model_sources import resolve_model
     from interp.questions.datasets import load_questions
 

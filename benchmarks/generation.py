@@ -24,7 +24,8 @@ import tyro
 from benchmarks.city_answers import alternating_seconds, city_answers, device_name, median_ratio, spread
 from interp.answers.generation import Respondent
 from interp.models.devices import resolve_device
-from interp.models.hooked_model import HookedModel, Sampling, load_model, stop_tokens
+from interp.models.hooked_model import HookedModel, Sampling, stop_tokens
+from interp.models.loading import load_model
 from interp.work.batches import batched
 
 OURS, USUAL = "the suite", "TransformerLens's generate"

@@ -37,7 +37,8 @@ from interp.activations.capture import capture, default_token_budget, examples_t
 from interp.activations.store import ActivationStore
 from interp.examples import Answer
 from interp.models.devices import fitting_device, resolve_device
-from interp.models.hooked_model import HookedModel, load_model
+from interp.models.hooked_model import HookedModel
+from interp.models.loading import load_model
 from interp.positions import position_table, resolved_mask
 from interp.probes.cell_probe import STRENGTHS, Probing
 from interp.probes.chance import with_marks

@@ -41,7 +41,8 @@ from interp.lenses.lens import LogitLens
 from interp.lenses.lens_targets import TARGETS, target_tokens
 from interp.lenses.lens_values import first_columns, lens_values
 from interp.models.devices import resolve_device
-from interp.models.hooked_model import HookedModel, load_model
+from interp.models.hooked_model import HookedModel
+from interp.models.loading import load_model
 from interp.positions import MISSING, position_table
 
 OURS, CAPTURE, PEER = "interp, all answers", "capture of the streams", "loop of logit_lens"

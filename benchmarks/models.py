@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MODEL = "smollm2-135m"
 LOAD = f"""
 from interp.models.model_sources import resolve_model
-from interp.models.hooked_model import load_model
+from interp.models.loading import load_model
 load_model(resolve_model({MODEL!r}), dtype="float32")
 """
 Table = dict[str, dict[str, float]]
@@ -86,8 +86,8 @@ def differences() -> tuple[Table, Table]:
     """How far each family and form is from Hugging Face's model, and how far its forms are from each other, by site."""
     import torch
 
-    from interp.models.hooked_model import load_model
     from interp.models.hooked_transformers import is_installed
+    from interp.models.loading import load_model
     from tests.hugging_face_sites import hugging_face_sites
     from tests.tiny_models import CONFIGS, HOOKED, saved_model, trained_tokenizer
 

@@ -49,7 +49,8 @@ from benchmarks.city_answers import (
 from interp.activations.batch_activations import site_activations
 from interp.answers.prompts import rendered
 from interp.models.devices import resolve_device
-from interp.models.hooked_model import HookedModel, load_model
+from interp.models.hooked_model import HookedModel
+from interp.models.loading import load_model
 from interp.models.tokens import encoded_text
 from interp.patching.attribution_patching import attributed_effects
 from interp.patching.interventions import Intervention

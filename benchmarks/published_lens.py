@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM
 
 from benchmarks.city_answers import MODEL
 from interp.lenses.tuned_lens import SITE, lens_of
-from interp.models.hooked_model import load_model
+from interp.models.loading import load_model
 from interp.models.model_sources import ModelSource, resolve_model
 from interp.models.output_path import output_logits
 from interp.models.sites import hook_names

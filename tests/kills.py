@@ -28,7 +28,8 @@ import numpy as np
 import torch
 
 from interp.activations.capture import capture, examples_to_capture, planned_stores
-from interp.models.hooked_model import HookedModel, load_model
+from interp.models.hooked_model import HookedModel
+from interp.models.loading import load_model
 from interp.patching import pair_patching
 from interp.patching.interventions import Intervention
 from interp.patching.pair_runs import Candidate

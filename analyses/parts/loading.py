@@ -36,7 +36,7 @@ def n_layers_of(source: ModelSource, model: Callable[[], HookedModel]) -> int:
 def loaded(config: Config, source: ModelSource) -> HookedModel:
     """The model, as the flags say."""
     from interp.models.devices import parse_device_map
-    from interp.models.hooked_model import load_model
+    from interp.models.loading import load_model
 
     return load_model(
         source,
@@ -74,7 +74,7 @@ def record_of(config: Config, source: ModelSource) -> dict[str, str]:
 def form_of(config: Config, source: ModelSource) -> dict[str, str]:
     """How the model is run, for the record of a result."""
     from interp.models.devices import resolve_dtype
-    from interp.models.hooked_model import resolve_backend
+    from interp.models.loading import resolve_backend
 
     return {
         "backend": resolve_backend(source, config.backend),

@@ -128,7 +128,7 @@ class TunedLens:
         model, source
             The model, and where its files are.
         weights
-            In which form it is loaded, as `interp.models.hooked_model.load_model` takes it: another form may have other
+            In which form it is loaded, as `interp.models.loading.load_model` takes it: another form may have other
             streams.
         """
         here = (model.cfg.n_layers, model.cfg.d_model)

@@ -9,8 +9,9 @@ import torch
 from interp.activations.batch_activations import site_activations
 from interp.answers.continuations import continued
 from interp.answers.prompts import prompt_of
-from interp.models.hooked_model import HookedModel, load_model, stop_tokens
+from interp.models.hooked_model import HookedModel, stop_tokens
 from interp.models.hooked_transformers import is_installed
+from interp.models.loading import load_model
 from interp.models.model_sources import resolve_model
 from interp.models.sites import SITES
 from interp.questions.datasets import load_questions

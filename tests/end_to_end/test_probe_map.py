@@ -20,7 +20,8 @@ from transformers import AutoTokenizer
 
 from interp.activations.batch_activations import site_activations
 from interp.answers.answer_files import load_answers
-from interp.models.hooked_model import HookedModel, load_model
+from interp.models.hooked_model import HookedModel
+from interp.models.loading import load_model
 from interp.models.model_sources import resolve_model
 from interp.positions import MISSING, PAPER_POSITIONS, position_table
 from interp.results.heatmap import Heatmap

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from interp.models.hooked_model import HookedModel, load_model
+from interp.models.hooked_model import HookedModel
 from interp.models.hooked_transformers import is_installed
+from interp.models.loading import load_model
 from interp.models.model_sources import ModelSource
 from tests.tiny_models import CONFIGS, HOOKED, saved_model, trained_tokenizer
 

@@ -106,7 +106,7 @@ def test_samples_are_kept_beside_the_greedy_answers(
     asked(source, questions, "--n", "8", "--samples", "3")
     assert len(found("sample-*.parquet")) == 3
     assert (first.read_bytes(), second.read_bytes()) == before, "only the third is new"
-    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
+    monkeypatch.setattr("interp.models.loading.load_model", None)
     for path in (*found("answers.parquet"), first):
         path.with_suffix(".journals").mkdir()  # As a run leaves them that is killed once the answers are there.
     asked(source, questions, "--n", "8", "--samples", "3")
@@ -440,7 +440,7 @@ def test_any_column_gives_a_map(
     assert {"n_positive", "marked"} <= set(maps["probe-even"])
 
     capsys.readouterr()
-    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
+    monkeypatch.setattr("interp.models.loading.load_model", None)
     monkeypatch.setattr("analyses.probe.measured_maps", None)
     for labels in ("kind", "even", "year"):
         asked(source, path, *flags, "--labels", labels, command="probe")

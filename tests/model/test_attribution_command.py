@@ -68,7 +68,7 @@ def test_two_maps_are_drawn_and_made_once(
     written = parts.sel(part=["embedding", "constants"]).sum("part") + (attn["value"] + mlp["value"]).sum("layer")
     np.testing.assert_allclose(written, parts.sel(part="logit difference"), rtol=1e-4, atol=1e-4)
 
-    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
+    monkeypatch.setattr("interp.models.loading.load_model", None)
     attribution(source)
     assert contents(folder) == before
     assert capsys.readouterr().out == told

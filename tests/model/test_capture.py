@@ -21,7 +21,8 @@ from interp.activations.store import ActivationStore
 from interp.activations.stores import merged, part_folder
 from interp.errors import InputError
 from interp.examples import Answer
-from interp.models.hooked_model import HookedModel, ignores_caches, load_model, takes_prefixes
+from interp.models.hooked_model import HookedModel, ignores_caches, takes_prefixes
+from interp.models.loading import load_model
 from interp.models.model_sources import ModelSource
 from interp.positions import MISSING, position_table
 from interp.work import plan as plan_module

@@ -138,7 +138,7 @@ def test_a_map_of_methods_is_drawn_and_made_once(
     assert "the model's own Yes or No" in data.attrs["variant"]
 
     with monkeypatch.context() as reusing:
-        reusing.setattr("interp.models.hooked_model.load_model", None)
+        reusing.setattr("interp.models.loading.load_model", None)
         ccs(source)
         assert cli.main(["figures"]) == 0
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

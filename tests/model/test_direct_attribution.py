@@ -14,7 +14,8 @@ from interp.errors import InputError
 from interp.lenses.direct_attribution import SITES, Contributions, contributions, reading_of, require_own_differences
 from interp.lenses.frozen_norm import frozen_norm
 from interp.lenses.logit_contrasts import Contrast, Contrasts, contrasts_of
-from interp.models.hooked_model import HookedModel, load_model
+from interp.models.hooked_model import HookedModel
+from interp.models.loading import load_model
 from interp.models.model_sources import ModelSource
 from interp.models.output_path import logit_scale, unembedded
 from tests.unit.test_activation_map import InMemory

@@ -9,8 +9,8 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from interp.activations.batch_activations import site_activations
-from interp.models.hooked_model import WEIGHTS, load_model
 from interp.models.hooked_transformers import is_installed
+from interp.models.loading import WEIGHTS, load_model
 from interp.models.model_sources import ModelSource
 from interp.models.sites import SITES
 from tests.tiny_models import HOOKED, saved_model

@@ -22,7 +22,8 @@ from interp.lenses.lens import LogitLens
 from interp.lenses.lens_divergence import gradients
 from interp.lenses.lens_values import lens_values
 from interp.lenses.tuned_lens import TunedLens
-from interp.models.hooked_model import HookedModel, Sampling, load_model
+from interp.models.hooked_model import HookedModel, Sampling
+from interp.models.loading import load_model
 from interp.models.sites import SITES, hook_names
 from interp.patching.attribution_patching import attributed_effects
 from interp.patching.gradient_passes import frozen_parameters

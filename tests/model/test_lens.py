@@ -341,7 +341,7 @@ def test_the_command_draws_every_map_that_is_asked_for(
         assert np.nanmax(away / of.data["value"].values) < (1e-4 if "kl" in name else 0.2)
     assert [path.name for path in Path("runs").rglob("position-*.nc")] == [], "finished parts are cleared away"
 
-    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
+    monkeypatch.setattr("interp.models.loading.load_model", None)
     (values,) = Path("runs").rglob("lens-values-*/values.nc")
     left, unlink = values.with_name("position-00.nc"), Path.unlink
     left.touch()  # As a run leaves it that is killed once the values are there.

@@ -25,7 +25,8 @@ from interp.lenses.lens_divergence import TextStreams, divergences, gradients
 from interp.lenses.lens_training import BEFORE, IDENTITY, Schedule, Trained, sequence_divergences, trained_lens
 from interp.lenses.training_text import TextSequence, TrainingText, answer_sequences, n_counted, training_text
 from interp.lenses.tuned_lens import TunedLens
-from interp.models.hooked_model import HookedModel, load_model
+from interp.models.hooked_model import HookedModel
+from interp.models.loading import load_model
 from interp.models.output_path import output_logits
 from interp.patching.gradient_passes import frozen_parameters
 from tests.model.conftest import Family

@@ -40,13 +40,12 @@ from interp.models.hooked_model import (
     HookedModel,
     context_length,
     ignores_caches,
-    load_model,
-    resolve_backend,
     run_until,
     stop_tokens,
     takes_prefixes,
 )
 from interp.models.hooked_transformers import is_installed
+from interp.models.loading import load_model, resolve_backend
 from interp.models.model_sources import ModelSource, resolve_model
 from interp.models.whole_weights import blocks_beyond
 from interp.work.files import sha256
@@ -433,7 +432,7 @@ def test_the_form_of_a_model_is_chosen_by_what_is_installed(
     source: ModelSource, tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = saved_model("gemma2", tokenizer, tmp_path)
-    monkeypatch.setattr("interp.models.hooked_model.is_installed", lambda: True)
+    monkeypatch.setattr("interp.models.loading.is_installed", lambda: True)
     assert [resolve_backend(source, backend) for backend in ("auto", "hooked", "bridge")] == [
         "hooked",
         "hooked",
@@ -444,7 +443,7 @@ def test_the_form_of_a_model_is_chosen_by_what_is_installed(
         InputError, match=r"tiny-gemma2 cannot be loaded as HookedTransformer .*; take --backend bridge"
     ):
         resolve_backend(other, "hooked")
-    monkeypatch.setattr("interp.models.hooked_model.is_installed", lambda: False)
+    monkeypatch.setattr("interp.models.loading.is_installed", lambda: False)
     assert resolve_backend(source, "auto") == "bridge"
     with pytest.raises(
         InputError, match=r"TransformerLens 4 has no HookedTransformer; .*pip install 'transformer-lens"
@@ -484,7 +483,7 @@ def test_what_hooked_transformer_would_leave_out_goes_to_the_bridge(
     config = json.loads((source.folder / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": ["ItsOwn", family]} | changes))
     other = replace(source, folder=tmp_path)
-    monkeypatch.setattr("interp.models.hooked_model.is_installed", lambda: True)
+    monkeypatch.setattr("interp.models.loading.is_installed", lambda: True)
     assert resolve_backend(other, "bridge") == "bridge"
     assert resolve_backend(other, "auto") == ("hooked" if lost is None else "bridge")
     if lost is not None:
@@ -503,7 +502,7 @@ def test_a_model_that_says_something_else_through_transformer_lens_is_refused(
     with pytest.raises(InputError, match="through TransformerBridge this model does not say what it says in transf"):
         load_model(unscaled, device="cpu", dtype="float32", backend="bridge", weights=weights)
     if is_installed():
-        monkeypatch.setattr("interp.models.hooked_model.left_out", lambda _: [])
+        monkeypatch.setattr("interp.models.loading.left_out", lambda _: [])
         biased = biased_llama(tokenizer, tmp_path)
         with pytest.raises(InputError, match="through HookedTransformer this model does not say what it says in tran"):
             load_model(biased, device="cpu", dtype="float32", backend="hooked", weights=weights)

@@ -19,7 +19,7 @@ from analyses.parts import patch_texts, patching
 from analyses.parts.runs import prompt_name
 from interp.errors import InputError
 from interp.models import output_path
-from interp.models.hooked_model import load_model
+from interp.models.loading import load_model
 from interp.models.model_sources import ModelSource
 from interp.patching.pair_patching import patched_pairs
 from interp.patching.pair_runs import READINGS
@@ -78,7 +78,7 @@ def patch(
         common += ["--dataset", str(asked), "--max-new-tokens", "8"]
     with pytest.MonkeyPatch.context() as parts:
         if not whole:
-            parts.setattr("interp.models.hooked_model.load_model", LOADED)
+            parts.setattr("interp.models.loading.load_model", LOADED)
             parts.setattr("analyses.parts.runs.draw", lambda *_, **__: [])
         assert cli.main(["patch", *common, *flags]) == status
 
@@ -134,7 +134,7 @@ def test_a_map_is_drawn_with_its_pairs_and_made_once(
         patching.setattr("interp.patching.pair_patching.patched_pairs", None)
         patch(source, *PATCHED, *FEW, "--metric", "kl")
         assert Heatmap.load(folder / "patch-kl.nc").data.attrs["unpatched"] == 0
-    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
+    monkeypatch.setattr("interp.models.loading.load_model", None)
     patch(source, *PATCHED, *FEW, whole=True)
     assert {name: each for name, each in contents(folder).items() if "kl" not in name} == before
     patch(source, *PATCHED, *FEW, "--pairs", "9", status=2)
@@ -268,7 +268,7 @@ def test_a_pair_of_texts_has_its_tokens_as_columns(
     assert "Recovery of logit difference\n" in told, "of one pair there are no intervals"
     assert f"read at the end: {first} against {second}\n" in told
 
-    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
+    monkeypatch.setattr("interp.models.loading.load_model", None)
     patch(source, *TEXTS, *answers, "--margin=-1000", whole=True)
     assert contents(folder) == before
     patch(source, *TEXTS, *answers, "--margin=-1001", status=2)

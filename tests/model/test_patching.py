@@ -17,7 +17,8 @@ from jaxtyping import Float
 from transformer_lens import patching as lens_patching
 
 from interp.errors import InputError
-from interp.models.hooked_model import HookedModel, load_model
+from interp.models.hooked_model import HookedModel
+from interp.models.loading import load_model
 from interp.models.model_sources import ModelSource
 from interp.models.output_path import TOLERANCES
 from interp.patching import patches, sweep, sweep_choice

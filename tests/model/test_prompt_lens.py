@@ -214,7 +214,7 @@ def test_a_prompt_is_read_once_drawn_and_printed(
     assert shown.places[-1] == shown.n_tokens - 1
 
     # Neither the same picture nor another colour of it needs the model.
-    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
+    monkeypatch.setattr("interp.models.loading.load_model", None)
     lens(source, "--prompt", TEXT)
     assert contents(folder) == before
     (coloured,) = Path("runs").rglob("lens.nc")

@@ -15,7 +15,8 @@ import torch
 
 from interp.activations import capture as capture_module
 from interp.activations.capture import capture, examples_to_capture, planned_stores
-from interp.models.hooked_model import HookedModel, load_model
+from interp.models.hooked_model import HookedModel
+from interp.models.loading import load_model
 from interp.models.model_sources import ModelSource
 from interp.positions import position_table
 from interp.work.executors import Executor, Local

@@ -14,7 +14,8 @@ from interp.activations.batch_activations import site_activations
 from interp.answers.continuations import continued
 from interp.answers.generation import Respondent
 from interp.errors import InputError
-from interp.models.hooked_model import HookedModel, Sampling, load_model
+from interp.models.hooked_model import HookedModel, Sampling
+from interp.models.loading import load_model
 from interp.models.model_sources import ModelSource
 from interp.models.sites import hook_names
 from interp.patching.patches import Job

@@ -93,7 +93,7 @@ def test_both_commands_are_of_the_same_samples(
     assert int(gain["n"]) == N
 
     # Everything is there: the model is not asked again, and the numbers are the same.
-    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
+    monkeypatch.setattr("interp.models.loading.load_model", None)
     first = result("selection")
     run(source, questions, "select", "--samples", "9")
     xr.testing.assert_identical(result("selection"), first)

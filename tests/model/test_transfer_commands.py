@@ -142,7 +142,7 @@ def test_transfer_is_a_matrix_of_sets_that_is_made_once(
     assert "AUC above that of the test set's best baseline" in told
 
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
+    monkeypatch.setattr("interp.models.loading.load_model", None)
     command(source, "transfer", *flags)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert cli.main(["figures"]) == 0
@@ -184,7 +184,7 @@ def test_baselines_are_of_the_judged_answers_and_made_once(
     folder = Path("figures") / source.name / "first"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert set(before) == {"baselines.nc", "baselines.pdf", "baselines.png"}
-    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
+    monkeypatch.setattr("interp.models.loading.load_model", None)
     command(source, "baselines", *flags)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     command(source, "baselines", *flags, "--no-p-true", status=2)

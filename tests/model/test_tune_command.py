@@ -77,7 +77,7 @@ def test_a_lens_is_trained_on_answers_and_used_again(
     assert sum(f"{layer:<6}" == line[:6] for layer in (0, 1) for line in told) == 2
 
     before = path.read_bytes()
-    monkeypatch.setattr("interp.models.hooked_model.load_model", None)
+    monkeypatch.setattr("interp.models.loading.load_model", None)
     tuned(source, *of_questions(questions))
     assert capsys.readouterr().out.splitlines() == told
     assert path.read_bytes() == before
