@@ -36,7 +36,7 @@ from interp.probes.halves import measured_widening
 from interp.probes.labels import Split
 from interp.probes.probe_map import out_of_fold_scores
 from tests.model.conftest import Family
-from tests.model.test_lens import ANSWERS, Captured, captured, random_targets
+from tests.model.test_lens import ANSWERS, captured, random_targets
 from tests.patched_runs import of_run, read_at, records, rows_of, tokens_of
 from tests.random_answers import POSITIONS, random_answers
 from tests.stand_in_gpu import NAME, stand_in
@@ -125,8 +125,7 @@ def test_lenses(family_model: HookedModel, on_gpu: HookedModel) -> None:
         near(*(torch.from_numpy(values[name].values) for values in found))
     hooks = hooks_of_sites(on_gpu, ["resid_post"])
     own = batch_activations(on_gpu, [answer.token_ids for answer in ANSWERS], tokens, hooks)["resid_post"]
-    assert isinstance(store, Captured)
-    near(own, store.streams)
+    near(own, store.activations)
 
 
 def test_translators_may_be_elsewhere(family_model: HookedModel, on_gpu: HookedModel) -> None:
