@@ -133,7 +133,7 @@ def test_a_part_that_is_missing_shows_in_one_line(family_model: HookedModel) -> 
         (lambda logits: logits / 8 + 3, "this family also multiplies its logits, by 0.125"),
         (lambda logits: (logits / 8).bfloat16(), "this family also multiplies its logits, by 0.125"),
         (lambda logits: 30 * torch.tanh(logits / 30), "this family also caps its logits, at 30"),
-        (lambda logits: 300 * torch.tanh(logits / 300), "this family also caps its logits, at 300"),
+        (lambda logits: 600 * torch.tanh(logits / 600), "this family also caps its logits, at 600"),
         (lambda logits: logits + torch.linspace(-1, 1, logits.shape[1]), "this family also adds a bias to its logits"),
         (lambda logits: logits.flip(1), "this family does more than that, and it is no factor, cap or bias"),
         (lambda logits: torch.where(logits > 2, -torch.inf, logits), "this family does more than that$"),

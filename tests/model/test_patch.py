@@ -438,9 +438,12 @@ def test_ablations_are_those_of_a_hook(model: HookedModel, corruption: str, read
 
 def test_the_mean_of_a_model_in_bfloat16_is_rounded_once(source: ModelSource) -> None:
     rounded = load_model(source, device="cpu", dtype="bfloat16")
-    candidates, columns = candidates_of(PAIRS, rounded), Columns(cells_of(PAIRS, ["last_q"]), [], MEAN, N_LAYERS)
+    candidates, columns = (
+        candidates_of(PAIRS[:3], rounded),
+        Columns(cells_of(PAIRS[:3], ["last_q"]), [], MEAN, N_LAYERS),
+    )
     found = Donors(rounded, candidates, columns).vectors(trials_of(0, candidates[0]), {})[:, 0, 0]
-    each = site_activations(rounded, [clean.before for clean, _ in MADE], columns.cells[0])[:, 0]
+    each = site_activations(rounded, [clean.before for clean, _ in MADE[:3]], columns.cells[0])[:, 0]
     assert torch.equal(found, each.float().mean(1).bfloat16())
 
 
