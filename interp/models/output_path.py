@@ -56,7 +56,7 @@ def logit_scale(model: HookedModel) -> float:
     A cap does nothing there.
     """
     parts: Any = model
-    with torch.inference_mode(False), torch.enable_grad():  # Whatever a caller has turned off.
+    with torch.inference_mode(False):  # Which has gradients, whatever a caller has turned off.
         nothing = torch.zeros(1, parts.unembed.W_U.shape[1], device=model.cfg.device, requires_grad=True)
         (slope,) = torch.autograd.grad(_as_the_family_does(model, nothing).sum(), nothing)
     return float(slope[0, 0])

@@ -21,6 +21,7 @@ from analyses.parts.runs import load_result
 from interp.figures.cell_colours import cell_colours
 from interp.number_words import number, with_interval
 from interp.report import Section, report_page, values_html
+from interp.results.estimates import Estimates
 from interp.results.heatmap import Heatmap
 from interp.results.result import Result
 from tests.described_maps import map_of, random_map
@@ -150,16 +151,17 @@ def test_a_page_lists_its_results_and_says_of_each_what_it_shows() -> None:
     assert page.texts["figcaption"] == ["It rises.\nMore.", "It falls.\nMore."]
     assert len(page.texts["br"]) == 2, "every sentence on a line of its own"
     assert page.texts["summary"] == ["All values", "Where it comes from"] * 2
+    assert page.of("div", "class") == ["scrolled"] * 4, "a wide table does not widen the page"
     assert page.texts["th"] == ["x", "y", "layer 0", "1"] * 2
     assert page.texts["pre"] == ["result  somewhere"] * 2
     assert [text for _, text in page.cells] == ["", ".600", ".700", ".500", ".900"] * 2
 
 
 def test_a_result_on_one_axis_has_a_row_for_each_value() -> None:
-    baselines = load_result(CITIES / "baselines.nc")
-    page = Page(values_html(section_of(baselines)))
-    data = baselines.data
-    assert page.texts["th"] == data[baselines.axes[0]].values.tolist()
+    data = load_result(CITIES / "baselines.nc").data
+    data = data.assign_coords(name=[f"<{name}>" for name in data["name"].values]).assign_attrs(metric="AUC of <i>")
+    page = Page(values_html(section_of(Estimates(data))))
+    assert page.texts["th"] == data["name"].values.tolist()
     head, cells = page.texts["td"][:3], page.texts["td"][3:]
     assert head == ["", f"{data.attrs['metric']} (95 % interval)", "n"]
     numbers = (data[name].values.tolist() for name in ("value", "low", "high"))
@@ -179,10 +181,10 @@ def test_a_result_whose_rows_are_no_layers_names_them_as_they_are() -> None:
 
 def test_a_comparison_has_its_statistics_in_place_of_cells() -> None:
     comparison = load_result(CITIES / "compare-probe-lens-answer-rank-first300-patch-led.nc")
-    section = replace(section_of(comparison), statistics=["a < b", "c"])
+    section = replace(section_of(comparison), statistics=["a <b>", "c"])
     page = Page(report_page("", [section]))
     assert page.texts["summary"] == ["Statistics", "Where it comes from"]
-    assert page.texts["pre"] == ["a < b\nc", "result  somewhere"]
+    assert page.texts["pre"] == ["a <b>\nc", "result  somewhere"]
     assert not page.cells
 
 
