@@ -76,7 +76,7 @@ MADE = [
     # Of which the corrupted run is read before its second generated token.
     (made("e", [107, 108], [50, 51], [205, 206]), made("f", [109], [53], [207])),
     # And the clean one.
-    (made("g", [110], [], [208]), made("h", [111, 112], [54, 55], [209, 210])),
+    (made("g", [110], [], [208, 211, 212]), made("h", [111, 112], [54, 55], [209, 210])),
 ]
 PAIRS = [Pair(clean.answer, corrupt.answer) for clean, corrupt in MADE]
 N_LAYERS = 3

@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 from jaxtyping import Float
 
-from interp.activations.batch_activations import hooks_of_sites, site_activations
+from interp.activations.batch_activations import site_activations
 from interp.activations.capture import default_token_budget
 from interp.errors import InputError
 from interp.examples import Answer
@@ -87,7 +87,7 @@ def captured_in_memory(
     order = torch.tensor([row for rows in batches for row in rows])
     return InMemory(
         torch.cat(parts, dim=2)[:, :, order.argsort()],
-        tuple(range(len(hooks_of_sites(model, [site])[site]))),
+        tuple(range(model.cfg.n_layers)),
         tuple(table["position"].values.tolist()),
         tuple(answer.question.id for answer in answers),
     )

@@ -56,7 +56,7 @@ def logit_scale(model: HookedModel) -> float:
     A cap does nothing there.
     """
     parts: Any = model
-    with torch.enable_grad():
+    with torch.inference_mode(False):  # Which has gradients, whatever a caller has turned off.
         nothing = torch.zeros(1, parts.unembed.W_U.shape[1], device=model.cfg.device, requires_grad=True)
         (slope,) = torch.autograd.grad(_as_the_family_does(model, nothing).sum(), nothing)
     return float(slope[0, 0])
@@ -97,7 +97,7 @@ def what_is_missing(ours: Float[torch.Tensor, "row vocab"], own: Float[torch.Ten
         return "does more than that"
     tolerance = TOLERANCES[own.dtype]
     left_x, left_y = (logits - logits.mean(1, keepdim=True) for logits in (x, y))
-    factor = float((left_x * left_y).sum() / (left_x * left_x).sum().clamp(min=1e-300))
+    factor = float((left_x * left_y).sum() / (left_x * left_x).sum())
     if largest_difference(factor * x, y) <= tolerance:
         return f"also multiplies its logits, by {factor:.3g}"
     cap = _cap_between(float(x.abs().max()), float(y.abs().max()))

@@ -11,11 +11,13 @@ from jaxtyping import Float
 
 from interp.activations.batch_activations import site_activations
 from interp.errors import InputError
-from interp.models.hooked_model import HookedModel
+from interp.models.hooked_model import HookedModel, load_model
+from interp.models.model_sources import ModelSource
 from interp.models.output_path import output_logits
 from interp.models.sites import SITES, hook_names
 from interp.patching import gradient_passes
 from interp.patching.attribution_patching import attributed_effects
+from interp.patching.gradient_passes import GradientPasses, Row
 from interp.patching.patches import Job, Run, Target, Unit, units_of
 from interp.patching.recordings import Recording, recorded
 from interp.patching.sweep import patched_readings
@@ -105,31 +107,41 @@ def sites_of(model: HookedModel) -> list[tuple[str, int | None]]:
     return found
 
 
-def test_one_step_is_the_derivative_of_the_exact_patch(family_model: HookedModel) -> None:
-    receivers, strength = recordings(family_model, RUNS[:2]), 0.005
-    for site, n_heads in sites_of(family_model):
-        units = layers_of(family_model, n_heads)
-        own, donors = own_and_donors(family_model, site)
+def assert_derivative(model: HookedModel, site: str, n_heads: int | None = None) -> None:
+    """One step is the derivative of the exact patch, and there is one."""
+    receivers, strength, units = recordings(model, RUNS[:2]), 0.005, layers_of(model, n_heads)
+    own, donors = own_and_donors(model, site)
+    near = [
+        metrics(
+            model,
+            site,
+            units,
+            receivers,
+            jobs_of([at + by * (donor - at) for at, donor in zip(own, donors, strict=True)]),
+        )
+        for by in (strength, -strength)
+    ]
+    differences = (near[0] - near[1]) / (2 * strength)
+    estimates = attributed_effects(model, site, units, receivers, jobs_of(donors), WEIGHTS)
+    largest = float(differences.abs().max())
+    assert largest > 0.02, site
+    assert float((estimates - differences).abs().max()) < 2e-3 * max(largest, 1.0), site
 
-        near = [
-            metrics(
-                family_model,
-                site,
-                units,
-                receivers,
-                jobs_of([at + by * (donor - at) for at, donor in zip(own, donors, strict=True)]),
-            )
-            for by in (strength, -strength)
-        ]
-        differences = (near[0] - near[1]) / (2 * strength)
-        estimates = attributed_effects(family_model, site, units, receivers, jobs_of(donors), WEIGHTS)
-        largest = float(differences.abs().max())
-        assert largest > 0.02, site
-        assert float((estimates - differences).abs().max()) < 2e-3 * max(largest, 1.0), site
+
+def test_one_step_is_the_derivative_of_the_exact_patch(family_model: HookedModel) -> None:
+    for site, n_heads in sites_of(family_model):
+        assert_derivative(family_model, site, n_heads)
 
 
 SOME_FAMILIES = [form for form in FORMS if form[0] in ("llama", "gpt2", "gemma2")]
 """Whose norms differ: for what holds of any smooth function whose gradients are right."""
+
+
+@pytest.mark.parametrize("family", SOME_FAMILIES, indirect=True, ids="-".join)
+def test_so_it_is_at_hooks_that_show_what_other_modules_read_too(family_model: HookedModel) -> None:
+    for site in ("ln1.hook_normalized", "ln1.hook_out", "attn.hook_q"):
+        if f"blocks.0.{site}" in family_model.hook_dict:
+            assert_derivative(family_model, site)
 
 
 @pytest.mark.parametrize("family", SOME_FAMILIES, indirect=True, ids="-".join)
@@ -276,6 +288,28 @@ def test_a_pass_has_no_more_tokens_than_its_budget(model: HookedModel, monkeypat
         assert max(seen) <= budget
 
 
+@pytest.mark.parametrize(("device", "kind"), [("cpu", "cpu"), ("cuda:1", "cuda"), ("mps", "mps"), ("xpu", "cpu")])
+def test_the_budget_is_that_of_the_kind_of_device(
+    model: HookedModel, device: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [receiver], sizes = recordings(model, RUNS[:1]), []
+    monkeypatch.setattr(model.cfg, "device", device)
+    monkeypatch.setattr(gradient_passes, "in_halves_if_need_be", lambda _, rows: sizes.append(len(rows)) or [])
+    row = Row(receiver, (2,), receiver.stream[0])
+    GradientPasses(model, "resid_pre", WEIGHTS).cells([row] * 1_000, [0])
+    assert sizes[0] == gradient_passes.TOKEN_BUDGETS[kind] // len(SEQUENCES[0])
+
+
+def test_cells_of_a_model_in_bfloat16_are_in_float64(source: ModelSource) -> None:
+    """So that means over steps are not rounded again."""
+    rounded = load_model(source, device="cpu", dtype="bfloat16")
+    [receiver] = recordings(rounded, RUNS[:1])
+    row = Row(receiver, (2,), receiver.stream[0].clone(), torch.ones(1, rounded.cfg.d_model, dtype=torch.float64))
+    with torch.inference_mode(False):
+        [[cells]] = GradientPasses(rounded, "resid_pre", WEIGHTS).cells([row], [1])
+    assert {each.dtype for each in cells[1]} == {torch.float64}
+
+
 def test_recordings_are_left_as_they_were(model: HookedModel) -> None:
     receivers = recordings(model, RUNS[:2])
     before = [receiver.stream.clone() for receiver in receivers]
@@ -288,19 +322,20 @@ def test_recordings_are_left_as_they_were(model: HookedModel) -> None:
         assert torch.equal(receiver.stream, stream)
 
 
-def test_a_corrupted_run_is_differentiated_where_it_is(model: HookedModel) -> None:
+@pytest.mark.parametrize("site", ["resid_pre", "resid_post"])
+def test_a_corrupted_run_is_differentiated_where_it_is(model: HookedModel, site: str) -> None:
     def corruption(stream: Float[torch.Tensor, "run pos d_model"]) -> torch.Tensor:
         stream[:, 1:3] += torch.linspace(-1, 1, stream.shape[-1])
         return stream
 
     [receiver] = recorded(model, RUNS[:1], with_cache=takes_wavefronts(model), corruption=corruption)
     units, strength, place = layers_of(model), 0.005, 2
-    own, [donor] = receiver.stream[:, place], vectors(model, "resid_pre", [(2, 1)])
+    own, [donor] = receiver.residual(site, [place])[:, 0], vectors(model, site, [(2, 1)])
     near = [
-        metrics(model, "resid_pre", units, [receiver], [Job(0, place, own + by * (donor - own))])
+        metrics(model, site, units, [receiver], [Job(0, place, own + by * (donor - own))])
         for by in (strength, -strength)
     ]
-    estimates = attributed_effects(model, "resid_pre", units, [receiver], [Job(0, place, donor)], WEIGHTS)
+    estimates = attributed_effects(model, site, units, [receiver], [Job(0, place, donor)], WEIGHTS)
     torch.testing.assert_close(estimates, (near[0] - near[1]) / (2 * strength), rtol=0, atol=2e-3)
 
 
@@ -313,6 +348,8 @@ def test_the_model_is_left_as_it_was(model: HookedModel) -> None:
         flags = [parameter.requires_grad for parameter in parameters]
         assert any(flags)
         assert not all(flags)
+        with gradient_passes.frozen_parameters(model):
+            assert not any(parameter.requires_grad for parameter in parameters)
         with torch.inference_mode():
             attributed_effects(model, "attn_out", layers_of(model), receivers, jobs, WEIGHTS)
         with pytest.raises(RuntimeError):

@@ -71,9 +71,16 @@ def test_a_base_model_is_asked_on_a_line_of_its_own(
     assert pair.no.token_ids == (*answer.token_ids, *asked, *tokenizer(" in")["input_ids"])
 
 
+@pytest.mark.parametrize("at_once", [2, 16])
 def test_the_models_own_verdict_is_the_difference_of_its_logits(
-    source: ModelSource, model: HookedModel, tokenizer: PreTrainedTokenizerFast, pairs: list[ContrastPair]
+    source: ModelSource,
+    model: HookedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    pairs: list[ContrastPair],
+    at_once: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(contrast_pairs_module, "RUNS_AT_ONCE", at_once)
     network: Any = AutoModelForCausalLM.from_pretrained(source.folder, dtype=torch.float32).eval()
     yes, no = (tokenizer(word)["input_ids"][0] for word in ("Yes", "No"))
     expected = []

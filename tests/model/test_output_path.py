@@ -92,13 +92,36 @@ def test_the_unembedding_of_some_tokens_gives_their_logits(
         torch.testing.assert_close(normed @ found.vectors.T + found.biases, scale * expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_scale_is_known_where_gradients_are_off(model: HookedModel, mode: Callable[[], Any]) -> None:
+    with mode():
+        assert logit_scale(model) == 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "explained", "more"),
+    [
+        (torch.float64, 1e-10, 1e-6),
+        (torch.float32, 1e-4, 1e-2),
+        (torch.bfloat16, 0.2, 2.0),
+        (torch.float16, 0.02, 0.5),
+    ],
+)
+def test_how_much_rounding_explains_is_by_the_models_dtype(dtype: torch.dtype, explained: float, more: float) -> None:
+    own = torch.zeros(2, 4, dtype=dtype)
+    apart = torch.tensor([0.0, 1.0, 0.0, 0.0], dtype=torch.float64)
+    require_own_logits(own + explained * apart, own)
+    with pytest.raises(InputError, match="do not give this model's own output"):
+        require_own_logits(own + more * apart, own)
+
+
 def test_a_part_that_is_missing_shows_in_one_line(family_model: HookedModel) -> None:
     """As of a family that divides its logits by a scale, which the path would not know."""
     ours, own = ours_and_own(family_model)
     with pytest.raises(InputError, match=r"log-probabilities differ by .*, where rounding explains 0\.001") as raised:
         require_own_logits(ours, own / 2)
     assert "\n" not in str(raised.value)
-    with pytest.raises(InputError, match="differ by nan"):
+    with pytest.raises(InputError, match=r"differ by nan.* this family does more than that$"):
         require_own_logits(ours.index_fill(0, torch.tensor([2]), torch.nan), own)
     with pytest.raises(InputError, match="the model's own output is not a number in float32; take --dtype float32"):
         require_own_logits(ours, own.index_fill(0, torch.tensor([2]), torch.inf))
@@ -108,7 +131,9 @@ def test_a_part_that_is_missing_shows_in_one_line(family_model: HookedModel) -> 
     ("change", "words"),
     [
         (lambda logits: logits / 8 + 3, "this family also multiplies its logits, by 0.125"),
+        (lambda logits: (logits / 8).bfloat16(), "this family also multiplies its logits, by 0.125"),
         (lambda logits: 30 * torch.tanh(logits / 30), "this family also caps its logits, at 30"),
+        (lambda logits: 600 * torch.tanh(logits / 600), "this family also caps its logits, at 600"),
         (lambda logits: logits + torch.linspace(-1, 1, logits.shape[1]), "this family also adds a bias to its logits"),
         (lambda logits: logits.flip(1), "this family does more than that, and it is no factor, cap or bias"),
         (lambda logits: torch.where(logits > 2, -torch.inf, logits), "this family does more than that$"),
@@ -118,6 +143,9 @@ def test_the_part_that_is_missing_is_named(change: Callable[[torch.Tensor], torc
     ours = 9 * torch.randn(5, 400, generator=torch.Generator().manual_seed(0))
     with pytest.raises(InputError, match=words):
         require_own_logits(ours, change(ours))
+    below = ours - 50  # As GPT-2's are.
+    with pytest.raises(InputError, match="this family also caps its logits, at 30"):
+        require_own_logits(below, 30 * torch.tanh(below / 30))
     with pytest.raises(InputError, match="no factor, cap or bias"):
         require_own_logits(ours[:1], ours[:1] + torch.linspace(-1, 1, 400))
 

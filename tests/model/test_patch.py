@@ -14,12 +14,16 @@ import torch
 from jaxtyping import Float
 from transformers import PreTrainedTokenizerFast
 
+from interp.activations.batch_activations import site_activations
 from interp.errors import InputError
 from interp.examples import Answer, Span, TokenizedText
-from interp.models.hooked_model import HookedModel
+from interp.models.hooked_model import HookedModel, load_model
+from interp.models.model_sources import ModelSource
 from interp.models.sites import HOOKS, hook_names
 from interp.patching import pair_patching, patcher, patches, readouts
 from interp.patching.attribution_patching import attributed_effects
+from interp.patching.columns import Columns
+from interp.patching.donors import Donors
 from interp.patching.interventions import Intervention
 from interp.patching.pair_runs import Noise as RunNoise
 from interp.patching.pair_runs import Side, recorded_sides, trials_of
@@ -42,6 +46,7 @@ from tests.made_pairs import (
     patched,
 )
 
+MEAN = Intervention(corruption="mean")
 TOLERANCE = 1e-4
 CLEAR = 1e-3
 """An effect that no rounding makes, of subjects' tokens on the answer too."""
@@ -429,6 +434,17 @@ def test_ablations_are_those_of_a_hook(model: HookedModel, corruption: str, read
             for layer in range(N_LAYERS):
                 why = why_not(clean, None, readout, layer, position, N_LAYERS)
                 assert_cell(found, (row, layer, column), why, partial(whole, cell=(layer, position)), own)
+
+
+def test_the_mean_of_a_model_in_bfloat16_is_rounded_once(source: ModelSource) -> None:
+    rounded = load_model(source, device="cpu", dtype="bfloat16")
+    candidates, columns = (
+        candidates_of(PAIRS[:3], rounded),
+        Columns(cells_of(PAIRS[:3], ["last_q"]), [], MEAN, N_LAYERS),
+    )
+    found = Donors(rounded, candidates, columns).vectors(trials_of(0, candidates[0]), {})[:, 0, 0]
+    each = site_activations(rounded, [clean.before for clean, _ in MADE[:3]], columns.cells[0])[:, 0]
+    assert torch.equal(found, each.float().mean(1).bfloat16())
 
 
 def test_a_head_is_patched_as_by_a_hook_and_is_a_column(model: HookedModel) -> None:

@@ -61,9 +61,11 @@ def test_what_runs_begin_with_is_run_once(
 def test_it_is_not_where_that_costs_more_or_cannot_be(model: HookedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     passes = Passes(monkeypatch)
     with_cache = takes_prefixes(model)
+    monkeypatch.setitem(patches.PASS_TOKENS, "cpu", 0.0)
     recorded(model, RUNS, with_cache=with_cache, corruption=noise([14]))
     recorded(model, RUNS[:1], with_cache=with_cache)
-    recorded(model, [*RUNS, Run((9, *RUNS[0].tokens[1:]), RUNS[0].targets)], with_cache=with_cache)
+    other = Run((9, *RUNS[0].tokens[1:]), RUNS[0].targets)
+    recorded(model, [RUNS[0], other, *RUNS[1:]], with_cache=with_cache)
     monkeypatch.setitem(patches.PASS_TOKENS, "cpu", 2.0 * len(SHARED))
     recorded(model, RUNS, with_cache=with_cache)
     assert len(passes.seen) == 4, (

@@ -18,6 +18,7 @@ from interp.models.hooked_model import HookedModel, Sampling
 from interp.models.loading import load_model
 from interp.models.model_sources import ModelSource
 from interp.models.sites import hook_names
+from interp.patching import patches
 from interp.patching.patches import Job
 from interp.patching.sweep import patched_readings
 from interp.patching.sweep_choice import takes_wavefronts
@@ -56,6 +57,17 @@ def test_streams_of_sequences_of_several_lengths_are_hugging_faces(
     for row, sequence in enumerate(sequences):
         theirs = hugging_face_sites(recurrent_source, torch.tensor([sequence]))[site][:, 0, -1]
         torch.testing.assert_close(ours[:, row], theirs, rtol=0, atol=1e-5)
+
+
+def test_runs_that_begin_with_the_same_tokens_are_run_whole(
+    recurrent: HookedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(patches.PASS_TOKENS, "cpu", 0.0)
+    runs = [read_at((*CLEAN, *CORRUPT[:length]), 9 + length) for length in (1, 4)]
+    for run, found in zip(runs, records(recurrent, runs), strict=True):
+        (alone,) = records(recurrent, [run])
+        assert_near(found.stream, alone.stream)
+        assert_near(found.last, alone.last)
 
 
 def test_every_cell_is_patched_in_a_run_of_its_own(recurrent: HookedModel) -> None:

@@ -32,7 +32,24 @@ def test_what_does_not_fit_is_done_in_halves(items: tuple[int, ...], fits: int) 
     assert seen == list(items), "nothing is done twice"
 
 
-@pytest.mark.parametrize("message", ["MPS backend out of memory", "[enforce fail] can't allocate memory: you tried"])
+def test_what_does_not_fit_is_tried_with_half_as_many_once_its_memory_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int | str] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: done.append("freed"))
+
+    def run(batch: tuple[int, ...]) -> list[int]:
+        done.append(len(batch))
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return list(batch)
+
+    in_halves_if_need_be(run, tuple(range(8)))
+    assert done == [8, "freed", 4, "freed", 2, 2, 4, "freed", 2, 2]
+
+
+@pytest.mark.parametrize(
+    "message", ["MPS backend out of memory", "[enforce fail] can't allocate memory: you tried", "not enough memory"]
+)
 def test_one_example_that_does_not_fit_is_said(message: str, caplog: pytest.LogCaptureFixture) -> None:
     def run(batch: tuple[int, ...]) -> list[int]:
         raise RuntimeError(message)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from analyses.parts.runs import load_result
 from interp.figures.cell_colours import cell_colours
 from interp.number_words import number, with_interval
 from interp.report import Section, report_page, values_html
+from interp.results.estimates import Estimates
 from interp.results.heatmap import Heatmap
 from interp.results.result import Result
 from tests.described_maps import map_of, random_map
@@ -37,7 +40,7 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.cells: list[tuple[dict[str, str | None], str]] = []
         self.attributes: list[tuple[str, dict[str, str | None]]] = []
-        self.headings: list[str] = []
+        self.texts: dict[str, list[str]] = defaultdict(list)
         self.text = ""
         self.feed(html)
         self.close()
@@ -45,6 +48,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
         self.attributes.append((tag, dict(attrs)))
+        self.texts[tag].append("")
         if tag not in VOID:
             self.open.append(tag)
         if tag == "td":
@@ -55,8 +59,8 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
-        if self.open and self.open[-1] == "h2":
-            self.headings.append(data)
+        if self.open:
+            self.texts[self.open[-1]][-1] += data
         if self.open and self.open[-1] == "td":
             attributes, text = self.cells[-1]
             self.cells[-1] = attributes, text + data
@@ -120,13 +124,68 @@ def test_names_and_sentences_are_shown_as_they_stand() -> None:
     heatmap = map_of(np.array([[0.6, 0.7]]), names=["<s>", '"&quot;'])
     section = section_of(heatmap, "a & <b>", 'It says "<i>".')
     page = Page(report_page("<script>", [section, section]))
-    assert page.headings == ["a & <b>"] * 2
+    assert page.texts["h2"] == page.texts["a"] == ["a & <b>"] * 2
+    assert page.texts["title"] == page.texts["h1"] == ["<script>"]
     assert page.text.strip().startswith("<script>")
     assert page.of("img", "alt") == ['It says "<i>".'] * 2
+    assert page.texts["figcaption"] == ['It says "<i>".\nMore.'] * 2
+    assert page.texts["th"] == ["<s>", '"&quot;', "layer 0"] * 2
     titles = [str(title).split(":")[0] for title in page.of("td", "title") if title]
     assert titles == ["layer 0, <s>", 'layer 0, "&quot;'] * 2
     assert "script" not in {tag for tag, _ in page.attributes}
     assert page.of("a", "href") == [f"#{place}" for place in page.of("section", "id")]
+
+
+def test_a_page_lists_its_results_and_says_of_each_what_it_shows() -> None:
+    heatmap = map_of(np.array([[0.6, 0.7], [0.5, 0.9]]), names=["x", "y"])
+    html = report_page("Maps", [section_of(heatmap, "first", "It rises."), section_of(heatmap, "second", "It falls.")])
+    page = Page(html)
+    assert html.startswith("<!DOCTYPE html>")
+    assert page.of("meta", "charset")[0] == "utf-8"
+    assert page.of("meta", "name")[1] == "viewport"
+    assert "td.missing" in page.texts["style"][0]
+    listed = list(zip(page.of("a", "href"), page.texts["a"], strict=True))
+    assert listed == [("#result-1", "first"), ("#result-2", "second")]
+    assert page.texts["h2"] == ["first", "second"]
+    assert page.of("section", "id") == ["result-1", "result-2"]
+    assert page.texts["figcaption"] == ["It rises.\nMore.", "It falls.\nMore."]
+    assert len(page.texts["br"]) == 2, "every sentence on a line of its own"
+    assert page.texts["summary"] == ["All values", "Where it comes from"] * 2
+    assert page.of("div", "class") == ["scrolled"] * 4, "a wide table does not widen the page"
+    assert page.texts["th"] == ["x", "y", "layer 0", "1"] * 2
+    assert page.texts["pre"] == ["result  somewhere"] * 2
+    assert [text for _, text in page.cells] == ["", ".600", ".700", ".500", ".900"] * 2
+
+
+def test_a_result_on_one_axis_has_a_row_for_each_value() -> None:
+    data = load_result(CITIES / "baselines.nc").data
+    data = data.assign_coords(name=[f"<{name}>" for name in data["name"].values]).assign_attrs(metric="AUC of <i>")
+    page = Page(values_html(section_of(Estimates(data))))
+    assert page.texts["th"] == data["name"].values.tolist()
+    head, cells = page.texts["td"][:3], page.texts["td"][3:]
+    assert head == ["", f"{data.attrs['metric']} (95 % interval)", "n"]
+    numbers = (data[name].values.tolist() for name in ("value", "low", "high"))
+    words = [with_interval(*each) for each in zip(*numbers, strict=True)]
+    assert cells[::2] == words
+    assert cells[1::2] == [str(n) for n in data["n"].values]
+
+
+def test_a_result_whose_rows_are_no_layers_names_them_as_they_are() -> None:
+    matrix = load_result(CITIES.parent / "transfer" / "transfer.nc")
+    page = Page(values_html(section_of(matrix)))
+    of_row, of_column = matrix.axes
+    columns, [first, *others] = (matrix.data[axis].values.tolist() for axis in (of_column, of_row))
+    assert page.texts["th"] == [*columns, f"{of_row} {first}", *others]
+    assert str(page.cells[-1][0]["title"]).startswith(f"{of_row} {others[-1]}, {columns[-1]}: ")
+
+
+def test_a_comparison_has_its_statistics_in_place_of_cells() -> None:
+    comparison = load_result(CITIES / "compare-probe-lens-answer-rank-first300-patch-led.nc")
+    section = replace(section_of(comparison), statistics=["a <b>", "c"])
+    page = Page(report_page("", [section]))
+    assert page.texts["summary"] == ["Statistics", "Where it comes from"]
+    assert page.texts["pre"] == ["a <b>\nc", "result  somewhere"]
+    assert not page.cells
 
 
 def test_a_page_of_all_kinds_of_results_fetches_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,7 +198,7 @@ def test_a_page_of_all_kinds_of_results_fetches_nothing(tmp_path: Path, capsys: 
     html = out.read_text("utf-8")
     page = Page(html)
     assert page.of("html", "lang") == ["en"]
-    assert page.headings == [*(f"cities/{name}" for name in names), "transfer/transfer"]
+    assert page.texts["h2"] == [*(f"cities/{name}" for name in names), "transfer/transfer"]
     assert not {"script", "link", "iframe"} & {tag for tag, _ in page.attributes}
     assert all(str(source).startswith("data:image/png;base64,") for source in page.of("img", "src"))
     assert "http" not in re.sub(r'src="[^"]*"', "", html)
@@ -172,9 +231,26 @@ def test_a_folder_stands_for_its_results_once_and_gives_the_same_page_again(
     command = ["report", str(tmp_path / "of" / "b.nc"), str(tmp_path / "of"), "--out", str(out)]
     assert main(command) == 0
     html = out.read_text("utf-8")
-    assert Page(html).headings == ["b", "a"]
+    assert Page(html).texts["h2"] == ["b", "a"]
     assert main(command) == 0
     assert out.read_text("utf-8") == html
+    capsys.readouterr()
+
+
+def test_by_default_it_is_of_all_results_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("here", "of/there"):
+        map_of(np.array([[0.6, 0.7]]), names=["x", "é"]).save(Path("figures") / f"{name}.nc")
+    assert main(["report"]) == 0
+    page = Page(Path("report.html").read_text("utf-8"))
+    assert sorted(page.texts["h2"]) == ["here", "of/there"]
+    assert page.texts["h1"] == ["Layer × token heatmaps"]
+    assert "é" in page.texts["th"]
+    monkeypatch.chdir("figures")
+    assert main(["report", "here.nc", "of", "--out", "page.html"]) == 0
+    assert Page(Path("page.html").read_text("utf-8")).texts["h2"] == ["here", "of/there"]
     capsys.readouterr()
 
 
