@@ -637,6 +637,21 @@ def test_only_pairs_whose_scores_differ_by_the_margin_enter(model: HookedModel, 
     assert len(ablated.ids) == len(PAIRS), "there is no corrupted run to differ from"
 
 
+def test_what_was_left_out_before_is_counted_with_what_does_not_enter(model: HookedModel) -> None:
+    pairs = [pair_of(model, index, clean_said=said, corrupt_said=said) for index, said in enumerate((True, False))]
+    found = pair_patching.patched_pairs(
+        model,
+        candidates_of(pairs, model),
+        cells_of(pairs, ["last_q"]),
+        units_of([0], n_layers=N_LAYERS),
+        Intervention(margin=-float("inf")),
+        n=2,
+        left_out={"of no pair": 4},
+    )
+    assert found.ids == (pairs[0].id,)
+    assert found.dropped == {"the model says another answer": 1, "of no pair": 4}
+
+
 def test_where_no_pair_can_be_patched_the_reasons_are_told(model: HookedModel) -> None:
     with pytest.raises(InputError, match=r"less than the margin of 1000 \(4\); lower --margin"):
         patched(model, margin=1000.0)
