@@ -287,6 +287,7 @@ def test_parts_become_one_store_and_their_faults_are_named(tmp_path: Path) -> No
     assert merged_parts(parts) == []
     assert contents(merged(parts, folder).folder) == expected
     assert merged_parts(parts) == parts
+    assert parts_beside(folder) == [part.folder for part in parts], "the store itself is none"
     assert [store.folder for store in stores_below(tmp_path)[0]] == sorted(
         [folder, tmp_path / "undisturbed", *(part.folder for part in parts)]
     )
