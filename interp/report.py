@@ -21,7 +21,7 @@ from interp.figures.cell_colours import cell_colours, ink_on
 from interp.number_words import number, with_interval
 from interp.results.comparison import Comparison
 from interp.results.heatmap import Heatmap
-from interp.results.prompt_map import NO_NUMBER, PromptMap
+from interp.results.prompt_map import PromptMap
 from interp.results.result import Result
 
 STYLE = """
@@ -154,7 +154,7 @@ def _titles(result: Result) -> np.ndarray[Any, np.dtype[Any]]:
         n = int(data["n"].values[row, column])
         more = f", n = {n:,}" if n else ""
         if texts is not None:
-            more = f"; top token {texts.get(int(data['top_token'].values[row, column]), NO_NUMBER)!r}"
+            more = f"; top token {texts[int(data['top_token'].values[row, column])]!r}"
         titles[row, column] = f"{result.axes[0]} {rows[row]}, {columns[column]}: {titles[row, column]}{more}"
     return titles
 

@@ -579,7 +579,9 @@ def pair_of(model: HookedModel, index: int, *, clean_said: bool, corrupt_said: b
     return Pair(*sides)
 
 
-def test_only_pairs_whose_answers_the_model_says_enter_and_the_others_are_counted(model: HookedModel) -> None:
+def test_only_pairs_whose_answers_the_model_says_enter_and_the_others_are_counted(
+    model: HookedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said = [(True, True), (True, False), (True, True), (False, True), (False, False), (True, True)]
     pairs = [pair_of(model, index, clean_said=first, corrupt_said=second) for index, (first, second) in enumerate(said)]
     settings = {"only_said": True, "positions": ["last_q"]}
@@ -591,6 +593,9 @@ def test_only_pairs_whose_answers_the_model_says_enter_and_the_others_are_counte
     assert two.ids == found.ids[:2]
     assert two.dropped == {"the model says another answer": 1}, "of those that were tried"
     np.testing.assert_allclose(two.values, found.values[:, :2], atol=TOLERANCE)
+    with monkeypatch.context() as held:
+        held.setattr(pair_patching, "PAIRS_AT_ONCE", 3)
+        assert patched(model, pairs, n=2, **settings).dropped == two.dropped, "no other handful is looked at"
 
     ablated = patched(model, pairs, corruption="zero", **settings)
     assert ablated.ids == tuple(pairs[index].id for index in (0, 1, 2, 5)), (
@@ -630,6 +635,21 @@ def test_only_pairs_whose_scores_differ_by_the_margin_enter(model: HookedModel, 
 
     ablated = patched(model, readout=readout, positions=["last_q"], margin=margin, corruption="resample")
     assert len(ablated.ids) == len(PAIRS), "there is no corrupted run to differ from"
+
+
+def test_what_was_left_out_before_is_counted_with_what_does_not_enter(model: HookedModel) -> None:
+    pairs = [pair_of(model, index, clean_said=said, corrupt_said=said) for index, said in enumerate((True, False))]
+    found = pair_patching.patched_pairs(
+        model,
+        candidates_of(pairs, model),
+        cells_of(pairs, ["last_q"]),
+        units_of([0], n_layers=N_LAYERS),
+        Intervention(margin=-float("inf")),
+        n=2,
+        left_out={"of no pair": 4},
+    )
+    assert found.ids == (pairs[0].id,)
+    assert found.dropped == {"the model says another answer": 1, "of no pair": 4}
 
 
 def test_where_no_pair_can_be_patched_the_reasons_are_told(model: HookedModel) -> None:

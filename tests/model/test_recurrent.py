@@ -21,7 +21,7 @@ from interp.models.sites import hook_names
 from interp.patching import patches
 from interp.patching.patches import Job
 from interp.patching.sweep import patched_readings
-from interp.patching.sweep_choice import takes_wavefronts
+from interp.patching.sweep_choice import why_plain
 from tests.hugging_face_sites import hugging_face_sites
 from tests.made_pairs import PAIRS, patched
 from tests.patched_runs import CLEAR, assert_near, at_targets, logits_of, of_run, read_at, records, rows_of, tokens_of
@@ -71,7 +71,7 @@ def test_runs_that_begin_with_the_same_tokens_are_run_whole(
 
 
 def test_every_cell_is_patched_in_a_run_of_its_own(recurrent: HookedModel) -> None:
-    assert not takes_wavefronts(recurrent)
+    assert why_plain(recurrent) == "not all of its blocks have keys and values"
     run, donor = read_at(CORRUPT, 9, 7), of_run(recurrent, CLEAN, "resid_post")
     places = (4, 7, 9)
     jobs = [Job(0, place, donor[:, place]) for place in places]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
 from analyses.cli import main
+from analyses.describe import described_result
 from analyses.parts.runs import load_result
 from interp.figures.cell_colours import cell_colours
 from interp.number_words import number, with_interval
@@ -98,9 +99,11 @@ def test_every_cell_says_its_value_interval_and_n_or_why_it_has_none(seed: int) 
 
 
 def test_cells_of_a_prompt_say_their_top_token() -> None:
-    heatmap = prompt_map_of([[" a", " <b>"], [" c", " a"]], ["x", "y"], [" c", " d"])
-    titles = [str(attributes["title"]).partition("; ")[2] for attributes, _ in grid_of(heatmap)]
-    assert titles == ["top token ' a'", "top token ' <b>'", "top token ' c'", "top token ' a'"]
+    heatmap = prompt_map_of([[" a", " <b>"], [" c", " a"]], ["x", "y"], [" c", " d"], probability=np.full((2, 2), 0.5))
+    titles = [str(attributes["title"]) for attributes, _ in grid_of(heatmap)]
+    tokens = [" a", " <b>", " c", " a"]
+    cells = ["layer 0, 0 …", "layer 0, 1 …", "layer 1, 0 …", "layer 1, 1 …"]
+    assert titles == [f"{cell}: .500; top token {token!r}" for cell, token in zip(cells, tokens, strict=True)]
 
 
 def test_cells_have_the_colours_of_the_figure_and_ink_that_is_read_on_them() -> None:
@@ -172,11 +175,15 @@ def test_a_result_on_one_axis_has_a_row_for_each_value() -> None:
 
 def test_a_result_whose_rows_are_no_layers_names_them_as_they_are() -> None:
     matrix = load_result(CITIES.parent / "transfer" / "transfer.nc")
-    page = Page(values_html(section_of(matrix)))
     of_row, of_column = matrix.axes
+    data = matrix.data.assign_coords({of_row: [f"<{name}>" for name in matrix.data[of_row].values]})
+    matrix = replace(matrix, data=data.assign(n=data["n"] + 10_000))
+    page = Page(values_html(section_of(matrix)))
     columns, [first, *others] = (matrix.data[axis].values.tolist() for axis in (of_column, of_row))
     assert page.texts["th"] == [*columns, f"{of_row} {first}", *others]
-    assert str(page.cells[-1][0]["title"]).startswith(f"{of_row} {others[-1]}, {columns[-1]}: ")
+    title = str(page.cells[-1][0]["title"])
+    assert title.startswith(f"{of_row} {others[-1]}, {columns[-1]}: ")
+    assert title.endswith(f", n = {int(matrix.data['n'].values[-1, -1]):,}")
 
 
 def test_a_comparison_has_its_statistics_in_place_of_cells() -> None:
@@ -198,6 +205,10 @@ def test_a_page_of_all_kinds_of_results_fetches_nothing(tmp_path: Path, capsys: 
     html = out.read_text("utf-8")
     page = Page(html)
     assert page.of("html", "lang") == ["en"]
+    described = [
+        described_result(load_result(path), "short" if path.stem.startswith("compare") else "long") for path in paths
+    ]
+    assert page.texts["figcaption"] == ["\n".join(sentences) for _, sentences in described]
     assert page.texts["h2"] == [*(f"cities/{name}" for name in names), "transfer/transfer"]
     assert not {"script", "link", "iframe"} & {tag for tag, _ in page.attributes}
     assert all(str(source).startswith("data:image/png;base64,") for source in page.of("img", "src"))
@@ -241,16 +252,22 @@ def test_by_default_it_is_of_all_results_there_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    attributes = {"identity": '{"model": "tiny", "dataset": "cities"}', "store": "kept"}
     for name in ("here", "of/there"):
-        map_of(np.array([[0.6, 0.7]]), names=["x", "é"]).save(Path("figures") / f"{name}.nc")
+        map_of(np.array([[0.6, 0.7]]), names=["x", "é"], attributes=attributes).save(Path("figures") / f"{name}.nc")
+    store = Path("runs", "tiny", "cities", "kept")
+    store.mkdir(parents=True)
     assert main(["report"]) == 0
     page = Page(Path("report.html").read_text("utf-8"))
+    assert f"{store}  (there)" in page.text
     assert sorted(page.texts["h2"]) == ["here", "of/there"]
     assert page.texts["h1"] == ["Layer × token heatmaps"]
     assert "é" in page.texts["th"]
     monkeypatch.chdir("figures")
-    assert main(["report", "here.nc", "of", "--out", "page.html"]) == 0
-    assert Page(Path("page.html").read_text("utf-8")).texts["h2"] == ["here", "of/there"]
+    assert main(["report", "here.nc", "of", "--out", "page.html", "--runs", "others"]) == 0
+    page = Page(Path("page.html").read_text("utf-8"))
+    assert page.texts["h2"] == ["here", "of/there"]
+    assert f"{Path('others', *store.parts[1:])}  (not there)" in page.text
     capsys.readouterr()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -260,12 +261,16 @@ def test_a_store_of_another_run_is_refused(tmp_path: Path) -> None:
         store_of(tmp_path / "store", ACTIVATIONS, plan=PLAN, positions=("last_q", "-2"))
 
 
-def test_a_run_with_other_batches_ends_the_store_as_it_was_begun(tmp_path: Path) -> None:
+def test_a_run_with_other_batches_ends_the_store_as_it_was_begun(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     expected = contents(whole_in(tmp_path / "undisturbed").folder)
     store = unwritten(tmp_path / "store")
     with store.writing():
         store.enter(1, store.write(1, ACTIVATIONS[:, :, [3, 1, 2]]))
-    filled(replace(store, plan=plan_of(range(7))), ACTIVATIONS)
+    with caplog.at_level(logging.INFO):
+        filled(replace(store, plan=plan_of(range(7))), ACTIVATIONS)
+    assert caplog.messages == [f"going on in the batches of the run that began {store.folder}"]
     assert contents(store.folder) == expected
 
 
@@ -287,6 +292,7 @@ def test_parts_become_one_store_and_their_faults_are_named(tmp_path: Path) -> No
     assert merged_parts(parts) == []
     assert contents(merged(parts, folder).folder) == expected
     assert merged_parts(parts) == parts
+    assert parts_beside(folder) == [part.folder for part in parts], "the store itself is none"
     assert [store.folder for store in stores_below(tmp_path)[0]] == sorted(
         [folder, tmp_path / "undisturbed", *(part.folder for part in parts)]
     )
