@@ -73,9 +73,15 @@ def captured_in_memory(
     Raises
     ------
     InputError
-        If the model has no such site, or the memory does not suffice for a single example.
+        If there are no answers, or others than the table is of; if the model has no such site, or the memory does not
+        suffice for a single example.
     """
     sequences, cells = [tuple(answer.token_ids) for answer in answers], table["token"].values
+    if not sequences or len(sequences) != len(cells):
+        raise InputError(
+            f"{len(sequences)} answers were given with the positions of {len(cells)}; give one or more, and the table of "
+            "exactly these"
+        )
     budget = token_budget or default_token_budget(str(model.cfg.device))
     plan = capture_plan(sequences, token_budget=budget, reuse_prefixes=False)
 

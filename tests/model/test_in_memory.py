@@ -89,3 +89,10 @@ def test_every_axis_has_its_names(layers: tuple[int, ...], positions: str, examp
     named = re.escape(str((len(layers), len(positions), len(examples))))
     with pytest.raises(InputError, match=rf"\(2, 1, 3\) were given with names for {named}; name every one"):
         InMemory(activations, layers, tuple(positions), tuple(examples))
+
+
+@pytest.mark.parametrize("n", [0, 3])
+def test_other_answers_than_those_of_the_table_are_refused(model: HookedModel, n: int) -> None:
+    table = position_table(ANSWERS if n else [], POSITIONS)
+    with pytest.raises(InputError, match=f"^{n} answers were given with the positions of {len(table.example)}; give"):
+        captured_in_memory(model, ANSWERS[:n], table)
