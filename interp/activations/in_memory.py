@@ -79,8 +79,8 @@ def captured_in_memory(
     sequences, cells = [tuple(answer.token_ids) for answer in answers], table["token"].values
     if not sequences or len(sequences) != len(cells):
         raise InputError(
-            f"{len(sequences)} answers were given with the positions of {len(cells)}; give one or more, and the table of "
-            "exactly these"
+            f"{len(sequences)} answers were given with the positions of {len(cells)}; give one or more, and the table "
+            "of exactly these"
         )
     budget = token_budget or default_token_budget(str(model.cfg.device))
     plan = capture_plan(sequences, token_budget=budget, reuse_prefixes=False)
