@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from interp.activations.batch_activations import site_activations
 from interp.errors import InputError
-from interp.models.hooked_model import HookedModel, load_model
+from interp.models.hooked_model import HookedModel
+from interp.models.loading import load_model
 from interp.models.model_sources import ModelSource
 from interp.models.output_path import output_logits
 from interp.models.sites import SITES, hook_names

@@ -17,7 +17,8 @@ from transformers import PreTrainedTokenizerFast
 from interp.activations.batch_activations import site_activations
 from interp.errors import InputError
 from interp.examples import Answer, Span, TokenizedText
-from interp.models.hooked_model import HookedModel, load_model
+from interp.models.hooked_model import HookedModel
+from interp.models.loading import load_model
 from interp.models.model_sources import ModelSource
 from interp.models.sites import HOOKS, hook_names
 from interp.patching import pair_patching, patcher, patches, readouts
