@@ -101,6 +101,8 @@ class Config(flags.Config):
 
 def identity_of(setting: asking.Setting[Config]) -> dict[str, Any]:
     """All that decides what every patch gives."""
+    from interp.models.sites import SITES
+
     config = setting.config
     settings: dict[str, Any] = {name: getattr(config, name) for name in OF_VALUES}
     settings |= {"positions": positions_of(config), "lead": config.lead, "pair_column": config.pair_column}
@@ -108,7 +110,7 @@ def identity_of(setting: asking.Setting[Config]) -> dict[str, Any]:
     pair_names = list(setting.questions.columns.get(config.pair_column or "", {}).items())
     settings |= {"pair_names": pair_names or {}} | procedures.PATCHED_CELLS
     if config.screen:
-        settings |= {"screen_steps": config.steps}
+        settings |= {"screen_steps": config.steps} | ({} if config.site in SITES else procedures.HOOKS_CALLED_AGAIN)
     if config.corruption == "noise":
         settings |= {"sigmas": config.sigmas, "draws": config.draws}
     return asking.identity_of(setting) | settings

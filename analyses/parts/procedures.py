@@ -79,5 +79,9 @@ OTHER_QUESTIONS = {"examples": "of other questions are drawn by their groups alo
 PATCHED_CELLS = {"cells": "that can have an effect"}
 """Before, cells in which a patch can do nothing had a value."""
 
+HOOKS_CALLED_AGAIN = {"hooks": "every call of one"}
+"""Of screening at a hook by TransformerLens's name, which a model may call for queries, keys and values; before, the
+gradient was that of the last call alone."""
+
 CCS = {"c": 0.01}
 """Of the regression beside it, `interp.probes.contrast_probes.C`."""

@@ -91,8 +91,9 @@ class GradientPasses:
                     activation[index, list(row.places)] += row.moved.to(activation.device, activation.dtype)
             here = activation[row_of, place_of]
             own[layer] = here.detach().cpu().double()
-            zeros[layer] = torch.zeros_like(here, requires_grad=True)
-            activation[row_of, place_of] = here + zeros[layer]
+            # A hook that is called for each of queries, keys and values is one cell, of which all of them are changed.
+            added = zeros.setdefault(layer, torch.zeros_like(here, requires_grad=True))
+            activation[row_of, place_of] = here + added
             return activation
 
         writing = {first: begun} | {names[layer]: partial(shifted, layer) for layer in layers}
