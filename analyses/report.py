@@ -61,13 +61,14 @@ def results_of(config: Config) -> list[Path]:
     InputError
         If there is none, or a folder has none.
     """
-    found: list[Path] = []
+    found: dict[Path, Path] = {}
     for path in config.paths:
-        below = results_below(path) if path.is_dir() else [path]
+        below = [path] if path.suffix and not path.is_dir() else results_below(path)
         if not below:
             raise InputError(f"no .nc file below {path}; run 'interp probe' first, or give another folder")
-        found += below
-    return list(dict.fromkeys(found))
+        for result in below:
+            found.setdefault(result.resolve(), result)
+    return list(found.values())
 
 
 def section(config: Config, path: Path, root: Path) -> Section:

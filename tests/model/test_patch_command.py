@@ -383,7 +383,7 @@ def test_texts_ablated_in_one_way_are_not_those_ablated_in_another(source: Model
         ([*PATCHED, "--site", "nowhere"], "unknown site 'nowhere'"),
         ([*PATCHED, "--site", "attn.hook_result"], "blocks.0.attn.hook_result"),
         ([*PATCHED, "--site", "attn.hook_pattern"], "it has no vector of its own for each of them"),
-        ([*PATCHED, "--site", "attn.hook_cos"], "it has no vector of its own for each of them"),
+        ([*PATCHED, "--backend", "bridge", "--site", "attn.hook_cos"], "it has no vector of its own for each of them"),
         ([*PATCHED, "--corruption", "noise", "--sigmas", "1e39"], "its corrupted run gives nan; take --dtype float32"),
         (["--only-said"], "); give --no-only-said, or take other questions"),
     ],

@@ -239,7 +239,8 @@ def test_a_folder_stands_for_its_results_once_and_gives_the_same_page_again(
     for name in ("b", "a"):
         map_of(np.array([[0.6, 0.7]]), names=["x", "y"]).save(tmp_path / "of" / f"{name}.nc")
     out = tmp_path / "page.html"
-    command = ["report", str(tmp_path / "of" / "b.nc"), str(tmp_path / "of"), "--out", str(out)]
+    again = tmp_path / "of" / ".." / "of" / "b.nc"
+    command = ["report", str(tmp_path / "of" / "b.nc"), str(again), str(tmp_path / "of"), "--out", str(out)]
     assert main(command) == 0
     html = out.read_text("utf-8")
     assert Page(html).texts["h2"] == ["b", "a"]
@@ -275,7 +276,12 @@ def test_a_folder_without_results_and_what_is_none_are_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "page.html"
-    for path, said in ((tmp_path, "no .nc file below"), (tmp_path / "gone.nc", "no heatmap at"), (out, "no heatmap")):
+    for path, said in (
+        (tmp_path, "no .nc file below"),
+        (tmp_path / "gone", "no .nc file below"),
+        (tmp_path / "gone.nc", "no heatmap at"),
+        (out, "no heatmap"),
+    ):
         assert main(["report", str(path), "--out", str(out)]) == 2
         assert said in capsys.readouterr().err.splitlines()[-1]
         assert not out.exists()
