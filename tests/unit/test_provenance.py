@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from analyses import cli
-from analyses.parts import asking, flags, loading, procedures, runs
+from analyses.parts import asking, flags, loading, patching, procedures, runs
 from analyses.parts.command_line import typed
 from analyses.provenance import CHANGED, GONE, OF_ANSWERS, SAME, answers_folder
 from interp.models.model_sources import ModelSource
@@ -216,6 +216,19 @@ def test_the_folder_of_answers_follows_from_what_decides_a_result(
     of_a_sampled_map = identity | {"batch_size": config.batch_size, "folds": 5, "layers": "all", "samples": 3}
     path = asking.answers_path(setting)
     assert answers_folder(of_a_sampled_map) == path.parent.name
+
+
+@pytest.mark.parametrize("screen", [False, True])
+@pytest.mark.parametrize("site", ["resid_pre", "ln1.hook_normalized"])
+def test_only_what_is_screened_at_a_hook_by_its_name_is_made_anew(
+    site: str, screen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "form_of", lambda *_: {"backend": "hooked", "weights": "raw", "dtype": "float32"})
+    config = patching.Config(dataset="capitals", n=7, site=site, screen=screen)
+    source = ModelSource("tiny", Path("tiny"), "abc")
+    setting = asking.Setting(config, source, asking.questions_of(config), lambda: pytest.fail("no model is needed"))
+    is_anew = procedures.HOOKS_CALLED_AGAIN.items() <= patching.identity_of(setting).items()
+    assert is_anew == (screen and site == "ln1.hook_normalized")
 
 
 def test_what_is_of_no_questions_has_no_answers() -> None:
